@@ -1,0 +1,31 @@
+# Everything starts here: `make demo` and `make test` set up by themselves what is missing.
+VENV   ?= .venv
+PYTHON ?= python3
+INPUT  ?=
+LAKE   ?=
+BIN    := $(VENV)/bin
+
+.PHONY: setup demo test lint bench clean
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+setup: ## make the virtual environment, fetch the Delta JAR, build the CPU refiner (seconds when done before)
+	@VENV="$(VENV)" PYTHON="$(PYTHON)" bash conf/setup.sh
+
+demo: setup ## refine the sample, or your own data with INPUT=path, and show what happened
+	@$(BIN)/prox-spark demo $(if $(LAKE),--lake "$(LAKE)") $(if $(INPUT),"$(INPUT)")
+
+test: setup lint ## ruff, mypy and all tests (those marked `shared` only where PROX_SPARK_SHARED is a folder)
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: setup ## ruff and mypy
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+bench: setup ## the benchmarks of tests/benchmarks, ratios side by side
+	@for b in tests/benchmarks/*.py; do echo "== $$b"; $(BIN)/python "$$b" || exit 1; done
+
+clean: ## remove what set-up and the demo made
+	rm -rf $(VENV) lake .cache build *.egg-info .pytest_cache .mypy_cache .ruff_cache spark-warehouse

