@@ -11,7 +11,7 @@ java_major() { "$1" -version 2>&1 | sed -nE '1s/.*"([0-9]+).*/\1/p'; }
 java="${JAVA_HOME:+$JAVA_HOME/bin/}java"
 command -v "$java" >/dev/null 2>&1 || fail "Java 17 is missing: install it (Debian/Ubuntu: apt-get install openjdk-17-jre-headless; macOS: brew install openjdk@17) and set JAVA_HOME."
 [ "$(java_major "$java")" -ge 17 ] 2>/dev/null || fail "Spark needs Java 17 or newer, $java is $(java_major "$java"): install openjdk-17-jre-headless and set JAVA_HOME to it."
-"$PYTHON" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' || fail "Python 3.10 to 3.13 is needed: make PYTHON=python3.11 …"
+"$PYTHON" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || fail "Python 3.11 to 3.13 is needed: make PYTHON=python3.11 …"
 
 # The stamp is a hash of all that decides what is installed; a changed pin installs again.
 want="$(cat setup.py conf/requirements/*.txt | sha256sum | cut -c1-64) $(pwd)"

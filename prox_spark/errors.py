@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 
 
-class ReasonCode(str, Enum):
+class ReasonCode(StrEnum):
     """Why a row is in `quarantine`. The value is what stands in the table."""
 
     NULL_TEXT = "null_text"
@@ -17,9 +17,6 @@ class ReasonCode(str, Enum):
     PROMPT_TOO_LONG = "prompt_too_long"
     REQUEST_REFUSED = "request_refused"
     REQUEST_TIMEOUT = "request_timeout"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 class ProxSparkError(Exception):

@@ -31,7 +31,11 @@ class Table:
 PROVENANCE = T.StructType(
     [
         _field("file", T.StringType(), "path or URI of the input file"),
-        _field("offset", T.LongType(), "first byte of the record in the file (compressed offset in .gz WARC/WET); for text lines the line number"),
+        _field(
+            "offset",
+            T.LongType(),
+            "first byte of the record in the file (compressed offset in .gz WARC/WET); for text lines the line number",
+        ),
         _field("length", T.LongType(), "bytes of the record; null where the format does not say"),
     ]
 )
@@ -40,12 +44,16 @@ DOCUMENTS = Table(
     "documents",
     T.StructType(
         [
-            _field("doc_id", T.StringType(), "stable id: the input's own, the WARC record id, or SHA-256 of url and text"),
+            _field(
+                "doc_id", T.StringType(), "stable id: the input's own, the WARC record id, or SHA-256 of url and text"
+            ),
             _field("text", T.StringType(), "the raw text; never null, may be empty"),
             _field("content_sha256", T.StringType(), "SHA-256 of the UTF-8 text, hex"),
             _field("url", T.StringType(), "null where the input names none"),
             _field("source", T.StringType(), "partition column by default: where the document came from"),
-            _field("provenance", PROVENANCE, "where in the input files the record lies; null for Parquet and Delta input"),
+            _field(
+                "provenance", PROVENANCE, "where in the input files the record lies; null for Parquet and Delta input"
+            ),
             _field("metadata", T.MapType(T.StringType(), T.StringType()), "WARC/WET headers; null for other formats"),
             _field("ingested_at", T.TimestampType(), "when this version of the row was written"),
         ]
@@ -57,15 +65,25 @@ GENERATIONS = Table(
     "generations",
     T.StructType(
         [
-            _field("generation_key", T.StringType(), "SHA-256 over stage, model, prompt template, sampling and exact prompt"),
+            _field(
+                "generation_key",
+                T.StringType(),
+                "SHA-256 over stage, model, prompt template, sampling and exact prompt",
+            ),
             _field("stage", T.StringType(), "doc or chunk"),
             _field("refiner", T.StringType(), "name of the refiner that answered"),
             _field("model_fingerprint", T.StringType(), "SHA-256 over base, adapter and revision"),
             _field("prompt_fingerprint", T.StringType(), "SHA-256 over template, limits and answer words"),
             _field("sampling", T.StringType(), "sampling parameters, JSON"),
             _field("output_text", T.StringType(), "what the model wrote; null when error_code is set"),
-            _field("finish_reason", T.StringType(), "stop, length (cut at the answer limit); null when error_code is set"),
-            _field("drop_probability", T.DoubleType(), "doc stage: probability of drop against keep, 0..1; null in the chunk stage"),
+            _field(
+                "finish_reason", T.StringType(), "stop, length (cut at the answer limit); null when error_code is set"
+            ),
+            _field(
+                "drop_probability",
+                T.DoubleType(),
+                "doc stage: probability of drop against keep, 0..1; null in the chunk stage",
+            ),
             _field("prompt_tokens", T.IntegerType(), "tokens sent"),
             _field("output_tokens", T.IntegerType(), "tokens generated"),
             _field("error_code", T.StringType(), "null, or a ReasonCode: the request was refused or not sent"),
@@ -142,7 +160,11 @@ REFINED = Table(
             _field("content_sha256", T.StringType(), "the raw text this was made from"),
             _field("recipe_fingerprint", T.StringType(), "models, prompts, semantics and thresholds that made it"),
             _field("text", T.StringType(), "the refined text; empty when dropped or blanked"),
-            _field("status", T.StringType(), "kept_unchanged, edited, dropped_doc, blanked_ratio, blanked_short or program_discarded"),
+            _field(
+                "status",
+                T.StringType(),
+                "kept_unchanged, edited, dropped_doc, blanked_ratio, blanked_short or program_discarded",
+            ),
             _field("drop_probability", T.DoubleType(), "of the document stage, 0..1; null for a text without words"),
             _field("words_before", T.LongType(), "white-space separated words of the raw text"),
             _field("words_after", T.LongType(), "the same of the refined text"),
@@ -159,7 +181,11 @@ QUARANTINE = Table(
     "quarantine",
     T.StructType(
         [
-            _field("quarantine_id", T.StringType(), "SHA-256 over stage, reason and what is quarantined; makes a repeated write a no-op"),
+            _field(
+                "quarantine_id",
+                T.StringType(),
+                "SHA-256 over stage, reason and what is quarantined; makes a repeated write a no-op",
+            ),
             _field("doc_id", T.StringType(), "null where the record has none"),
             _field("content_sha256", T.StringType(), "of the raw text or record; null for a file"),
             _field("stage", T.StringType(), "ingest, doc or chunk"),
@@ -189,7 +215,11 @@ RUNS = Table(
             _field("seconds", T.MapType(T.StringType(), T.DoubleType()), "seconds per stage, and `total`"),
             _field("versions_in", T.MapType(T.StringType(), T.LongType()), "table versions read"),
             _field("versions_out", T.MapType(T.StringType(), T.LongType()), "table versions after the run"),
-            _field("counts", T.MapType(T.StringType(), T.LongType()), "rows: input, per status, quarantined per reason, generations"),
+            _field(
+                "counts",
+                T.MapType(T.StringType(), T.LongType()),
+                "rows: input, per status, quarantined per reason, generations",
+            ),
             _field("prompt_tokens", T.LongType(), "tokens sent by this run"),
             _field("output_tokens", T.LongType(), "tokens generated for this run"),
             _field("engine_starts", T.IntegerType(), "engines that answered this run and no run before it"),

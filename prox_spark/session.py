@@ -90,7 +90,9 @@ def _has_delta(given: object) -> bool:
 
     import pyspark
 
-    named = " ".join(str(given.get(key) or "") for key in ("spark.jars", "spark.jars.packages", "spark.driver.extraClassPath"))  # type: ignore[attr-defined]
+    named = " ".join(
+        str(given.get(key) or "") for key in ("spark.jars", "spark.jars.packages", "spark.driver.extraClassPath")
+    )  # type: ignore[attr-defined]
     if "delta" in named or "DATABRICKS_RUNTIME_VERSION" in os.environ:
         return True
     jars = Path(os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent) / "jars"

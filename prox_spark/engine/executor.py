@@ -1,0 +1,78 @@
+"""Which executor is this, and where does it keep its engines.
+
+The executor is its JVM: two executors on a host are two JVMs, and every Python worker descends from the one it works for.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from prox_spark.errors import EngineStartError
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The process an engine lives and dies with. Start time makes the pair unique: pids are used again.
+
+    Attributes:
+        pid: process id.
+        started: seconds since the epoch.
+    """
+
+    pid: int
+    started: float
+
+    @classmethod
+    def of(cls, process: psutil.Process) -> Owner:
+        """The owner that is this process."""
+        return cls(process.pid, process.create_time())
+
+    def is_alive(self) -> bool:
+        """Does it still run; a zombie does not."""
+        try:
+            process = psutil.Process(self.pid)
+            return process.create_time() == self.started and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+
+def current_owner() -> Owner:
+    """The executor JVM above this process; the process itself where there is none (a benchmark without Spark)."""
+    this = psutil.Process()
+    for process in this.parents():
+        if process.name().startswith("java"):
+            return Owner.of(process)
+    return Owner.of(this)
+
+
+def owner_directory(owner: Owner) -> Path:
+    """Where the engines of an executor have their directories."""
+    root = Path(os.environ.get("PROX_SPARK_RUNTIME") or tempfile.gettempdir()) / f"prox-spark-{os.getuid()}"
+    return root / f"{owner.pid}-{int(owner.started)}"
+
+
+def engine_directory(owner: Owner, key: str) -> Path:
+    """A directory for one engine of one executor, ours alone (mode 0700).
+
+    The path is short: a Unix socket's may have 107 bytes.
+
+    Raises:
+        EngineStartError: it can't be made, or belongs to somebody else.
+    """
+    path = owner_directory(owner) / key[:12]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        for directory in (path, path.parent, path.parent.parent):
+            if directory.stat().st_uid != os.getuid():
+                raise EngineStartError(f"{directory} belongs to another user: set PROX_SPARK_RUNTIME to a directory of your own")
+            directory.chmod(0o700)
+    except OSError as error:
+        raise EngineStartError(
+            f"can't make the engine's directory {path}: {error.strerror}. Set PROX_SPARK_RUNTIME to a writable local directory"
+        ) from error
+    return path

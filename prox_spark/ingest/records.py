@@ -1,0 +1,119 @@
+"""What the readers yield: a record, a rejection, or a count of what was passed over."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from prox_spark.errors import ReasonCode
+
+SNIPPET_CHARS = 200
+# Beginning of the message of a record without the text column: when all records say so, the recipe is wrong, not they.
+NO_SUCH_COLUMN = "no column"
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What a reader must know of `InputConfig`.
+
+    Attributes:
+        text_column: key of the text.
+        id_column: key of the id; None for `doc_id`, else `id`, where a record has one.
+        url_column: key of the URL; None for `url`.
+        keep_source: the recipe names no source: a record's own `source` is the source.
+        max_text_chars: longest text, in code points.
+    """
+
+    text_column: str = "text"
+    id_column: str | None = None
+    url_column: str | None = None
+    keep_source: bool = True
+    max_text_chars: int = 1_000_000
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where something lies in the input; the columns of `schemas.PROVENANCE`."""
+
+    file: str
+    offset: int | None = None
+    length: int | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """A document as the file has it.
+
+    Attributes:
+        text: always encodable as UTF-8.
+        place: where it lies.
+        doc_id: None where the record has none.
+        url: None where the record has none.
+        source: None where the record has none.
+        rest: all other keys; values are JSON.
+        metadata: WARC headers.
+    """
+
+    text: str
+    place: Place
+    doc_id: str | None = None
+    url: str | None = None
+    source: str | None = None
+    rest: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A record, or the rest of a file, that can't become a document.
+
+    Attributes:
+        reason: for programs.
+        message: for people.
+        place: where it lies.
+        snippet: its first characters, encodable as UTF-8.
+        doc_id: where it could be read.
+        content_sha256: of the raw bytes or text; None for a file.
+    """
+
+    reason: ReasonCode
+    message: str
+    place: Place
+    snippet: str | None = None
+    doc_id: str | None = None
+    content_sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Records that are no documents by their kind (requests, images, redirects): counted, not quarantined."""
+
+    n_records: int
+    place: Place
+
+
+def sha256(content: bytes) -> str:
+    """Hex digest."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def snippet(content: bytes | str) -> str:
+    """The first characters, in a form that every column can hold."""
+    if isinstance(content, bytes):
+        # Four bytes a character at most: no need to decode megabytes for 200 characters.
+        content = content[: 4 * SNIPPET_CHARS].decode("utf-8", "backslashreplace")
+    return repair(content[:SNIPPET_CHARS])
+
+
+def repair(text: str) -> str:
+    """Half surrogate pairs (a JSON escape cut in two) become U+FFFD: neither Arrow nor Java can hold them."""
+    return _SURROGATE.sub("\ufffd", text)
+
+
+def too_long(text_chars: int, options: ReadOptions) -> str:
+    """The message of text_too_long."""
+    return f"the text has {text_chars:,} characters, more than input.max_text_chars = {options.max_text_chars:,}"

