@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,6 +65,8 @@ def build_session(recipe: Recipe) -> SparkSession:
     master = given.get("spark.master") or recipe.spark.master
     settings = {"spark.sql.extensions": _EXTENSION, "spark.sql.catalog.spark_catalog": _CATALOG}
     if master.startswith("local"):
+        # The workers' interpreter; the `python3` of the path need not be this environment's.
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         settings |= _LAPTOP | {"spark.driver.memory": recipe.spark.driver_memory}
     if not _has_delta(given):
         settings["spark.jars.packages"] = delta_package()
@@ -86,8 +90,6 @@ def delta_package() -> str:
 
 def _has_delta(given: object) -> bool:
     """Is Delta on the class path without our doing: on Databricks, EMR, or by spark-submit --packages/--jars."""
-    import os
-
     import pyspark
 
     named = " ".join(

@@ -44,9 +44,7 @@ ROWS_DDL = (
 )
 
 
-def read_rows(
-    spark: SparkSession, files: Sequence[tuple[InputFile, InputFormat]], options: ReadOptions
-) -> DataFrame:
+def read_rows(spark: SparkSession, files: Sequence[tuple[InputFile, InputFormat]], options: ReadOptions) -> DataFrame:
     """Reads files of records, one file per task as far as that is sane.
 
     Args:

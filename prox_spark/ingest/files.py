@@ -199,6 +199,10 @@ def _walk(filesystem: Any, folder: str) -> Iterator[Any]:
     selector = pafs.FileSelector(folder, recursive=True, allow_not_found=True)
     for info in filesystem.get_file_info(selector):
         inside = info.path[len(folder.rstrip("/")) + 1 :].split("/")
+        if inside[-1] == "_delta_log":
+            # Its Parquet files hold deleted rows too.
+            table = info.path.removesuffix("/_delta_log")
+            raise RecipeError(f"{folder} holds the Delta table {table}: pass the table itself as the input")
         if info.type == pafs.FileType.File and not any(part[:1] in ("_", ".") for part in inside):
             yield info
 

@@ -114,8 +114,7 @@ def parse(line: bytes, place: Place, options: ReadOptions) -> Record | Rejected:
     if problem:
         return rejected(ReasonCode.INVALID_RECORD, problem)
     if options.text_column not in data:
-        columns = repair(", ".join(map(repr, sorted(data)))) or "none"
-        message = f"{NO_SUCH_COLUMN} {options.text_column!r}; the record has {columns}"
+        message = f"{NO_SUCH_COLUMN} {options.text_column!r} (input.text_column); {_columns(data)}"
         return rejected(ReasonCode.NULL_TEXT, message, doc_id=doc_id)
     text = data.pop(options.text_column)
     if text is None:
@@ -157,8 +156,10 @@ def _take_id(data: dict[str, Any], options: ReadOptions) -> tuple[str | None, st
             del data[key]
             return doc_id, None
     if named:
-        found = _kind(data[named]) if named in data else f"no column {named!r}"
-        return None, f"an id is needed in {named!r} (input.id_column), a string or a number; there is {found}"
+        # The beginning is what tells a mistyped option from a record without an id.
+        if named not in data:
+            return None, f"{NO_SUCH_COLUMN} {named!r} (input.id_column); {_columns(data)}"
+        return None, f"the id in {named!r} must be a string or a number, not {_kind(data[named])}"
     return None, None
 
 
@@ -176,6 +177,10 @@ def _take_string(data: dict[str, Any], key: str) -> str | None:
 
 def _is_one_document(first_line: bytes) -> bool:
     return first_line in (b"[", b"{") or first_line.startswith(b"[{")
+
+
+def _columns(data: dict[str, Any]) -> str:
+    return "the record has " + (repair(", ".join(map(repr, data))) or "none")
 
 
 def _kind(value: Any) -> str:

@@ -1,6 +1,6 @@
 """The default executor: each chunk's program works on its own lines, and what is doubtful is not applied.
 
-Source: ProX §2.2 for what operations do; DESIGN's strict semantics for the rest. The gates are the authors'.
+Source: ProX §2.2 for what operations do; the gates are those of the authors' released executor. The rest is ours.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,0 +1,290 @@
+"""Ingest: input files into `documents`, what can't be a document into `quarantine`."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from pyspark import StorageLevel
+from pyspark.errors import AnalysisException
+from pyspark.sql import Window
+from pyspark.sql import functions as F
+
+from prox_spark import schemas
+from prox_spark.config import Recipe
+from prox_spark.errors import LakeError, ReasonCode, RecipeError
+from prox_spark.ingest.records import NO_SUCH_COLUMN, SNIPPET_CHARS
+from prox_spark.pipeline.carried import fit_to, parse_carried
+from prox_spark.pipeline.inputs import find_inputs, read_inputs
+from prox_spark.tables import Lake, quarantine_id
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, SparkSession
+
+_STAGE = "ingest"
+# What becomes of a row. Documents: new, changed or unchanged against the table; a duplicate is one row too many.
+_NEW, _CHANGED, _UNCHANGED, _DUPLICATE, _REJECTED, _SKIPPED = (
+    "new",
+    "changed",
+    "unchanged",
+    "duplicate",
+    "rejected",
+    "skipped",
+)
+
+
+@dataclass(frozen=True)
+class IngestSummary:
+    """What an ingest found and did. n_read = n_new + n_changed + n_unchanged + n_duplicates + all quarantined.
+
+    Attributes:
+        run_id: UUID of the run.
+        lake: where the tables are.
+        n_read: records read, and files that could not be.
+        n_new: documents added.
+        n_changed: documents whose text was replaced.
+        n_unchanged: documents that the lake had with the same text.
+        n_duplicates: records with the id and the content of another of the same input.
+        n_skipped: WARC and WET records that are no pages.
+        quarantined: reason → records, those that an earlier ingest quarantined included.
+        seconds: per step, and `total`.
+        versions_in: table versions before.
+        versions_out: table versions after.
+    """
+
+    run_id: str
+    lake: str
+    n_new: int
+    n_changed: int
+    n_unchanged: int
+    n_duplicates: int
+    n_skipped: int
+    quarantined: dict[str, int]
+    seconds: dict[str, float]
+    versions_in: dict[str, int]
+    versions_out: dict[str, int]
+    n_read: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        kept = self.n_new + self.n_changed + self.n_unchanged + self.n_duplicates
+        object.__setattr__(self, "n_read", kept + sum(self.quarantined.values()))
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The figures as the `runs` table has them."""
+        figures = {
+            "input": self.n_read,
+            "new": self.n_new,
+            "changed": self.n_changed,
+            "unchanged": self.n_unchanged,
+            "duplicates": self.n_duplicates,
+            "skipped": self.n_skipped,
+        }
+        return figures | {f"quarantined_{reason}": n for reason, n in self.quarantined.items()}
+
+    def summary(self) -> str:
+        """For the terminal."""
+        lines = [
+            f"{self.n_read:,} records read into {self.lake} in {self.seconds['total']:.1f} s",
+            f"  {self.n_new:,} new, {self.n_changed:,} changed, {self.n_unchanged:,} unchanged, "
+            f"{self.n_duplicates:,} duplicates",
+        ]
+        if self.quarantined:
+            reasons = ", ".join(f"{reason} {n:,}" for reason, n in sorted(self.quarantined.items()))
+            lines.append(f"  {sum(self.quarantined.values()):,} in quarantine: {reasons}")
+        if self.n_skipped:
+            lines.append(f"  {self.n_skipped:,} records passed over: requests, redirects, images and the like")
+        versions = ", ".join(f"{table} {self.versions_out[table]}" for table in ("documents", "quarantine"))
+        return "\n".join([*lines, f"  table versions: {versions}"])
+
+
+def ingest(spark: SparkSession, recipe: Recipe) -> IngestSummary:
+    """Takes the recipe's inputs up into the lake. Repeatable: the same input again commits nothing.
+
+    Args:
+        spark: a session with Delta.
+        recipe: `input` and `lake` are what counts.
+
+    Raises:
+        RecipeError: nothing at a path, or a format or column that can't be found.
+        LakeError: a column of the input does not fit the one that the lake has.
+    """
+    started, run_id = datetime.now(UTC), str(uuid.uuid4())
+    seconds: dict[str, float] = {}
+    begin = time.monotonic()
+
+    inputs = find_inputs(recipe.input)
+    lake = Lake(spark, recipe.lake)
+    lake.ensure()
+    versions_in = lake.versions()
+    documents = lake.read("documents", versions_in["documents"])
+
+    # Everything below reads these rows, and the input is read once for them.
+    rows = read_inputs(spark, inputs, recipe.input).transform(judge(documents)).persist(StorageLevel.MEMORY_AND_DISK)
+    try:
+        counted = rows.groupBy("verdict", "reason").agg(
+            F.count("*").alias("n_rows"), F.sum("n_skipped").alias("n_skipped")
+        )
+        found = counted.collect()
+        n_rows = {verdict: sum(row.n_rows for row in found if row.verdict == verdict) for verdict in _verdicts(found)}
+        seconds["read"] = time.monotonic() - begin
+        _check_columns_found(rows, n_rows)
+
+        if n_rows.get(_NEW) or n_rows.get(_CHANGED):
+            _write_documents(lake, documents, rows, run_id, started)
+        seconds["documents"] = time.monotonic() - begin - seconds["read"]
+        if n_rows.get(_REJECTED):
+            _write_quarantine(lake, rows, run_id)
+    finally:
+        rows.unpersist()
+
+    seconds["total"] = time.monotonic() - begin
+    summary = IngestSummary(
+        run_id=run_id,
+        lake=str(lake),
+        n_new=n_rows.get(_NEW, 0),
+        n_changed=n_rows.get(_CHANGED, 0),
+        n_unchanged=n_rows.get(_UNCHANGED, 0),
+        n_duplicates=n_rows.get(_DUPLICATE, 0),
+        n_skipped=sum(row.n_skipped or 0 for row in found),
+        quarantined={row.reason: row.n_rows for row in found if row.verdict == _REJECTED},
+        seconds=seconds,
+        versions_in=versions_in,
+        versions_out=lake.versions(),
+    )
+    # LINEAGE: the row of `runs` is appended here (run_id, started, summary.counts/.seconds/.versions_*).
+    return summary
+
+
+def judge(documents: DataFrame):  # type: ignore[no-untyped-def]
+    """Says of each row of the input what becomes of it, against the documents that the lake has.
+
+    Args:
+        documents: the table as it is.
+
+    Returns:
+        A transformation of `inputs.ROW_COLUMNS`: adds `quarantine_id` and `verdict`; a second text under one id gets
+        its reason and message.
+    """
+    return lambda rows: (
+        rows.withColumns({"kind": _kind(), "key": _key()})
+        .withColumns({"nth": _nth("kind", "key"), "nth_of_content": _nth("kind", "key", "content_sha256")})
+        # Joined by the columns that the windows are partitioned by: texts are shuffled once.
+        .join(_known(documents), on=["kind", "key"], how="left")
+        .withColumn("verdict", _verdict())
+        .transform(_with_duplicate_ids_rejected)
+        .drop("kind", "key", "nth", "nth_of_content", "known_sha256")
+    )
+
+
+def _kind() -> Column:
+    return (
+        F.when(F.col("n_skipped").isNotNull(), F.lit(_SKIPPED))
+        .when(F.col("reason").isNotNull(), F.lit(_REJECTED))
+        .otherwise(F.lit("document"))
+    )
+
+
+def _key() -> Column:
+    """What makes a row the same as another: the id of a document, the finding of a rejection."""
+    return (
+        F.when(F.col("n_skipped").isNotNull(), F.col("provenance.file"))
+        .when(F.col("reason").isNotNull(), _quarantine_id())
+        .otherwise(F.col("doc_id"))
+    )
+
+
+def _nth(*columns: str) -> Column:
+    """1 for the first in the order of the input. Tables have no such order: there it goes by content."""
+    order = ("provenance.file", "provenance.offset", "content_sha256")
+    return F.row_number().over(Window.partitionBy(*columns).orderBy(*order))
+
+
+def _known(documents: DataFrame) -> DataFrame:
+    return documents.select(
+        F.lit("document").alias("kind"),
+        F.col("doc_id").alias("key"),
+        F.col("content_sha256").alias("known_sha256"),
+    )
+
+
+def _verdict() -> Column:
+    return (
+        F.when(F.col("kind") == _SKIPPED, F.lit(_SKIPPED))
+        # The same content a second time, under the same id or as the same finding.
+        .when(F.col("nth_of_content") > 1, F.lit(_DUPLICATE))
+        .when((F.col("kind") == _REJECTED) | (F.col("nth") > 1), F.lit(_REJECTED))
+        .when(F.col("known_sha256").isNull(), F.lit(_NEW))
+        .when(F.col("known_sha256") != F.col("content_sha256"), F.lit(_CHANGED))
+        .otherwise(F.lit(_UNCHANGED))
+    )
+
+
+def _with_duplicate_ids_rejected(rows: DataFrame) -> DataFrame:
+    second = (F.col("verdict") == _REJECTED) & F.col("reason").isNull()
+    message = "another record of this input has the same id and another text; the first in the input's order was kept"
+    return rows.withColumns(
+        {
+            "reason": F.when(second, F.lit(str(ReasonCode.DUPLICATE_ID))).otherwise(F.col("reason")),
+            "message": F.when(second, F.lit(message)).otherwise(F.col("message")),
+            "snippet": F.when(second, F.substring("text", 1, SNIPPET_CHARS)).otherwise(F.col("snippet")),
+        }
+    )
+
+
+def _quarantine_id() -> Column:
+    place = (F.col("provenance.file"), F.col("provenance.offset"))
+    return quarantine_id(F.lit(_STAGE), F.col("reason"), *place, F.col("doc_id"), F.col("content_sha256"))
+
+
+def _verdicts(found: list[F.Row]) -> set[str]:
+    return {row.verdict for row in found}
+
+
+def _check_columns_found(rows: DataFrame, n_rows: dict[str, int]) -> None:
+    """A column that not one record has is a mistake in the recipe, not in the records."""
+    if set(n_rows) - {_REJECTED, _DUPLICATE, _SKIPPED} or not n_rows.get(_REJECTED):
+        return
+    rejected = rows.where(F.col("verdict") == _REJECTED)
+    if rejected.where(~F.col("message").startswith(NO_SUCH_COLUMN)).isEmpty():
+        message = rejected.select("message").first()[0]
+        raise RecipeError(f"not one record of the input could be used: {message}")
+
+
+def _write_documents(lake: Lake, documents: DataFrame, rows: DataFrame, run_id: str, when: datetime) -> None:
+    fresh = (
+        parse_carried(lake.spark, rows.where(F.col("verdict").isin(_NEW, _CHANGED)))
+        .withColumn("ingested_at", F.lit(when))
+        .select(*schemas.DOCUMENTS.columns, "carried")
+        .transform(lambda frame: fit_to(documents, frame))
+    )
+    changed = F.col("old.content_sha256") != F.col("new.content_sha256")
+    try:
+        lake.upsert(schemas.DOCUMENTS, fresh, run_id, changed)
+    except AnalysisException as error:
+        raise LakeError(
+            f"{lake.location('documents')} can't take up the input: {str(error).splitlines()[0]}"
+        ) from error
+
+
+def _write_quarantine(lake: Lake, rows: DataFrame, run_id: str) -> None:
+    rejected = (
+        rows.where(F.col("verdict") == _REJECTED)
+        .withColumns(
+            {
+                "quarantine_id": _quarantine_id(),
+                "stage": F.lit(_STAGE),
+                "recipe_fingerprint": F.lit(None).cast("string"),
+                "run_id": F.lit(run_id),
+            }
+        )
+        .select(*schemas.QUARANTINE.columns)
+        .join(lake.read("quarantine").select("quarantine_id"), on="quarantine_id", how="left_anti")
+        .select(*schemas.QUARANTINE.columns)
+    )
+    # A MERGE that finds nothing to do would still make a version.
+    if not rejected.isEmpty():
+        lake.insert_new(schemas.QUARANTINE, rejected, run_id)

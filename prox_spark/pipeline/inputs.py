@@ -1,0 +1,258 @@
+"""From the paths of a recipe to rows: one frame for all formats, documents and rejections side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+from typing import TYPE_CHECKING
+
+from pyspark.errors import AnalysisException
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from prox_spark.config import InputConfig
+from prox_spark.errors import ReasonCode, RecipeError
+from prox_spark.ingest import InputFile, InputFormat, ReadOptions, detect_format, list_files
+from prox_spark.ingest.files import absolute, is_folder_with
+from prox_spark.ingest.formats import source_name
+from prox_spark.ingest.records import SNIPPET_CHARS
+from prox_spark.pipeline.carried import clean_struct
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, SparkSession
+
+# Columns of the one frame; `carried` is a struct (Parquet, Delta) or JSON (files of records).
+ROW_COLUMNS = (
+    "doc_id",
+    "text",
+    "content_sha256",
+    "url",
+    "source",
+    "provenance",
+    "metadata",
+    "carried",
+    "reason",
+    "message",
+    "snippet",
+    "n_skipped",
+)
+_PROVENANCE = "struct<file: string, offset: bigint, length: bigint>"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the paths of a recipe hold: files of records or tables, never both.
+
+    Attributes:
+        files: files of records with their formats.
+        tables: (path, format) of what Spark reads itself.
+    """
+
+    files: tuple[tuple[InputFile, InputFormat], ...]
+    tables: tuple[tuple[str, InputFormat], ...]
+
+
+def find_inputs(config: InputConfig) -> Inputs:
+    """Lists the files and tables that the recipe names.
+
+    Raises:
+        RecipeError: no path, nothing at a path, a format that can't be told or read, or tables mixed with other files.
+    """
+    if not config.paths:
+        raise RecipeError("no input: name files, folders or globs, or set input.paths in the recipe")
+    files: list[tuple[InputFile, InputFormat]] = []
+    tables: list[tuple[str, InputFormat]] = []
+    for path in config.paths:
+        kind = _table_format(path, config)
+        if kind:
+            tables.append((path, kind))
+            continue
+        given = None if config.format == "auto" else InputFormat(config.format)
+        found = [(file, given or detect_format(file.uri)) for file in list_files(path)]
+        if all(kind is InputFormat.PARQUET for _, kind in found):
+            # The folder as a whole, for the columns in its `name=value` folders.
+            tables.append((absolute(path), InputFormat.PARQUET))
+        else:
+            files += found
+    if any(kind.is_table for _, kind in files) or (files and tables):
+        raise RecipeError("Parquet and Delta can't be ingested together with other formats: run ingest once for each")
+    # A file that two paths match is one input.
+    return Inputs(tuple({file.uri: (file, kind) for file, kind in files}.values()), tuple(tables))
+
+
+def read_inputs(spark: SparkSession, inputs: Inputs, config: InputConfig) -> DataFrame:
+    """All records of the inputs.
+
+    Returns:
+        Columns `ROW_COLUMNS`. A row with `reason` is a rejection, one with `n_skipped` a count, any other a document.
+
+    Raises:
+        RecipeError: a table can't be read or lacks a column of the recipe.
+    """
+    if inputs.tables:
+        frames = [read_table(spark, path, kind, config) for path, kind in inputs.tables]
+        try:
+            return reduce(lambda a, b: a.unionByName(b), frames)
+        except AnalysisException as error:
+            message = "the inputs have different columns or types: run ingest once for each"
+            raise RecipeError(f"{message} ({_first_line(error)})") from error
+    from udfs.ingest import read_rows
+
+    options = ReadOptions(
+        config.text_column, config.id_column, config.url_column, config.source is None, config.max_text_chars
+    )
+    rows = read_rows(spark, inputs.files, options).withColumnRenamed("rest", "carried")
+    if config.source is not None:
+        rows = rows.withColumn("source", F.lit(config.source))
+    return rows.transform(_with_identity).select(*ROW_COLUMNS)
+
+
+def read_table(spark: SparkSession, path: str, kind: InputFormat, config: InputConfig) -> DataFrame:
+    """A Parquet or Delta table as rows, by column expressions only.
+
+    Raises:
+        RecipeError: it can't be read, a column that the recipe names is missing, or the text is no string.
+    """
+    reader = spark.read.format(str(kind))
+    try:
+        # Databricks names tables catalog.schema.table.
+        named = kind is InputFormat.DELTA and "/" not in path and "." in path
+        table = reader.table(path) if named else reader.load(path)
+    except AnalysisException as error:
+        raise RecipeError(f"can't read {path} as {kind}: {_first_line(error)}") from error
+    return map_table(table, path, config)
+
+
+def map_table(table: DataFrame, path: str, config: InputConfig) -> DataFrame:
+    """Maps the columns of a table to `ROW_COLUMNS`; see `read_table`."""
+    text_name = _need(table, path, config.text_column, "input.text_column")
+    if not isinstance(table.schema[text_name].dataType, T.StringType):
+        kind = table.schema[text_name].dataType.simpleString()
+        raise RecipeError(f"column {text_name!r} of {path} is {kind}, but the text (input.text_column) must be string")
+    id_name = (
+        _need(table, path, config.id_column, "input.id_column")
+        if config.id_column
+        else _find_scalar(table, "doc_id") or _find_scalar(table, "id")
+    )
+    url_name = (
+        _need(table, path, config.url_column, "input.url_column") if config.url_column else _find_scalar(table, "url")
+    )
+    source_column = None if config.source is not None else _find_scalar(table, "source")
+
+    text = _column(text_name)
+    doc_id, url, own_source = (
+        _column(name).cast("string") if name else F.lit(None).cast("string")
+        for name in (id_name, url_name, source_column)
+    )
+    others = [name for name in table.columns if name not in (text_name, id_name, url_name, source_column)]
+    carried = clean_struct(table.schema, others)
+    # A row without text is identified by what else it holds.
+    raw = F.coalesce(text, F.to_json(F.struct(*map(_column, others))) if others else F.lit(None))
+    default_source = F.lit(config.source if config.source is not None else source_name(path))
+    return (
+        table.select(
+            F.nullif(doc_id, F.lit("")).alias("doc_id"),
+            _rejection(text, text_name, doc_id, config),
+            text.alias("raw_text"),
+            F.sha2(raw, 256).alias("content_sha256"),
+            url.alias("url"),
+            F.coalesce(F.nullif(own_source, F.lit("")), default_source).alias("source"),
+            F.lit(None).cast(_PROVENANCE).alias("provenance"),
+            F.lit(None).cast("map<string, string>").alias("metadata"),
+            carried.alias("carried"),
+            F.lit(None).cast("bigint").alias("n_skipped"),
+        )
+        .withColumns(
+            {
+                "reason": F.col("rejection.reason"),
+                "message": F.col("rejection.message"),
+                "text": F.when(F.col("rejection").isNull(), F.col("raw_text")),
+                "snippet": F.when(
+                    F.col("rejection").isNotNull(), _as_valid_utf8(F.substring("raw_text", 1, SNIPPET_CHARS))
+                ),
+            }
+        )
+        .transform(_with_identity)
+        .select(*ROW_COLUMNS)
+    )
+
+
+def _with_identity(rows: DataFrame) -> DataFrame:
+    """Content hash and, where a document has no id of its own, the id made from it."""
+    derived_id = F.sha2(F.concat(F.coalesce("url", F.lit("")), F.lit("\n"), "text"), 256)
+    return rows.withColumns(
+        {
+            "content_sha256": F.coalesce("content_sha256", F.sha2("text", 256)),
+            "doc_id": F.coalesce("doc_id", derived_id),
+            # A null partition would be a folder that no query finds by name.
+            "source": F.coalesce(F.nullif(F.col("source"), F.lit("")), F.lit("unknown")),
+        }
+    )
+
+
+def _rejection(text: Column, text_name: str, doc_id: Column, config: InputConfig) -> Column:
+    def because(reason: ReasonCode, message: Column) -> Column:
+        return F.struct(F.lit(str(reason)).alias("reason"), message.alias("message"))
+
+    too_long = F.format_string(
+        f"the text has %d characters, more than input.max_text_chars = {config.max_text_chars:,}", F.length(text)
+    )
+    rejection = (
+        F.when(text.isNull(), because(ReasonCode.NULL_TEXT, F.lit(f"{text_name!r} is null")))
+        .when(~_is_valid_utf8(text), because(ReasonCode.INVALID_UTF8, F.lit(f"{text_name!r} is not valid UTF-8")))
+        .when(F.length(text) > config.max_text_chars, because(ReasonCode.TEXT_TOO_LONG, too_long))
+    )
+    if config.id_column:
+        message = F.lit(f"no id in {config.id_column!r} (input.id_column)")
+        missing = doc_id.isNull() | (doc_id == "")
+        rejection = rejection.when(missing, because(ReasonCode.INVALID_RECORD, message))
+    return rejection.alias("rejection")
+
+
+def _is_valid_utf8(text: Column) -> Column:
+    # Parquet writers are free to put any bytes into a string column, and Spark passes them on. The function is of
+    # Spark 4.0; in 3.5 decode() puts U+FFFD where bytes are wrong.
+    if hasattr(F, "is_valid_utf8"):
+        return F.is_valid_utf8(text)
+    return F.encode(F.decode(text.cast("binary"), "UTF-8"), "UTF-8") == text.cast("binary")
+
+
+def _as_valid_utf8(text: Column) -> Column:
+    return F.make_valid_utf8(text) if hasattr(F, "make_valid_utf8") else F.decode(text.cast("binary"), "UTF-8")
+
+
+def _table_format(path: str, config: InputConfig) -> InputFormat | None:
+    if config.format != "auto":
+        given = InputFormat(config.format)
+        return given if given.is_table else None
+    if is_folder_with(path, "_delta_log"):
+        return InputFormat.DELTA
+    return None
+
+
+def _need(table: DataFrame, path: str, name: str, option: str) -> str:
+    found = _find(table, name)
+    if found is None:
+        raise RecipeError(f"{path} has no column {name!r} ({option}); it has {', '.join(table.columns)}")
+    return found
+
+
+def _find(table: DataFrame, name: str) -> str | None:
+    """The column of this name, else the one that differs in letter case only."""
+    if name in table.columns:
+        return name
+    return next((column for column in table.columns if column.lower() == name.lower()), None)
+
+
+def _find_scalar(table: DataFrame, name: str) -> str | None:
+    found = _find(table, name)
+    nested = (T.StructType, T.ArrayType, T.MapType, T.BinaryType)
+    return found if found and not isinstance(table.schema[found].dataType, nested) else None
+
+
+def _column(name: str) -> Column:
+    return F.col(f"`{name.replace('`', '``')}`")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

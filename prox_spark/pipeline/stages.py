@@ -1,0 +1,64 @@
+"""The two stages of a recipe: a refiner, its prompts and its engine, ready to be sent to executors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from prox_spark.config import Recipe, fingerprint
+from prox_spark.engine.spec import EngineSpec
+from prox_spark.prompts import PromptBuilder
+from prox_spark.programs.grammar import PROGRAM_GRAMMAR
+from prox_spark.refiners import Refiner, Stage, find
+from prox_spark.refiners.build import build
+from prox_spark.refiners.card import DocTask
+from udfs.generate import Generate, Verdict
+
+
+@dataclass(frozen=True)
+class RefinerStage:
+    """One stage of a run."""
+
+    refiner: Refiner
+    builder: PromptBuilder
+    generate: Generate
+
+    @classmethod
+    def of(cls, recipe: Recipe, stage: Stage) -> RefinerStage:
+        """The stage as the recipe says; builds the refiner on the driver where it is not yet, for its tokenizer.
+
+        Raises:
+            RefinerError: the refiner is unknown, can't be built or does not serve the stage.
+        """
+        refiner = find(getattr(recipe.refiners, stage))
+        task = refiner.card.task(stage)
+        builder = PromptBuilder(
+            refiner.card,
+            stage,
+            refiner.model_fingerprint,
+            (build(refiner) / "tokenizer.json").read_text(encoding="utf-8"),
+            grammar=PROGRAM_GRAMMAR if recipe.generation.grammar and stage == "chunk" else None,
+            packing=recipe.generation.packing,
+        )
+        verdict = Verdict(*builder.verdict_token_ids, task.keep, task.drop) if isinstance(task, DocTask) else None
+        return cls(refiner, builder, Generate(EngineSpec(refiner, recipe.engine), builder.sampling, verdict))
+
+
+@dataclass(frozen=True)
+class RefinerStages:
+    """Both stages."""
+
+    doc: RefinerStage
+    chunk: RefinerStage
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> RefinerStages:
+        """The stages of a recipe."""
+        return cls(RefinerStage.of(recipe, "doc"), RefinerStage.of(recipe, "chunk"))
+
+    def fingerprint(self, recipe: Recipe) -> str:
+        """SHA-256 over all that decides what a document becomes: models, prompts, sampling, semantics, thresholds."""
+        stages = [
+            (stage.builder.model_fingerprint, stage.builder.prompt_fingerprint, stage.builder.sampling)
+            for stage in (self.doc, self.chunk)
+        ]
+        return fingerprint(stages, recipe.apply.model_dump())
