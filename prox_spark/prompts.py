@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 
 from prox_spark.chunking import Chunk, number_line, pack_counted, pack_lines
 from prox_spark.config import fingerprint
-from prox_spark.errors import RefinerError, ReasonCode
+from prox_spark.errors import ReasonCode, RefinerError
 from prox_spark.refiners.card import ChunkTask, DocTask, RefinerCard, Stage
 
 
@@ -97,7 +97,9 @@ class PromptBuilder:
         assert isinstance(task, DocTask)
         keep, drop = (self.tokenizer.encode(word, add_special_tokens=False).ids[0] for word in (task.keep, task.drop))
         if keep == drop:
-            raise RefinerError(f"refiner {self.card.name}: the answers {task.keep!r} and {task.drop!r} begin with the same token")
+            raise RefinerError(
+                f"refiner {self.card.name}: the answers {task.keep!r} and {task.drop!r} begin with the same token"
+            )
         return keep, drop
 
     @cached_property
@@ -109,7 +111,11 @@ class PromptBuilder:
         """The prompts of a text: one in the document stage, one per chunk in the chunk stage; none for a text without words."""
         if not text.split():
             return []
-        return [self._verdict_prompt(text)] if self.stage == "doc" else [self._chunk_prompt(chunk) for chunk in self.chunks(text)]
+        return (
+            [self._verdict_prompt(text)]
+            if self.stage == "doc"
+            else [self._chunk_prompt(chunk) for chunk in self.chunks(text)]
+        )
 
     def chunks(self, text: str) -> list[Chunk]:
         """Packs the lines of a text into the chunks the refiner reads; lines too long for a prompt are cut in it."""
@@ -139,7 +145,9 @@ class PromptBuilder:
         return self._prompt(self._cut(text, task.max_text_tokens), answer_tokens=1)
 
     def _chunk_prompt(self, chunk: Chunk) -> Prompt:
-        return self._prompt(chunk.text, self._chunk_task.max_answer_tokens, (chunk.index, chunk.line_start, chunk.line_end))
+        return self._prompt(
+            chunk.text, self._chunk_task.max_answer_tokens, (chunk.index, chunk.line_start, chunk.line_end)
+        )
 
     def _prompt(self, text: str, answer_tokens: int, lines: Sequence[int | None] = (None, None, None)) -> Prompt:
         prompt = self.card.template(self.stage).replace("{text}", text)
@@ -149,7 +157,9 @@ class PromptBuilder:
 
     def _cut(self, text: str, n_tokens: int) -> str:
         """The text up to the end of its n-th token."""
-        head = text[: 16 * n_tokens]  # most often enough, and a long document is not tokenised whole for its first lines
+        head = text[
+            : 16 * n_tokens
+        ]  # most often enough, and a long document is not tokenised whole for its first lines
         encoding = self.tokenizer.encode(head, add_special_tokens=False)
         if len(encoding.ids) <= n_tokens and len(head) < len(text):
             head, encoding = text, self.tokenizer.encode(text, add_special_tokens=False)
@@ -161,7 +171,9 @@ class PromptBuilder:
             return []
         token_id = self.tokenizer.token_to_id(self.card.bos)
         if token_id is None:
-            raise RefinerError(f"refiner {self.card.name}: its card says bos {self.card.bos!r}, its tokenizer has no such token")
+            raise RefinerError(
+                f"refiner {self.card.name}: its card says bos {self.card.bos!r}, its tokenizer has no such token"
+            )
         return [token_id]
 
     def _key(self, token_ids: Sequence[int]) -> str:

@@ -16,8 +16,8 @@ from prox_spark.programs import (
     DocumentStatus,
     Execution,
     Gates,
-    OpName,
     Operation,
+    OpName,
     Program,
     Verdict,
     execute_chunks,
@@ -50,7 +50,9 @@ APPLIED = T.StructType(
         T.StructField("doc_id", T.StringType()),
         T.StructField("content_sha256", T.StringType()),
         *(schemas.REFINED.schema[name] for name in _REFINED_COLUMNS),
-        T.StructField("programs", T.ArrayType(T.StructType([schemas.PROGRAMS.schema[name] for name in _PROGRAM_COLUMNS]))),
+        T.StructField(
+            "programs", T.ArrayType(T.StructType([schemas.PROGRAMS.schema[name] for name in _PROGRAM_COLUMNS]))
+        ),
         T.StructField("stage", T.StringType()),
         T.StructField("reason", T.StringType()),
         T.StructField("message", T.StringType()),
@@ -84,7 +86,10 @@ class Apply:
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Streams; rows out are rows in."""
         for batch in batches:
-            documents = zip(*(batch.column(name).to_pylist() for name in ("doc_id", "content_sha256", "text", "answers")), strict=True)
+            documents = zip(
+                *(batch.column(name).to_pylist() for name in ("doc_id", "content_sha256", "text", "answers")),
+                strict=True,
+            )
             yield to_batch([self._row(*document) for document in documents], APPLIED)
 
     def document(self, text: str, answers: Sequence[Mapping[str, Any]]) -> Applied:
@@ -100,7 +105,9 @@ class Apply:
                 nothing = Execution("", DocumentStatus.QUARANTINED)
                 return Applied(nothing, stage=stage, reason=answer["error_code"], message=answer["error_message"])
         verdicts = [answer for answer in answers if answer["chunk_index"] == DOC_STAGE]
-        chunks = sorted((a for a in answers if a["chunk_index"] != DOC_STAGE), key=lambda answer: int(answer["chunk_index"]))
+        chunks = sorted(
+            (a for a in answers if a["chunk_index"] != DOC_STAGE), key=lambda answer: int(answer["chunk_index"])
+        )
         probability = verdicts[0]["drop_probability"] if verdicts else None
         if probability is not None and probability >= self.config.drop_threshold:
             dropped = Execution("", DocumentStatus.DROPPED_DOC, words_before=len(text.split()))
@@ -117,7 +124,8 @@ class Apply:
             execution = run_reference(text, outputs, threshold_2=round(1 - ratio, 12), error_op=errors)
             return execution, [read_reference(output) for output in outputs]
         programs = [
-            parse(output, range(chunk["line_start"], chunk["line_end"] + 1)) for output, chunk in zip(outputs, chunks, strict=True)
+            parse(output, range(chunk["line_start"], chunk["line_end"] + 1))
+            for output, chunk in zip(outputs, chunks, strict=True)
         ]
         parsed = [
             ChunkProgram(chunk["chunk_index"], chunk["line_start"], chunk["line_end"], program)
@@ -126,7 +134,9 @@ class Apply:
         gates = Gates(self.config.min_word_ratio, self.config.min_words, self.config.max_errors)
         return execute_chunks(text, parsed, gates), programs
 
-    def _row(self, doc_id: str, content_sha256: str, text: str, answers: Sequence[Mapping[str, Any]] | None) -> tuple[object, ...]:
+    def _row(
+        self, doc_id: str, content_sha256: str, text: str, answers: Sequence[Mapping[str, Any]] | None
+    ) -> tuple[object, ...]:
         result = self.document(text, answers or [])
         execution = result.execution
         return (
@@ -152,7 +162,9 @@ def _verdict_program(verdict: Mapping[str, Any], op: OpName) -> dict[str, Any]:
     return {**row, "line_start": None, "line_end": None, "diagnostics": [], "status": Verdict.APPLIED}
 
 
-def _program_rows(chunks: Sequence[Mapping[str, Any]], programs: Sequence[Program], execution: Execution) -> list[dict[str, Any]]:
+def _program_rows(
+    chunks: Sequence[Mapping[str, Any]], programs: Sequence[Program], execution: Execution
+) -> list[dict[str, Any]]:
     rows = []
     # A text that is blank has no chunks and no verdicts; else there is one for each.
     for chunk, program, verdict in zip(chunks, programs, execution.verdicts, strict=True):

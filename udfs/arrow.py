@@ -20,7 +20,9 @@ def to_batch(rows: Sequence[Sequence[object]], schema: T.StructType) -> pa.Recor
     """
     fields = _arrow(schema.json())
     columns = zip(*rows, strict=True) if rows else ([] for _ in fields)
-    return pa.RecordBatch.from_arrays([pa.array(c, f.type) for c, f in zip(columns, fields, strict=True)], schema=fields)
+    return pa.RecordBatch.from_arrays(
+        [pa.array(c, f.type) for c, f in zip(columns, fields, strict=True)], schema=fields
+    )
 
 
 @lru_cache(maxsize=16)

@@ -72,13 +72,17 @@ class Generate:
         def prompts() -> Iterator[tuple[tuple[str, int], list[int]]]:
             nonlocal n_in
             for batch in batches:
-                for key, token_ids in zip(batch.column("generation_key").to_pylist(), batch.column("token_ids"), strict=True):
+                for key, token_ids in zip(
+                    batch.column("generation_key").to_pylist(), batch.column("token_ids"), strict=True
+                ):
                     n_in += 1
                     yield (key, len(token_ids)), token_ids.as_py()
 
         config = self.spec.config
         size = math.ceil(config.window_factor * config.max_num_seqs)
-        window: Window[tuple[str, int]] = Window(lambda: connect(self.spec), json.loads(self.parameters), size, config.request_seconds)
+        window: Window[tuple[str, int]] = Window(
+            lambda: connect(self.spec), json.loads(self.parameters), size, config.request_seconds
+        )
         rows: list[tuple[object, ...]] = []
         for (key, n_tokens), answer in window.answers(prompts()):
             rows.append(self._row(key, n_tokens, answer))
@@ -89,13 +93,26 @@ class Generate:
         if rows:
             yield to_batch(rows, ANSWERS)
         if n_in != n_out:
-            raise RowCountError(f"the engine stage was given {n_in} prompts and returned {n_out} rows; nothing was committed")
+            raise RowCountError(
+                f"the engine stage was given {n_in} prompts and returned {n_out} rows; nothing was committed"
+            )
 
     def _row(self, key: str, n_tokens: int, answer: Answer) -> tuple[object, ...]:
         text, probability = answer.text, None
         if self.verdict and answer.error_code is None:
             probability = self.verdict.drop_probability(answer)
             text = self.verdict.drop if probability >= 0.5 else self.verdict.keep
-        finish = "stop" if self.verdict and answer.error_code is None else answer.finish_reason  # one token is the whole verdict
-        return key, text, finish, probability, n_tokens, answer.output_tokens, answer.error_code, answer.error_message, answer.engine_id
-
+        finish = (
+            "stop" if self.verdict and answer.error_code is None else answer.finish_reason
+        )  # one token is the whole verdict
+        return (
+            key,
+            text,
+            finish,
+            probability,
+            n_tokens,
+            answer.output_tokens,
+            answer.error_code,
+            answer.error_message,
+            answer.engine_id,
+        )

@@ -24,6 +24,7 @@ PROMPTS = T.StructType(
     ]
 )
 
+
 @dataclass(frozen=True)
 class BuildPrompts:
     """For `mapInArrow` over (doc_id, content_sha256, text): one row of PROMPTS per prompt.
@@ -39,8 +40,14 @@ class BuildPrompts:
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Streams; a batch of documents in, a batch of their prompts out."""
         for batch in batches:
-            documents = zip(*(batch.column(name).to_pylist() for name in ("doc_id", "content_sha256", "text")), strict=True)
-            rows = [self._row(doc_id, sha, prompt) for doc_id, sha, text in documents for prompt in self.builder.prompts(text)]
+            documents = zip(
+                *(batch.column(name).to_pylist() for name in ("doc_id", "content_sha256", "text")), strict=True
+            )
+            rows = [
+                self._row(doc_id, sha, prompt)
+                for doc_id, sha, text in documents
+                for prompt in self.builder.prompts(text)
+            ]
             yield to_batch(rows, PROMPTS)
 
     def _row(self, doc_id: str, content_sha256: str, prompt: Prompt) -> tuple[object, ...]:

@@ -56,7 +56,9 @@ class Window(Generic[Tag]):
         ...     print(tag, answer.text)
     """
 
-    def __init__(self, connect: Callable[[], Engine], parameters: Mapping[str, Any], size: int, request_seconds: float) -> None:
+    def __init__(
+        self, connect: Callable[[], Engine], parameters: Mapping[str, Any], size: int, request_seconds: float
+    ) -> None:
         self._connect = connect
         self._parameters = parameters
         self._size = size
@@ -89,7 +91,11 @@ class Window(Generic[Tag]):
                 loop.submit(session.close()).result()
 
     async def _one(
-        self, session: _Session, tag: Tag, token_ids: list[int], done: queue.SimpleQueue[tuple[Tag, Answer] | BaseException]
+        self,
+        session: _Session,
+        tag: Tag,
+        token_ids: list[int],
+        done: queue.SimpleQueue[tuple[Tag, Answer] | BaseException],
     ) -> None:
         try:
             done.put((tag, await session.ask(token_ids)))
@@ -100,7 +106,9 @@ class Window(Generic[Tag]):
 class _Session:
     """The connection to an engine, renewed when the engine was."""
 
-    def __init__(self, connect: Callable[[], Engine], parameters: Mapping[str, Any], timeout: aiohttp.ClientTimeout) -> None:
+    def __init__(
+        self, connect: Callable[[], Engine], parameters: Mapping[str, Any], timeout: aiohttp.ClientTimeout
+    ) -> None:
         self._connect = connect
         self._parameters = parameters
         self._timeout = timeout
@@ -114,7 +122,9 @@ class _Session:
         for _ in range(_MAX_SENDS):
             engine, http = await self._connected(instead_of=engine)
             try:
-                async with http.post("/v1/completions", json={"model": MODEL_NAME, "prompt": token_ids, **self._parameters}) as response:
+                async with http.post(
+                    "/v1/completions", json={"model": MODEL_NAME, "prompt": token_ids, **self._parameters}
+                ) as response:
                     if response.status < 500:
                         return _answer(response.status, await response.json(), engine)
                     # A 5xx of a living engine is about this request; the engine's own death is seen by the health check.
@@ -126,7 +136,9 @@ class _Session:
                 return Answer(error_code=ReasonCode.REQUEST_TIMEOUT, error_message=message, engine_id=engine.engine_id)
             except aiohttp.ClientError:
                 continue  # the connection broke: the engine is gone, or going
-        raise EngineError(f"the engine broke off the same request {_MAX_SENDS} times. Its last words:\n{engine and engine.last_lines()}")
+        raise EngineError(
+            f"the engine broke off the same request {_MAX_SENDS} times. Its last words:\n{engine and engine.last_lines()}"
+        )
 
     async def close(self) -> None:
         """Closes the connections; requests in flight end in the engine too."""
@@ -182,7 +194,11 @@ def _answer(status: int, body: Mapping[str, Any], engine: Engine) -> Answer:
     if status != 200:
         error = body.get("error", body)
         message = error.get("message", str(error)) if isinstance(error, Mapping) else str(error)
-        return Answer(error_code=ReasonCode.REQUEST_REFUSED, error_message=f"{status}: {message}"[:500], engine_id=engine.engine_id)
+        return Answer(
+            error_code=ReasonCode.REQUEST_REFUSED,
+            error_message=f"{status}: {message}"[:500],
+            engine_id=engine.engine_id,
+        )
     choice = body["choices"][0]
     top = (choice.get("logprobs") or {}).get("top_logprobs") or [{}]
     return Answer(
@@ -190,6 +206,8 @@ def _answer(status: int, body: Mapping[str, Any], engine: Engine) -> Answer:
         finish_reason=choice["finish_reason"],
         output_tokens=body["usage"]["completion_tokens"],
         # Asked for as `token_id:N`, see PromptBuilder.request_parameters.
-        log_probabilities={int(token.split(":")[1]): value for token, value in top[0].items() if token.startswith("token_id:")},
+        log_probabilities={
+            int(token.split(":")[1]): value for token, value in top[0].items() if token.startswith("token_id:")
+        },
         engine_id=engine.engine_id,
     )

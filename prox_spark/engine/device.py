@@ -12,7 +12,10 @@ _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
 def detect_device() -> str:
     """`cuda` where there is an NVIDIA GPU and a vLLM that can use it, else `cpu`."""
-    has_gpu = Path("/proc/driver/nvidia/version").exists() or os.environ.get("CUDA_VISIBLE_DEVICES", "") not in ("", "-1")
+    has_gpu = Path("/proc/driver/nvidia/version").exists() or os.environ.get("CUDA_VISIBLE_DEVICES", "") not in (
+        "",
+        "-1",
+    )
     return "cuda" if has_gpu and not _is_cpu_build() else "cpu"
 
 

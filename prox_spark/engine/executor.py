@@ -69,7 +69,9 @@ def engine_directory(owner: Owner, key: str) -> Path:
         path.mkdir(parents=True, exist_ok=True)
         for directory in (path, path.parent, path.parent.parent):
             if directory.stat().st_uid != os.getuid():
-                raise EngineStartError(f"{directory} belongs to another user: set PROX_SPARK_RUNTIME to a directory of your own")
+                raise EngineStartError(
+                    f"{directory} belongs to another user: set PROX_SPARK_RUNTIME to a directory of your own"
+                )
             directory.chmod(0o700)
     except OSError as error:
         raise EngineStartError(

@@ -117,7 +117,15 @@ def _start(spec: EngineSpec, owner: Owner, directory: Path, starts: int) -> Engi
     if log.exists():
         log.rename(log.with_suffix(".previous.log"))
     supervisor = subprocess.Popen(
-        [sys.executable, "-m", "prox_spark.engine.supervisor", str(owner.pid), repr(owner.started), str(directory), "--"]
+        [
+            sys.executable,
+            "-m",
+            "prox_spark.engine.supervisor",
+            str(owner.pid),
+            repr(owner.started),
+            str(directory),
+            "--",
+        ]
         + spec.command(model, sock),
         env=environment,
         stdin=subprocess.DEVNULL,
@@ -127,11 +135,15 @@ def _start(spec: EngineSpec, owner: Owner, directory: Path, starts: int) -> Engi
         cwd=directory,
     )
     process = psutil.Process(supervisor.pid)
-    engine = Engine(f"{starts}-{uuid.uuid4().hex[:12]}", process.pid, process.create_time(), str(sock), str(log), starts)
+    engine = Engine(
+        f"{starts}-{uuid.uuid4().hex[:12]}", process.pid, process.create_time(), str(sock), str(log), starts
+    )
     _remember(directory, engine)
     while not is_healthy(engine.socket):
         if supervisor.poll() is not None:
-            raise EngineStartError(f"the engine died while starting. {_advice(spec)} Its last words ({log}):\n{_tail(log)}")
+            raise EngineStartError(
+                f"the engine died while starting. {_advice(spec)} Its last words ({log}):\n{_tail(log)}"
+            )
         if time.monotonic() > deadline:
             supervisor.terminate()
             supervisor.wait(10)
@@ -157,7 +169,7 @@ def _advice(spec: EngineSpec) -> str:
     if spec.device == "cpu":
         return "Lower engine.cpu_kv_cache_gib if memory is short, raise engine.start_seconds on a slow disk."
     return (
-        f"Lower engine.gpu_memory_fraction (now {spec.config.gpu_memory_fraction:g}) or engine.max_model_len if memory is short, "
+        f"Lower engine.gpu_memory_fraction (now {spec.config.gpu_memory_fraction:g}) if memory is short, "
         "raise engine.start_seconds if the model is large."
     )
 

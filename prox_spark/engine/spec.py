@@ -30,16 +30,11 @@ class EngineSpec:
     @property
     def key(self) -> str:
         """Equal for engines that are the same."""
-        return fingerprint(self.refiner.model_fingerprint, self.max_model_len, self.config.model_dump())
-
-    @property
-    def max_model_len(self) -> int:
-        """Context in tokens as served."""
-        return self.config.max_model_len or self.refiner.card.context_tokens
+        return fingerprint(self.refiner.model_fingerprint, self.refiner.card.context_tokens, self.config.model_dump())
 
     @property
     def device(self) -> str:
-        """cuda or cpu, decided on the executor."""
+        """Cuda or cpu, decided on the executor."""
         return detect_device() if self.config.device == "auto" else self.config.device
 
     def command(self, model: Path, socket: Path) -> list[str]:
@@ -51,7 +46,7 @@ class EngineSpec:
         config = self.config
         arguments = [sys.executable, "-c", "from vllm.entrypoints.launchers.api_server.entry import main; main()"]
         arguments += ["--model", str(model), "--served-model-name", MODEL_NAME, "--uds", str(socket)]
-        arguments += ["--dtype", self._dtype(), "--max-model-len", str(self.max_model_len)]
+        arguments += ["--dtype", self._dtype(), "--max-model-len", str(self.refiner.card.context_tokens)]
         arguments += ["--max-num-seqs", str(config.max_num_seqs), "--disable-uvicorn-access-log", "--max-logprobs", "2"]
         # The model's own sampling defaults would be another setting that no fingerprint knows.
         arguments += ["--generation-config", "vllm"]

@@ -33,7 +33,9 @@ def main(argv: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(0))
     with (directory / "engine.log").open("ab") as output:
-        engine = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent)
+        engine = subprocess.Popen(
+            command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent
+        )
     seen: set[psutil.Process] = set()
     try:
         while engine.poll() is None and owner.is_alive():

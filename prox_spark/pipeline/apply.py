@@ -41,7 +41,8 @@ class ApplyStage:
 
     def __call__(self, documents: DataFrame) -> None:
         """Applies what the models said and commits programs, quarantine and refined, in this order: a document that is in
-        `refined` is done."""
+        `refined` is done.
+        """
         applied = self.applied(documents).persist(StorageLevel.DISK_ONLY)
         try:
             self.lake.insert_new(schemas.PROGRAMS, self._programs(applied), self.run.run_id)
@@ -111,7 +112,9 @@ class ApplyStage:
             applied.where(F.col("reason").isNotNull())
             .join(provenance, on="doc_id", how="left")
             .withColumns(self._stamp())
-            .withColumn("quarantine_id", quarantine_id(*map(F.col, (*_DOCUMENT, "stage", "reason", "recipe_fingerprint"))))
+            .withColumn(
+                "quarantine_id", quarantine_id(*map(F.col, (*_DOCUMENT, "stage", "reason", "recipe_fingerprint")))
+            )
             .select(*schemas.QUARANTINE.columns)
         )
 

@@ -79,18 +79,16 @@ class GenerateStage:
         profile = generation_profile(spark)
         options = {"profile": profile} if profile else {}
         answers = missing.repartition(n_tasks).mapInArrow(stage.generate, ANSWERS, **options)
-        return (
-            answers.withColumns(
-                {
-                    "stage": F.lit(stage.builder.stage),
-                    "refiner": F.lit(stage.refiner.card.name),
-                    "model_fingerprint": F.lit(stage.builder.model_fingerprint),
-                    "prompt_fingerprint": F.lit(stage.builder.prompt_fingerprint),
-                    "sampling": F.lit(stage.builder.sampling),
-                    "run_id": F.lit(self.run.run_id),
-                }
-            ).select(*schemas.GENERATIONS.columns)
-        )
+        return answers.withColumns(
+            {
+                "stage": F.lit(stage.builder.stage),
+                "refiner": F.lit(stage.refiner.card.name),
+                "model_fingerprint": F.lit(stage.builder.model_fingerprint),
+                "prompt_fingerprint": F.lit(stage.builder.prompt_fingerprint),
+                "sampling": F.lit(stage.builder.sampling),
+                "run_id": F.lit(self.run.run_id),
+            }
+        ).select(*schemas.GENERATIONS.columns)
 
 
 def prompts_of(documents: DataFrame, stage: RefinerStage, with_token_ids: bool = False) -> DataFrame:

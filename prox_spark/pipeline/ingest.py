@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
-import uuid
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pyspark import StorageLevel
@@ -17,6 +16,7 @@ from prox_spark import schemas
 from prox_spark.config import Recipe
 from prox_spark.errors import LakeError, ReasonCode, RecipeError
 from prox_spark.ingest.records import NO_SUCH_COLUMN, SNIPPET_CHARS
+from prox_spark.lineage import Run, recorded
 from prox_spark.pipeline.carried import fit_to, parse_carried
 from prox_spark.pipeline.inputs import find_inputs, read_inputs
 from prox_spark.tables import Lake, quarantine_id
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
 _STAGE = "ingest"
+_WRITTEN = ("documents", "quarantine")
 # What becomes of a row. Documents: new, changed or unchanged against the table; a duplicate is one row too many.
 _NEW, _CHANGED, _UNCHANGED, _DUPLICATE, _REJECTED, _SKIPPED = (
     "new",
@@ -97,7 +98,7 @@ class IngestSummary:
             lines.append(f"  {sum(self.quarantined.values()):,} in quarantine: {reasons}")
         if self.n_skipped:
             lines.append(f"  {self.n_skipped:,} records passed over: requests, redirects, images and the like")
-        versions = ", ".join(f"{table} {self.versions_out[table]}" for table in ("documents", "quarantine"))
+        versions = ", ".join(f"{table} {self.versions_out[table]}" for table in _WRITTEN)
         return "\n".join([*lines, f"  table versions: {versions}"])
 
 
@@ -112,54 +113,69 @@ def ingest(spark: SparkSession, recipe: Recipe) -> IngestSummary:
         RecipeError: nothing at a path, or a format or column that can't be found.
         LakeError: a column of the input does not fit the one that the lake has.
     """
-    started, run_id = datetime.now(UTC), str(uuid.uuid4())
-    seconds: dict[str, float] = {}
-    begin = time.monotonic()
-
     inputs = find_inputs(recipe.input)
     lake = Lake(spark, recipe.lake)
     lake.ensure()
-    versions_in = lake.versions()
-    documents = lake.read("documents", versions_in["documents"])
-
-    # Everything below reads these rows, and the input is read once for them.
-    rows = read_inputs(spark, inputs, recipe.input).transform(judge(documents)).persist(StorageLevel.MEMORY_AND_DISK)
-    try:
-        counted = rows.groupBy("verdict", "reason").agg(
-            F.count("*").alias("n_rows"), F.sum("n_skipped").alias("n_skipped")
+    run = Run("ingest", recipe, versions_in=_versions(lake))
+    with recorded(lake, run):
+        documents = lake.read("documents", run.versions_in["documents"])
+        # Everything below reads these rows, and the input is read once for them.
+        rows = (
+            read_inputs(spark, inputs, recipe.input).transform(judge(documents)).persist(StorageLevel.MEMORY_AND_DISK)
         )
-        found = counted.collect()
-        n_rows = {verdict: sum(row.n_rows for row in found if row.verdict == verdict) for verdict in _verdicts(found)}
-        seconds["read"] = time.monotonic() - begin
-        _check_columns_found(rows, n_rows)
-
-        if n_rows.get(_NEW) or n_rows.get(_CHANGED):
-            _write_documents(lake, documents, rows, run_id, started)
-        seconds["documents"] = time.monotonic() - begin - seconds["read"]
-        if n_rows.get(_REJECTED):
-            _write_quarantine(lake, rows, run_id)
-    finally:
-        rows.unpersist()
-
-    seconds["total"] = time.monotonic() - begin
-    summary = IngestSummary(
-        run_id=run_id,
-        lake=str(lake),
-        n_new=n_rows.get(_NEW, 0),
-        n_changed=n_rows.get(_CHANGED, 0),
-        n_unchanged=n_rows.get(_UNCHANGED, 0),
-        n_duplicates=n_rows.get(_DUPLICATE, 0),
-        n_skipped=sum(row.n_skipped or 0 for row in found),
-        quarantined={row.reason: row.n_rows for row in found if row.verdict == _REJECTED},
-        seconds=seconds,
-        versions_in=versions_in,
-        versions_out=lake.versions(),
-    )
-    # LINEAGE: the row of `runs` is appended here (run_id, started, summary.counts/.seconds/.versions_*).
+        try:
+            with run.stage("read"):
+                found = _count(rows)
+            _check_columns_found(rows, found)
+            with run.stage("documents"):
+                if found.verdicts[_NEW] or found.verdicts[_CHANGED]:
+                    _write_documents(lake, documents, rows, run)
+            with run.stage("quarantine"):
+                if found.verdicts[_REJECTED]:
+                    _write_quarantine(lake, rows, run.run_id)
+        finally:
+            rows.unpersist()
+        summary = IngestSummary(
+            run_id=run.run_id,
+            lake=str(lake),
+            n_new=found.verdicts[_NEW],
+            n_changed=found.verdicts[_CHANGED],
+            n_unchanged=found.verdicts[_UNCHANGED],
+            n_duplicates=found.verdicts[_DUPLICATE],
+            n_skipped=found.n_skipped,
+            quarantined=dict(found.reasons),
+            seconds=run.seconds | {"total": run.total_seconds},
+            versions_in=run.versions_in,
+            versions_out=_versions(lake),
+        )
+        run.counts = summary.counts
     return summary
 
 
-def judge(documents: DataFrame):  # type: ignore[no-untyped-def]
+def _versions(lake: Lake) -> dict[str, int]:
+    return {table: lake.version(table) for table in _WRITTEN}
+
+
+@dataclass(frozen=True)
+class _Found:
+    verdicts: Counter[str]
+    reasons: Counter[str]
+    n_skipped: int
+
+
+def _count(rows: DataFrame) -> _Found:
+    """Counts the judged rows, and by that fills the cache."""
+    counts = rows.groupBy("verdict", "reason").agg(F.count("*").alias("n"), F.sum("n_skipped").alias("n_skipped"))
+    verdicts, reasons, n_skipped = Counter[str](), Counter[str](), 0
+    for row in counts.collect():
+        n_skipped += row["n_skipped"] or 0
+        verdicts[row["verdict"]] += row["n"]
+        if row["verdict"] == _REJECTED:
+            reasons[row["reason"]] += row["n"]
+    return _Found(verdicts, reasons, n_skipped)
+
+
+def judge(documents: DataFrame) -> Callable[[DataFrame], DataFrame]:
     """Says of each row of the input what becomes of it, against the documents that the lake has.
 
     Args:
@@ -240,13 +256,9 @@ def _quarantine_id() -> Column:
     return quarantine_id(F.lit(_STAGE), F.col("reason"), *place, F.col("doc_id"), F.col("content_sha256"))
 
 
-def _verdicts(found: list[F.Row]) -> set[str]:
-    return {row.verdict for row in found}
-
-
-def _check_columns_found(rows: DataFrame, n_rows: dict[str, int]) -> None:
+def _check_columns_found(rows: DataFrame, found: _Found) -> None:
     """A column that not one record has is a mistake in the recipe, not in the records."""
-    if set(n_rows) - {_REJECTED, _DUPLICATE, _SKIPPED} or not n_rows.get(_REJECTED):
+    if set(found.verdicts) - {_REJECTED, _DUPLICATE, _SKIPPED} or not found.verdicts[_REJECTED]:
         return
     rejected = rows.where(F.col("verdict") == _REJECTED)
     if rejected.where(~F.col("message").startswith(NO_SUCH_COLUMN)).isEmpty():
@@ -254,16 +266,16 @@ def _check_columns_found(rows: DataFrame, n_rows: dict[str, int]) -> None:
         raise RecipeError(f"not one record of the input could be used: {message}")
 
 
-def _write_documents(lake: Lake, documents: DataFrame, rows: DataFrame, run_id: str, when: datetime) -> None:
+def _write_documents(lake: Lake, documents: DataFrame, rows: DataFrame, run: Run) -> None:
     fresh = (
         parse_carried(lake.spark, rows.where(F.col("verdict").isin(_NEW, _CHANGED)))
-        .withColumn("ingested_at", F.lit(when))
+        .withColumn("ingested_at", F.lit(run.started_at))
         .select(*schemas.DOCUMENTS.columns, "carried")
         .transform(lambda frame: fit_to(documents, frame))
     )
     changed = F.col("old.content_sha256") != F.col("new.content_sha256")
     try:
-        lake.upsert(schemas.DOCUMENTS, fresh, run_id, changed)
+        lake.upsert(schemas.DOCUMENTS, fresh, run.run_id, changed)
     except AnalysisException as error:
         raise LakeError(
             f"{lake.location('documents')} can't take up the input: {str(error).splitlines()[0]}"

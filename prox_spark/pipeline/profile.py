@@ -30,7 +30,10 @@ def generation_profile(spark: SparkSession) -> Any | None:
     from pyspark.resource import ExecutorResourceRequests, ResourceProfileBuilder, TaskResourceRequests
 
     executor = ExecutorResourceRequests().resource(
-        "gpu", int(amount), conf.get("spark.executor.resource.gpu.discoveryScript", ""), conf.get("spark.executor.resource.gpu.vendor", "")
+        "gpu",
+        int(amount),
+        conf.get("spark.executor.resource.gpu.discoveryScript", ""),
+        conf.get("spark.executor.resource.gpu.vendor", ""),
     )
     if cores := conf.get("spark.executor.cores"):
         executor = executor.cores(int(cores))

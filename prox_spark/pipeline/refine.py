@@ -95,7 +95,9 @@ def _generate(lake: Lake, recipe: Recipe, stages: RefinerStages, run: Run, pendi
         with run.stage("doc"):
             generate(documents, stages.doc, wave, f"doc stage {of_waves}".strip())
         with run.stage("chunk"):
-            verdicts = lake.read("generations").where(F.col("drop_probability") < recipe.chunk_below).select("generation_key")
+            verdicts = (
+                lake.read("generations").where(F.col("drop_probability") < recipe.chunk_below).select("generation_key")
+            )
             keys = prompts_of(documents, stages.doc).join(verdicts, on="generation_key", how="left_semi")
             kept = documents.join(keys.select(*_KEY), on=_KEY, how="left_semi")
             generate(kept, stages.chunk, wave, f"chunk stage {of_waves}".strip())

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from prox_spark.config import Recipe, fingerprint
 from prox_spark.engine.spec import EngineSpec
-from prox_spark.prompts import PromptBuilder
 from prox_spark.programs.grammar import PROGRAM_GRAMMAR
+from prox_spark.prompts import PromptBuilder
 from prox_spark.refiners import Refiner, Stage, find
 from prox_spark.refiners.build import build
 from prox_spark.refiners.card import DocTask

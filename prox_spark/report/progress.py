@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 _SECONDS = 5.0
-_METRIC = re.compile(r"^vllm:(request_success_total|prompt_tokens_total|generation_tokens_total)(?:\{[^}]*\})? (\S+)", re.M)
+_METRIC = re.compile(
+    r"^vllm:(request_success_total|prompt_tokens_total|generation_tokens_total)(?:\{[^}]*\})? (\S+)", re.M
+)
 
 
 class EngineProgress:

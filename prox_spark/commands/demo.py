@@ -1,0 +1,112 @@
+"""`prox-spark demo`: ingest and refine a sample, or your own files, and show what happened."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+
+from prox_spark.arguments import add_input_arguments, add_recipe_arguments, recipe_from, run_command
+from prox_spark.demo import PAGES
+from prox_spark.pipeline.ingest import ingest
+from prox_spark.pipeline.refine import refine_lake
+from prox_spark.report.terminal import print_before_after, print_rows
+from prox_spark.session import spark_session
+from prox_spark.tables import Lake
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+_N_EXAMPLES = 3
+
+QUERIES = {
+    "What became of the words of each source": """
+        SELECT source, count(*) AS documents, sum(words_before) AS words_before, sum(words_after) AS words_after,
+               round(sum(words_after) / sum(words_before), 3) AS kept
+        FROM refined GROUP BY source ORDER BY documents DESC""",
+    "Which lines are removed most": """
+        SELECT trim(split(d.text, '\\n')[line]) AS removed_line, count(*) AS times
+        FROM refined r JOIN documents d USING (doc_id)
+        LATERAL VIEW explode(r.removed) s AS span
+        LATERAL VIEW explode(sequence(span.line_start, span.line_end)) l AS line
+        WHERE trim(split(d.text, '\\n')[line]) != ''
+        GROUP BY 1 ORDER BY times DESC, removed_line LIMIT 8""",
+    "What could not be read, and why": """
+        SELECT stage, reason, count(*) AS records, first(message) AS for_example
+        FROM quarantine GROUP BY stage, reason ORDER BY records DESC, reason""",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the demo; a second run on the same lake finds nothing new."""
+    parser = argparse.ArgumentParser(prog="prox-spark demo", description=__doc__)
+    add_input_arguments(parser)
+    add_recipe_arguments(parser)
+    args = parser.parse_args(argv)
+    args.input = args.input or [str(PAGES)]
+    if not (args.lake or args.catalog or args.recipe):
+        args.lake = f"lake/{'demo' if args.input == [str(PAGES)] else _slug(args.input[0])}"
+    # Progress is for a person at the terminal; Spark's and py4j's loggers stay as they are.
+    logging.basicConfig(format="  %(message)s")
+    logging.getLogger("prox_spark").setLevel(logging.INFO)
+    return run_command(lambda: _demo(args), debug=args.debug)
+
+
+def _demo(args: argparse.Namespace) -> int:
+    recipe = recipe_from(args)
+    with spark_session(recipe) as spark:
+        _heading(f"1. Ingest {' '.join(recipe.input.paths)} into {recipe.lake.root or recipe.lake.catalog}")
+        print(ingest(spark, recipe).summary())
+        _heading(
+            f"2. Refine with {recipe.refiners.doc}"
+            + (f" and {recipe.refiners.chunk}" if recipe.refiners.chunk != recipe.refiners.doc else "")
+        )
+        print(refine_lake(spark, recipe).summary())
+        lake = Lake(spark, recipe.lake)
+        lake.create_views()
+        _heading("3. Before and after (- removed, ~ changed)")
+        _examples(lake)
+        _heading("4. SQL over the tables just made")
+        _queries(spark)
+    print(f'\nMore: prox-spark sql --lake {recipe.lake.root} "SELECT * FROM runs"')
+    return 0
+
+
+def _examples(lake: Lake) -> None:
+    """The documents with the most removed spans, but not those that lost most of their text: they show how the model works."""
+    refined = lake.read("refined").where(
+        (F.col("status") == "edited") & (F.col("words_after") > 0.5 * F.col("words_before"))
+    )
+    documents = lake.read("documents").select("doc_id", "content_sha256", F.col("text").alias("before"))
+    chosen = (
+        refined.join(documents, on=["doc_id", "content_sha256"], how="inner")
+        .orderBy(F.size("removed").desc(), F.size("normalized").desc(), "doc_id")
+        .limit(_N_EXAMPLES)
+    )
+    rows = chosen.select("doc_id", "url", "before", "text", "removed", "words_before", "words_after").collect()
+    for row in rows:
+        title = f"{row['doc_id']} {row['url'] or ''}: {row['words_before']:,} words, {row['words_after']:,} left"
+        print_before_after(title, row["before"], row["text"], [span.asDict() for span in row["removed"]])
+    if not rows:
+        print("  no document was edited")
+
+
+def _queries(spark: SparkSession) -> None:
+    for title, query in QUERIES.items():
+        print(f"\n{title}:\n{query.strip()}")
+        rows = spark.sql(query)
+        print_rows(rows.columns, (tuple(row) for row in rows.collect()))
+
+
+def _heading(text: str) -> None:
+    print(f"\n{text}\n{'─' * min(len(text), 100)}", flush=True)
+
+
+def _slug(path: str) -> str:
+    """A folder name after an input's name: letters and digits, lower case."""
+    return re.sub(r"[^a-z0-9]+", "-", Path(path.rstrip("/")).name.lower()).strip("-") or "input"

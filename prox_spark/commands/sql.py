@@ -1,0 +1,54 @@
+"""`prox-spark sql`: a lake's tables as a database."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from prox_spark.arguments import add_recipe_arguments, recipe_from, run_command
+from prox_spark.report.terminal import print_rows
+from prox_spark.session import spark_session
+from prox_spark.tables import Lake
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one statement and prints its rows."""
+    parser = argparse.ArgumentParser(prog="prox-spark sql", description=__doc__)
+    parser.add_argument(
+        "query",
+        help='Spark SQL over documents, generations, programs, refined, quarantine and runs, such as "select * from runs"',
+    )
+    parser.add_argument(
+        "--output", choices=("table", "json", "csv"), default="table", help="default: table; json is one object a line"
+    )
+    add_recipe_arguments(parser)
+    args = parser.parse_args(argv)
+
+    def run() -> int:
+        recipe = recipe_from(args)
+        with spark_session(recipe) as spark:
+            Lake(spark, recipe.lake).create_views()
+            _print(spark.sql(args.query), args.output)
+        return 0
+
+    return run_command(run, debug=args.debug)
+
+
+def _print(rows: DataFrame, output: str) -> None:
+    if output == "table":
+        print_rows(rows.columns, (tuple(row) for row in rows.toLocalIterator()))
+    elif output == "json":
+        for line in rows.toJSON().toLocalIterator():
+            print(line)
+    else:
+        writer = csv.writer(sys.stdout)
+        writer.writerow(rows.columns)
+        for row in rows.toLocalIterator():
+            writer.writerow(json.dumps(v, default=str) if isinstance(v, (list, dict, tuple)) else v for v in row)
