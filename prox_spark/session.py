@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from prox_spark.config import Recipe
 
 if TYPE_CHECKING:
+    from pyspark import SparkConf
     from pyspark.sql import SparkSession
 
 LOG = logging.getLogger(__name__)
@@ -88,14 +89,19 @@ def delta_package() -> str:
     return DELTA_PACKAGES.get(minor, DELTA_PACKAGES["4.1"])
 
 
-def _has_delta(given: object) -> bool:
+def _has_delta(given: SparkConf) -> bool:
     """Is Delta on the class path without our doing: on Databricks, EMR, or by spark-submit --packages/--jars."""
     import pyspark
 
     named = " ".join(
         str(given.get(key) or "") for key in ("spark.jars", "spark.jars.packages", "spark.driver.extraClassPath")
-    )  # type: ignore[attr-defined]
+    )
     if "delta" in named or "DATABRICKS_RUNTIME_VERSION" in os.environ:
         return True
     jars = Path(os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent) / "jars"
     return any(jars.glob("delta-spark*.jar"))
+
+
+if __name__ == "__main__":
+    # Set-up calls this: Spark resolves the Delta package into its cache, so that no later start needs the network.
+    build_session(Recipe()).stop()

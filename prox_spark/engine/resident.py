@@ -116,17 +116,16 @@ def _start(spec: EngineSpec, owner: Owner, directory: Path, starts: int) -> Engi
     model = _model(spec, environment)
     if log.exists():
         log.rename(log.with_suffix(".previous.log"))
+    command = [
+        sys.executable,
+        "-m",
+        "prox_spark.engine.supervisor",
+        str(owner.pid),
+        repr(owner.started),
+        str(directory),
+    ]
     supervisor = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "prox_spark.engine.supervisor",
-            str(owner.pid),
-            repr(owner.started),
-            str(directory),
-            "--",
-        ]
-        + spec.command(model, sock),
+        [*command, "--", *spec.command(model, sock)],
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

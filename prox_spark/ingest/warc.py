@@ -39,12 +39,12 @@ def read_warc(uri: str, options: ReadOptions) -> Iterator[Item | Skipped]:
         ProxSparkError: FastWARC or Resiliparse is not installed.
     """
     _require("resiliparse.extract.html2text", "resiliparse.parse.encoding")
-    return _read(uri, options, _page)
+    return _read(uri, options, "response", _page)
 
 
 def read_wet(uri: str, options: ReadOptions) -> Iterator[Item | Skipped]:
     """Yields every conversion record; raises as `read_warc` does."""
-    return _read(uri, options, _conversion)
+    return _read(uri, options, "conversion", _conversion)
 
 
 def html_to_text(body: bytes, charset: str | None) -> str:
@@ -58,6 +58,8 @@ def html_to_text(body: bytes, charset: str | None) -> str:
     is what the refiner decides, so no main-content heuristic may take them away first.
     """
     (html2text, encoding) = _require("resiliparse.extract.html2text", "resiliparse.parse.encoding")
+    # The names as the web means them: iso-8859-1 is windows-1252; a name of no encoding is as good as none.
+    charset = charset and encoding.map_encoding_to_html5(charset, fallback_utf8=False)
     charset = charset or encoding.detect_encoding(body, from_html_meta=True)
     # Falls back to UTF-8 and Windows-1252 when the page is not what its header says, as browsers do.
     html = encoding.bytes_to_str(body, charset, errors="replace")
@@ -77,7 +79,7 @@ def html_to_text(body: bytes, charset: str | None) -> str:
     return repair(text)
 
 
-def _read(uri: str, options: ReadOptions, convert: Convert) -> Iterator[Item | Skipped]:
+def _read(uri: str, options: ReadOptions, wanted: str, convert: Convert) -> Iterator[Item | Skipped]:
     (warc,) = _require("fastwarc.warc")
     n_skipped, position = 0, 0
     # A record's length in the file is known when the next one begins: an item waits for that.
@@ -89,10 +91,12 @@ def _read(uri: str, options: ReadOptions, convert: Convert) -> Iterator[Item | S
                 position = record.stream_pos
                 if waiting:
                     yield _with_length(waiting, position)
-                waiting = convert(record, Place(uri, position), options)
-                n_skipped += waiting is None
-                if waiting is None:
+                waiting = None
+                if record.record_type == getattr(warc.WarcRecordType, wanted):
+                    waiting = convert(record, Place(uri, position), options)
+                else:
                     _check_whole(record, record.consume())
+                n_skipped += waiting is None
             _check_end(raw, position)
         except Exception:
             if waiting:
@@ -105,8 +109,7 @@ def _read(uri: str, options: ReadOptions, convert: Convert) -> Iterator[Item | S
 
 
 def _page(record: Any, place: Place, options: ReadOptions) -> Item | None:
-    (warc,) = _require("fastwarc.warc")
-    if record.record_type != warc.WarcRecordType.response or not record.is_http:
+    if not record.is_http:
         return None
     headers = _headers(record)
     max_bytes = _HTML_BYTES_PER_CHAR * options.max_text_chars
@@ -116,16 +119,17 @@ def _page(record: Any, place: Place, options: ReadOptions) -> Item | None:
         place,
         doc_id=_id(headers),
     )
-    if record.content_length > max_bytes:
-        _check_whole(record, record.consume())
-        return too_large
-    # The whole block in memory, before anything is made of it.
-    record.freeze()
-    _check_whole(record, record.content_length)
+    is_large = record.content_length > max_bytes
+    if not is_large:
+        # The whole block in memory, to see that it is whole before anything is made of it.
+        record.freeze()
+        _check_whole(record, record.content_length)
     try:
         record.parse_http(auto_decode="all")
         if not _is_page(record):
             return None
+        if is_large:
+            return too_large
         # A compressed body can be far larger than the record.
         body = record.reader.read(max_bytes + 1)
         text = html_to_text(body, record.http_charset) if len(body) <= max_bytes else ""
@@ -144,9 +148,6 @@ def _is_page(record: Any) -> bool:
 
 
 def _conversion(record: Any, place: Place, options: ReadOptions) -> Item | None:
-    (warc,) = _require("fastwarc.warc")
-    if record.record_type != warc.WarcRecordType.conversion:
-        return None
     headers = _headers(record)
     body = record.reader.read()
     _check_whole(record, len(body))

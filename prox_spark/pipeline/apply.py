@@ -40,8 +40,9 @@ class ApplyStage:
     run: Run
 
     def __call__(self, documents: DataFrame) -> None:
-        """Applies what the models said and commits programs, quarantine and refined, in this order: a document that is in
-        `refined` is done.
+        """Applies what the models said and commits the derived tables.
+
+        In this order: programs, quarantine, refined; a document that is in `refined` is done.
         """
         applied = self.applied(documents).persist(StorageLevel.DISK_ONLY)
         try:

@@ -105,12 +105,12 @@ class RefinerCard(_Part):
         Raises:
             RefinerError: the refiner does not serve it.
         """
-        task = getattr(self.tasks, stage)
+        task: DocTask | ChunkTask | None = getattr(self.tasks, stage)
         if task is None:
             raise RefinerError(
                 f"refiner {self.name} does not serve the {stage} stage: set refiners.{stage} to one that does"
             )
-        return task  # type: ignore[no-any-return]
+        return task
 
     def prompt_fingerprint(self, stage: Stage) -> str:
         """SHA-256 over all that decides the prompt of a text: template, limits, answer words, BOS."""

