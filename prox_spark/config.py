@@ -57,7 +57,7 @@ class LakeConfig(_Section):
     )
     partition_by: list[str] = Field(
         default_factory=lambda: ["source"],
-        description="Partition columns of documents and refined, fixed when the tables are made. Few values, thousands of documents in each.",
+        description="Partition columns of documents and refined, fixed when the tables are made; a carried column becomes a string. Few values, thousands of documents in each.",
     )
 
     @model_validator(mode="after")

@@ -149,7 +149,9 @@ class PromptBuilder:
             chunk.text, self._chunk_task.max_answer_tokens, (chunk.index, chunk.line_start, chunk.line_end)
         )
 
-    def _prompt(self, text: str, answer_tokens: int, lines: tuple[int | None, int | None, int | None] = (None, None, None)) -> Prompt:
+    def _prompt(
+        self, text: str, answer_tokens: int, lines: tuple[int | None, int | None, int | None] = (None, None, None)
+    ) -> Prompt:
         prompt = self.card.template(self.stage).replace("{text}", text)
         token_ids = [*self._bos_ids, *self.tokenizer.encode(prompt, add_special_tokens=False).ids]
         skip = ReasonCode.PROMPT_TOO_LONG if len(token_ids) + answer_tokens > self.card.context_tokens else None

@@ -59,19 +59,18 @@ class Lake:
             if self.exists(table.name):
                 continue
             builder = DeltaTable.createIfNotExists(self.spark).addColumns(table.schema)
-            builder = (
-                builder.location(self.location(table.name))
-                if self.config.root
-                else builder.tableName(self.location(table.name))
-            )
+            if self.config.root:
+                builder = builder.location(self.location(table.name))
+            else:
+                builder = builder.tableName(self.location(table.name))
             for key, value in _PROPERTIES.get(table.name, {}).items():
                 builder = builder.property(key, value)
-            # A carried column can be named too: it must be there when the first rows are.
-            partitions = (
-                [c for c in self.config.partition_by if c in table.columns] if table is schemas.DOCUMENTS else []
-            )
-            if partitions:
-                builder = builder.partitionedBy(*partitions)
+            if table in (schemas.DOCUMENTS, schemas.REFINED) and self.config.partition_by:
+                for column in self.config.partition_by:
+                    if column not in table.columns:
+                        # Carried columns come with the first rows, partition columns must be there before; `ingest` casts.
+                        builder = builder.addColumn(column, "string")
+                builder = builder.partitionedBy(*self.config.partition_by)
             builder.execute()
 
     def exists(self, table: str) -> bool:

@@ -26,9 +26,8 @@ WARM_UP = "A page about nothing in particular, so that both engines have answere
 
 def texts(path: Path, limit: int) -> list[str]:
     """The first readable texts of a JSON Lines file."""
-    opened = gzip.open(path) if path.suffix == ".gz" else path.open("rb")
     found: list[str] = []
-    with opened as lines:
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
         for line in lines:
             try:
                 text = json.loads(line.decode()).get("text")

@@ -127,12 +127,12 @@ def test_wet_text_that_is_not_utf8_is_rejected(tmp_path: Path) -> None:
     assert only.reason is ReasonCode.INVALID_UTF8 and only.doc_id == ID
 
 
-@pytest.mark.parametrize("cut", [20, 200, 450])
+@pytest.mark.parametrize("cut", [20, 200, 230])
 def test_cut_off_file_yields_whole_records_and_one_rejection(tmp_path: Path, cut: int) -> None:
     big = response(b"<p>" + bytes(range(65, 91)) * 20 + b"</p>")
     whole = gzip.compress(PAGE) + gzip.compress(big)
     path = tmp_path / "a.warc.gz"
-    path.write_bytes(whole[: len(gzip.compress(PAGE)) + min(cut, len(gzip.compress(big)) - 4)])
+    path.write_bytes(whole[: len(gzip.compress(PAGE)) + cut])
     record, rejected = read_file(str(path), InputFormat.WARC, ReadOptions())
     assert isinstance(record, Record) and record.place.offset == 0
     assert isinstance(rejected, Rejected) and rejected.reason is ReasonCode.UNREADABLE_FILE

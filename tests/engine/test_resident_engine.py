@@ -1,0 +1,189 @@
+"""One real vLLM engine around a tiny random Llama: start, adoption, answers, restart, end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pyarrow as pa
+import pytest
+
+from prox_spark.config import EngineConfig
+from prox_spark.engine.client import Window
+from prox_spark.engine.executor import Owner
+from prox_spark.engine.resident import Engine, connect, running
+from prox_spark.engine.spec import EngineSpec
+from prox_spark.errors import EngineStartError, ReasonCode
+from prox_spark.prompts import PromptBuilder
+from prox_spark.refiners import find
+from udfs.generate import Generate, Verdict
+
+pytestmark = pytest.mark.engine
+
+CONFIG = EngineConfig(device="cpu", max_num_seqs=8, cpu_kv_cache_gib=0.25)
+# Stands in for an executor JVM: a process that an engine is started for and that can be killed.
+OWNER = """
+import json, sys
+from dataclasses import asdict
+from prox_spark.config import EngineConfig
+from prox_spark.engine.resident import connect
+from prox_spark.engine.spec import EngineSpec
+from prox_spark.refiners import find
+spec = EngineSpec(find(sys.argv[1]), EngineConfig(**json.loads(sys.argv[2])))
+print(json.dumps(asdict(connect(spec))), flush=True)
+sys.stdin.read()
+"""
+
+
+def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"after {seconds:g} s still not: {what}"
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def spec(tiny_refiner: str) -> EngineSpec:
+    return EngineSpec(find(tiny_refiner), CONFIG)
+
+
+@pytest.fixture(scope="module")
+def engine(spec: EngineSpec) -> Iterator[Engine]:
+    """The engine of this test process, which is its own owner here."""
+    started = connect(spec)
+    yield started
+    for found in running(Owner.of(psutil.Process())):
+        os.kill(found.pid, signal.SIGTERM)
+
+
+def builder(spec: EngineSpec, stage: str, tiny_llama: Path) -> PromptBuilder:
+    tokenizer = (tiny_llama / "tokenizer.json").read_text()
+    return PromptBuilder(spec.refiner.card, stage, spec.refiner.model_fingerprint, tokenizer)  # type: ignore[arg-type]
+
+
+def generate(spec: EngineSpec, prompts: PromptBuilder, texts: list[str]) -> list[dict[str, object]]:
+    made = [prompt for text in texts for prompt in prompts.prompts(text)]
+    verdict = Verdict(*prompts.verdict_token_ids, "keep_doc()", "drop_doc()") if prompts.stage == "doc" else None
+    columns = {
+        "generation_key": [p.key for p in made],
+        "token_ids": pa.array([p.token_ids for p in made], pa.list_(pa.int32())),
+    }
+    # Two Arrow batches: the window spans them.
+    batches = pa.Table.from_pydict(columns).to_batches(max_chunksize=max(1, len(made) // 2))
+    return [row for batch in Generate(spec, prompts.sampling, verdict)(iter(batches)) for row in batch.to_pylist()]
+
+
+def test_a_second_worker_finds_the_engine_of_the_first(spec: EngineSpec, engine: Engine) -> None:
+    assert connect(spec) == engine
+
+
+def test_socket_and_directory_are_closed_to_other_users(engine: Engine) -> None:
+    assert Path(engine.socket).parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_document_stage_answers_with_a_probability(spec: EngineSpec, engine: Engine, tiny_llama: Path) -> None:
+    rows = generate(spec, builder(spec, "doc", tiny_llama), [f"page {n} of text" for n in range(20)])
+    assert len(rows) == 20
+    assert all(row["output_text"] in ("keep_doc()", "drop_doc()") and 0 < row["drop_probability"] < 1 for row in rows)  # type: ignore[operator]
+    assert {row["engine_id"] for row in rows} == {engine.engine_id}
+
+
+def test_probability_is_that_of_the_two_words_alone(spec: EngineSpec, engine: Engine, tiny_llama: Path) -> None:
+    """Against transformers: the same softmax over the two first tokens."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    prompts = builder(spec, "doc", tiny_llama)
+    [row] = generate(spec, prompts, ["a page of text"])
+    model = AutoModelForCausalLM.from_pretrained(tiny_llama, dtype=torch.float32)
+    [prompt] = prompts.prompts("a page of text")
+    with torch.no_grad():
+        logits = model(torch.tensor([prompt.token_ids])).logits[0, -1]
+    keep, drop = prompts.verdict_token_ids
+    expected = torch.softmax(logits[[keep, drop]], 0)[1].item()
+    assert row["drop_probability"] == pytest.approx(expected, abs=0.02)
+
+
+def test_chunk_stage_answers_every_chunk(spec: EngineSpec, engine: Engine, tiny_llama: Path) -> None:
+    prompts = builder(spec, "chunk", tiny_llama)
+    texts = ["\n".join(f"line {n} of page {page}" for n in range(30)) for page in range(6)]
+    rows = generate(spec, prompts, texts)
+    assert {row["generation_key"] for row in rows} == {p.key for text in texts for p in prompts.prompts(text)}
+    assert all(row["error_code"] is None and 1 <= row["output_tokens"] <= 12 for row in rows)  # type: ignore[operator]
+
+
+def test_grammar_constrains_what_is_decoded(spec: EngineSpec, engine: Engine, tiny_llama: Path) -> None:
+    from prox_spark.programs.grammar import PROGRAM_GRAMMAR
+
+    parameters = {"temperature": 0, "max_tokens": 12, "structured_outputs": {"grammar": PROGRAM_GRAMMAR}}
+    [prompt] = builder(spec, "chunk", tiny_llama).prompts("a page of text")
+    window: Window[int] = Window(lambda: connect(spec), parameters, 4, 60)
+    [(_, answer)] = window.answers([(0, prompt.token_ids)])
+    # Random weights never write a program of themselves.
+    assert answer.text and answer.text.lstrip().startswith(("keep_chunk", "remove_lines", "normalize")), answer
+
+
+def test_one_refused_request_is_an_error_and_the_others_are_answered(spec: EngineSpec, engine: Engine) -> None:
+    window: Window[int] = Window(lambda: connect(spec), {"temperature": 0, "max_tokens": 4}, 4, 60)
+    prompts = [(n, [1, 300 + n]) for n in range(5)] + [(5, [1] * 600)]
+    answers = dict(window.answers(prompts))
+    assert answers[5].error_code == ReasonCode.REQUEST_REFUSED and "512" in (answers[5].error_message or "")
+    assert [answers[n].error_code for n in range(5)] == [None] * 5
+
+
+def test_killed_engine_is_replaced_and_only_open_prompts_are_asked_again(spec: EngineSpec, engine: Engine) -> None:
+    server = psutil.Process(engine.pid).children()[0]
+    window: Window[int] = Window(
+        lambda: connect(spec), {"temperature": 0, "max_tokens": 64, "ignore_eos": True}, 8, 120
+    )
+    answers = {}
+    for tag, answer in window.answers((n, [1, 300 + n % 200]) for n in range(60)):
+        assert tag not in answers
+        answers[tag] = answer
+        if len(answers) == 20:
+            server.kill()
+    assert sorted(answers) == list(range(60)) and all(a.error_code is None for a in answers.values())
+    assert {a.engine_id for a in answers.values()} == {engine.engine_id, connect(spec).engine_id}
+    first = Owner(engine.pid, engine.started)
+    wait_until(lambda: not first.is_alive(), 15, "the first supervisor has ended")
+
+
+def test_no_process_of_an_engine_outlives_its_killed_owner(tiny_refiner: str) -> None:
+    arguments = [sys.executable, "-c", OWNER, tiny_refiner, CONFIG.model_dump_json()]
+    owner = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert owner.stdout
+        line = owner.stdout.readline()
+        assert line, "the owner failed to start its engine"
+        engine = Engine(**json.loads(line))
+        processes = [psutil.Process(engine.pid), *psutil.Process(engine.pid).children(recursive=True)]
+        assert len(processes) >= 3
+    finally:
+        owner.kill()
+        owner.wait()
+    gone, alive = psutil.wait_procs(processes, timeout=15)
+    assert not alive and len(gone) == len(processes)
+    wait_until(lambda: not Path(engine.socket).parent.exists(), 5, "the engine's directory is gone")
+
+
+def test_engine_that_dies_at_start_says_why(tiny_refiner: str) -> None:
+    spec = EngineSpec(find(tiny_refiner), EngineConfig(device="cpu", extra_args=["--no-such-argument"]))
+    with pytest.raises(EngineStartError, match=r"no-such-argument"):
+        connect(spec)
+
+
+def test_engine_that_is_not_ready_in_time_is_ended_and_named(tiny_refiner: str) -> None:
+    spec = EngineSpec(find(tiny_refiner), EngineConfig(device="cpu", start_seconds=2, cpu_kv_cache_gib=0.3))
+    with pytest.raises(EngineStartError, match=r"engine\.start_seconds = 2 s"):
+        connect(spec)
+    children = [p for p in psutil.Process().children() if "prox_spark.engine.supervisor" in " ".join(p.cmdline())]
+    wait_until(
+        lambda: all(spec.key[:12] not in " ".join(p.cmdline()) for p in children if p.is_running()), 15, "it is gone"
+    )

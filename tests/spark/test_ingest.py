@@ -1,0 +1,301 @@
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import Row
+from pyspark.sql import functions as F
+
+from prox_spark.config import Recipe
+from prox_spark.errors import LakeError, RecipeError
+from prox_spark.pipeline.ingest import IngestSummary, ingest
+
+pytestmark = pytest.mark.spark
+
+
+class Lake:
+    """A lake under test: ingests and looks."""
+
+    def __init__(self, spark: Any, root: str) -> None:
+        self.spark = spark
+        self.root = root
+
+    def ingest(self, *paths: object, **config: object) -> IngestSummary:
+        data = {"input": {"paths": [str(path) for path in paths], **config}, "lake": {"root": self.root}}
+        return ingest(self.spark, Recipe.parse(data))
+
+    def table(self, name: str) -> Any:
+        return self.spark.read.format("delta").load(f"{self.root}/{name}")
+
+    def rows(self, name: str, *columns: str) -> list[tuple]:
+        return sorted(tuple(row) for row in self.table(name).select(*columns).collect())
+
+
+@pytest.fixture
+def lake(spark: Any, lake_root: str) -> Lake:
+    return Lake(spark, lake_root)
+
+
+def write(path: Path, *records: object) -> Path:
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return path
+
+
+# Formats
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    ("name", "n", "n_skipped", "carried"),
+    [
+        ("ccnet_head-0091.jsonl.gz", 10, 0, {"added", "created", "input_metadata"}),
+        ("documents_000.json.gz", 10, 0, {"added", "created", "input_metadata"}),
+        ("whirlwind.warc.gz", 1, 3, set()),
+        ("whirlwind.warc.wet.gz", 1, 1, set()),
+        ("warc_sample-0000.warc.gz", 22, 26, set()),
+    ],
+)
+def test_real_files(lake: Lake, shared_dir: Path, name: str, n: int, n_skipped: int, carried: set[str]) -> None:
+    summary = lake.ingest(shared_dir / "data/crawl" / name)
+    assert (summary.n_read, summary.n_new, summary.n_skipped, summary.quarantined) == (n, n, n_skipped, {})
+    documents = lake.table("documents")
+    assert set(documents.columns[8:]) == carried
+    bad = documents.where(
+        F.col("doc_id").isNull()
+        | (F.length("text") == 0)
+        | (F.col("content_sha256") != F.sha2("text", 256))
+        | F.col("provenance.file").isNull()
+        | F.col("provenance.length").isNull()
+        | F.col("source").isNull()
+    )
+    assert documents.count() == n and bad.isEmpty()
+    if "warc" in name:
+        assert documents.where(F.col("url").startswith("http") & (F.col("metadata")["WARC-Date"] != "")).count() == n
+
+
+@pytest.mark.shared
+def test_nested_metadata_of_real_json_is_typed(lake: Lake, shared_dir: Path) -> None:
+    lake.ingest(shared_dir / "data/crawl/ccnet_head-0091.jsonl.gz")
+    row = lake.table("documents").where("doc_id like '%100kinvesting%'").first()
+    assert row.input_metadata.nlines == 5 and row.input_metadata.perplexity == 304.6
+    assert row.input_metadata.line_ids == [41, 42, 56, 57, 59]
+    assert row.source == "common-crawl"
+
+
+@pytest.mark.parametrize("kind", ["parquet", "delta"])
+def test_tables_keep_nested_columns(lake: Lake, spark: Any, tmp_path: Path, kind: str) -> None:
+    rows = spark.sql(
+        """
+        SELECT * FROM VALUES
+          (1, 'one', named_struct('a', 1, 'b c', array('x')), map('k', 1.5), timestamp '2024-01-01', X'00', 'site', null),
+          (2, null, null, null, null, null, null, null),
+          (3, 'three', null, map(), null, null, null, null)
+        AS t(id, body, `Extra.Info`, scores, text, message, source, nothing)
+        """
+    )
+    # Tables with column mapping may have blanks in their names.
+    rows.write.format(kind).option("delta.columnMapping.mode", "name").save(str(tmp_path / "pages"))
+    summary = lake.ingest(tmp_path / "pages", text_column="body")
+    assert (summary.n_new, summary.quarantined) == (2, {"null_text": 1})
+    documents = lake.table("documents").select(
+        "doc_id", "text", "Extra_Info", "scores", "input_text", "source", "nothing"
+    )
+    assert documents.schema["Extra_Info"].dataType.simpleString() == "struct<a:int,b_c:array<string>>"
+    assert documents.schema["input_text"].dataType.simpleString() == "timestamp"
+    first, third = documents.orderBy("doc_id").collect()
+    assert (first.doc_id, first.text, first.source, first.nothing) == ("1", "one", "site", None)
+    assert first.Extra_Info == Row(a=1, b_c=["x"]) and first.input_text.year == 2024
+    assert (third.source, third.scores) == ("pages", {})
+    assert lake.rows("quarantine", "doc_id", "reason") == [("2", "null_text")]
+    again = lake.ingest(tmp_path / "pages", text_column="body")
+    assert again.n_unchanged == 2 and again.versions_out == summary.versions_out
+
+
+def test_tables_too_long_invalid_and_repeated_rows(lake: Lake, spark: Any, tmp_path: Path) -> None:
+    rows = spark.sql(
+        "SELECT * FROM VALUES ('a', 'x'), ('b', repeat('y', 50)), ('c', cast(X'ff41' as string)), ('a', 'x'), ('a', 'z'), "
+        "(null, 'x'), (null, null), (null, null) AS t(doc_id, text)"
+    )
+    rows.coalesce(1).write.parquet(str(tmp_path / "t.parquet"))
+    summary = lake.ingest(tmp_path / "t.parquet", max_text_chars=20)
+    assert summary.quarantined == {"text_too_long": 1, "invalid_utf8": 1, "duplicate_id": 1, "null_text": 1}
+    assert (summary.n_read, summary.n_new, summary.n_duplicates) == (8, 2, 2)
+    assert lake.table("quarantine").where("reason = 'invalid_utf8'").first().snippet == "\ufffdA"
+    assert lake.ingest(tmp_path / "t.parquet", max_text_chars=20).versions_out == summary.versions_out
+
+
+def test_partition_folders_of_parquet_are_columns(lake: Lake, spark: Any, tmp_path: Path) -> None:
+    rows = spark.createDataFrame([("a", "2024"), ("b", "2025")], "text string, dump string")
+    rows.write.partitionBy("dump").parquet(str(tmp_path / "pages"))
+    lake.ingest(tmp_path / "pages")
+    assert lake.rows("documents", "text", "dump", "source") == [("a", 2024, "pages"), ("b", 2025, "pages")]
+
+
+# Accounting
+
+
+def test_every_record_is_a_document_or_in_quarantine(lake: Lake, tmp_path: Path) -> None:
+    lines = [
+        b'{"id": "empty", "text": ""}',
+        b'{"id": "null", "text": null}',
+        json.dumps({"id": "huge", "text": "five megabytes " * 350_000}).encode(),
+        b'{"id": "bytes", "text": "caf\xe9"}',
+        b'{"id": "ordinary", "text": "An ordinary document."}',
+    ]
+    (tmp_path / "mixed.jsonl").write_bytes(b"\n".join(lines))
+    summary = lake.ingest(tmp_path / "mixed.jsonl")
+    assert summary.quarantined == {"null_text": 1, "text_too_long": 1, "invalid_utf8": 1}
+    assert (summary.n_read, summary.n_new) == (5, 2)
+    assert lake.rows("documents", "doc_id", "text") == [("empty", ""), ("ordinary", "An ordinary document.")]
+    assert lake.rows("quarantine", "provenance.offset", "doc_id", "reason", "stage") == [
+        (2, "null", "null_text", "ingest"),
+        (3, "huge", "text_too_long", "ingest"),
+        (4, None, "invalid_utf8", "ingest"),
+    ]
+    # What waits in memory for a person is a snippet, not five megabytes.
+    assert lake.table("quarantine").agg(F.max(F.length("snippet"))).first()[0] == 200
+    assert "3 in quarantine: invalid_utf8 1, null_text 1, text_too_long 1" in summary.summary()
+
+
+def test_second_ingest_commits_nothing(lake: Lake, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", {"id": 1, "text": "a", "n": 1}, {"id": 2, "text": None}, {"text": "no id"})
+    first, second = lake.ingest(path), lake.ingest(path)
+    assert first.versions_out == second.versions_out == {"documents": 1, "quarantine": 1}
+    assert (second.n_new, second.n_unchanged, second.quarantined) == (0, 2, {"null_text": 1})
+    assert lake.table("runs").count() == 2
+
+
+def test_changed_text_is_one_update_in_the_change_feed(lake: Lake, spark: Any, tmp_path: Path) -> None:
+    lake.ingest(write(tmp_path / "a.jsonl", {"id": 1, "text": "a"}, {"id": 2, "text": "b"}))
+    summary = lake.ingest(write(tmp_path / "a.jsonl", {"id": 1, "text": "a"}, {"id": 2, "text": "c"}))
+    assert (summary.n_changed, summary.n_unchanged, summary.versions_out["documents"]) == (1, 1, 2)
+    feed = spark.read.format("delta").option("readChangeFeed", "true").option("startingVersion", 2)
+    changes = feed.load(f"{lake.root}/documents").select("_change_type", "doc_id", "text")
+    assert {tuple(row) for row in changes.collect()} == {("update_preimage", "2", "b"), ("update_postimage", "2", "c")}
+
+
+def test_first_of_two_texts_under_one_id_is_kept(lake: Lake, tmp_path: Path) -> None:
+    write(tmp_path / "1.jsonl", {"id": "x", "text": "first"}, {"id": "x", "text": "first"})
+    write(tmp_path / "2.jsonl", {"id": "x", "text": "second"}, {"id": "x", "text": "second"})
+    summary = lake.ingest(tmp_path / "*.jsonl")
+    assert (summary.n_new, summary.n_duplicates, summary.quarantined) == (1, 2, {"duplicate_id": 1})
+    assert lake.rows("documents", "text") == [("first",)]
+    assert lake.rows("quarantine", "reason", "snippet") == [("duplicate_id", "second")]
+    assert lake.ingest(tmp_path / "*.jsonl").versions_out == summary.versions_out
+
+
+def test_id_without_one_is_hash_of_url_and_text(lake: Lake, spark: Any, tmp_path: Path) -> None:
+    lake.ingest(write(tmp_path / "a.jsonl", {"text": "ä", "url": "u"}, {"text": "ä"}))
+    hashes = spark.sql("SELECT sha2('u\nä', 256), sha2('\nä', 256)").first()
+    assert {row[0] for row in lake.rows("documents", "doc_id")} == set(hashes)
+
+
+def test_truncated_gzip_is_read_as_far_as_it_goes(lake: Lake, tmp_path: Path) -> None:
+    records = "".join(json.dumps({"id": n, "text": f"document {n * 7919 % 10007}"}) + "\n" for n in range(5000))
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(records.encode())[:-2000])
+    summary = lake.ingest(tmp_path / "a.jsonl.gz")
+    assert 1000 < summary.n_new < 5000 and summary.quarantined == {"unreadable_file": 1}
+
+
+# Columns
+
+
+def test_all_json_columns_are_carried_with_their_types(lake: Lake, tmp_path: Path) -> None:
+    lake.ingest(
+        write(
+            tmp_path / "a.jsonl",
+            {"text": "a", "n": 1, "Title": "T", "title": 2, "tags": ["x"], "m": {"a b": 1, "A B": 2.5}, "nil": None},
+            {"text": "b", "n": 2.5, "late": True, "metadata": "mine", "a b": "x", "a_b": "y", "reason": "r"},
+        )
+    )
+    types = dict(lake.table("documents").drop("provenance", "metadata").dtypes[6:])
+    assert types == {
+        "Title": "string",
+        "a_b": "string",
+        "a_b_2": "string",
+        "input_metadata": "string",
+        "late": "boolean",
+        "m": "struct<A_B:double,a_b_2:bigint>",
+        "n": "double",
+        "nil": "string",
+        "reason": "string",
+        "tags": "array<string>",
+        "title_2": "bigint",
+    }
+    row = lake.table("documents").where("text = 'a'").first()
+    assert (row.Title, row.title_2, row.tags, row.m) == ("T", 2, ["x"], Row(A_B=2.5, a_b_2=1))
+
+
+def test_new_columns_are_taken_up_and_types_fitted(lake: Lake, tmp_path: Path) -> None:
+    lake.ingest(write(tmp_path / "a.jsonl", {"id": 1, "text": "a", "score": 1.5, "tag": "x", "m": {"n": 1}}))
+    lake.ingest(
+        write(tmp_path / "b.jsonl", {"id": 2, "text": "b", "score": 2, "tag": {"k": 1}, "m": {"o": "y"}, "new": 1})
+    )
+    rows = lake.table("documents").select("score", "tag", "new", "m.n", "m.o").orderBy("doc_id").collect()
+    assert [tuple(row) for row in rows] == [(1.5, "x", None, 1, None), (2.0, '{"k":1}', 1, None, "y")]
+
+
+@pytest.mark.parametrize("value", ["no number", 1.5, {"a": 1}, [1]])
+def test_type_that_does_not_fit_is_one_clear_error(lake: Lake, tmp_path: Path, value: object) -> None:
+    lake.ingest(write(tmp_path / "a.jsonl", {"id": 1, "text": "a", "Score": 1}))
+    with pytest.raises(LakeError, match=r"column Score .* bigint"):
+        lake.ingest(write(tmp_path / "b.jsonl", {"id": 2, "text": "b", "score": value}))
+    assert lake.table("documents").count() == 1
+
+
+def test_source_is_recipe_then_own_then_name(lake: Lake, tmp_path: Path) -> None:
+    path = write(tmp_path / "web.jsonl", {"id": 1, "text": "a", "source": "own"}, {"id": 2, "text": "b"})
+    lake.ingest(path)
+    assert lake.rows("documents", "doc_id", "source") == [("1", "own"), ("2", "web")]
+    other = Lake(lake.spark, f"{lake.root}-2")
+    other.ingest(path, source="named")
+    assert other.rows("documents", "doc_id", "source", "input_source")[0] == ("1", "named", "own")
+
+
+# Mistakes
+
+
+def test_input_that_is_not_there_is_named_and_makes_no_lake(lake: Lake, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"nowhere\.jsonl"):
+        lake.ingest(tmp_path / "nowhere.jsonl")
+    with pytest.raises(RecipeError, match="no input"):
+        lake.ingest()
+    with pytest.raises(RecipeError, match="nowhere"):
+        lake.ingest(tmp_path / "nowhere", format="parquet")
+    assert not Path(lake.root, "documents", "_delta_log", "00000000000000000001.json").exists()
+
+
+def test_text_column_that_no_record_has_is_a_mistake_of_the_recipe(lake: Lake, spark: Any, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", {"content": "a"}, {"content": "b"})
+    with pytest.raises(RecipeError, match=r"'text'.*'content'"):
+        lake.ingest(path)
+    assert lake.table("quarantine").isEmpty()
+    spark.createDataFrame([("a",)], "content string").write.parquet(str(tmp_path / "p"))
+    with pytest.raises(RecipeError, match=r"'text'.*content"):
+        lake.ingest(tmp_path / "p")
+    with pytest.raises(RecipeError, match=r"'key'"):
+        lake.ingest(tmp_path / "p", text_column="content", id_column="key")
+
+
+def test_tables_and_files_are_not_mixed(lake: Lake, spark: Any, tmp_path: Path) -> None:
+    spark.createDataFrame([("a",)], "text string").write.parquet(str(tmp_path / "p"))
+    with pytest.raises(RecipeError, match="once for each"):
+        lake.ingest(tmp_path / "p", write(tmp_path / "a.jsonl", {"text": "a"}))
+
+
+# Other readers
+
+
+def test_delta_rs_reads_what_was_written(lake: Lake, tmp_path: Path) -> None:
+    deltalake = pytest.importorskip("deltalake")
+    path = write(tmp_path / "a.jsonl", {"id": 1, "text": "a", "m": {"n": [1]}}, {"id": 2, "text": "b"}, {"text": None})
+    lake.ingest(path)
+    lake.ingest(write(path, {"id": 1, "text": "a"}, {"id": 2, "text": "changed"}))
+    documents = deltalake.QueryBuilder().register("d", deltalake.DeltaTable(f"{lake.root}/documents"))
+    found = documents.execute("SELECT doc_id, text FROM d ORDER BY doc_id").read_all()
+    assert [column.to_pylist() for column in found.columns] == [["1", "2"], ["a", "changed"]]
+    quarantine = deltalake.DeltaTable(f"{lake.root}/quarantine").to_pyarrow_table()
+    assert quarantine["reason"].to_pylist() == ["null_text"]
