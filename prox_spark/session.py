@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prox_spark.config import Recipe
+from prox_spark.paths import cache_directory
 
 if TYPE_CHECKING:
     from pyspark import SparkConf
@@ -36,6 +37,7 @@ _LAPTOP = {
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
     "spark.sql.session.timeZone": "UTC",
+    "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile=file:{Path(__file__).parent / 'log4j2.properties'}",
 }
 
 
@@ -58,7 +60,7 @@ def spark_session(recipe: Recipe) -> Iterator[SparkSession]:
 
 
 def build_session(recipe: Recipe) -> SparkSession:
-    """Makes (or gets) the session. Adds the Delta package only where the class path has no Delta."""
+    """Makes (or gets) the session. Adds Delta only where the class path has none."""
     from pyspark import SparkConf
     from pyspark.sql import SparkSession
 
@@ -70,7 +72,7 @@ def build_session(recipe: Recipe) -> SparkSession:
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         settings |= _LAPTOP | {"spark.driver.memory": recipe.spark.driver_memory}
     if not _has_delta(given):
-        settings["spark.jars.packages"] = delta_package()
+        settings |= _delta_settings()
     settings |= recipe.spark.conf
     builder = SparkSession.builder.appName(f"prox_spark {recipe.name}").master(master)
     for key, value in settings.items():
@@ -89,6 +91,16 @@ def delta_package() -> str:
     return DELTA_PACKAGES.get(minor, DELTA_PACKAGES["4.1"])
 
 
+def _delta_settings() -> dict[str, str]:
+    """Delta as set-up has fetched it; where it has not, Spark resolves it from Maven Central now, into the same place."""
+    store = cache_directory() / "jars" / delta_package().replace(":", "_")
+    # Spark's own distribution has everything else that Delta depends on.
+    jars = sorted(jar for group in ("io.delta", "io.unitycatalog") for jar in (store / "jars").glob(f"{group}_*.jar"))
+    if jars:
+        return {"spark.jars": ",".join(map(str, jars))}
+    return {"spark.jars.packages": delta_package(), "spark.jars.ivy": str(store)}
+
+
 def _has_delta(given: SparkConf) -> bool:
     """Is Delta on the class path without our doing: on Databricks, EMR, or by spark-submit --packages/--jars."""
     import pyspark
@@ -103,5 +115,5 @@ def _has_delta(given: SparkConf) -> bool:
 
 
 if __name__ == "__main__":
-    # Set-up calls this: Spark resolves the Delta package into its cache, so that no later start needs the network.
+    # Set-up calls this, so that no later start needs the network.
     build_session(Recipe()).stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -39,13 +40,15 @@ class Lake:
             raise LakeError("no lake: give --lake ROOT or --catalog NAME.SCHEMA, or set lake.root in the recipe")
         self.spark = spark
         self.config = config
+        # Delta takes a relative path for the name of a table.
+        self._root = os.path.abspath(config.root) if config.root and "://" not in config.root else config.root
 
     def __str__(self) -> str:
         return str(self.config.root or self.config.catalog)
 
     def location(self, table: str) -> str:
         """Path of a table, or its catalog name."""
-        return f"{str(self.config.root).rstrip('/')}/{table}" if self.config.root else f"{self.config.catalog}.{table}"
+        return f"{str(self._root).rstrip('/')}/{table}" if self._root else f"{self.config.catalog}.{table}"
 
     def identifier(self, table: str) -> str:
         """The table as SQL names it."""

@@ -13,15 +13,8 @@ import sys
 from pathlib import Path
 
 from prox_spark.errors import ProxSparkError, RefinerError
+from prox_spark.paths import cache_directory
 from prox_spark.refiners.registry import Refiner, find
-
-
-def cache_directory() -> Path:
-    """Where built refiners lie: PROX_SPARK_CACHE, else the user's cache directory."""
-    root = os.environ.get("PROX_SPARK_CACHE") or os.path.join(
-        os.environ.get("XDG_CACHE_HOME") or "~/.cache", "prox_spark"
-    )
-    return Path(root).expanduser()
 
 
 def built_path(refiner: Refiner) -> Path:

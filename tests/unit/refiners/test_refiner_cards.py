@@ -99,9 +99,7 @@ def test_a_stage_that_is_not_served_is_an_error_that_says_what_to_set() -> None:
         ({"tasks": {"chunk": {"template": "plain", "max_chunk_tokens": 9}}}, "tasks.chunk.max_answer_tokens"),
     ],
 )
-def test_a_bad_card_is_refused_by_the_name_of_its_field(
-    changes: dict[str, object], named: str, tmp_path: Path
-) -> None:
+def test_a_bad_card_is_refused_by_the_name_of_its_field(changes: dict[str, object], named: str, tmp_path: Path) -> None:
     path = write(tmp_path, yaml.safe_dump(CARD | changes))
     with pytest.raises(RefinerError) as caught:
         load_card(path)
@@ -168,9 +166,3 @@ def test_the_prompt_fingerprint_knows_template_and_limits(changes: dict[str, obj
 )
 def test_the_prompt_fingerprint_knows_nothing_else(changes: dict[str, object]) -> None:
     assert card_with(**changes).prompt_fingerprint("chunk") == card_with().prompt_fingerprint("chunk")
-
-
-def test_a_template_by_name_and_in_full_has_one_fingerprint() -> None:
-    by_name = card_with().prompt_fingerprint("chunk")
-    in_full = CARD["tasks"]["chunk"] | {"template": TEMPLATES["plain"]}
-    assert (card_with(tasks={"chunk": in_full}).prompt_fingerprint("chunk") == by_name) is False

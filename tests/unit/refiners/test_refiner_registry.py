@@ -145,7 +145,9 @@ def test_a_hub_model_is_fingerprinted_by_name_and_commit(tmp_path: Path, monkeyp
     assert fingerprint_at("0a1b") == fingerprint_at("0a1b") != fingerprint_at("0a1c")
 
 
-@pytest.mark.xfail(strict=True, reason="bug: adapter_config.json is not in model_fingerprint, though it scales the merge")
+@pytest.mark.xfail(
+    strict=True, reason="bug: adapter_config.json is not in model_fingerprint, though it scales the merge"
+)
 def test_another_scale_of_the_adapter_changes_the_fingerprint(tmp_path: Path) -> None:
     one = add_adapter(make_refiner(tmp_path / "a", adapter="."), config='{"lora_alpha": 32}')
     other = add_adapter(make_refiner(tmp_path / "b", adapter="."), config='{"lora_alpha": 64}')

@@ -1,0 +1,135 @@
+"""Which package may know which: by reading the import statements, and by importing in a fresh interpreter."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.unit
+
+ROOT = Path(__file__).parents[2]
+HEAVY = {"vllm", "torch", "transformers", "peft", "huggingface_hub"}
+
+
+def modules(*places: str) -> list[Path]:
+    """The modules below folders, or files themselves, relative to the checkout."""
+    found = [path for place in places for path in ([ROOT / place] if place[-3:] == ".py" else (ROOT / place).rglob("*.py"))]
+    assert found, f"no modules at {places}"
+    return sorted(found)
+
+
+def imports(source: str, at_module_level: bool = False) -> set[str]:
+    """Dotted names that a source imports; at module level: without those in functions and for type checkers only."""
+    return set(_imports(ast.parse(source), at_module_level))
+
+
+def _imports(node: ast.AST, at_module_level: bool) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
+    is_later = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+    if at_module_level and is_later:
+        return
+    children: Iterator[ast.AST] = ast.iter_child_nodes(node)
+    if at_module_level and isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+        children = iter(node.orelse)
+    for child in children:
+        yield from _imports(child, at_module_level)
+
+
+def offending(paths: list[Path], forbidden: set[str], at_module_level: bool = False) -> dict[str, list[str]]:
+    """By module, the forbidden packages (or what is below them) that it imports."""
+    found = {}
+    for path in paths:
+        names = imports(path.read_text(encoding="utf-8"), at_module_level)
+        if bad := sorted(name for name in names if any(f"{name}.".startswith(f"{f}.") for f in forbidden)):
+            found[str(path.relative_to(ROOT))] = bad
+    return found
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("import torch", {"torch"}),
+        ("import torch.nn as nn", {"torch.nn"}),
+        ("from torch import nn", {"torch.nn"}),
+        ("try:\n    import torch\nexcept ImportError:\n    pass", {"torch"}),
+        ("class A:\n    import torch", {"torch"}),
+        ("def f():\n    import torch", set()),
+        ("async def f():\n    import torch", set()),
+        ("if TYPE_CHECKING:\n    import torch", set()),
+        ("if TYPE_CHECKING:\n    import torch\nelse:\n    import peft", {"peft"}),
+    ],
+)
+def test_imports_at_module_level_are_found(source: str, found: set[str]) -> None:
+    assert imports(source, at_module_level=True) == found
+
+
+def test_imports_anywhere_are_found() -> None:
+    assert imports("def f():\n    import torch\nif TYPE_CHECKING:\n    import peft") == {"torch", "peft"}
+
+
+def test_offences_are_found_where_there_are_some() -> None:
+    assert offending(modules("udfs/apply.py"), {"pyarrow"}) == {"udfs/apply.py": ["pyarrow"]}
+
+
+def test_programs_and_chunking_are_pure_python() -> None:
+    pure = modules("prox_spark/programs", "prox_spark/chunking.py")
+    assert not offending(pure, {"pyspark", "pyarrow", "pydantic", "delta", "aiohttp", "psutil"} | HEAVY)
+
+
+def test_programs_and_chunking_know_nothing_else_of_the_library() -> None:
+    names = {
+        name
+        for path in modules("prox_spark/programs", "prox_spark/chunking.py")
+        for name in imports(path.read_text(encoding="utf-8"))
+        if name.startswith(("prox_spark", "udfs", "jobs"))
+    }
+    assert names and all(name.startswith("prox_spark.programs.") for name in names)
+
+
+def test_models_are_imported_by_no_module_before_they_are_needed() -> None:
+    assert not offending(modules("prox_spark", "udfs", "jobs"), HEAVY, at_module_level=True)
+
+
+def test_the_engine_imports_no_spark_at_module_level() -> None:
+    assert not offending(modules("prox_spark/engine"), {"pyspark", "delta", "pyarrow"}, at_module_level=True)
+
+
+def test_prompts_and_refiners_import_no_spark() -> None:
+    assert not offending(modules("prox_spark/refiners", "prox_spark/prompts.py", "prox_spark/config.py"), {"pyspark"})
+
+
+@pytest.mark.parametrize(
+    "place", ["prox_spark/programs", "prox_spark/engine", "prox_spark/refiners", "prox_spark/prompts.py", "udfs"]
+)
+def test_the_pipeline_is_imported_from_above_only(place: str) -> None:
+    above = {"prox_spark.pipeline", "prox_spark.commands", "prox_spark.cli", "prox_spark.lineage", "jobs"}
+    assert not offending(modules(place), above)
+
+
+def test_the_library_does_not_import_its_jobs() -> None:
+    assert not offending(modules("prox_spark", "udfs"), {"jobs"})
+
+
+def test_only_jobs_and_the_pipeline_use_udfs() -> None:
+    users = offending(modules("prox_spark"), {"udfs"})
+    assert users and all(path.startswith("prox_spark/pipeline/") for path in users)
+
+
+@pytest.mark.parametrize(
+    "module", ["prox_spark", "prox_spark.cli", "prox_spark.config", "prox_spark.prompts", "prox_spark.engine.supervisor"]
+)
+def test_importing_a_light_module_imports_nothing_heavy(module: str) -> None:
+    code = f"import sys, {module}; print(*sorted({sorted(HEAVY | {'pyspark', 'pyarrow'})!r} & sys.modules.keys()))"
+    code = code.replace("['", "{'").replace("']", "'}")
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
