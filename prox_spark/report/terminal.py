@@ -75,6 +75,7 @@ def print_before_after(
 def _cell(value: Any) -> str:
     if value is None:
         return ""
+    value = value.asDict() if hasattr(value, "asDict") else value
     text = f"{value:,.3f}" if isinstance(value, float) else _one_line(str(value))
     return text if len(text) <= _CELL else text[: _CELL - 1] + "…"
 

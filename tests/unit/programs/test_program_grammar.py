@@ -84,7 +84,9 @@ def grammar() -> GrammarMatcher:
 
 @settings(max_examples=60, deadline=None)
 @given(ROOT)
-def test_the_rules_by_hand_are_those_of_the_grammar(grammar: GrammarMatcher, calls: list[tuple[str, Operation]]) -> None:
+def test_the_rules_by_hand_are_those_of_the_grammar(
+    grammar: GrammarMatcher, calls: list[tuple[str, Operation]]
+) -> None:
     assert grammar.accepts("\n".join(call for call, _ in calls))
 
 

@@ -1,0 +1,107 @@
+"""The jobs as a platform starts them: plain spark-submit, in local mode and on a standalone cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from prox_spark.demo import PAGES
+
+pytestmark = pytest.mark.platform
+
+REPOSITORY = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"PYSPARK_PYTHON": sys.executable, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+
+
+def spark_submit(job: str, *arguments: str, options: tuple[str, ...]) -> str:
+    command = [str(BIN / "spark-submit"), *options, str(REPOSITORY / "jobs" / job), *arguments]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=400, check=False)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}"
+    return done.stdout
+
+
+def write_recipe(path: Path, lake: Path) -> str:
+    path.write_text(json.dumps({"name": "submit", "lake": {"root": str(lake)}, "engine": {"device": "cpu"}}))
+    return str(path)
+
+
+def engines() -> list[psutil.Process]:
+    found = psutil.process_iter(["cmdline"])
+    return [p for p in found if "prox_spark.engine.supervisor" in " ".join(p.info["cmdline"] or [])]
+
+
+@pytest.fixture
+def pages(tmp_path: Path) -> str:
+    path = tmp_path / "pages.jsonl"
+    path.write_bytes(b"\n".join(PAGES.read_bytes().splitlines()[:8]) + b"\n")
+    return str(path)
+
+
+@pytest.fixture
+def standalone(tmp_path: Path) -> Iterator[str]:
+    """A Spark standalone cluster out of the pip package: a master and a worker with two cores. Yields its URL."""
+    import pyspark
+
+    spark_class = Path(pyspark.__file__).parent / "bin" / "spark-class"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"spark://127.0.0.1:{port}"
+    log = (tmp_path / "cluster.log").open("w")
+    processes = []
+
+    def start(name: str, *arguments: str) -> None:
+        command = [
+            str(spark_class),
+            f"org.apache.spark.deploy.{name}",
+            "--host",
+            "127.0.0.1",
+            "--webui-port",
+            "0",
+            *arguments,
+        ]
+        processes.append(subprocess.Popen(command, env=environment(), stdout=log, stderr=log, cwd=tmp_path))
+
+    start("master.Master", "--port", str(port))
+    start("worker.Worker", "--cores", "2", "--memory", "2g", "--work-dir", str(tmp_path / "work"), url)
+    try:
+        deadline = time.monotonic() + 60
+        while "Successfully registered with master" not in (tmp_path / "cluster.log").read_text():
+            assert time.monotonic() < deadline, (tmp_path / "cluster.log").read_text()[-3000:]
+            time.sleep(0.2)
+        yield url
+    finally:
+        for process in reversed(processes):
+            process.terminate()
+            process.wait(20)
+        log.close()
+
+
+@pytest.mark.parametrize("where", ["local", "standalone"])
+def test_jobs_run_by_spark_submit(where: str, tmp_path: Path, pages: str, request: pytest.FixtureRequest) -> None:
+    master = "local[2]" if where == "local" else request.getfixturevalue("standalone")
+    options = ("--master", master, "--conf", "spark.executor.memory=1g", "--conf", "spark.sql.shuffle.partitions=2")
+    options += ("--conf", "spark.databricks.delta.snapshotPartitions=2")
+    others = {process.pid for process in engines()}
+    recipe = write_recipe(tmp_path / "recipe.yaml", tmp_path / "lake")
+    taken = spark_submit("ingest.py", pages, "--recipe", recipe, options=options)
+    assert re.search(r"8 new", taken)
+    done = spark_submit("refine.py", "--recipe", recipe, options=options)
+    assert re.search(r"refine: 8 of 8 documents .* 1 engine start", done), done
+    left = [process for process in engines() if process.pid not in others]
+    _, alive = psutil.wait_procs(left, timeout=15)
+    assert not alive, "an engine outlived its executor"

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prox_spark.config import EngineConfig
+from prox_spark.engine.spec import EngineSpec
+from prox_spark.refiners import Refiner, RefinerCard
+
+pytestmark = pytest.mark.unit
+
+
+def spec_of(
+    folder: Path, device: str = "cpu", weights: bytes = b"weights", context: int = 128, **config: Any
+) -> EngineSpec:
+    (folder / "model.safetensors").write_bytes(weights)
+    (folder / "config.json").write_text("{}", encoding="utf-8")
+    tasks = {"doc": {"template": "plain", "max_text_tokens": 8}}
+    fields = {"name": "tiny", "licence": "MIT", "base": {"path": "."}, "context_tokens": context, "tasks": tasks}
+    refiner = Refiner(RefinerCard.model_validate(fields), folder, str(folder))
+    return EngineSpec(refiner, EngineConfig(device=device, **config))  # type: ignore[arg-type]
+
+
+def options_of(spec: EngineSpec) -> dict[str, str]:
+    """The command's options; those without a value have an empty one."""
+    words = spec.command(Path("/model"), Path("/run/s"))
+    words = words[words.index("--model") :]
+    pairs = zip(words, [*words[1:], "--"], strict=True)
+    return {word: "" if value.startswith("--") else value for word, value in pairs if word.startswith("--")}
+
+
+def test_the_command_is_the_openai_server_of_this_interpreter(tmp_path: Path) -> None:
+    interpreter, flag, code, *_ = spec_of(tmp_path).command(Path("/model"), Path("/run/s"))
+    assert (interpreter, flag) == (sys.executable, "-c") and "api_server" in code
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_the_server_listens_on_the_socket_alone(tmp_path: Path, device: str) -> None:
+    options = options_of(spec_of(tmp_path, device))
+    assert options["--uds"] == "/run/s" and not {"--host", "--port"} & options.keys()
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_model_context_and_sequences_are_those_of_card_and_recipe(tmp_path: Path, device: str) -> None:
+    options = options_of(spec_of(tmp_path, device, context=333, max_num_seqs=7))
+    assert [options[name] for name in ("--model", "--max-model-len", "--max-num-seqs")] == ["/model", "333", "7"]
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_the_models_own_sampling_defaults_are_ignored(tmp_path: Path, device: str) -> None:
+    assert options_of(spec_of(tmp_path, device))["--generation-config"] == "vllm"
+
+
+@pytest.mark.parametrize(
+    ("device", "config", "expected", "absent"),
+    [
+        ("cpu", {"cpu_kv_cache_gib": 1.5}, {"--kv-cache-memory-bytes": "1610612736"}, "--gpu-memory-utilization"),
+        ("cuda", {"gpu_memory_fraction": 0.45}, {"--gpu-memory-utilization": "0.45"}, "--kv-cache-memory-bytes"),
+        ("cpu", {}, {"--enforce-eager": ""}, "--max-num-batched-tokens"),
+        ("cpu", {"compile": True}, {}, "--enforce-eager"),
+        ("cuda", {}, {"--dtype": "auto"}, "--enforce-eager"),
+        ("cuda", {"compile": False}, {"--enforce-eager": ""}, "--max-num-batched-tokens"),
+        ("cuda", {"max_num_batched_tokens": 512}, {"--max-num-batched-tokens": "512"}, "--port"),
+        ("cpu", {"dtype": "float16"}, {"--dtype": "float16"}, "--port"),
+    ],
+)
+def test_settings_become_options(
+    tmp_path: Path, device: str, config: dict[str, Any], expected: dict[str, str], absent: str
+) -> None:
+    options = options_of(spec_of(tmp_path, device, **config))
+    assert expected.items() <= options.items() and absent not in options
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_on_a_cpu_auto_is_the_type_that_it_computes(
+    tmp_path: Path, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prox_spark.engine.spec.cpu_dtype", lambda: dtype)
+    assert options_of(spec_of(tmp_path, "cpu"))["--dtype"] == dtype
+
+
+def test_further_arguments_come_last_so_that_they_win(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, extra_args=["--max-num-seqs", "3"])
+    assert spec.command(Path("/model"), Path("/run/s"))[-2:] == ["--max-num-seqs", "3"]
+
+
+def test_the_device_is_that_of_the_recipe_unless_it_is_auto(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("prox_spark.engine.spec.detect_device", lambda: "cuda")
+    assert [spec_of(tmp_path, device).device for device in ("cpu", "cuda", "auto")] == ["cpu", "cuda", "cuda"]
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_the_environment_calls_nobody_and_forks_nothing(tmp_path: Path, device: str) -> None:
+    environment = spec_of(tmp_path, device).environment()
+    assert environment["VLLM_NO_USAGE_STATS"] == environment["DO_NOT_TRACK"] == "1"
+    assert environment["VLLM_WORKER_MULTIPROC_METHOD"] == "spawn"
+
+
+def test_the_environment_is_that_of_the_worker_but_for_its_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HOME", "/models")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    environment = spec_of(tmp_path).environment()
+    assert environment["HF_HOME"] == "/models" and "OMP_NUM_THREADS" not in environment
+    assert os.environ["OMP_NUM_THREADS"] == "1"
+
+
+def test_the_server_finds_the_modules_that_the_worker_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    path = spec_of(tmp_path).environment()["PYTHONPATH"].split(os.pathsep)
+    assert path[0] == str(tmp_path) and "" not in path
+
+
+def test_a_cpu_engine_is_bound_to_all_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("prox_spark.engine.spec.cpu_cores", lambda: "0-5")
+    assert spec_of(tmp_path).environment()["VLLM_CPU_OMP_THREADS_BIND"] == "0-5"
+
+
+def test_a_cpu_engine_is_bound_to_the_cores_of_the_recipe(tmp_path: Path) -> None:
+    assert spec_of(tmp_path, cpu_cores="0-3").environment()["VLLM_CPU_OMP_THREADS_BIND"] == "0-3"
+
+
+def test_a_cpu_engine_leaves_the_gpus_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
+    assert spec_of(tmp_path, "cpu").environment(["1"])["CUDA_VISIBLE_DEVICES"] == "2,3"
+
+
+@pytest.mark.parametrize(
+    ("assigned", "outside", "visible"),
+    [(["1"], "2,3", "3"), (["1"], None, "1"), ([], "2,3", "2,3"), ([], None, None)],
+)
+def test_a_cuda_engine_sees_the_gpus_of_its_task(
+    tmp_path: Path, assigned: list[str], outside: str | None, visible: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if outside is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", outside)
+    environment = spec_of(tmp_path, "cuda").environment(assigned)
+    assert environment.get("CUDA_VISIBLE_DEVICES") == visible
+    assert "VLLM_CPU_OMP_THREADS_BIND" not in environment
+
+
+def test_equal_specs_have_one_key_wherever_the_weights_lie(tmp_path: Path) -> None:
+    one, other = tmp_path / "a", tmp_path / "b"
+    one.mkdir()
+    other.mkdir()
+    assert spec_of(one).key == spec_of(other).key
+
+
+@pytest.mark.parametrize(
+    "changed", [{"weights": b"other"}, {"context": 129}, {"max_num_seqs": 7}, {"device": "cuda"}], ids=str
+)
+def test_another_model_or_setting_is_another_engine(tmp_path: Path, changed: dict[str, Any]) -> None:
+    before = spec_of(tmp_path).key
+    assert spec_of(tmp_path, **changed).key != before
+
+
+def test_the_stages_of_one_refiner_share_an_engine(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path)
+    again = dataclasses.replace(spec, refiner=dataclasses.replace(spec.refiner))
+    assert again.key == spec.key

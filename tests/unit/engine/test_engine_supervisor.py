@@ -1,0 +1,170 @@
+"""The supervisor with `sleep` in place of an engine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import pytest
+
+from prox_spark.engine.executor import Owner
+
+pytestmark = pytest.mark.unit
+
+ROOT = Path(__file__).parents[3]
+# The real module with shorter waits; it says how many processes it sees.
+RUN = """
+import sys
+from prox_spark.engine import supervisor
+supervisor._POLL_SECONDS, supervisor._TERM_SECONDS = 0.02, 0.2
+descendants = supervisor._descendants
+def counted():
+    found = descendants()
+    print(len(found), flush=True)
+    return found
+supervisor._descendants = counted
+sys.exit(supervisor.main(sys.argv[1:]))
+"""
+# A tree of three levels: the shell, one below it, one below that.
+TREE = "sleep 300 & sh -c 'sleep 300 & wait' & wait"
+STUBBORN = "trap '' TERM; sleep 300 & wait; sleep 300"
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 15
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.01)
+
+
+def runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@dataclass
+class Scene:
+    """An executor, its supervisor and the directory of their engine."""
+
+    directory: Path
+    executor: subprocess.Popen[bytes] = field(default_factory=lambda: subprocess.Popen(["sleep", "300"]))
+    seen: list[psutil.Process] = field(default_factory=list)
+    supervisor: subprocess.Popen[bytes] | None = None
+
+    def start(self, *command: str) -> subprocess.Popen[bytes]:
+        owner = Owner.of(psutil.Process(self.executor.pid))
+        arguments = [str(owner.pid), repr(owner.started), str(self.directory), "--", *command]
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        self.supervisor = subprocess.Popen(
+            [sys.executable, "-c", RUN, *arguments],
+            env=environment,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        return self.supervisor
+
+    def start_tree(self, script: str, n_processes: int) -> list[psutil.Process]:
+        supervisor = psutil.Process(self.start("sh", "-c", script).pid)
+        wait_for(lambda: len(supervisor.children(recursive=True)) == n_processes, "the tree did not grow")
+        self.seen = supervisor.children(recursive=True)
+        return self.seen
+
+    def end(self) -> None:
+        for process in (self.executor, self.supervisor):
+            if process:
+                process.kill()
+                process.communicate()
+        for descendant in self.seen:
+            if runs(descendant):
+                descendant.kill()
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    directory = tmp_path / "executor" / "engine"
+    directory.mkdir(parents=True)
+    made = Scene(directory)
+    yield made
+    made.end()
+
+
+def test_when_its_owner_is_killed_the_whole_process_tree_ends(scene: Scene) -> None:
+    tree = scene.start_tree(TREE, 4)
+    scene.executor.kill()
+    scene.executor.wait()
+    wait_for(lambda: not any(map(runs, tree)), "processes are left")
+
+
+def test_when_its_owner_is_killed_the_directories_go_with_it(scene: Scene) -> None:
+    supervisor = scene.start("sleep", "300")
+    (scene.directory / "engine.json").write_text("{}", encoding="utf-8")
+    scene.executor.kill()
+    scene.executor.wait()
+    assert supervisor.wait(15) == 0
+    assert not scene.directory.exists() and not scene.directory.parent.exists()
+
+
+def test_an_owner_that_is_a_zombie_is_dead_too(scene: Scene) -> None:
+    supervisor = scene.start("sleep", "300")
+    scene.executor.kill()  # and not waited for
+    assert supervisor.wait(15) == 0
+
+
+def test_the_directory_of_another_engine_of_the_executor_is_left(scene: Scene) -> None:
+    other = scene.directory.parent / "other"
+    other.mkdir()
+    supervisor = scene.start("sleep", "300")
+    scene.executor.kill()
+    scene.executor.wait()
+    supervisor.wait(15)
+    assert other.is_dir() and not scene.directory.exists()
+
+
+def test_an_engine_that_does_not_listen_is_killed(scene: Scene) -> None:
+    tree = scene.start_tree(STUBBORN, 2)
+    scene.executor.kill()
+    scene.executor.wait()
+    wait_for(lambda: not any(map(runs, tree)), "processes are left")
+
+
+def test_an_engine_that_ends_ends_its_supervisor_with_its_status(scene: Scene) -> None:
+    assert scene.start("sh", "-c", "exit 7").wait(15) == 7
+
+
+def test_the_log_of_an_engine_that_ended_is_kept_while_its_owner_lives(scene: Scene) -> None:
+    scene.start("sh", "-c", "echo out; echo error >&2; exit 7").wait(15)
+    assert (scene.directory / "engine.log").read_text(encoding="utf-8") == "out\nerror\n"
+
+
+def test_processes_that_a_dead_engine_left_behind_end(scene: Scene) -> None:
+    tree = scene.start_tree("sleep 300 & sleep 300", 3)
+    # The supervisor must have seen the sleepers before: a child of a dead process is nobody's descendant.
+    assert scene.supervisor is not None and scene.supervisor.stdout is not None
+    wait_for(lambda: scene.supervisor.stdout.readline() == b"3\n", "the supervisor does not see the tree")
+    tree[0].kill()
+    wait_for(lambda: not any(map(runs, tree)), "processes are left")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_supervisor_that_is_asked_to_end_ends_its_engine(scene: Scene, number: int) -> None:
+    tree = scene.start_tree(TREE, 4)
+    assert scene.supervisor is not None
+    scene.supervisor.send_signal(number)
+    wait_for(lambda: not any(map(runs, tree)), "processes are left")
+    assert scene.supervisor.wait(15) == 0 and scene.directory.is_dir()
+
+
+def test_a_supervisor_that_is_killed_takes_its_engine_with_it(scene: Scene) -> None:
+    (engine,) = scene.start_tree("exec sleep 300", 1)
+    assert scene.supervisor is not None
+    scene.supervisor.kill()
+    wait_for(lambda: not runs(engine), "the engine is left")
