@@ -23,7 +23,7 @@ setup(
     entry_points={"console_scripts": ["prox-spark = prox_spark.cli:main"]},
     install_requires=[
         "aiohttp>=3.10",
-        "pandas>=2.2",
+        "pandas>=2.2,<3",  # pyspark 4.1 does not import with 3
         "psutil>=5.9",
         "pyarrow>=15",
         "pydantic>=2.7",
@@ -46,7 +46,6 @@ setup(
             "mypy>=1.13",
             "deltalake>=1.0",
             "types-PyYAML",
-            "pandas-stubs",
         ],
     },
     classifiers=["License :: OSI Approved :: Apache Software License", "Programming Language :: Python :: 3"],

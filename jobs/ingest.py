@@ -8,18 +8,20 @@ from collections.abc import Sequence
 
 from prox_spark.arguments import add_input_arguments, add_recipe_arguments, recipe_from, run_command
 from prox_spark.pipeline.ingest import ingest
+from prox_spark.pipeline.inputs import find_inputs
 from prox_spark.session import spark_session
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit status: 0 done, 1 the run failed, 2 usage or recipe error."""
-    parser = argparse.ArgumentParser(prog="ingest", description=__doc__)
+    parser = argparse.ArgumentParser(prog="prox-spark ingest", description=__doc__)
     add_input_arguments(parser)
     add_recipe_arguments(parser)
     args = parser.parse_args(argv)
 
     def run() -> int:
         recipe = recipe_from(args)
+        find_inputs(recipe.input)  # a wrong path is said at once, not after Spark has started
         with spark_session(recipe) as spark:
             print(ingest(spark, recipe).summary())
         return 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def cache_directory() -> Path:
-    """What can be made anew: built refiners, fetched JARs. PROX_SPARK_CACHE, else the user's cache directory."""
+    """What can be made anew: built refiners. PROX_SPARK_CACHE, else the user's cache directory."""
     root = os.environ.get("PROX_SPARK_CACHE") or os.path.join(
         os.environ.get("XDG_CACHE_HOME") or "~/.cache", "prox_spark"
     )

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prox_spark.config import Recipe
-from prox_spark.paths import cache_directory
+from prox_spark.errors import ProxSparkError
 
 if TYPE_CHECKING:
     from pyspark import SparkConf
@@ -72,7 +74,12 @@ def build_session(recipe: Recipe) -> SparkSession:
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         settings |= _LAPTOP | {"spark.driver.memory": recipe.spark.driver_memory}
     if not _has_delta(given):
-        settings |= _delta_settings()
+        if "PYSPARK_GATEWAY_PORT" in os.environ:  # the JVM runs already: it is too late to add a package
+            raise ProxSparkError(
+                f"spark-submit has no Delta on its class path: add `--packages {delta_package()}`, or run "
+                "`python -m prox_spark.session` once, which puts the JARs into this environment's Spark"
+            )
+        settings["spark.jars.packages"] = delta_package()
     settings |= recipe.spark.conf
     builder = SparkSession.builder.appName(f"prox_spark {recipe.name}").master(master)
     for key, value in settings.items():
@@ -91,29 +98,36 @@ def delta_package() -> str:
     return DELTA_PACKAGES.get(minor, DELTA_PACKAGES["4.1"])
 
 
-def _delta_settings() -> dict[str, str]:
-    """Delta as set-up has fetched it; where it has not, Spark resolves it from Maven Central now, into the same place."""
-    store = cache_directory() / "jars" / delta_package().replace(":", "_")
-    # Spark's own distribution has everything else that Delta depends on.
-    jars = sorted(jar for group in ("io.delta", "io.unitycatalog") for jar in (store / "jars").glob(f"{group}_*.jar"))
-    if jars:
-        return {"spark.jars": ",".join(map(str, jars))}
-    return {"spark.jars.packages": delta_package(), "spark.jars.ivy": str(store)}
-
-
 def _has_delta(given: SparkConf) -> bool:
     """Is Delta on the class path without our doing: on Databricks, EMR, or by spark-submit --packages/--jars."""
+    settings = ("spark.jars", "spark.jars.packages", "spark.driver.extraClassPath")
+    named = " ".join(str(given.get(key) or "") for key in settings)
+    return (
+        "delta" in named or "DATABRICKS_RUNTIME_VERSION" in os.environ or any(_spark_jars().glob("*delta-spark*.jar"))
+    )
+
+
+def _spark_jars() -> Path:
     import pyspark
 
-    named = " ".join(
-        str(given.get(key) or "") for key in ("spark.jars", "spark.jars.packages", "spark.driver.extraClassPath")
-    )
-    if "delta" in named or "DATABRICKS_RUNTIME_VERSION" in os.environ:
-        return True
-    jars = Path(os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent) / "jars"
-    return any(jars.glob("delta-spark*.jar"))
+    return Path(os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent) / "jars"
+
+
+def install_delta() -> None:
+    """Puts the Delta JARs into the installed Spark, once, so that spark-submit and later starts need no network.
+
+    Spark's own package resolution fetches them from Maven Central. What else Delta depends on is part of Spark.
+    """
+    with tempfile.TemporaryDirectory() as store:
+        conf = {"spark.jars.packages": delta_package(), "spark.jars.ivy": store}
+        build_session(Recipe.parse({"spark": {"conf": conf}})).stop()
+        for group in ("io.delta", "io.unitycatalog"):
+            for jar in (Path(store) / "jars").glob(f"{group}_*.jar"):
+                shutil.copy(jar, _spark_jars())
 
 
 if __name__ == "__main__":
-    # Set-up calls this, so that no later start needs the network.
-    build_session(Recipe()).stop()
+    from pyspark import SparkConf
+
+    if not _has_delta(SparkConf()):
+        install_delta()
