@@ -105,11 +105,12 @@ class ApplyConfig(_Section):
         "strict",
         description="`strict` works chunk by chunk on parsed operations; `reference` returns byte for byte what the released executor does.",
     )
-    drop_threshold: float = Field(
-        0.5,
+    drop_threshold: float | None = Field(
+        None,
         ge=0,
         le=1,
-        description="Drop a document when the model's probability of dropping is at least this. Higher keeps more.",
+        description="Drop a document when the model's probability of dropping is at least this. Higher keeps more. "
+        "Unset: what the card of the document refiner says.",
     )
     min_word_ratio: float = Field(
         0.05, ge=0, lt=1, description="At most this share of the words left: the document is blanked."
@@ -220,12 +221,6 @@ class Recipe(_Section):
     waves: WaveConfig = Field(default_factory=WaveConfig, description="How work is cut.")
     engine: EngineConfig = Field(default_factory=EngineConfig, description="How the models are served.")
     spark: SparkConfig = Field(default_factory=SparkConfig, description="The Spark session.")
-
-    @property
-    def chunk_below(self) -> float:
-        """Documents with a probability of dropping below this get chunk programs."""
-        below = self.generation.chunk_below
-        return self.apply.drop_threshold if below is None else below
 
     @classmethod
     def load(cls, path: str | Path | None = None, overrides: Iterable[str] = ()) -> Recipe:

@@ -78,7 +78,7 @@ class Apply:
     """For `mapInArrow` over (doc_id, content_sha256, text, answers): one row of APPLIED per document.
 
     Args:
-        config: semantics and thresholds.
+        config: semantics and thresholds, all set.
     """
 
     config: ApplyConfig
@@ -109,12 +109,17 @@ class Apply:
             (a for a in answers if a["chunk_index"] != DOC_STAGE), key=lambda answer: int(answer["chunk_index"])
         )
         probability = verdicts[0]["drop_probability"] if verdicts else None
-        if probability is not None and probability >= self.config.drop_threshold:
+        if probability is not None and probability >= self._drop_threshold:
             dropped = Execution("", DocumentStatus.DROPPED_DOC, words_before=len(text.split()))
             return Applied(dropped, [_verdict_program(verdicts[0], OpName.DROP_DOC)], probability)
         execution, programs = self._execute(text, chunks)
         documents = [_verdict_program(verdict, OpName.KEEP_DOC) for verdict in verdicts]
         return Applied(execution, documents + _program_rows(chunks, programs, execution), probability)
+
+    @property
+    def _drop_threshold(self) -> float:
+        assert self.config.drop_threshold is not None, "the recipe was not completed by its refiners' cards"
+        return self.config.drop_threshold
 
     def _execute(self, text: str, chunks: Sequence[Mapping[str, Any]]) -> tuple[Execution, list[Program]]:
         outputs = [chunk["output_text"] for chunk in chunks]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import re
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,7 +70,7 @@ def _demo(args: argparse.Namespace) -> int:
         print(refine_lake(spark, recipe).summary())
         lake = Lake(spark, recipe.lake)
         lake.create_views()
-        _heading("3. Before and after (- removed, ~ changed)")
+        _heading("3. Before and after: - removed, ~ changed (the most edits among those that kept half of their words)")
         _examples(lake)
         _heading("4. SQL over the tables just made")
         _queries(spark)
@@ -98,7 +99,7 @@ def _examples(lake: Lake) -> None:
 
 def _queries(spark: SparkSession) -> None:
     for title, query in QUERIES.items():
-        print(f"\n{title}:\n{query.strip()}")
+        print(f"\n{title}:\n{textwrap.dedent(query).strip()}")
         rows = spark.sql(query)
         print_rows(rows.columns, (tuple(row) for row in rows.collect()))
 

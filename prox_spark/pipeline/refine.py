@@ -73,6 +73,7 @@ def refine_lake(spark: SparkSession, recipe: Recipe) -> RefineSummary:
     with recorded(lake, Run("refine", recipe)) as run:
         with run.stage("plan"):
             stages = RefinerStages.of(recipe)
+            recipe = run.recipe = stages.completed(recipe)
             run.recipe_fingerprint = stages.fingerprint(recipe)
             run.versions_in = lake.versions()
             pending = _pending(lake, run)
@@ -96,7 +97,9 @@ def _generate(lake: Lake, recipe: Recipe, stages: RefinerStages, run: Run, pendi
             generate(documents, stages.doc, wave, f"doc stage {of_waves}".strip())
         with run.stage("chunk"):
             verdicts = (
-                lake.read("generations").where(F.col("drop_probability") < recipe.chunk_below).select("generation_key")
+                lake.read("generations")
+                .where(F.col("drop_probability") < recipe.generation.chunk_below)
+                .select("generation_key")
             )
             keys = prompts_of(documents, stages.doc).join(verdicts, on="generation_key", how="left_semi")
             kept = documents.join(keys.select(*_KEY), on=_KEY, how="left_semi")

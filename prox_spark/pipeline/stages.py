@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from prox_spark.config import Recipe, fingerprint
 from prox_spark.engine.spec import EngineSpec
+from prox_spark.errors import RecipeError
 from prox_spark.programs.grammar import PROGRAM_GRAMMAR
 from prox_spark.prompts import PromptBuilder
 from prox_spark.refiners import Refiner, Stage, find
@@ -55,8 +56,30 @@ class RefinerStages:
         """The stages of a recipe."""
         return cls(RefinerStage.of(recipe, "doc"), RefinerStage.of(recipe, "chunk"))
 
+    def completed(self, recipe: Recipe) -> Recipe:
+        """The recipe with what it leaves to the refiners' cards and its own other fields: thresholds."""
+        task = self.doc.refiner.card.task("doc")
+        assert isinstance(task, DocTask)
+        threshold = task.drop_threshold if recipe.apply.drop_threshold is None else recipe.apply.drop_threshold
+        below = threshold if recipe.generation.chunk_below is None else recipe.generation.chunk_below
+        if below < threshold:
+            raise RecipeError(
+                f"generation.chunk_below = {below:g} is under the drop threshold {threshold:g}: documents between the two would be "
+                "kept without a chunk program. Raise it, or leave it unset"
+            )
+        return recipe.model_copy(
+            update={
+                "apply": recipe.apply.model_copy(update={"drop_threshold": threshold}),
+                "generation": recipe.generation.model_copy(update={"chunk_below": below}),
+            }
+        )
+
     def fingerprint(self, recipe: Recipe) -> str:
-        """SHA-256 over all that decides what a document becomes: models, prompts, sampling, semantics, thresholds."""
+        """SHA-256 over all that decides what a document becomes: models, prompts, sampling, semantics, thresholds.
+
+        Args:
+            recipe: completed.
+        """
         stages = [
             (stage.builder.model_fingerprint, stage.builder.prompt_fingerprint, stage.builder.sampling)
             for stage in (self.doc, self.chunk)

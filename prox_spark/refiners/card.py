@@ -55,6 +55,12 @@ class DocTask(_Part):
     max_text_tokens: int = Field(ge=1, description="The text is cut after this many tokens.")
     keep: str = Field("keep_doc()", description="The answer that keeps the document.")
     drop: str = Field("drop_doc()", description="The answer that drops it; its first token differs from that of keep.")
+    drop_threshold: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Probability of dropping from which documents are dropped where the recipe says nothing.",
+    )
 
 
 class ChunkTask(_Part):
@@ -114,7 +120,9 @@ class RefinerCard(_Part):
 
     def prompt_fingerprint(self, stage: Stage) -> str:
         """SHA-256 over all that decides the prompt of a text: template, limits, answer words, BOS."""
-        return fingerprint(self.template(stage), self.task(stage).model_dump(), self.bos, self.context_tokens)
+        # The threshold is no part of it: it is about what is done with the answer.
+        task = self.task(stage).model_dump(exclude={"drop_threshold"})
+        return fingerprint(self.template(stage), task, self.bos, self.context_tokens)
 
 
 def load_card(path: Path) -> RefinerCard:

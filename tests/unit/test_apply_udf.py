@@ -32,7 +32,7 @@ def chunk(index: int, output: str | None, start: int = 0, end: int = 5, **fields
 
 
 def apply(*answers: dict[str, Any], text: str = PAGE, **config: Any) -> Applied:
-    return Apply(ApplyConfig(**config)).document(text, answers)
+    return Apply(ApplyConfig(**({"drop_threshold": 0.5} | config))).document(text, answers)
 
 
 def without(*numbers: int) -> str:
@@ -169,6 +169,7 @@ def test_a_text_without_words_is_blanked(text: str, semantics: str) -> None:
         ["keep_chunk()", "keep_chunk()"],
         ["remove_lines(line_start=1, line_end=1)", "remove_lines(line_start=4, line_end=4)"],
         [" remove_lines(line_start=0, line_end=4) ", "keep_chunk()"],
+        ["remove_lines(line_start=0, line_end=2)", "keep_chunk()"],
         ["remove_lines(line_start=4, line_end=4)", 'normalize(source_str="holds", target_str="has")'],
         ["remove_lines(line_start=1, line_end=99", "remove_lines(x)"],
         ["remove_lines(line_start=7, line_end=9)\nremove_lines(line_start=0, line_end=0)", "nonsense"],
@@ -204,7 +205,7 @@ def rows_of(*documents: tuple[str, list[dict[str, Any]] | None]) -> list[dict[st
         "answers": [answers for _, answers in documents],
     }
     batch = pa.RecordBatch.from_pydict(columns, schema=schema)
-    return [row for out in Apply(ApplyConfig())(iter([batch])) for row in out.to_pylist()]
+    return [row for out in Apply(ApplyConfig(drop_threshold=0.5))(iter([batch])) for row in out.to_pylist()]
 
 
 def test_a_batch_has_one_row_for_each_document_in_order() -> None:

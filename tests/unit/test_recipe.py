@@ -216,19 +216,6 @@ def test_recipes_for_cpu_and_gpu_ship() -> None:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "below"),
-    [
-        ([], 0.5),
-        (["apply.drop_threshold=0.7"], 0.7),
-        (["generation.chunk_below=0.9"], 0.9),
-        (["generation.chunk_below=0"], 0),
-    ],
-)
-def test_chunk_below_is_the_drop_threshold_unless_it_is_set(overrides: list[str], below: float) -> None:
-    assert Recipe.load(overrides=overrides).chunk_below == below
-
-
-@pytest.mark.parametrize(
     "key",
     [
         "spark.hadoop.fs.s3a.secret.key",

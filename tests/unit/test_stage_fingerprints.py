@@ -10,6 +10,7 @@ import yaml
 from tiny_tokenizer import bytes_json
 
 from prox_spark.config import EngineConfig, Recipe
+from prox_spark.errors import RecipeError
 from prox_spark.pipeline.stages import RefinerStages
 
 pytestmark = pytest.mark.unit
@@ -34,25 +35,37 @@ PAGE = "The quick brown fox jumps over the lazy dog."
 
 @pytest.fixture(scope="module")
 def refiner(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("refiner")
+    return make_refiner(tmp_path_factory.mktemp("refiner"))
+
+
+def make_refiner(folder: Path, drop_threshold: float = 0.8) -> str:
     (folder / "config.json").write_text("{}", encoding="utf-8")
     (folder / "model.safetensors").write_bytes(b"weights")
     (folder / "tokenizer.json").write_text(bytes_json(), encoding="utf-8")
     tasks = {
-        "doc": {"template": "plain", "max_text_tokens": 32},
+        "doc": {"template": "plain", "max_text_tokens": 32, "drop_threshold": drop_threshold},
         "chunk": {"template": "plain", "max_chunk_tokens": 64, "max_answer_tokens": 16},
     }
     card = {"name": "tiny", "licence": "MIT", "base": {"path": "."}, "context_tokens": 256, "tasks": tasks}
     (folder / "refiner.yaml").write_text(yaml.safe_dump(card), encoding="utf-8")
-    return str(Path(folder))
+    return str(folder)
 
 
 def prints(refiner: str, **sections: Any) -> tuple[str, str, str]:
     """Keys of a verdict and of a chunk, and the fingerprint of the recipe."""
-    recipe = Recipe.parse({"refiners": {"doc": refiner, "chunk": refiner}, **sections})
+    recipe = recipe_with(refiner, **sections)
     stages = RefinerStages.of(recipe)
     keys = (stage.builder.prompts(PAGE)[0].key for stage in (stages.doc, stages.chunk))
-    return (*keys, stages.fingerprint(recipe))
+    return (*keys, stages.fingerprint(stages.completed(recipe)))
+
+
+def recipe_with(refiner: str, **sections: Any) -> Recipe:
+    return Recipe.parse({"refiners": {"doc": refiner, "chunk": refiner}, **sections})
+
+
+def completed(refiner: str, **sections: Any) -> Recipe:
+    recipe = recipe_with(refiner, **sections)
+    return RefinerStages.of(recipe).completed(recipe)
 
 
 def test_every_engine_setting_is_tried_with_another_value() -> None:
@@ -96,3 +109,37 @@ def test_a_setting_of_the_chunk_stage_changes_its_keys_alone(generation: dict[st
     doc, chunk, recipe = prints(refiner, generation=generation)
     doc_before, chunk_before, recipe_before = prints(refiner)
     assert (doc == doc_before, chunk == chunk_before, recipe == recipe_before) == (True, False, False)
+
+
+def test_a_threshold_of_the_card_is_one_of_the_recipe(refiner: str, tmp_path: Path) -> None:
+    """It is about what is done with an answer: other fingerprint of the recipe, same keys."""
+    *keys, recipe = prints(make_refiner(tmp_path, drop_threshold=0.7))
+    *keys_before, recipe_before = prints(refiner)
+    assert keys == keys_before and recipe != recipe_before
+
+
+def test_the_same_threshold_by_card_and_by_recipe_is_one_fingerprint(refiner: str) -> None:
+    assert prints(refiner, apply={"drop_threshold": 0.8}) == prints(refiner)
+
+
+@pytest.mark.parametrize(
+    ("apply", "generation", "threshold", "below"),
+    [
+        ({}, {}, 0.8, 0.8),
+        ({"drop_threshold": 0.6}, {}, 0.6, 0.6),
+        ({"drop_threshold": 0}, {}, 0, 0),
+        ({}, {"chunk_below": 0.9}, 0.8, 0.9),
+        ({"drop_threshold": 0.6}, {"chunk_below": 0.6}, 0.6, 0.6),
+    ],
+    ids=str,
+)
+def test_a_threshold_that_the_recipe_leaves_open_is_that_of_the_card(
+    apply: dict[str, Any], generation: dict[str, Any], threshold: float, below: float, refiner: str
+) -> None:
+    recipe = completed(refiner, apply=apply, generation=generation)
+    assert (recipe.apply.drop_threshold, recipe.generation.chunk_below) == (threshold, below)
+
+
+def test_documents_that_are_kept_must_have_chunk_programs(refiner: str) -> None:
+    with pytest.raises(RecipeError, match=r"generation\.chunk_below = 0\.7 is under the drop threshold 0\.8"):
+        completed(refiner, generation={"chunk_below": 0.7})

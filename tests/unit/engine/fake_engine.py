@@ -14,11 +14,12 @@ from typing import Any
 import psutil
 from aiohttp import web
 
+from prox_spark.engine.executor import Owner
 from prox_spark.engine.resident import Engine
 
 # Status and JSON body; None breaks the connection without an answer.
 Reply = tuple[int, Any] | None
-ME = psutil.Process()
+ME = Owner.of(psutil.Process())
 
 
 def completion(text: str, top_logprobs: list[dict[str, float]] | None = None, n_tokens: int = 1) -> Reply:
@@ -80,7 +81,7 @@ class FakeEngineServer:
 
     def engine(self, pid: int = ME.pid, started: float | None = None) -> Engine:
         """What `connect` would return. Its supervisor is this test process unless another is given."""
-        started = ME.create_time() if started is None else started
+        started = ME.started if started is None else started
         return Engine(self._name, pid, started, str(self.folder / "s"), str(self.folder / "engine.log"), 1)
 
     def recheck(self) -> None:

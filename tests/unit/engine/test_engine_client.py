@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from fake_engine import FakeEngineServer, Reply, completion, echo
 
-from prox_spark.engine.client import Answer, Window
+from prox_spark.engine.client import Answer, Window, _LoopThread
 from prox_spark.engine.resident import Engine
 from prox_spark.errors import EngineError, EngineStartError, ReasonCode
 
@@ -22,7 +22,7 @@ def prompts(n: int) -> Prompts:
     return ((number, [number]) for number in range(n))
 
 
-def window_at(server: FakeEngineServer, size: int = 8, seconds: float = 30) -> Window[int]:
+def window_at(server: FakeEngineServer, size: int = 8, seconds: float = 10) -> Window[int]:
     return Window(server.engine, {"max_tokens": 4}, size, seconds)
 
 
@@ -86,7 +86,7 @@ def test_log_probabilities_are_read_by_token_id() -> None:
 
 def test_no_prompts_are_no_answers_and_no_connection() -> None:
     connect = Connections()
-    assert list(Window(connect, {}, 4, 30).answers(prompts(0))) == []
+    assert list(Window(connect, {}, 4, 10).answers(prompts(0))) == []
     assert connect.n_calls == 0
 
 
@@ -183,7 +183,7 @@ def test_an_internal_error_of_a_living_engine_is_a_row() -> None:
 def test_an_internal_error_of_a_dead_engine_is_asked_again_of_the_next() -> None:
     with FakeEngineServer(lambda _: (500, "engine core died")) as dying, FakeEngineServer(name="e-2") as next_one:
         connect = Connections(dying.engine(*dead_process()), next_one.engine())
-        answers = dict(Window(connect, {}, 4, 30).answers(prompts(1)))
+        answers = dict(Window(connect, {}, 4, 10).answers(prompts(1)))
     assert (answers[0].text, answers[0].engine_id, connect.n_calls) == ("0", "e-2", 2)
 
 
@@ -191,7 +191,7 @@ def test_an_engine_that_fails_its_health_check_is_not_asked_again() -> None:
     with FakeEngineServer(lambda _: (500, "engine core died")) as ill, FakeEngineServer(name="e-2") as next_one:
         ill.is_well = False
         connect = Connections(ill.engine(), next_one.engine())
-        answers = dict(Window(connect, {}, 4, 30).answers(prompts(1)))
+        answers = dict(Window(connect, {}, 4, 10).answers(prompts(1)))
     assert answers[0].engine_id == "e-2"
 
 
@@ -204,7 +204,7 @@ def test_after_a_broken_connection_only_unanswered_prompts_are_sent_to_the_new_e
     breaking = replies({number: None for number in range(3, 8)})
     with FakeEngineServer(breaking, once_three_are_taken) as old, FakeEngineServer(name="e-2") as new:
         connect = Connections(old.engine(), new.engine())
-        for tag, answer in Window(connect, {}, 16, 30).answers(prompts(8)):
+        for tag, answer in Window(connect, {}, 16, 10).answers(prompts(8)):
             taken.append(tag)
             assert answer.text == str(tag)
             if len(taken) == 3:
@@ -233,7 +233,7 @@ def test_an_engine_that_can_not_be_started_again_ends_the_task_with_its_own_mess
         FakeEngineServer(replies({0: None})) as server,
         pytest.raises(EngineStartError, match=r"^died 3 times$"),
     ):
-        list(Window(connect, {}, 1, 30).answers(prompts(3)))
+        list(Window(connect, {}, 1, 10).answers(prompts(3)))
 
 
 @pytest.mark.parametrize("failure", [OSError("disk full"), ValueError("disk full"), EngineError("disk full")], ids=repr)
@@ -242,7 +242,7 @@ def test_a_failure_to_connect_surfaces_as_an_engine_error(failure: Exception) ->
         raise failure
 
     with pytest.raises(EngineError, match="disk full") as caught:
-        list(Window(connect, {}, 4, 30).answers(prompts(3)))
+        list(Window(connect, {}, 4, 10).answers(prompts(3)))
     assert failure in (caught.value, caught.value.__cause__)
 
 
@@ -281,21 +281,30 @@ def test_a_failed_window_leaves_no_thread() -> None:
         raise EngineStartError("no")
 
     with pytest.raises(EngineStartError):
-        list(Window(connect, {}, 4, 30).answers(prompts(9)))
+        list(Window(connect, {}, 4, 10).answers(prompts(9)))
     wait_for(lambda: not threads_of_the_client(), "a thread of the client is left")
 
 
 @pytest.mark.xfail(
     strict=True, reason="bug: requests are cut off before they are cancelled, so they ask for a new engine"
 )
-def test_a_consumer_that_stops_early_does_not_connect_again() -> None:
+def test_a_consumer_that_stops_early_does_not_connect_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    leave = _LoopThread.__exit__
+
+    def leave_slowly(thread: _LoopThread, *why: object) -> None:
+        # The consumer's thread is slow: the requests have their time to do what they will.
+        deadline = time.monotonic() + 0.2
+        while connect.n_calls < 2 and time.monotonic() < deadline:
+            time.sleep(0.005)
+        leave(thread, *why)
+
+    monkeypatch.setattr(_LoopThread, "__exit__", leave_slowly)
     with FakeEngineServer(ready=lambda _, prompt: prompt == [0]) as server:
         connect = Connections(server.engine())
-        answers = Window(connect, {}, 4, 30).answers(prompts(30))
+        answers = Window(connect, {}, 4, 10).answers(prompts(30))
         next(answers)
         wait_for(lambda: server.in_flight == 3, "the window is not full")
         answers.close()  # type: ignore[attr-defined]
-        wait_for(lambda: not threads_of_the_client(), "a thread of the client is left")
     assert connect.n_calls == 1
 
 
@@ -308,7 +317,13 @@ def test_an_engine_that_can_not_be_started_is_not_started_once_for_each_prompt()
         n_calls += 1
         raise EngineStartError("not ready in 300 s")
 
+    def source() -> Prompts:
+        yield from prompts(2)
+        # The consumer is slow: the second request has its time to do what it will.
+        deadline = time.monotonic() + 0.2
+        while n_calls < 2 and time.monotonic() < deadline:
+            time.sleep(0.005)
+
     with pytest.raises(EngineStartError):
-        list(Window(connect, {}, 8, 30).answers(prompts(8)))
-    wait_for(lambda: not threads_of_the_client(), "a thread of the client is left")
+        list(Window(connect, {}, 8, 10).answers(source()))
     assert n_calls == 1

@@ -27,6 +27,15 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
 
 
 @pytest.fixture
+def sleepers() -> Iterator[list[psutil.Process]]:
+    processes = [subprocess.Popen(["sleep", "60"]) for _ in range(3)]
+    yield [psutil.Process(process.pid) for process in processes]
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
 def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PROX_SPARK_RUNTIME", str(tmp_path))
     return tmp_path
@@ -75,21 +84,11 @@ def test_without_a_jvm_above_the_owner_is_this_process() -> None:
     assert current_owner() == ME
 
 
-def test_the_owner_is_the_nearest_jvm_above(monkeypatch: pytest.MonkeyPatch) -> None:
-    class FakeProcess:
-        def __init__(self, pid: int, name: str) -> None:
-            self.pid = pid
-            self._name = name
-
-        def name(self) -> str:
-            return self._name
-
-        def create_time(self) -> float:
-            return self.pid + 0.5
-
-    above = [FakeProcess(30, "python3"), FakeProcess(20, "java"), FakeProcess(10, "java"), FakeProcess(1, "init")]
-    monkeypatch.setattr(psutil.Process, "parents", lambda _: above)
-    assert current_owner() == Owner(20, 20.5)
+def test_the_owner_is_the_nearest_jvm_above(sleepers: list[psutil.Process], monkeypatch: pytest.MonkeyPatch) -> None:
+    names = dict(zip((process.pid for process in sleepers), ("python3", "java", "java"), strict=True))
+    monkeypatch.setattr(psutil.Process, "parents", lambda _: sleepers)
+    monkeypatch.setattr(psutil.Process, "name", lambda process: names[process.pid])
+    assert current_owner() == Owner.of(sleepers[1])
 
 
 def test_the_directory_of_an_engine_is_ours_alone_and_so_are_those_above(runtime: Path) -> None:

@@ -39,7 +39,7 @@ def generate(
     **config: Any,
 ) -> list[dict[str, Any]]:
     monkeypatch.setattr("udfs.generate.connect", lambda _: server.engine())
-    spec = EngineSpec(find("web-135m"), EngineConfig(device="cpu", **config))
+    spec = EngineSpec(find("web-135m"), EngineConfig(**{"device": "cpu", "request_seconds": 10, **config}))
     udf = Generate(spec, json.dumps({"max_tokens": 4}), verdict)
     return [row for batch in udf(batches(*sizes)) for row in batch.to_pylist()]
 
