@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from prox_spark.errors import RecipeError
 
@@ -72,7 +73,7 @@ class RefinerConfig(_Section):
 
     doc: str = Field(
         "web-135m",
-        description="Refiner of the document stage: a registered name, a directory with refiner.yaml, or a hub id.",
+        description="Refiner of the document stage: a known name, or a directory or hub model with refiner.yaml.",
     )
     chunk: str = Field("web-135m", description="Refiner of the chunk stage, likewise.")
 
@@ -197,12 +198,19 @@ class EngineConfig(_Section):
     )
 
 
+def _as_text(value: Any) -> Any:
+    """Spark's settings are strings; YAML reads `true` and `2` as something else."""
+    return str(value).lower() if isinstance(value, bool) else str(value) if isinstance(value, (int, float)) else value
+
+
 class SparkConfig(_Section):
     """The Spark session that the commands make. spark-submit and Databricks settings win over these."""
 
     master: str = Field("local[2]", description="Used when no master is set by spark-submit or the platform.")
     driver_memory: str = Field("1g", description="Heap of the driver JVM in local mode.")
-    conf: dict[str, str] = Field(default_factory=dict, description="Any further spark.* settings.")
+    conf: dict[str, Annotated[str, BeforeValidator(_as_text)]] = Field(
+        default_factory=dict, description="Any further spark.* settings."
+    )
 
 
 class Recipe(_Section):
@@ -253,7 +261,8 @@ class Recipe(_Section):
     def parse(cls, data: dict[str, Any], origin: str = "the recipe") -> Recipe:
         """Validates a mapping; a RecipeError names every bad field."""
         try:
-            return cls.model_validate(data)
+            # `engine:` with all its fields commented out is an empty section.
+            return cls.model_validate({name: section for name, section in data.items() if section is not None})
         except ValidationError as error:
             lines = [
                 f"  {'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg']} (got {e.get('input')!r})"
@@ -264,13 +273,30 @@ class Recipe(_Section):
             ) from error
 
     def redacted(self) -> dict[str, Any]:
-        """The recipe as JSON-ready data, with the values of secret-looking Spark settings hidden."""
-        data = self.model_dump(mode="json")
-        secret = ("secret", "password", "token", "credential", "access.key", "account.key", "sas")
-        for key in data["spark"]["conf"]:
-            if any(word in key.lower() for word in secret):
-                data["spark"]["conf"][key] = "*** redacted ***"
-        return data
+        """The recipe as JSON-ready data, with what looks like a secret hidden."""
+        redacted: dict[str, Any] = _redacted(self.model_dump(mode="json"))
+        return redacted
+
+
+_SECRET = r"[\w.-]*(?:secret|passw|token|credential|(?:access|account|private|api)[._-]?key|\.sas\.)[\w.-]*"
+_HIDDEN = "*** redacted ***"
+
+
+def _redacted(value: Any, key: str = "") -> Any:
+    if isinstance(value, dict):
+        return {name: _redacted(item, name) for name, item in value.items()}
+    if isinstance(value, list):
+        # `--hf-token VALUE`: an argument is hidden by the one before it.
+        return [
+            _redacted(item, before if str(before).startswith("--") else "")
+            for before, item in zip(["", *value], value, strict=False)
+        ]
+    if not isinstance(value, str):
+        return value
+    if re.fullmatch(_SECRET, key.lstrip("-"), re.IGNORECASE):
+        return _HIDDEN
+    value = re.sub(rf"({_SECRET}=)\S+", rf"\1{_HIDDEN}", value, flags=re.IGNORECASE)
+    return re.sub(r"://[^/@\s]+@", f"://{_HIDDEN}@", value)
 
 
 def fingerprint(*parts: object) -> str:

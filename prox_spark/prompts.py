@@ -9,7 +9,7 @@ import hashlib
 import json
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -131,7 +131,31 @@ class PromptBuilder:
                 if count > task.max_line_tokens:
                     numbered[index] = self._cut(numbered[index], task.max_line_tokens)
                     counts[index] = task.max_line_tokens
-        return pack_counted(numbered, counts, task.max_chunk_tokens)
+        packed = pack_counted(numbered, counts, task.max_chunk_tokens)
+        fitting = [piece for chunk in packed for piece in self._fitting(chunk, counts)]
+        return [replace(piece, index=index) for index, piece in enumerate(fitting)]
+
+    def _fitting(self, chunk: Chunk, counts: Sequence[int]) -> list[Chunk]:
+        """Halves a chunk until it fits the context: its budget knows the lines, not the breaks between them."""
+        n_lines = chunk.line_end - chunk.line_start + 1
+        at_most = chunk.n_tokens + n_lines + self._frame_tokens
+        room = self.card.context_tokens - self._chunk_task.max_answer_tokens
+        if n_lines == 1 or at_most <= room or len(self._token_ids(chunk.text)) <= room:
+            return [chunk]
+        lines, half = chunk.text.split("\n"), n_lines // 2
+        middle = chunk.line_start + half
+        first = replace(
+            chunk, line_end=middle - 1, text="\n".join(lines[:half]), n_tokens=sum(counts[chunk.line_start : middle])
+        )
+        second = replace(
+            chunk, line_start=middle, text="\n".join(lines[half:]), n_tokens=chunk.n_tokens - first.n_tokens
+        )
+        return [*self._fitting(first, counts), *self._fitting(second, counts)]
+
+    @cached_property
+    def _frame_tokens(self) -> int:
+        """Tokens of a prompt around its text."""
+        return len(self._token_ids(""))
 
     @property
     def _chunk_task(self) -> ChunkTask:
@@ -152,10 +176,20 @@ class PromptBuilder:
     def _prompt(
         self, text: str, answer_tokens: int, lines: tuple[int | None, int | None, int | None] = (None, None, None)
     ) -> Prompt:
-        prompt = self.card.template(self.stage).replace("{text}", text)
-        token_ids = [*self._bos_ids, *self.tokenizer.encode(prompt, add_special_tokens=False).ids]
+        token_ids = self._token_ids(text)
         skip = ReasonCode.PROMPT_TOO_LONG if len(token_ids) + answer_tokens > self.card.context_tokens else None
         return Prompt(self._key(token_ids), [] if skip else token_ids, *lines, skip_reason=skip)
+
+    def _token_ids(self, text: str) -> list[int]:
+        template = self.card.template(self.stage)
+        special = [token.content for token in self.tokenizer.get_added_tokens_decoder().values() if token.special]
+        if not any(token in template for token in special):
+            prompt = template.replace("{text}", text)
+            return [*self._bos_ids, *self.tokenizer.encode(prompt, add_special_tokens=False).ids]
+        # A chat format made of special tokens: those of the template count as such, those that a page spells do not.
+        parser = _tokenizer(self.tokenizer_json, literal=False)
+        before, after = (parser.encode(part, add_special_tokens=False).ids for part in template.split("{text}"))
+        return [*self._bos_ids, *before, *self.tokenizer.encode(text, add_special_tokens=False).ids, *after]
 
     def _cut(self, text: str, n_tokens: int) -> str:
         """The text up to the end of its n-th token."""

@@ -13,7 +13,7 @@ from pyspark.sql import types as T
 from prox_spark.engine.client import Answer, Window
 from prox_spark.engine.resident import connect
 from prox_spark.engine.spec import EngineSpec
-from prox_spark.errors import RowCountError
+from prox_spark.errors import EngineError, RowCountError
 from udfs.arrow import to_batch
 
 ANSWERS = T.StructType(
@@ -43,6 +43,10 @@ class Verdict:
 
     def drop_probability(self, answer: Answer) -> float:
         """Probability of drop against keep, 0..1, from the log-probabilities of the two first tokens."""
+        if not {self.keep_token, self.drop_token} & answer.log_probabilities.keys():
+            raise EngineError(
+                "the engine gave no log-probabilities of the two answers: does engine.extra_args change --max-logprobs?"
+            )
         keep, drop = (answer.log_probabilities.get(token, -math.inf) for token in (self.keep_token, self.drop_token))
         return 1 / (1 + math.exp(min(keep - drop, 700.0)))
 

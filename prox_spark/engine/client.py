@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import queue
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
@@ -88,6 +89,7 @@ class Window(Generic[Tag]):
                     yield _taken(done)
                     n_in_flight -= 1
             finally:
+                loop.cancel_all()
                 loop.submit(session.close()).result()
 
     async def _one(
@@ -115,6 +117,7 @@ class _Session:
         self._lock = asyncio.Lock()
         self._engine: Engine | None = None
         self._http: aiohttp.ClientSession | None = None
+        self._failure: Exception | None = None
 
     async def ask(self, token_ids: list[int]) -> Answer:
         """One prompt. An engine that dies meanwhile is replaced and asked again; only unanswered prompts come here twice."""
@@ -125,10 +128,11 @@ class _Session:
                 async with http.post(
                     "/v1/completions", json={"model": MODEL_NAME, "prompt": token_ids, **self._parameters}
                 ) as response:
-                    if response.status < 500:
-                        return _answer(response.status, await response.json(), engine)
-                    # A 5xx of a living engine is about this request; the engine's own death is seen by the health check.
+                    if response.status == 200:
+                        return _answer(200, await response.json(), engine)
                     body = (await response.text())[:500]
+                    if response.status < 500:
+                        return _answer(response.status, _json(body), engine)
                 if await asyncio.to_thread(engine.is_alive):
                     return Answer(error_code=ReasonCode.REQUEST_REFUSED, error_message=body, engine_id=engine.engine_id)
             except TimeoutError:
@@ -148,10 +152,19 @@ class _Session:
     async def _connected(self, instead_of: Engine | None) -> tuple[Engine, aiohttp.ClientSession]:
         async with self._lock:  # one of all waiting requests connects
             if self._engine is None or self._http is None or self._engine is instead_of:
-                await self.close()
-                self._engine = await asyncio.to_thread(self._connect)
-                connector = aiohttp.UnixConnector(path=self._engine.socket, limit=0)
-                self._http = aiohttp.ClientSession("http://engine", connector=connector, timeout=self._timeout)
+                if self._failure:
+                    raise self._failure
+                try:
+                    engine = await asyncio.to_thread(self._connect)
+                except Exception as error:
+                    self._failure = error  # told to all who wait, not tried again by each
+                    raise
+                if self._engine is None or self._http is None or self._engine.engine_id != engine.engine_id:
+                    await self.close()
+                    connector = aiohttp.UnixConnector(path=engine.socket, limit=0)
+                    self._http = aiohttp.ClientSession("http://engine", connector=connector, timeout=self._timeout)
+                # Else one connection broke and the engine lives: the other requests in flight stay.
+                self._engine = engine
             return self._engine, self._http
 
 
@@ -168,7 +181,9 @@ class _LoopThread:
         """Runs a coroutine in the loop; returns its concurrent future."""
         return asyncio.run_coroutine_threadsafe(work, self._loop)  # type: ignore[arg-type]
 
-    def __exit__(self, *_: object) -> None:
+    def cancel_all(self) -> None:
+        """Ends all that runs; first of all, lest a request that is cut off ask for a new engine."""
+
         async def cancel_all() -> None:
             tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
             for task in tasks:
@@ -176,6 +191,9 @@ class _LoopThread:
             await asyncio.gather(*tasks, return_exceptions=True)
 
         self.submit(cancel_all()).result()
+
+    def __exit__(self, *_: object) -> None:
+        self.cancel_all()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -211,3 +229,11 @@ def _answer(status: int, body: Mapping[str, Any], engine: Engine) -> Answer:
         },
         engine_id=engine.engine_id,
     )
+
+
+def _json(body: str) -> Mapping[str, Any]:
+    try:
+        found = json.loads(body)
+    except ValueError:
+        found = None
+    return found if isinstance(found, Mapping) else {"error": body}

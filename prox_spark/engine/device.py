@@ -33,7 +33,7 @@ def visible_devices(assigned: Sequence[str], environment: str | None) -> str | N
         return environment
     if not environment:
         return ",".join(assigned)
-    devices = environment.split(",")
+    devices = [device.strip() for device in environment.split(",")]
     return ",".join(devices[int(a)] if a.isdigit() and int(a) < len(devices) else a for a in assigned)
 
 

@@ -14,6 +14,19 @@ import psutil
 
 from prox_spark.errors import EngineStartError
 
+_MAX_SOCKET_BYTES = 107
+
+
+def started(process: psutil.Process) -> float:
+    """Seconds; on Linux since the boot: the time since the epoch moves when the clock is set."""
+    try:
+        stat = Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        if Path("/proc/self/stat").exists():
+            raise psutil.NoSuchProcess(process.pid) from None
+        return process.create_time()
+    return int(stat.rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+
 
 @dataclass(frozen=True)
 class Owner:
@@ -21,7 +34,7 @@ class Owner:
 
     Attributes:
         pid: process id.
-        started: seconds since the epoch.
+        started: seconds after the boot.
     """
 
     pid: int
@@ -30,13 +43,13 @@ class Owner:
     @classmethod
     def of(cls, process: psutil.Process) -> Owner:
         """The owner that is this process."""
-        return cls(process.pid, process.create_time())
+        return cls(process.pid, started(process))
 
     def is_alive(self) -> bool:
         """Does it still run; a zombie does not."""
         try:
             process = psutil.Process(self.pid)
-            return process.create_time() == self.started and process.status() != psutil.STATUS_ZOMBIE
+            return started(process) == self.started and process.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return False
 
@@ -65,6 +78,8 @@ def engine_directory(owner: Owner, key: str) -> Path:
         EngineStartError: it can't be made, or belongs to somebody else.
     """
     path = owner_directory(owner) / key[:12]
+    if len(os.fsencode(path / "s")) > _MAX_SOCKET_BYTES:
+        raise EngineStartError(f"{path} is too long for a Unix socket: set PROX_SPARK_RUNTIME to a shorter directory")
     try:
         path.mkdir(parents=True, exist_ok=True)
         for directory in (path, path.parent, path.parent.parent):

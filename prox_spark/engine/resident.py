@@ -36,7 +36,7 @@ class Engine:
     Attributes:
         engine_id: unique for each start; stands in every generation it answers.
         pid: of its supervisor.
-        started: of its supervisor, seconds since the epoch.
+        started: of its supervisor, see Owner.
         socket: path of the Unix socket of its OpenAI-compatible server.
         log: path of its log.
         starts: how often this executor has started it, this start included.
@@ -135,7 +135,7 @@ def _start(spec: EngineSpec, owner: Owner, directory: Path, starts: int) -> Engi
     )
     process = psutil.Process(supervisor.pid)
     engine = Engine(
-        f"{starts}-{uuid.uuid4().hex[:12]}", process.pid, process.create_time(), str(sock), str(log), starts
+        f"{starts}-{uuid.uuid4().hex[:12]}", process.pid, Owner.of(process).started, str(sock), str(log), starts
     )
     _remember(directory, engine)
     while not is_healthy(engine.socket):

@@ -63,7 +63,7 @@ class GenerateStage:
             missing.unpersist()
 
     def _missing(self, documents: DataFrame, stage: RefinerStage) -> DataFrame:
-        """Prompts without an answer, once each; longer ones first, so that no task ends on a long one."""
+        """Prompts without an answer, once each."""
         prompts = prompts_of(documents, stage, with_token_ids=True)
         return (
             prompts.where(F.col("skip_reason").isNull())

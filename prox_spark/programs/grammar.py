@@ -2,8 +2,8 @@
 
 from typing import Final
 
-# EBNF as xgrammar and llama.cpp read it. It is the canonical form that `print_program` writes: what is decoded under it
-# parses without a diagnostic, as long as it is not cut at the answer limit.
+# EBNF as xgrammar and llama.cpp read it: the canonical form that `print_program` writes. What is decoded under it is read
+# without stray text, unknown operations or malformed arguments; whether its line numbers make sense is another matter.
 PROGRAM_GRAMMAR: Final = r"""
 root ::= "keep_chunk()" | call ("\n" call)*
 call ::= remove | normalize

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from prox_spark.config import fingerprint
 from prox_spark.errors import RefinerError
@@ -48,10 +48,19 @@ class Base(_Part):
         return self
 
 
+def _with_text(template: str) -> str:
+    if TEMPLATES.get(template, template).count("{text}") != 1:
+        raise ValueError(f"{template!r} is neither one of {', '.join(TEMPLATES)} nor a text with {{text}} once")
+    return template
+
+
+Template = Annotated[str, AfterValidator(_with_text)]
+
+
 class DocTask(_Part):
     """The document stage: one answer of two."""
 
-    template: str = Field(description="A name of TEMPLATES or a text with {text} once.")
+    template: Template = Field(description="A name of TEMPLATES or a text with {text} once.")
     max_text_tokens: int = Field(ge=1, description="The text is cut after this many tokens.")
     keep: str = Field("keep_doc()", description="The answer that keeps the document.")
     drop: str = Field("drop_doc()", description="The answer that drops it; its first token differs from that of keep.")
@@ -66,7 +75,7 @@ class DocTask(_Part):
 class ChunkTask(_Part):
     """The chunk stage: a program for a run of numbered lines."""
 
-    template: str = Field(description="A name of TEMPLATES or a text with {text} once.")
+    template: Template = Field(description="A name of TEMPLATES or a text with {text} once.")
     max_chunk_tokens: int = Field(ge=1, description="Budget for the numbered lines of a chunk, counted line by line.")
     max_line_tokens: int | None = Field(
         None, ge=8, description="A longer line is cut in the prompt, not in the document."
@@ -79,6 +88,12 @@ class Tasks(_Part):
 
     doc: DocTask | None = None
     chunk: ChunkTask | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> Tasks:
+        if self.doc is None and self.chunk is None:
+            raise ValueError("a refiner serves the doc stage, the chunk stage or both")
+        return self
 
 
 class RefinerCard(_Part):
@@ -97,7 +112,7 @@ class RefinerCard(_Part):
     bos: str | None = Field(
         None, description="The BOS token that the model expects once before the prompt, such as <s>; null for none."
     )
-    context_tokens: int = Field(ge=16, description="Prompt and answer together, as served.")
+    context_tokens: int = Field(ge=8, description="Prompt and answer together, as served.")
     tasks: Tasks
 
     def template(self, stage: Stage) -> str:
@@ -135,5 +150,5 @@ def load_card(path: Path) -> RefinerCard:
         return RefinerCard.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise RefinerError(f"no refiner card at {path}: {error.strerror}") from error
-    except (yaml.YAMLError, ValidationError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, ValidationError) as error:
         raise RefinerError(f"{path} is not a refiner card: {error}") from error

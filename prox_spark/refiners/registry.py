@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,8 @@ from prox_spark.errors import RefinerError
 from prox_spark.refiners.card import RefinerCard, load_card
 
 CARDS = Path(__file__).parent / "cards"
+_ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
+_HUB_FILES = ["*.json", "*.safetensors", "*.bin", "*.model", "*.txt", "refiner.yaml"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,8 @@ class Refiner:
                     f"refiner {self.card.name}: {source} holds no transformers model (config.json is missing)"
                 )
             return source
-        return self._from_hub()
+        assert base.hub
+        return _download(base.hub, base.revision)
 
     @property
     def adapter(self) -> Path | None:
@@ -63,35 +67,18 @@ class Refiner:
         elif base.hub:
             weights = f"{base.hub}@{self.base_source.name}"  # the hub's cache names a snapshot by its commit
         else:
-            weights = fingerprint(*(_sha256(file) for file in sorted(self.base_source.glob("*.safetensors"))))
-        adapter = _sha256(self.adapter / "adapter_model.safetensors") if self.adapter else None
+            parts = {file for kind in ("*.safetensors", "*.bin", "config.json") for file in self.base_source.glob(kind)}
+            weights = fingerprint(*(_sha256(file) for file in sorted(parts)))
+        # The configuration belongs to the adapter: it scales what is merged.
+        adapter = [_sha256(self.adapter / name) for name in _ADAPTER_FILES] if self.adapter else None
         return fingerprint(weights, adapter)
-
-    def _from_hub(self) -> Path:
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-        base = self.card.base
-        try:
-            return Path(
-                snapshot_download(
-                    base.hub,
-                    revision=base.revision,
-                    allow_patterns=["*.json", "*.safetensors", "*.bin", "*.model", "*.txt"],
-                )
-            )
-        except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-            raise RefinerError(
-                f"refiner {self.card.name}: {base.hub} (revision {base.revision}) can't be had from the hub: "
-                f"{str(error).splitlines()[0]} Check the network, HF_TOKEN and HF_HOME, or give a local directory with refiner.yaml."
-            ) from error
 
 
 def find(name: str) -> Refiner:
     """The refiner of a name.
 
     Args:
-        name: a shipped or released name, or a directory that holds refiner.yaml.
+        name: a shipped or released name, or a directory or hub model that holds refiner.yaml.
 
     Raises:
         RefinerError: unknown; the message lists the known names.
@@ -100,10 +87,14 @@ def find(name: str) -> Refiner:
         return Refiner(load_card(CARDS / name / "refiner.yaml"), CARDS / name, name)
     if (CARDS / f"{name}.yaml").is_file():
         return Refiner(load_card(CARDS / f"{name}.yaml"), CARDS, name)
-    directory = Path(name).expanduser()
+    directory = Path(name)
+    if not (directory / "refiner.yaml").is_file() and re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not directory.exists():
+        directory = _download(name, "main")
     if (directory / "refiner.yaml").is_file():
         return Refiner(load_card(directory / "refiner.yaml"), directory.resolve(), str(directory.resolve()))
-    raise RefinerError(f"no refiner {name!r}: take one of {', '.join(known())}, or a directory with refiner.yaml")
+    raise RefinerError(
+        f"no refiner {name!r}: take one of {', '.join(known())}, or a directory or hub model with refiner.yaml"
+    )
 
 
 def known() -> list[str]:
@@ -113,6 +104,23 @@ def known() -> list[str]:
     return sorted(shipped) + sorted(released)
 
 
+def _download(hub_id: str, revision: str) -> Path:
+    """The snapshot of a hub model on this machine."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=_HUB_FILES))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise RefinerError(
+            f"{hub_id} (revision {revision}) can't be had from the hub: {str(error).splitlines()[0]} Check the network, HF_TOKEN "
+            f"and HF_HOME, or take a local directory with refiner.yaml, or one of {', '.join(known())}"
+        ) from error
+
+
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise RefinerError(f"can't read {path}, a part of a refiner: {error.strerror}") from error

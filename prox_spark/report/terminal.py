@@ -24,7 +24,7 @@ def print_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """A table of rows; long cells are cut, control characters shown as blanks."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(Text(column), overflow="fold")
     n_rows = 0
     for row in rows:
         table.add_row(*(Text(_cell(value)) for value in row))
@@ -54,7 +54,7 @@ def print_before_after(
     near = {shown for number in edited for shown in range(number - _CONTEXT, number + _CONTEXT + 1)}
     shown = [line for line in lines if line[0] in near][:max_lines]
 
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", expand=True, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, title=Text(title), title_justify="left", expand=True, pad_edge=False)
     table.add_column("line", justify="right", width=4)
     table.add_column("before", ratio=1, no_wrap=True, overflow="ellipsis")
     table.add_column("after", ratio=1, no_wrap=True, overflow="ellipsis")

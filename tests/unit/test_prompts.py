@@ -208,14 +208,21 @@ def test_a_prompt_over_the_context_is_skipped_with_a_key_and_without_tokens(stag
 def test_prompt_and_answer_together_fill_the_context(
     stage: Stage, answer_tokens: int, spare: int, is_sent: bool
 ) -> None:
-    text = "The lazy dog.\n" * 2
+    text = "The lazy dog."  # one line: several would be cut into smaller chunks
     (prompt,) = builder(stage, context_tokens=64).prompts(text)
     context = len(prompt.token_ids) + answer_tokens + spare
     (again,) = builder(stage, context_tokens=context).prompts(text)
     assert (again.skip_reason is None) is is_sent
 
 
-@pytest.mark.xfail(strict=True, reason="bug: the packer counts no line breaks, so the prompt outgrows the context")
+def test_lines_that_fit_the_context_exactly_stay_one_chunk() -> None:
+    text = "The lazy dog.\n" * 2
+    (prompt,) = builder("chunk", context_tokens=64).prompts(text)
+    exact = len(prompt.token_ids) + CHUNK["max_answer_tokens"]
+    assert len(builder("chunk", context_tokens=exact).prompts(text)) == 1
+    assert len(builder("chunk", context_tokens=exact - 1).prompts(text)) == 2
+
+
 def test_a_page_of_short_lines_fits_the_context_of_a_released_refiner() -> None:
     card = find("gair-prox/web-chunk-refining-lm").card
     build = PromptBuilder(card, "chunk", "weights", bytes_json())

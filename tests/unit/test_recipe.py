@@ -232,7 +232,6 @@ def test_a_secret_setting_is_redacted(key: str) -> None:
     assert redacted["spark"]["conf"] == {key: "*** redacted ***"}
 
 
-@pytest.mark.xfail(strict=True, reason="bug: config.py redacted() knows fewer places of secrets than there are")
 @pytest.mark.parametrize(
     "override",
     [

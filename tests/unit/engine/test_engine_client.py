@@ -156,9 +156,6 @@ def test_a_refused_request_is_a_row_with_the_engines_words(status: int, body: di
     assert [answers[tag].text for tag in (0, 2)] == ["0", "2"]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="bug: a 4xx that is no JSON is taken for a broken connection", raises=EngineError
-)
 def test_a_request_refused_in_plain_text_is_a_row_too() -> None:
     with FakeEngineServer(replies({1: (413, "Request Entity Too Large")})) as server:
         assert answers_of(server, 3)[1].error_code is ReasonCode.REQUEST_REFUSED
@@ -285,9 +282,6 @@ def test_a_failed_window_leaves_no_thread() -> None:
     wait_for(lambda: not threads_of_the_client(), "a thread of the client is left")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="bug: requests are cut off before they are cancelled, so they ask for a new engine"
-)
 def test_a_consumer_that_stops_early_does_not_connect_again(monkeypatch: pytest.MonkeyPatch) -> None:
     leave = _LoopThread.__exit__
 
@@ -308,7 +302,6 @@ def test_a_consumer_that_stops_early_does_not_connect_again(monkeypatch: pytest.
     assert connect.n_calls == 1
 
 
-@pytest.mark.xfail(strict=True, reason="bug: after a failed start the next waiting request starts an engine again")
 def test_an_engine_that_can_not_be_started_is_not_started_once_for_each_prompt() -> None:
     n_calls = 0
 

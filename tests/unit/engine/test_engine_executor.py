@@ -67,7 +67,6 @@ def test_a_pid_that_was_given_to_another_process_is_not_alive(sleeper: subproces
     assert not Owner(owner.pid, owner.started - 3600).is_alive()
 
 
-@pytest.mark.xfail(strict=True, reason="bug: a start time in seconds since the epoch shifts when the clock is set")
 def test_a_running_process_is_alive_after_the_clock_was_set(
     sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -69,7 +69,6 @@ def test_a_log_probability_that_is_missing_is_that_of_the_impossible(
     assert VERDICT.drop_probability(Answer("x", "length", 1, present)) == pytest.approx(probability, abs=1e-12)
 
 
-@pytest.mark.xfail(strict=True, reason="bug: without both log-probabilities the probability is NaN")
 @pytest.mark.parametrize("present", [{}, {99: -0.1}], ids=str)
 def test_an_answer_without_log_probabilities_is_an_engine_error(present: dict[int, float]) -> None:
     with pytest.raises(EngineError, match="log-probabilities"):
