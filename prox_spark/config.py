@@ -90,7 +90,7 @@ class GenerationConfig(_Section):
     )
     grammar: bool = Field(
         False,
-        description="Decode chunk programs under the grammar of the program language. Every answer parses then; the note in the README says what it costs.",
+        description="Decode chunk programs under the grammar of the program language, so that no answer holds anything else. Costs no speed (measured on CPU); helps models that stray, web-135m hardly does.",
     )
     packing: Literal["strict", "reference"] = Field(
         "strict",

@@ -91,7 +91,7 @@ def test_a_stage_that_is_not_served_is_an_error_that_says_what_to_set() -> None:
         ({"base": {"wheel": "a"}}, "base.wheel and base.gguf go together"),
         ({"base": {"hub": "a/b", "gguf": "c.gguf"}}, "base.wheel and base.gguf go together"),
         ({"base": {"url": "x"}}, "base.url"),
-        ({"context_tokens": 8}, "context_tokens"),
+        ({"context_tokens": 7}, "context_tokens"),
         ({"context": 2048}, "context"),
         ({"tasks": {"doc": {"template": "plain"}}}, "tasks.doc.max_text_tokens"),
         ({"tasks": {"doc": {"template": "plain", "max_text_tokens": 0}}}, "tasks.doc.max_text_tokens"),
