@@ -13,6 +13,7 @@ import json
 import multiprocessing
 import os
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from prox_spark.config import Recipe
@@ -44,7 +45,7 @@ def plain(recipe: Recipe, prompts: dict[str, list[list[int]]]) -> dict[str, floa
     """Seconds and tokens of `LLM.generate`, one call per stage with all prompts, in a process of its own."""
     stages = RefinerStages.of(recipe)
     spec = stages.chunk.generate.spec
-    os.environ.update(spec.environment())
+    os.environ.update(spec.environment() | {"VLLM_LOGGING_LEVEL": "ERROR"})
     from vllm import LLM, SamplingParams
 
     options = spec.command(Path("model"), Path("socket"))
@@ -77,6 +78,7 @@ def plain(recipe: Recipe, prompts: dict[str, list[list[int]]]) -> dict[str, floa
         outputs = engine.generate([{"prompt_token_ids": p} for p in prompts[name]], parameters[name], use_tqdm=False)
         result[f"{name}_seconds"] = time.monotonic() - begun
         result[f"{name}_tokens"] = sum(len(o.prompt_token_ids) + len(o.outputs[0].token_ids) for o in outputs)
+    engine.llm_engine.engine_core.shutdown()  # its processes would keep this one from ending
     return result
 
 
@@ -110,8 +112,9 @@ def on_spark(recipe: Recipe, prompts: dict[str, list[list[int]]]) -> dict[str, f
 
 
 def _in_process(function, *args):  # type: ignore[no-untyped-def]
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(function, args)
+    # Not multiprocessing.Pool: its workers may not have children, and vLLM has.
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *args).result()
 
 
 def main() -> None:
