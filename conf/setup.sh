@@ -7,7 +7,8 @@ VENV="${VENV:-.venv}"; PYTHON="${PYTHON:-python3}"
 say() { printf 'setup: %s\n' "$*"; }
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 
-java_major() { "$1" -version 2>&1 | sed -nE '1s/.*"([0-9]+).*/\1/p'; }
+# With JAVA_TOOL_OPTIONS set, the first line is about these and not the version.
+java_major() { "$1" -version 2>&1 | sed -nE 's/^[[:alnum:]]+ version "([0-9]+).*/\1/p'; }
 java="${JAVA_HOME:+$JAVA_HOME/bin/}java"
 command -v "$java" >/dev/null 2>&1 || fail "Java 17 is missing: install it (Debian/Ubuntu: apt-get install openjdk-17-jre-headless; macOS: brew install openjdk@17) and set JAVA_HOME."
 [ "$(java_major "$java")" -ge 17 ] 2>/dev/null || fail "Spark needs Java 17 or newer, $java is $(java_major "$java"): install openjdk-17-jre-headless and set JAVA_HOME to it."

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import logging
+import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from prox_spark import errors
 from prox_spark.config import Recipe
 from prox_spark.errors import ProxSparkError, RecipeError
 
 _FORMATS = ("auto", "jsonl", "parquet", "delta", "warc", "wet")
+# By these pyspark prints an error as JSON, with the plan and the JVM's trace, before it raises it.
+_PYSPARK_ERROR_LOGGERS = ("DataFrameQueryContextLogger", "SQLQueryContextLogger")
+# The last line of a Python worker's traceback, and what may come after the message in Spark's text.
+_WORKER_ERROR = re.compile(r"^prox_spark\.errors\.(\w+): ", re.MULTILINE)
+_AFTER_MESSAGE = re.compile(
+    r"\n\s*(?:\tat |Caused by: |(?:Driver|JVM) stacktrace:?\s*$)"
+    r"|(?P<next>\n\n(?:During handling of the above exception, another|The above exception was the direct cause))",
+    re.MULTILINE,
+)
 
 
 def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +77,7 @@ def recipe_from(args: argparse.Namespace) -> Recipe:
 
 
 def run_command(command: Callable[[], int], debug: bool = False) -> int:
-    """Runs a command and makes its errors readable.
+    """Runs a command, shows its progress on stderr and makes its errors readable.
 
     Args:
         command: returns an exit status.
@@ -74,7 +87,10 @@ def run_command(command: Callable[[], int], debug: bool = False) -> int:
         The command's own status; 2 for a recipe or usage error, 1 for any other, 130 when interrupted.
     """
     try:
-        return command()
+        if not debug:
+            _silence_pyspark_error_loggers()
+        with _progress_on_stderr():
+            return command()
     except RecipeError as error:
         return _report(str(error), 2, debug)
     except ProxSparkError as error:
@@ -82,10 +98,60 @@ def run_command(command: Callable[[], int], debug: bool = False) -> int:
     except KeyboardInterrupt:
         return _report("interrupted; start it again and it goes on where it stopped", 130, debug)
     except Exception as error:
-        # Spark's messages carry a JVM stack trace after the first paragraph.
-        first = str(error).strip().partition("\n\n")[0].partition("\n\tat ")[0] or "no message"
+        text = str(error).strip()
+        if message := _worker_error(text):
+            return _report(message, 1, debug)
+        if "AnalysisException" in (kind.__name__ for kind in type(error).__mro__):
+            first = text.partition("\n")[0].rstrip(";")  # the plan follows
+        else:
+            # Spark's messages carry a JVM stack trace after the first paragraph.
+            first = text.partition("\n\n")[0].partition("\n\tat ")[0] or "no message"
         hint = "" if debug else " (--debug shows where)"
         return _report(f"{type(error).__name__}: {first}{hint}", 1, debug)
+
+
+def _worker_error(text: str) -> str | None:
+    """The message of the error of ours that a Spark worker raised, out of Spark's text about it; None: it was not ours."""
+    message = None
+    for match in _WORKER_ERROR.finditer(text):
+        kind = getattr(errors, match[1], None)
+        if not (isinstance(kind, type) and issubclass(kind, ProxSparkError)):
+            continue
+        end = _AFTER_MESSAGE.search(text, match.end())
+        message = text[match.end() : end.start() if end else len(text)].strip()
+        if not (end and end["next"]):
+            break  # else it was the cause of a later error, which says more
+    return message
+
+
+@contextmanager
+def _progress_on_stderr() -> Iterator[None]:
+    """Shows what prox_spark logs, to the person at the terminal or in the job's log. Other loggers stay as they are."""
+    logger = logging.getLogger("prox_spark")
+    level, propagate = logger.level, logger.propagate
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("  %(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False  # a platform's root handler would print it again
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = propagate
+
+
+def _silence_pyspark_error_loggers() -> None:
+    if "pyspark" not in sys.modules:  # commands without Spark do not wait for its import
+        return
+    try:
+        from pyspark.logger import PySparkLogger
+    except ImportError:  # Spark 3.5 has none
+        return
+    for name in _PYSPARK_ERROR_LOGGERS:
+        # Made by its own class: pyspark calls it with arguments that a plain logger refuses.
+        PySparkLogger.getLogger(name).disabled = True
 
 
 def _report(message: str, status: int, debug: bool) -> int:

@@ -18,7 +18,6 @@ class Chunk:
         text: the numbered lines, joined by `\n`.
         n_tokens: sum of the lines' token counts. Above the budget only when the chunk is a single line that is longer
             than the budget; such a chunk is for the caller to skip.
-        skip_reason: why no model shall read the chunk; None when one shall. The packer itself never sets it.
     """
 
     index: int
@@ -26,7 +25,6 @@ class Chunk:
     line_end: int
     text: str
     n_tokens: int
-    skip_reason: str | None = None
 
 
 def number_line(index: int, line: str) -> str:

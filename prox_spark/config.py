@@ -86,7 +86,7 @@ class GenerationConfig(_Section):
         ge=0,
         le=1,
         description="The chunk stage runs on documents whose probability of dropping is below this. Unset: apply.drop_threshold. "
-        "Set it higher to leave room for a later `apply` with a higher threshold.",
+        "Set it higher to have the chunk programs ready for a later, higher threshold.",
     )
     grammar: bool = Field(
         False,
@@ -100,7 +100,7 @@ class GenerationConfig(_Section):
 
 
 class ApplyConfig(_Section):
-    """From stored generations to text. Needs no engine: change it and re-apply."""
+    """From stored generations to text: change it and run `refine` again. Only a higher drop_threshold can need the engine."""
 
     semantics: Literal["strict", "reference"] = Field(
         "strict",
@@ -111,7 +111,8 @@ class ApplyConfig(_Section):
         ge=0,
         le=1,
         description="Drop a document when the model's probability of dropping is at least this. Higher keeps more. "
-        "Unset: what the card of the document refiner says.",
+        "Unset: what the card of the document refiner says. Lowering it never needs the engine. Raising it needs chunk programs for "
+        "the documents that it newly keeps, and `refine` generates them, unless generation.chunk_below was that high before.",
     )
     min_word_ratio: float = Field(
         0.05, ge=0, lt=1, description="At most this share of the words left: the document is blanked."
@@ -295,6 +296,8 @@ def _redacted(value: Any, key: str = "") -> Any:
         return value
     if re.fullmatch(_SECRET, key.lstrip("-"), re.IGNORECASE):
         return _HIDDEN
+    # The part of a presigned URL that signs it: sig=, X-Amz-Signature=.
+    value = re.sub(r"(\b(?:[\w-]*signature|sig)=)[^&\s]+", rf"\1{_HIDDEN}", value, flags=re.IGNORECASE)
     value = re.sub(rf"({_SECRET}=)\S+", rf"\1{_HIDDEN}", value, flags=re.IGNORECASE)
     return re.sub(r"://[^/@\s]+@", f"://{_HIDDEN}@", value)
 

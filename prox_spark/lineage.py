@@ -7,7 +7,7 @@ import platform
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -84,8 +84,9 @@ def recorded(lake: Lake, run: Run) -> Iterator[Run]:
     """Writes the run's row at the end of the block, also when the block fails."""
     try:
         yield run
-    except Exception as error:
-        run.record(lake, "failed", error=f"{type(error).__name__}: {error}"[:4000])
+    except BaseException as error:
+        with suppress(Exception):  # Spark may be what failed; then this error must not hide that one
+            run.record(lake, "failed", error=f"{type(error).__name__}: {error}"[:4000])
         raise
     run.record(lake, "succeeded")
 

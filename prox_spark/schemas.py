@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pyspark.sql import types as T
 
 
-def _field(name: str, data_type: T.DataType, comment: str, nullable: bool = True) -> T.StructField:
-    return T.StructField(name, data_type, nullable, {"comment": comment})
+def _field(name: str, data_type: T.DataType, comment: str) -> T.StructField:
+    return T.StructField(name, data_type, True, {"comment": comment})
 
 
 @dataclass(frozen=True)

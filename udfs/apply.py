@@ -99,7 +99,7 @@ class Apply:
             text: the raw text.
             answers: dicts with the fields of ANSWER; none for a text without words.
         """
-        for answer in answers:
+        for answer in sorted(answers, key=lambda answer: int(answer["chunk_index"])):
             if answer["error_code"]:
                 stage = "doc" if answer["chunk_index"] == DOC_STAGE else "chunk"
                 nothing = Execution("", DocumentStatus.QUARANTINED)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import re
 import textwrap
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from prox_spark.arguments import add_input_arguments, add_recipe_arguments, recipe_from, run_command
+from prox_spark.config import fingerprint
 from prox_spark.demo import PAGES
 from prox_spark.pipeline.ingest import ingest
 from prox_spark.pipeline.refine import refine_lake
@@ -28,14 +28,14 @@ _N_EXAMPLES = 3
 QUERIES = {
     "What became of the words of each source": """
         SELECT source, count(*) AS documents, sum(words_before) AS words_before, sum(words_after) AS words_after,
-               round(sum(words_after) / sum(words_before), 3) AS kept
+               round(try_divide(sum(words_after), sum(words_before)), 3) AS kept
         FROM refined GROUP BY source ORDER BY documents DESC""",
     "Which lines are removed most": """
-        SELECT trim(split(d.text, '\\n')[line]) AS removed_line, count(*) AS times
-        FROM refined r JOIN documents d USING (doc_id)
+        SELECT trim(get(split(d.text, '\\n'), line)) AS removed_line, count(*) AS times
+        FROM refined r JOIN documents d USING (doc_id, content_sha256)
         LATERAL VIEW explode(r.removed) s AS span
         LATERAL VIEW explode(sequence(span.line_start, span.line_end)) l AS line
-        WHERE trim(split(d.text, '\\n')[line]) != ''
+        WHERE trim(get(split(d.text, '\\n'), line)) != ''
         GROUP BY 1 ORDER BY times DESC, removed_line LIMIT 8""",
     "What could not be read, and why": """
         SELECT stage, reason, count(*) AS records, first(message) AS for_example
@@ -52,9 +52,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     args.input = args.input or [str(PAGES)]
     if not (args.lake or args.catalog or args.recipe):
         args.lake = f"lake/{'demo' if args.input == [str(PAGES)] else _slug(args.input[0])}"
-    # Progress is for a person at the terminal; Spark's and py4j's loggers stay as they are.
-    logging.basicConfig(format="  %(message)s")
-    logging.getLogger("prox_spark").setLevel(logging.INFO)
     return run_command(lambda: _demo(args), debug=args.debug)
 
 
@@ -109,5 +106,7 @@ def _heading(text: str) -> None:
 
 
 def _slug(path: str) -> str:
-    """A folder name after an input's name: letters and digits, lower case."""
-    return re.sub(r"[^a-z0-9]+", "-", Path(path.rstrip("/")).name.lower()).strip("-") or "input"
+    """A folder name after an input: its name in lower case, and a hash, since a/data.jsonl is not b/data.jsonl."""
+    place = path if "://" in path else str(Path(path).absolute())
+    name = re.sub(r"[^a-z0-9]+", "-", Path(place).name.lower()).strip("-") or "input"
+    return f"{name}-{fingerprint(place.rstrip('/'))[:6]}"

@@ -136,6 +136,8 @@ class _Session:
                 if await asyncio.to_thread(engine.is_alive):
                     return Answer(error_code=ReasonCode.REQUEST_REFUSED, error_message=body, engine_id=engine.engine_id)
             except TimeoutError:
+                if not await asyncio.to_thread(engine.is_alive):
+                    continue  # not this request is slow, the engine hangs
                 message = f"no answer in engine.request_seconds = {self._timeout.total:g} s"
                 return Answer(error_code=ReasonCode.REQUEST_TIMEOUT, error_message=message, engine_id=engine.engine_id)
             except aiohttp.ClientError:

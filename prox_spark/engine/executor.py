@@ -6,7 +6,10 @@ The executor is its JVM: two executors on a host are two JVMs, and every Python 
 from __future__ import annotations
 
 import os
+import shutil
+import stat
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,12 +23,12 @@ _MAX_SOCKET_BYTES = 107
 def started(process: psutil.Process) -> float:
     """Seconds; on Linux since the boot: the time since the epoch moves when the clock is set."""
     try:
-        stat = Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8")
+        fields = Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8")
     except FileNotFoundError:
         if Path("/proc/self/stat").exists():
             raise psutil.NoSuchProcess(process.pid) from None
         return process.create_time()
-    return int(stat.rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+    return int(fields.rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,10 @@ class Owner:
     def of(cls, process: psutil.Process) -> Owner:
         """The owner that is this process."""
         return cls(process.pid, started(process))
+
+    def age_seconds(self) -> float:
+        """Since its start."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - self.started
 
     def is_alive(self) -> bool:
         """Does it still run; a zombie does not."""
@@ -65,8 +72,25 @@ def current_owner() -> Owner:
 
 def owner_directory(owner: Owner) -> Path:
     """Where the engines of an executor have their directories."""
-    root = Path(os.environ.get("PROX_SPARK_RUNTIME") or tempfile.gettempdir()) / f"prox-spark-{os.getuid()}"
-    return root / f"{owner.pid}-{int(owner.started)}"
+    return _root() / f"{owner.pid}-{int(owner.started)}"
+
+
+def remove_leftovers() -> None:
+    """Removes the directories of executors that are gone, as a crash or a power cut leaves them."""
+    for directory in _root().glob("*-*"):
+        pid, _, second = directory.name.partition("-")
+        if not (pid.isdigit() and second.isdigit() and directory.lstat().st_uid == os.getuid()):
+            continue
+        try:
+            alive = int(started(psutil.Process(int(pid)))) == int(second)
+        except psutil.NoSuchProcess:
+            alive = False
+        if not alive:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def _root() -> Path:
+    return Path(os.environ.get("PROX_SPARK_RUNTIME") or tempfile.gettempdir()) / f"prox-spark-{os.getuid()}"
 
 
 def engine_directory(owner: Owner, key: str) -> Path:
@@ -83,7 +107,8 @@ def engine_directory(owner: Owner, key: str) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
         for directory in (path, path.parent, path.parent.parent):
-            if directory.stat().st_uid != os.getuid():
+            status = directory.lstat()  # a link would lead to where somebody else wants us
+            if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode):
                 raise EngineStartError(
                     f"{directory} belongs to another user: set PROX_SPARK_RUNTIME to a directory of your own"
                 )

@@ -6,10 +6,12 @@ lock file in an executor-private directory leads to.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import http.client
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -21,12 +23,16 @@ from pathlib import Path
 import psutil
 
 from prox_spark.engine.device import assigned_gpus
-from prox_spark.engine.executor import Owner, current_owner, engine_directory, owner_directory
+from prox_spark.engine.executor import Owner, current_owner, engine_directory, owner_directory, remove_leftovers
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.errors import EngineStartError
 from prox_spark.refiners.build import built_path, is_built
 
 _LOG_LINES = 15
+# How long a running engine may be too busy for its health check before it is taken for hung.
+_BUSY_SECONDS = 30.0
+# The supervisor itself asks for three seconds before it kills.
+_END_SECONDS = 8.0
 
 
 @dataclass(frozen=True)
@@ -70,8 +76,10 @@ def connect(spec: EngineSpec) -> Engine:
         # Held through the start: the other task slots wait here. The kernel frees it should its holder be killed.
         fcntl.flock(lock, fcntl.LOCK_EX)
         engine = _known(directory)
-        if engine and engine.is_alive():
+        if engine and _is_ready(engine, spec.config.start_seconds):
             return engine
+        if engine:
+            _end(engine)  # never two: the old one may still hold the device
         starts = engine.starts if engine else 0
         if engine and starts > spec.config.max_restarts:
             raise EngineStartError(
@@ -109,7 +117,7 @@ def request(socket_path: str, path: str, seconds: float = 5.0) -> str | None:
 
 
 def _start(spec: EngineSpec, owner: Owner, directory: Path, starts: int) -> Engine:
-    deadline = time.monotonic() + spec.config.start_seconds
+    remove_leftovers()
     log, sock = directory / "engine.log", directory / "s"
     sock.unlink(missing_ok=True)
     environment = spec.environment(assigned_gpus())
@@ -138,20 +146,44 @@ def _start(spec: EngineSpec, owner: Owner, directory: Path, starts: int) -> Engi
         f"{starts}-{uuid.uuid4().hex[:12]}", process.pid, Owner.of(process).started, str(sock), str(log), starts
     )
     _remember(directory, engine)
-    while not is_healthy(engine.socket):
-        if supervisor.poll() is not None:
-            raise EngineStartError(
-                f"the engine died while starting. {_advice(spec)} Its last words ({log}):\n{_tail(log)}"
-            )
+    try:
+        if _is_ready(engine, spec.config.start_seconds):
+            return engine
+        cause = (
+            f"was not ready after engine.start_seconds = {spec.config.start_seconds:g} s"
+            if supervisor.poll() is None
+            else "died while starting"
+        )
+        raise EngineStartError(f"the engine {cause}. {_advice(spec)} Its last words ({log}):\n{_tail(log)}")
+    except BaseException:
+        _end(engine)
+        raise
+
+
+def _is_ready(engine: Engine, start_seconds: float) -> bool:
+    """Waits for an engine that is alive: one that starts has until its deadline, a busy one has a while to answer."""
+    process = Owner(engine.pid, engine.started)
+    patience = max(start_seconds - process.age_seconds(), _BUSY_SECONDS if process.age_seconds() > start_seconds else 0)
+    deadline = time.monotonic() + patience
+    while process.is_alive():
+        if is_healthy(engine.socket):
+            return True
         if time.monotonic() > deadline:
-            supervisor.terminate()
-            supervisor.wait(10)
-            raise EngineStartError(
-                f"the engine was not ready after engine.start_seconds = {spec.config.start_seconds:g} s. {_advice(spec)} "
-                f"Its last words ({log}):\n{_tail(log)}"
-            )
+            return False
         time.sleep(0.2)
-    return engine
+    return False
+
+
+def _end(engine: Engine) -> None:
+    """Ends an engine by its supervisor, which ends all that belongs to it."""
+    process = Owner(engine.pid, engine.started)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if process.is_alive():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(engine.pid, number)
+        deadline = time.monotonic() + _END_SECONDS
+        while process.is_alive() and time.monotonic() < deadline:
+            time.sleep(0.1)
 
 
 def _model(spec: EngineSpec, environment: dict[str, str]) -> Path:

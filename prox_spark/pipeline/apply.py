@@ -10,8 +10,9 @@ from pyspark.storagelevel import StorageLevel
 
 from prox_spark import schemas
 from prox_spark.config import Recipe
+from prox_spark.errors import ConservationError, ReasonCode
 from prox_spark.lineage import Run
-from prox_spark.pipeline.generate import answered, prompts_of
+from prox_spark.pipeline.generate import prompts_of
 from prox_spark.pipeline.stages import RefinerStage, RefinerStages
 from prox_spark.programs import DocumentStatus
 from prox_spark.tables import Lake, quarantine_id
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 _DOCUMENT = ["doc_id", "content_sha256"]
+# Never stored: a run that meets it fails.
+_NO_GENERATION = "no_generation"
 
 
 @dataclass(frozen=True)
@@ -46,14 +49,35 @@ class ApplyStage:
         """
         applied = self.applied(documents).persist(StorageLevel.DISK_ONLY)
         try:
-            self.lake.insert_new(schemas.PROGRAMS, self._programs(applied), self.run.run_id)
-            self.lake.insert_new(schemas.QUARANTINE, self._quarantined(applied, documents), self.run.run_id)
+            reasons = {row["reason"]: row["count"] for row in applied.groupBy("reason").count().collect()}
+            if lost := reasons.get(_NO_GENERATION):
+                raise ConservationError(
+                    f"{lost:,} documents have prompts without a generation: the table generations was changed during the run. "
+                    "Nothing was derived from them; run again"
+                )
+            run_id = self.run.run_id
+            self.lake.insert_new(schemas.PROGRAMS, self._programs(applied), run_id)
+            if self._were_timed_out():
+                self.lake.remove(schemas.QUARANTINE, self._stamped(applied), (*_DOCUMENT, "recipe_fingerprint"), run_id)
+            if reasons.keys() != {None}:
+                quarantined = self._quarantined(applied, documents)
+                self.lake.insert_new(schemas.QUARANTINE, quarantined, run_id)
+                # What an earlier text or recipe made of them is not what this one does.
+                self.lake.remove(schemas.REFINED, quarantined.select("doc_id"), ("doc_id",), run_id)
             changed = F.expr(
                 "NOT (old.content_sha256 <=> new.content_sha256 AND old.recipe_fingerprint <=> new.recipe_fingerprint)"
             )
-            self.lake.upsert(schemas.REFINED, self._refined(applied, documents), self.run.run_id, changed)
+            self.lake.upsert(schemas.REFINED, self._refined(applied, documents), run_id, changed)
         finally:
             applied.unpersist()
+
+    def _were_timed_out(self) -> bool:
+        """Is there a document that an earlier run quarantined for a time-out and this one has asked again."""
+        quarantine = self.lake.read("quarantine").where(F.col("recipe_fingerprint") == self.run.recipe_fingerprint)
+        return not quarantine.where(F.col("reason") == ReasonCode.REQUEST_TIMEOUT.value).isEmpty()
+
+    def _stamped(self, applied: DataFrame) -> DataFrame:
+        return applied.select(*_DOCUMENT).withColumns(self._stamp())
 
     def applied(self, documents: DataFrame) -> DataFrame:
         """What becomes of each document: one row of `udfs.apply.APPLIED`."""
@@ -77,22 +101,29 @@ class ApplyStage:
     def _answers(self, documents: DataFrame, stage: RefinerStage) -> DataFrame:
         """The stored answer to each prompt of these documents, as a struct `answer`; a skipped prompt is an error."""
         prompts = prompts_of(documents, stage)
+        answer = ("output_text", "drop_probability", "error_code", "error_message")
         generations = (
-            answered(self.lake)
-            .select("generation_key", "output_text", "drop_probability", "error_code", "error_message")
-            # A killed task may have been committed twice by a storage without atomic renames: any of the equal rows does.
-            .dropDuplicates(["generation_key"])
+            self.lake.read("generations")
+            .groupBy("generation_key")
+            # A prompt that timed out and was asked again has two rows: the answer counts. Equal rows: any does.
+            .agg(F.min_by(F.struct(*answer), F.col("error_code").isNotNull()).alias("generation"))
         )
-        code = F.coalesce("skip_reason", "error_code", F.when(F.col("output_text").isNull(), F.lit("request_timeout")))
-        message = F.when(
-            F.col("skip_reason").isNotNull(), F.lit(f"the prompt is over {stage.refiner.card.context_tokens} tokens")
-        ).otherwise(F.col("error_message"))
+        code = F.coalesce(
+            F.col("skip_reason"),
+            F.col("generation.error_code"),
+            F.when(F.col("generation").isNull(), F.lit(_NO_GENERATION)),
+        )
+        too_long = F.lit(f"the prompt and its answer are over {stage.refiner.card.context_tokens} tokens")
         return (
             prompts.join(generations, on="generation_key", how="left")
             .withColumns(
                 {
                     "chunk_index": F.coalesce("chunk_index", F.lit(DOC_STAGE)),
-                    "error_message": message,
+                    "output_text": F.col("generation.output_text"),
+                    "drop_probability": F.col("generation.drop_probability"),
+                    "error_message": F.when(F.col("skip_reason").isNotNull(), too_long).otherwise(
+                        F.col("generation.error_message")
+                    ),
                     "error_code": code,
                 }
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -10,16 +9,11 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from prox_spark import schemas
 from prox_spark.errors import LakeError
+from prox_spark.tables import RESERVED, UNFIT
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
-
-# What Parquet refuses in names, and the dot, which every query would have to quote.
-_UNFIT = re.compile(r"[ ,;{}()\n\t=.`]")
-# Delta's change data feed adds these to what it returns.
-_RESERVED = (*schemas.DOCUMENTS.columns, "_change_type", "_commit_version", "_commit_timestamp")
 
 
 def clean_names(names: Iterable[str], reserved: Iterable[str] = ()) -> list[str]:
@@ -31,7 +25,7 @@ def clean_names(names: Iterable[str], reserved: Iterable[str] = ()) -> list[str]
     """
     ours, used, out = {name.lower() for name in reserved}, set[str](), []
     for name in names:
-        base = _UNFIT.sub("_", name) or "_"
+        base = UNFIT.sub("_", name) or "_"
         base = f"input_{base}" if base.lower() in ours else base
         new, n = base, 1
         while new.lower() in used or new.lower() in ours:
@@ -64,7 +58,7 @@ def clean_struct(schema: T.StructType, names: Sequence[str]) -> Column:
         *(
             # A cast between structs goes by position: that is how inner names change.
             F.col(f"`{name.replace('`', '``')}`").cast(clean_type(schema[name].dataType)).alias(new)
-            for name, new in zip(names, clean_names(names, _RESERVED), strict=True)
+            for name, new in zip(names, clean_names(names, RESERVED), strict=True)
         )
     )
 
@@ -84,7 +78,7 @@ def parse_carried(spark: SparkSession, rows: DataFrame) -> DataFrame:
         return rows
     inner = clean_type(found)
     assert isinstance(inner, T.StructType)
-    names = clean_names(found.names, _RESERVED)
+    names = clean_names(found.names, RESERVED)
     clean = T.StructType([T.StructField(n, f.dataType) for n, f in zip(names, inner.fields, strict=True)])
     return rows.withColumn("carried", F.from_json("carried", found).cast(clean))
 
@@ -128,14 +122,18 @@ def _check_nothing_lost(rows: DataFrame, columns: dict[str, tuple[T.DataType, T.
 
 
 def _fit(value: Column, new: T.DataType, old: T.DataType) -> Column:
-    """The value as the old type; fields that only the new type has stay, for Delta to add."""
+    """The value as the old type, its fields in the old order; those that only the new type has follow, for Delta to add."""
     if isinstance(new, T.StructType) and isinstance(old, T.StructType):
-        olds = {field.name.lower(): field for field in old.fields}
+        news = {field.name.lower(): field for field in new.fields}
         fields = []
-        for field in new.fields:
-            inner, known = value.getField(field.name), olds.get(field.name.lower())
-            fitted = _fit(inner, field.dataType, known.dataType) if known else inner
-            fields.append(fitted.alias(known.name if known else field.name))
+        for known in old.fields:
+            field = news.pop(known.name.lower(), None)
+            if field:
+                inner = _fit(value.getField(field.name), field.dataType, known.dataType)
+            else:
+                inner = F.lit(None).cast(known.dataType)
+            fields.append(inner.alias(known.name))
+        fields += [value.getField(field.name).alias(field.name) for field in news.values()]
         return F.when(value.isNotNull(), F.struct(*fields))
     if isinstance(new, T.ArrayType) and isinstance(old, T.ArrayType):
         return F.transform(value, _with_types(_fit, new.elementType, old.elementType))

@@ -76,7 +76,7 @@ class GenerateStage:
         spark = self.lake.spark
         n_slots = spark.sparkContext.defaultParallelism
         n_tasks = min(n_missing, max(n_slots, math.ceil(n_missing / _PROMPTS_PER_TASK)))
-        profile = generation_profile(spark)
+        profile = generation_profile(spark.sparkContext)
         options = {"profile": profile} if profile else {}
         answers = missing.repartition(n_tasks).mapInArrow(stage.generate, ANSWERS, **options)
         return answers.withColumns(
@@ -107,7 +107,7 @@ def prompts_of(documents: DataFrame, stage: RefinerStage, with_token_ids: bool =
 
 
 def answered(lake: Lake) -> DataFrame:
-    """Generations that stand: one per key. A request that ran out of time may be asked again."""
+    """Generations that stand. A request that ran out of time is asked again by the next run."""
     return lake.read("generations").where(~F.col("error_code").eqNullSafe(ReasonCode.REQUEST_TIMEOUT.value))
 
 

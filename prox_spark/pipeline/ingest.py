@@ -11,6 +11,7 @@ from pyspark import StorageLevel
 from pyspark.errors import AnalysisException
 from pyspark.sql import Window
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from prox_spark import schemas
 from prox_spark.config import Recipe
@@ -46,8 +47,8 @@ class IngestSummary:
         lake: where the tables are.
         n_read: records read, and files that could not be.
         n_new: documents added.
-        n_changed: documents whose text was replaced.
-        n_unchanged: documents that the lake had with the same text.
+        n_changed: documents whose text, url, source or carried columns were replaced.
+        n_unchanged: documents that the lake had with the same of all of these.
         n_duplicates: records with the id and the content of another of the same input.
         n_skipped: WARC and WET records that are no pages.
         quarantined: reason → records, those that an earlier ingest quarantined included.
@@ -128,8 +129,9 @@ def ingest(spark: SparkSession, recipe: Recipe) -> IngestSummary:
                 found = _count(rows)
             _check_columns_found(rows, found)
             with run.stage("documents"):
+                fresh = _fresh(lake, documents, rows, found)
                 if found.verdicts[_NEW] or found.verdicts[_CHANGED]:
-                    _write_documents(lake, documents, rows, run)
+                    _write_documents(lake, fresh, run)
             with run.stage("quarantine"):
                 if found.verdicts[_REJECTED]:
                     _write_quarantine(lake, rows, run.run_id)
@@ -182,17 +184,17 @@ def judge(documents: DataFrame) -> Callable[[DataFrame], DataFrame]:
         documents: the table as it is.
 
     Returns:
-        A transformation of `inputs.ROW_COLUMNS`: adds `quarantine_id` and `verdict`; a second text under one id gets
-        its reason and message.
+        A transformation of `inputs.ROW_COLUMNS`: adds `verdict`, of a document by its text; a second text under one id
+        gets its reason and message.
     """
     return lambda rows: (
-        rows.withColumns({"kind": _kind(), "key": _key()})
+        rows.withColumns({"kind": _kind(), "key": _key(), "others": _hash_of_others(rows)})
         .withColumns({"nth": _nth("kind", "key"), "nth_of_content": _nth("kind", "key", "content_sha256")})
         # Joined by the columns that the windows are partitioned by: texts are shuffled once.
         .join(_known(documents), on=["kind", "key"], how="left")
         .withColumn("verdict", _verdict())
         .transform(_with_duplicate_ids_rejected)
-        .drop("kind", "key", "nth", "nth_of_content", "known_sha256")
+        .drop("kind", "key", "others", "nth", "nth_of_content", "known_sha256")
     )
 
 
@@ -214,9 +216,15 @@ def _key() -> Column:
 
 
 def _nth(*columns: str) -> Column:
-    """1 for the first in the order of the input. Tables have no such order: there it goes by content."""
-    order = ("provenance.file", "provenance.offset", "content_sha256")
+    """1 for the first in the order of the input. Tables have no such order: there it goes by what the row holds."""
+    order = ("provenance.file", "provenance.offset", "content_sha256", "others")
     return F.row_number().over(Window.partitionBy(*columns).orderBy(*order))
+
+
+def _hash_of_others(rows: DataFrame) -> Column:
+    """Of what documents with the same text may differ in."""
+    is_json = isinstance(rows.schema["carried"].dataType, T.StringType)
+    return F.xxhash64("url", "source", "carried" if is_json else F.to_json("carried"))
 
 
 def _known(documents: DataFrame) -> DataFrame:
@@ -266,16 +274,47 @@ def _check_columns_found(rows: DataFrame, found: _Found) -> None:
         raise RecipeError(f"not one record of the input could be used: {message}")
 
 
-def _write_documents(lake: Lake, documents: DataFrame, rows: DataFrame, run: Run) -> None:
-    fresh = (
-        parse_carried(lake.spark, rows.where(F.col("verdict").isin(_NEW, _CHANGED)))
-        .withColumn("ingested_at", F.lit(run.started_at))
-        .select(*schemas.DOCUMENTS.columns, "carried")
+def _fresh(lake: Lake, documents: DataFrame, rows: DataFrame, found: _Found) -> DataFrame:
+    """The rows that are to be written, in the columns of `documents`. Moves in `found` what differs to changed."""
+    # No carried column has this name.
+    verdict = "_change_type"
+    fitted = (
+        parse_carried(lake.spark, rows.where(F.col("verdict").isin(_NEW, _CHANGED, _UNCHANGED)))
+        .select(
+            *(name for name in schemas.DOCUMENTS.columns if name != "ingested_at"),
+            "carried",
+            F.col("verdict").alias(verdict),
+        )
         .transform(lambda frame: fit_to(documents, frame))
     )
-    changed = F.col("old.content_sha256") != F.col("new.content_sha256")
+    fresh = fitted.where(F.col(verdict) != _UNCHANGED)
+    if found.verdicts[_UNCHANGED]:
+        # Without the texts: as a rule nothing differs, and then this is all that a second ingest compares.
+        differing = _differing(fitted.where(F.col(verdict) == _UNCHANGED), documents, except_for=verdict)
+        n_differing = differing.count()
+        if n_differing:
+            fresh = fresh.unionByName(fitted.join(differing, on="doc_id", how="left_semi"))
+            found.verdicts[_UNCHANGED] -= n_differing
+            found.verdicts[_CHANGED] += n_differing
+    return fresh.drop(verdict)
+
+
+def _differing(fitted: DataFrame, documents: DataFrame, except_for: str) -> DataFrame:
+    """Ids of the rows whose url, source or carried columns are not those of the lake. What the input lacks stays."""
+    carried = [name for name in fitted.columns if name not in (*schemas.DOCUMENTS.columns, except_for)]
+    compared = ["url", "source", *carried]
+    known = [name for name in compared if name in documents.columns]
+    # As JSON: maps can't be compared otherwise, and null equals a field or column that is not there.
+    new = fitted.select("doc_id", F.xxhash64(F.to_json(F.struct(*compared))).alias("new"))
+    old = documents.select("doc_id", F.xxhash64(F.to_json(F.struct(*known))).alias("old"))
+    return new.join(old, on="doc_id").where("old <> new").select("doc_id")
+
+
+def _write_documents(lake: Lake, fresh: DataFrame, run: Run) -> None:
     try:
-        lake.upsert(schemas.DOCUMENTS, fresh, run.run_id, changed)
+        lake.upsert(
+            schemas.DOCUMENTS, fresh.withColumn("ingested_at", F.lit(run.started_at)), run.run_id, changed=F.lit(True)
+        )
     except AnalysisException as error:
         raise LakeError(
             f"{lake.location('documents')} can't take up the input: {str(error).splitlines()[0]}"

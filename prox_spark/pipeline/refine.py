@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
 from prox_spark.config import Recipe
-from prox_spark.errors import ConservationError
+from prox_spark.errors import ConservationError, ReasonCode
 from prox_spark.lineage import Run, recorded
 from prox_spark.pipeline.apply import ApplyStage
 from prox_spark.pipeline.generate import GenerateStage, book_generations, prompts_of
@@ -59,8 +60,8 @@ class RefineSummary:
 def refine_lake(spark: SparkSession, recipe: Recipe) -> RefineSummary:
     """Refines the documents of a lake that this recipe has not refined yet.
 
-    plan → (doc stage → chunk stage) per wave → apply → conservation check. Generations are committed after each wave and
-    stage; a run that was killed pays only for what is missing.
+    plan → (doc stage → chunk stage → apply) per wave → conservation check. Every stage commits; a run that was killed pays
+    only for what is missing.
 
     Raises:
         LakeError: there are no documents.
@@ -79,44 +80,52 @@ def refine_lake(spark: SparkSession, recipe: Recipe) -> RefineSummary:
             pending = _pending(lake, run)
             n_pending = pending.count()
             LOG.info("plan: %s documents to refine", f"{n_pending:,}")
+        run.counts["generations"] = 0
         if n_pending:
-            _generate(lake, recipe, stages, run, pending, n_pending)
-            with run.stage("apply"):
-                ApplyStage(lake, recipe, stages, run)(pending)
-        book_generations(lake, run)
+            try:
+                _refine_in_waves(lake, recipe, stages, run, pending, n_pending)
+            finally:
+                with suppress(Exception):  # of a failed run too it is worth knowing what it cost
+                    book_generations(lake, run)
         statuses = _conserved(lake, run)
         run.counts |= {"pending": n_pending, "documents": sum(statuses.values()), **statuses}
     return RefineSummary(run, n_pending, statuses)
 
 
-def _generate(lake: Lake, recipe: Recipe, stages: RefinerStages, run: Run, pending: DataFrame, n_pending: int) -> None:
-    generate = GenerateStage(lake, run)
+def _refine_in_waves(
+    lake: Lake, recipe: Recipe, stages: RefinerStages, run: Run, pending: DataFrame, n_pending: int
+) -> None:
+    generate, apply = GenerateStage(lake, run), ApplyStage(lake, recipe, stages, run)
     for wave, n_waves, documents in _waves(pending, n_pending, recipe.waves.documents):
         of_waves = f"wave {wave + 1} of {n_waves}" if n_waves > 1 else ""
         with run.stage("doc"):
             generate(documents, stages.doc, wave, f"doc stage {of_waves}".strip())
         with run.stage("chunk"):
-            verdicts = (
-                lake.read("generations")
-                .where(F.col("drop_probability") < recipe.generation.chunk_below)
-                .select("generation_key")
+            verdicts = lake.read("generations").where(F.col("drop_probability") < recipe.generation.chunk_below)
+            keys = prompts_of(documents, stages.doc).join(
+                verdicts.select("generation_key"), on="generation_key", how="left_semi"
             )
-            keys = prompts_of(documents, stages.doc).join(verdicts, on="generation_key", how="left_semi")
             kept = documents.join(keys.select(*_KEY), on=_KEY, how="left_semi")
             generate(kept, stages.chunk, wave, f"chunk stage {of_waves}".strip())
+        with run.stage("apply"):
+            apply(documents)
 
 
 def _pending(lake: Lake, run: Run) -> DataFrame:
-    """Documents at the pinned version without a row in `refined` or `quarantine` for this text and recipe."""
+    """Documents at the pinned version without a row in `refined` or `quarantine` for this text and recipe.
+
+    Those that a time-out brought into quarantine are asked again.
+    """
     versions = run.versions_in
     mine = F.col("recipe_fingerprint") == run.recipe_fingerprint
     done = lake.read("refined", versions["refined"]).where(mine).select(*_KEY)
-    quarantined = lake.read("quarantine", versions["quarantine"]).where(mine).select(*_KEY)
+    final = mine & (F.col("reason") != ReasonCode.REQUEST_TIMEOUT.value)
+    quarantined = lake.read("quarantine", versions["quarantine"]).where(final).select(*_KEY)
     return lake.read("documents", versions["documents"]).join(done.unionByName(quarantined), on=_KEY, how="left_anti")
 
 
 def _waves(pending: DataFrame, n_pending: int, size: int) -> Iterator[tuple[int, int, DataFrame]]:
-    """Cuts by a hash of the id: the same document is in the same wave however often the run is started."""
+    """Cuts by a hash of the id, evenly and without an order to keep."""
     n_waves = math.ceil(n_pending / size)
     for wave in range(n_waves):
         chosen = F.pmod(F.xxhash64("doc_id"), F.lit(n_waves)) == wave

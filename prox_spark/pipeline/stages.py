@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from prox_spark.config import Recipe, fingerprint
 from prox_spark.engine.spec import EngineSpec
-from prox_spark.errors import RecipeError
+from prox_spark.errors import RecipeError, RefinerError
 from prox_spark.programs.grammar import PROGRAM_GRAMMAR
 from prox_spark.prompts import PromptBuilder
 from prox_spark.refiners import Refiner, Stage, find
@@ -32,11 +32,16 @@ class RefinerStage:
         """
         refiner = find(getattr(recipe.refiners, stage))
         task = refiner.card.task(stage)
+        tokenizer = build(refiner) / "tokenizer.json"
+        if not tokenizer.exists():
+            raise RefinerError(
+                f"refiner {refiner.card.name}: {tokenizer} is missing; save its tokenizer with transformers' AutoTokenizer"
+            )
         builder = PromptBuilder(
             refiner.card,
             stage,
             refiner.model_fingerprint,
-            (build(refiner) / "tokenizer.json").read_text(encoding="utf-8"),
+            tokenizer.read_text(encoding="utf-8"),
             grammar=PROGRAM_GRAMMAR if recipe.generation.grammar and stage == "chunk" else None,
             packing=recipe.generation.packing,
         )

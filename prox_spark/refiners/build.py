@@ -63,7 +63,7 @@ def _write_merged(refiner: Refiner, target: Path) -> None:
         from transformers.utils import logging as transformers_logging
     except ImportError as error:
         raise RefinerError(
-            f"building refiner {refiner.card.name} needs {error.name}: `pip install 'prox-spark[cpu]'` or [gpu]"
+            f"building refiner {refiner.card.name} needs {error.name}: see the README, refiners, for what it is built with"
         ) from error
     transformers_logging.disable_progress_bar()
     source = refiner.base_source

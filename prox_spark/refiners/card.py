@@ -99,7 +99,7 @@ class Tasks(_Part):
 class RefinerCard(_Part):
     """What `refiner.yaml` says.
 
-    Source: DESIGN.md §5; the field names of the released models' limits are those of the authors' scripts.
+    Source: the field names of the released models' limits are those of the authors' scripts.
     """
 
     name: str = Field(description="Name for recipes, logs and tables.")

@@ -66,7 +66,7 @@ def test_pages_come_out_refined_with_one_engine_and_a_second_run_pays_nothing(
     assert summary.statuses.get("edited") or summary.statuses.get("dropped_doc"), "the refiner acted on nothing"
     assert len(engine_ids(spark)) == 1
     run = spark.read.format("delta").load(f"{lake_root}/runs").where("command = 'refine'").first()
-    assert run["status"] == "succeeded" and run["engine_starts"] <= 1
+    assert run["status"] == "succeeded" and run["engine_starts"] == 1
     assert run["prompt_tokens"] > 14 * 20 and run["counts"]["generations"] >= 14
 
     # Lineage holds: what is left of the raw text is the raw text without the removed lines.
@@ -116,12 +116,16 @@ def test_run_that_failed_after_generating_pays_nothing_when_started_again(
 def test_waves_change_nothing_but_the_number_of_commits(
     spark: Any, lake_root: str, tmp_path: Path, refined: Callable[..., RefineSummary]
 ) -> None:
+    from delta.tables import DeltaTable
+
     refined(sample(tmp_path / "pages.jsonl", 6))
     table = f"{lake_root}/refined"
     whole = {row["doc_id"]: (row["text"], row["status"]) for row in spark.read.format("delta").load(table).collect()}
     other = str(tmp_path / "in-waves")
     ingest(spark, recipe(other, f"input.paths=[{tmp_path / 'pages.jsonl'}]"))
     refine_lake(spark, recipe(other, "waves.documents=2"))
+    commits = DeltaTable.forPath(spark, f"{other}/generations").history().where("operation = 'WRITE'").count()
+    assert commits > 2, "there was one wave"
     rows = spark.read.format("delta").load(f"{other}/refined").collect()
     assert {row["doc_id"]: (row["text"], row["status"]) for row in rows} == whole
 
@@ -147,17 +151,41 @@ def test_bad_documents_are_accounted_for_and_the_ordinary_one_is_refined(
     assert reasons == {"null_text", "text_too_long", "invalid_utf8"}
 
 
-def test_prompt_over_the_context_is_quarantined_before_it_is_sent(
+def test_prompt_over_the_context_is_quarantined_and_nowhere_else(
     spark: Any, lake_root: str, tmp_path: Path, refined: Callable[..., RefineSummary]
 ) -> None:
-    # In reference packing a line over the budget is a chunk of its own, here far over the context.
     lines = [json.dumps({"id": "long-line", "text": "word " * 4000}).encode(), PAGES.read_bytes().splitlines()[1]]
-    summary = refined(
-        write_lines(tmp_path / "long.jsonl", lines), "generation.packing=reference", "apply.drop_threshold=1.0"
-    )
+    before = refined(write_lines(tmp_path / "long.jsonl", lines), "apply.drop_threshold=1.0")
+    assert "quarantined" not in before.statuses
+    # In reference packing a line over the budget is a chunk of its own, here far over the context.
+    summary = refined(None, "generation.packing=reference", "apply.drop_threshold=1.0")
     assert summary.statuses["quarantined"] == 1 and sum(summary.statuses.values()) == 2
     [row] = spark.read.format("delta").load(f"{lake_root}/quarantine").collect()
     assert (row["doc_id"], row["stage"], row["reason"]) == ("long-line", "chunk", "prompt_too_long")
+    assert spark.read.format("delta").load(f"{lake_root}/refined").where("doc_id = 'long-line'").isEmpty()
+
+
+def test_document_whose_request_timed_out_is_asked_again_by_the_next_run(
+    spark: Any, lake_root: str, tmp_path: Path, refined: Callable[..., RefineSummary]
+) -> None:
+    first = refined(sample(tmp_path / "pages.jsonl", 4))
+    table = f"delta.`{lake_root}"
+    # As a run leaves it whose engine did not answer one document in time.
+    [victim] = spark.sql(f"select * from {table}/programs` where chunk_index = -1 limit 1").collect()
+    key, document = victim["generation_key"], victim["doc_id"]
+    spark.sql(
+        f"update {table}/generations` set error_code = 'request_timeout', error_message = 'no answer', output_text = null, "
+        f"drop_probability = null where generation_key = '{key}'"
+    )
+    spark.sql(f"delete from {table}/refined` where doc_id = '{document}'")
+    spark.sql(
+        f"insert into {table}/quarantine` (quarantine_id, doc_id, content_sha256, stage, reason, recipe_fingerprint) values "
+        f"('q', '{document}', '{victim['content_sha256']}', 'doc', 'request_timeout', '{victim['recipe_fingerprint']}')"
+    )
+    again = refined(None)
+    assert again.n_pending == 1 and again.run.counts["generations"] == 1
+    assert again.statuses == first.statuses
+    assert spark.read.format("delta").load(f"{lake_root}/quarantine").where(f"doc_id = '{document}'").isEmpty()
 
 
 def test_delta_rs_reads_every_table(

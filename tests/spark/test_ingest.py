@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import deltalake
 import pytest
 from pyspark.sql import Row
 from pyspark.sql import functions as F
@@ -188,6 +189,70 @@ def test_changed_text_is_one_update_in_the_change_feed(lake: Lake, spark: Any, t
     assert {tuple(row) for row in changes.collect()} == {("update_preimage", "2", "b"), ("update_postimage", "2", "c")}
 
 
+def test_changed_column_is_a_change_and_is_not_written_twice(lake: Lake, tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "a.jsonl",
+        {"id": 1, "text": "a", "m": {"n": 1, "o": [2]}, "tag": "x"},
+        {"id": 2, "text": "b", "tag": "x"},
+        {"id": 3, "text": "c", "tag": "x"},
+        {"id": 4, "text": "d", "tag": "x"},
+    )
+    lake.ingest(path)
+    write(
+        path,
+        {"id": 1, "text": "a", "m": {"a": 0, "n": 1, "o": [2]}, "tag": "x"},
+        {"id": 2, "text": "b", "tag": "x", "url": "u"},
+        {"id": 3, "text": "c", "tag": "x", "late": True, "nil": None},
+        {"id": 4, "text": "d", "tag": "x"},
+        {"id": 5, "text": "e"},
+    )
+    summary = lake.ingest(path)
+    assert (summary.n_new, summary.n_changed, summary.n_unchanged) == (1, 3, 1)
+    assert lake.rows("documents", "doc_id", "url", "m.a", "m.n", "m.o", "late", "tag") == [
+        ("1", None, 0, 1, [2], None, "x"),
+        ("2", "u", None, None, None, None, "x"),
+        ("3", None, None, None, None, True, "x"),
+        ("4", None, None, None, None, None, "x"),
+        ("5", None, None, None, None, None, None),
+    ]
+    again = lake.ingest(path)
+    assert again.n_unchanged == 5 and again.versions_out == summary.versions_out
+
+
+def test_column_that_the_input_lacks_stays(lake: Lake, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", {"id": 1, "text": "a", "tag": "x"})
+    lake.ingest(path)
+    assert lake.ingest(write(path, {"id": 1, "text": "a"})).n_unchanged == 1
+    assert lake.ingest(write(path, {"id": 1, "text": "b"})).n_changed == 1
+    assert lake.rows("documents", "text", "tag") == [("b", "x")]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "delta"])
+def test_changed_column_of_a_table_is_a_change(lake: Lake, spark: Any, tmp_path: Path, kind: str) -> None:
+    query = "SELECT id, 'text' AS text, map('k', {}, 'l', 2) AS m, {} AS s, timestamp '2024-01-01' AS t FROM range(2)"
+    path = tmp_path / "pages"
+    spark.sql(query.format("id", "named_struct('b', 1, 'a', id)")).write.format(kind).save(str(path))
+    lake.ingest(path)
+    struct = "if(id = 0, named_struct('a', id, 'b', 1), named_struct('a', 7L, 'b', 1))"
+    shutil.rmtree(path)
+    spark.sql(query.format("id", struct)).write.format(kind).save(str(path))
+    summary = lake.ingest(path)
+    assert (summary.n_changed, summary.n_unchanged) == (1, 1)
+    assert lake.rows("documents", "doc_id", "s.a", "s.b") == [("0", 0, 1), ("1", 7, 1)]
+    assert lake.ingest(path).versions_out == summary.versions_out
+
+
+def test_which_of_equal_texts_in_a_table_is_kept_does_not_depend_on_their_order(
+    lake: Lake, spark: Any, tmp_path: Path
+) -> None:
+    rows = spark.sql("SELECT 'a' AS id, 'x' AS text, id AS n FROM range(6)")
+    rows.coalesce(1).write.parquet(str(tmp_path / "pages"))
+    summary = lake.ingest(tmp_path / "pages")
+    rows.orderBy(F.desc("n")).coalesce(1).write.mode("overwrite").parquet(str(tmp_path / "pages"))
+    again = lake.ingest(tmp_path / "pages")
+    assert (again.n_unchanged, again.n_duplicates, again.versions_out) == (1, 5, summary.versions_out)
+
+
 def test_first_of_two_texts_under_one_id_is_kept(lake: Lake, tmp_path: Path) -> None:
     write(tmp_path / "1.jsonl", {"id": "x", "text": "first"}, {"id": "x", "text": "first"})
     write(tmp_path / "2.jsonl", {"id": "x", "text": "second"}, {"id": "x", "text": "second"})
@@ -238,6 +303,18 @@ def test_all_json_columns_are_carried_with_their_types(lake: Lake, tmp_path: Pat
     }
     row = lake.table("documents").where("text = 'a'").first()
     assert (row.Title, row.title_2, row.tags, row.m) == ("T", 2, ["x"], Row(A_B=2.5, a_b_2=1))
+
+
+@pytest.mark.parametrize("kind", ["files", "table"])
+def test_names_of_the_refined_table_are_not_carried(lake: Lake, spark: Any, tmp_path: Path, kind: str) -> None:
+    names = ["Status", "run_id", "removed", "normalized", "words_before", "drop_probability", "documents_version"]
+    path = tmp_path / "a.jsonl"
+    if kind == "files":
+        write(path, {"id": 1, "text": "a"} | dict.fromkeys(names, "x"))
+    else:
+        spark.createDataFrame([("a", *"x" * len(names))], ["text", *names]).write.parquet(str(path))
+    lake.ingest(path)
+    assert set(lake.table("documents").columns[8:]) == {f"input_{name}" for name in names}
 
 
 def test_new_columns_are_taken_up_and_types_fitted(lake: Lake, tmp_path: Path) -> None:
@@ -302,7 +379,6 @@ def test_tables_and_files_are_not_mixed(lake: Lake, spark: Any, tmp_path: Path) 
 
 
 def test_delta_rs_reads_what_was_written(lake: Lake, tmp_path: Path) -> None:
-    deltalake = pytest.importorskip("deltalake")
     path = write(tmp_path / "a.jsonl", {"id": 1, "text": "a", "m": {"n": [1]}}, {"id": 2, "text": "b"}, {"text": None})
     lake.ingest(path)
     lake.ingest(write(path, {"id": 1, "text": "a"}, {"id": 2, "text": "changed"}))

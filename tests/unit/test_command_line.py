@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
+from pyspark.errors import AnalysisException
+from pyspark.logger import PySparkLogger
 
 from prox_spark import __version__, cli
 from prox_spark.arguments import run_command
+from prox_spark.commands import demo
 from prox_spark.config import Recipe, reference
 from prox_spark.errors import ConservationError, EngineStartError, LakeError, RecipeError, RefinerError
 from prox_spark.refiners import known
@@ -152,6 +156,117 @@ def test_an_error_of_ours_is_its_message_alone(capsys: Capture) -> None:
 def test_a_foreign_error_is_its_first_paragraph_and_a_hint(message: str, shown: str, capsys: Capture) -> None:
     run_command(raising(ValueError(message)))
     assert capsys.readouterr().err == f"prox-spark: {shown} (--debug shows where)\n"
+
+
+def test_progress_goes_to_stderr_and_results_to_stdout(capsys: Capture) -> None:
+    def command() -> int:
+        logging.getLogger("prox_spark.pipeline.refine").info("plan: 3 documents")
+        logging.getLogger("py4j").info("noise")
+        print("result")
+        return 0
+
+    assert run_command(command) == 0
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("result\n", "  plan: 3 documents\n")
+
+
+def test_logging_is_after_a_command_as_it_was_before() -> None:
+    logger = logging.getLogger("prox_spark")
+    before = (logger.level, logger.propagate, list(logger.handlers))
+    run_command(raising(LakeError("x")))
+    assert (logger.level, logger.propagate, list(logger.handlers)) == before
+
+
+START_ERROR = """vLLM was not ready after 300 s: it ended with status 1.
+
+  ValueError: no available memory for the cache blocks
+
+Lower engine.gpu_memory_fraction (now 0.9). Log: /tmp/prox/engine.log"""
+WORKER_TRACEBACK = f"""Traceback (most recent call last):
+  File "/opt/env/lib/python3.11/site-packages/udfs/generate.py", line 101, in __call__
+    engine = Executor.get(self.spec)
+             ^^^^^^^^^^^^^^^^^^^^^^^
+prox_spark.errors.EngineStartError: {START_ERROR}
+"""
+JVM_FRAMES = """
+\tat org.apache.spark.api.python.BasePythonRunner$ReaderIterator.handlePythonException(PythonRunner.scala:645)
+\tat java.base/java.lang.Thread.run(Thread.java:840)
+"""
+PYTHON_EXCEPTION = f"""
+  An exception was thrown from the Python worker. Please see the stack trace below.
+{WORKER_TRACEBACK}"""
+WITH_JVM_STACKTRACE = f"""{PYTHON_EXCEPTION}
+
+JVM stacktrace:
+org.apache.spark.SparkException: Job aborted due to stage failure{JVM_FRAMES}"""
+PY4J_ERROR = f"""An error occurred while calling o61.getResult.
+: org.apache.spark.SparkException: Exception thrown in awaitResult:{JVM_FRAMES}\
+Caused by: org.apache.spark.SparkException: Job aborted due to stage failure: Task 0 in stage 1.0 failed 1 times, \
+most recent failure: Lost task 0.0 in stage 1.0 (TID 1) (10.0.0.7 executor 3): \
+org.apache.spark.api.python.PythonException: {WORKER_TRACEBACK}{JVM_FRAMES}
+Driver stacktrace:
+\tat org.apache.spark.scheduler.DAGScheduler.$anonfun$abortStage$3(DAGScheduler.scala:3122)
+Caused by: org.apache.spark.api.python.PythonException: {WORKER_TRACEBACK}{JVM_FRAMES}"""
+CHAINED = f"""Traceback (most recent call last):
+  File "udfs/generate.py", line 90, in __call__
+prox_spark.errors.EngineError: the engine is gone
+
+During handling of the above exception, another exception occurred:
+
+{WORKER_TRACEBACK}"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [PYTHON_EXCEPTION, WITH_JVM_STACKTRACE, PY4J_ERROR, CHAINED],
+    ids=["python", "jvm", "py4j", "chained"],
+)
+def test_an_error_of_ours_in_a_spark_worker_is_its_message_alone(text: str, capsys: Capture) -> None:
+    assert run_command(raising(RuntimeError(text))) == 1
+    assert capsys.readouterr().err == f"prox-spark: {START_ERROR}\n"
+
+
+def test_a_foreign_error_in_a_spark_worker_is_no_error_of_ours(capsys: Capture) -> None:
+    text = PYTHON_EXCEPTION.replace("prox_spark.errors.EngineStartError", "builtins.ValueError")
+    assert run_command(raising(RuntimeError(text))) == 1
+    assert capsys.readouterr().err.startswith("prox-spark: RuntimeError: An exception was thrown from the Python")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (
+            "[UNRESOLVED_COLUMN.WITH_SUGGESTION] A column, variable, or function parameter with name `nope` cannot be "
+            "resolved. Did you mean one of the following? [`id`]. SQLSTATE: 42703; line 1 pos 7;\n'Project ['nope]\n"
+            "+- Range (0, 3, step=1)\n",
+            "[UNRESOLVED_COLUMN.WITH_SUGGESTION] A column, variable, or function parameter with name `nope` cannot be "
+            "resolved. Did you mean one of the following? [`id`]. SQLSTATE: 42703; line 1 pos 7",
+        ),
+        (
+            "\n[PARSE_SYNTAX_ERROR] Syntax error at or near 'selct'. SQLSTATE: 42601 (line 1, pos 0)\n\n== SQL ==\n"
+            "selct nope frm x\n^^^\n",
+            "[PARSE_SYNTAX_ERROR] Syntax error at or near 'selct'. SQLSTATE: 42601 (line 1, pos 0)",
+        ),
+    ],
+    ids=["analysis", "parse"],
+)
+def test_an_sql_error_is_its_first_line_without_the_plan(text: str, shown: str, capsys: Capture) -> None:
+    run_command(raising(AnalysisException(text)))
+    assert capsys.readouterr().err == f"prox-spark: AnalysisException: {shown} (--debug shows where)\n"
+
+
+@pytest.mark.parametrize("name", ["DataFrameQueryContextLogger", "SQLQueryContextLogger"])
+def test_pyspark_does_not_print_errors_by_itself(name: str, capsys: Capture) -> None:
+    run_command(lambda: 0)
+    PySparkLogger.getLogger(name).error("an error and its plan", errorClass="X")
+    assert capsys.readouterr().err == ""
+
+
+def test_each_input_of_the_demo_has_a_lake_of_its_own(tmp_path: Path) -> None:
+    first, second = (str(tmp_path / folder / "Data.jsonl") for folder in "ab")
+    assert demo._slug(first).startswith("data-jsonl-") and demo._slug(first) != demo._slug(second)
+    assert demo._slug(f"{first}/") == demo._slug(first)
+    assert demo._slug("s3a://a/data.jsonl") != demo._slug("s3a://b/data.jsonl")
 
 
 def test_with_debug_the_stack_trace_is_shown(capsys: Capture) -> None:

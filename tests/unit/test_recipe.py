@@ -240,6 +240,10 @@ def test_a_secret_setting_is_redacted(key: str) -> None:
         "spark.conf.spark.driver.extraJavaOptions=-Djavax.net.ssl.trustStorePassword=hush",
         "engine.extra_args=[--hf-token, hush]",
         "input.paths=['s3a://AKIA:hush@bucket/pages']",
+        "input.paths=['https://account.blob.core.windows.net/c/pages.jsonl?sv=2024-11-04&sig=hush%2Bhush&se=2026']",
+        "input.paths=['https://bucket.s3.amazonaws.com/pages.jsonl?X-Amz-Credential=hush%2F20261124&X-Amz-Date=2026']",
+        "input.paths=['https://bucket.s3.amazonaws.com/pages.jsonl?X-Amz-Signature=hush&X-Amz-Date=2026']",
+        "input.paths=['https://storage.googleapis.com/bucket/pages.jsonl?X-Goog-Signature=hush']",
     ],
 )
 def test_a_secret_is_redacted_wherever_it_stands(override: str) -> None:

@@ -5,14 +5,14 @@ import io
 from pathlib import Path
 
 import pytest
+from warcio.statusandheaders import StatusAndHeaders
+from warcio.warcwriter import WARCWriter
 
 from prox_spark.errors import ReasonCode
 from prox_spark.ingest import InputFormat, ReadOptions, Record, Rejected, Skipped, read_file
 from prox_spark.ingest.warc import html_to_text
 
 pytestmark = pytest.mark.unit
-pytest.importorskip("fastwarc")
-pytest.importorskip("resiliparse")
 ID = "2aabeff2-67f5-4608-8466-e87c6296e2b6"
 
 
@@ -157,11 +157,8 @@ def test_damaged_member_ends_the_file_but_not_what_came_before(tmp_path: Path) -
 
 
 def test_other_writers_files_are_read(tmp_path: Path) -> None:
-    warcio = pytest.importorskip("warcio.warcwriter")
-    from warcio.statusandheaders import StatusAndHeaders
-
     out = io.BytesIO()
-    writer = warcio.WARCWriter(out, gzip=True)
+    writer = WARCWriter(out, gzip=True)
     head = StatusAndHeaders("200 OK", [("Content-Type", "text/html; charset=utf-8")], protocol="HTTP/1.1")
     writer.write_record(
         writer.create_warc_record("https://e.org/", "response", io.BytesIO(b"<p>hi</p>"), http_headers=head)

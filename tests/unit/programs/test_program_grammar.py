@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import llguidance
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from llguidance.gbnf_to_lark import gbnf_to_lark
 
 from prox_spark.programs import Operation, OpName, Program, parse, print_program
 from prox_spark.programs.grammar import PROGRAM_GRAMMAR
@@ -64,14 +66,11 @@ class GrammarMatcher:
     """The grammar in the hands of llguidance, one of the two libraries by which vLLM decodes under it."""
 
     def __init__(self) -> None:
-        self._library = pytest.importorskip("llguidance")
-        from llguidance.gbnf_to_lark import gbnf_to_lark
-
-        self._grammar = self._library.grammar_from("lark", gbnf_to_lark(PROGRAM_GRAMMAR))
-        self._tokenizer = self._library.LLTokenizer("byte")
+        self._grammar = llguidance.grammar_from("lark", gbnf_to_lark(PROGRAM_GRAMMAR))
+        self._tokenizer = llguidance.LLTokenizer("byte")
 
     def accepts(self, answer: str) -> bool:
-        matcher = self._library.LLMatcher(self._tokenizer, self._grammar)
+        matcher = llguidance.LLMatcher(self._tokenizer, self._grammar)
         assert not matcher.get_error()
         data = list(answer.encode())
         return matcher.try_consume_tokens(data) == len(data) and matcher.is_accepting()

@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import functions as F
+
+from prox_spark import schemas
+from prox_spark.config import LakeConfig, Recipe
+from prox_spark.errors import LakeError, RecipeError
+from prox_spark.pipeline.ingest import ingest
+from prox_spark.tables import Lake, absolute_root, check_partition_columns
+
+pytestmark = pytest.mark.spark
+
+USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
+
+
+@pytest.fixture
+def catalog(spark: Any, tmp_path: Path) -> Iterator[str]:
+    """A schema of the session's catalog, its tables below a temporary folder."""
+    spark.sql(f"CREATE SCHEMA spark_catalog.prox_test LOCATION '{tmp_path}/warehouse'")
+    yield "spark_catalog.prox_test"
+    spark.sql("DROP SCHEMA spark_catalog.prox_test CASCADE")
+
+
+@pytest.fixture
+def lake(spark: Any, lake_root: str) -> Lake:
+    """A lake with the table `quarantine` alone."""
+    lake = Lake(spark, LakeConfig(root=lake_root))
+    lake._create(schemas.QUARANTINE)
+    return lake
+
+
+def findings(spark: Any, *keys: str | None) -> Any:
+    rows = spark.createDataFrame([(key,) for key in keys], "quarantine_id string")
+    return rows.select(
+        *(F.col(n) if n == "quarantine_id" else F.lit(None).alias(n) for n in schemas.QUARANTINE.columns)
+    )
+
+
+def write(path: Path, *records: object) -> str:
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return str(path)
+
+
+# By catalog and by path
+
+
+def test_lake_in_a_catalog_is_ingested_into_twice_and_read_back(spark: Any, catalog: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", {"id": 1, "text": "a", "n": 1}, {"id": 2, "text": None})
+    recipe = Recipe.parse({"input": {"paths": [path]}, "lake": {"catalog": catalog}})
+    first, second = ingest(spark, recipe), ingest(spark, recipe)
+    assert (first.n_new, second.n_unchanged) == (1, 1)
+    assert first.versions_out == second.versions_out == {"documents": 1, "quarantine": 1}
+    lake = Lake(spark, recipe.lake)
+    assert [tuple(row) for row in lake.read("documents").select("doc_id", "text", "n").collect()] == [("1", "a", 1)]
+    assert lake.read("documents", version=0).isEmpty()
+    assert lake.read("runs").count() == 2
+    assert spark.table(lake.identifier("quarantine")).count() == 1
+    assert set(lake.create_views()) == {table.name for table in schemas.TABLES}
+    lake.remove(schemas.DOCUMENTS, lake.read("documents"), ["doc_id"], "run")
+    assert lake.read("documents").isEmpty()
+
+
+@pytest.mark.parametrize("place", ["root", "catalog"])
+def test_tables_have_comments_properties_and_partitions(
+    spark: Any, request: pytest.FixtureRequest, lake_root: str, place: str
+) -> None:
+    where = lake_root if place == "root" else request.getfixturevalue("catalog")
+    lake = Lake(spark, LakeConfig.model_validate({place: where, "partition_by": ["source", "dump"]}))
+    lake._create(schemas.DOCUMENTS)
+    detail = spark.sql(f"DESCRIBE DETAIL {lake.identifier('documents')}").first()
+    assert detail.partitionColumns == ["source", "dump"] and detail.numFiles == 0
+    assert detail.properties["delta.enableChangeDataFeed"] == "true"
+    assert detail.properties["delta.enableDeletionVectors"] == "true"
+    schema = lake.read("documents").schema
+    for have, want in zip(schema, schemas.DOCUMENTS.schema, strict=False):
+        assert (have.name, have.dataType, have.metadata) == (want.name, want.dataType, want.metadata)
+    assert schema["provenance"].dataType["file"].metadata == schemas.PROVENANCE["file"].metadata
+    assert schema["dump"].dataType.simpleString() == "string"
+
+
+def test_lake_is_made_once(spark: Any, lake_root: str) -> None:
+    lake = Lake(spark, LakeConfig(root=lake_root))
+    lake.ensure()
+    lake.ensure()
+    assert set(lake.versions().values()) == {0}
+
+
+def test_catalog_or_schema_that_is_not_there_is_named(spark: Any) -> None:
+    with pytest.raises(LakeError, match=r"spark_catalog\.nowhere"):
+        Lake(spark, LakeConfig(catalog="spark_catalog.nowhere")).ensure()
+    with pytest.raises(LakeError, match=r"no_catalog\.nowhere"):
+        Lake(spark, LakeConfig(catalog="no_catalog.nowhere")).ensure()
+
+
+@pytest.mark.parametrize(("place", "option"), [("root", "--lake /none"), ("catalog", "--catalog spark_catalog.none")])
+def test_missing_table_names_the_option_of_this_lake(spark: Any, place: str, option: str) -> None:
+    lake = Lake(spark, LakeConfig.model_validate({place: option.split()[1]}))
+    with pytest.raises(LakeError, match=f"ingest INPUT {option}`"):
+        lake.read("documents")
+    with pytest.raises(LakeError, match=f"ingest INPUT {option}`"):
+        lake.create_views()
+
+
+def test_no_lake_is_a_mistake_of_the_recipe(spark: Any) -> None:
+    with pytest.raises(RecipeError, match=r"--lake ROOT or --catalog NAME\.SCHEMA"):
+        Lake(spark, LakeConfig())
+
+
+@pytest.mark.parametrize(
+    ("root", "absolute"),
+    [
+        ("lake", f"{os.getcwd()}/lake"),
+        ("/data/../lake/", "/lake"),
+        ("~/lake", f"{Path.home()}/lake"),
+        ("file:/x", "file:/x"),
+        ("file:///x", "file:///x"),
+        ("dbfs:/mnt/x", "dbfs:/mnt/x"),
+        ("s3a://bucket/x", "s3a://bucket/x"),
+    ],
+)
+def test_root_is_absolute_or_a_uri(root: str, absolute: str) -> None:
+    assert absolute_root(root) == absolute
+
+
+def test_root_with_one_slash_after_its_scheme_is_no_local_folder(spark: Any, tmp_path: Path) -> None:
+    Lake(spark, LakeConfig(root=f"file:{tmp_path}/a`b"))._create(schemas.RUNS)
+    assert (tmp_path / "a`b/runs/_delta_log").is_dir()
+
+
+# Partition columns
+
+
+@pytest.mark.parametrize("names", [[], ["source"], ["dump"], ["crawl_date", "source"]])
+def test_source_and_carried_columns_partition(names: list[str]) -> None:
+    check_partition_columns(names)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["provenance"], "'provenance': it is a column of prox_spark"),
+        (["text"], "input_text"),
+        (["Status"], "input_Status"),
+        (["Source"], "write 'source'"),
+        (["crawl date"], "write 'crawl_date'"),
+        (["a.b"], "write 'a_b'"),
+        (["dump", "Dump"], "named twice"),
+        ([""], "empty"),
+    ],
+)
+def test_other_partition_columns_are_a_mistake_of_the_recipe(spark: Any, names: list[str], message: str) -> None:
+    with pytest.raises(RecipeError, match=rf"lake\.partition_by.*{message}.*accepted are source and columns"):
+        check_partition_columns(names)
+
+
+def test_partition_column_that_can_not_be_makes_no_lake(spark: Any, lake_root: str) -> None:
+    with pytest.raises(RecipeError, match="partition_by"):
+        Lake(spark, LakeConfig(root=lake_root, partition_by=["text"])).ensure()
+    assert not Path(lake_root).exists()
+
+
+# Commits
+
+
+def test_remove_deletes_the_rows_that_match_and_says_which_run_did(lake: Lake, spark: Any) -> None:
+    lake.insert_new(schemas.QUARANTINE, findings(spark, "a", "b", None), "r1")
+    lake.remove(schemas.QUARANTINE, findings(spark, "a", "a", None, "x"), ["quarantine_id"], "r2")
+    assert [row.quarantine_id for row in lake.read("quarantine").collect()] == ["b"]
+    commit = spark.sql(f"DESCRIBE HISTORY {lake.identifier('quarantine')} LIMIT 1").first()
+    assert json.loads(commit.userMetadata) == {"run_id": "r2"}
+
+
+@pytest.mark.parametrize("own", [None, "of the user"])
+def test_user_metadata_of_the_session_is_as_before(lake: Lake, spark: Any, own: str | None) -> None:
+    if own:
+        spark.conf.set(USER_METADATA, own)
+    try:
+        lake.insert_new(schemas.QUARANTINE, findings(spark, "a"), "r1")
+        assert spark.conf.get(USER_METADATA, None) == own
+    finally:
+        spark.conf.unset(USER_METADATA)

@@ -1,0 +1,143 @@
+"""Who starts an engine, who waits for one, who ends one: on a fake server that only answers health checks."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+
+from prox_spark.config import EngineConfig
+from prox_spark.engine.executor import Owner, engine_directory, owner_directory
+from prox_spark.engine.resident import Engine, connect
+from prox_spark.engine.spec import EngineSpec
+from prox_spark.errors import EngineStartError
+from prox_spark.refiners import find
+
+pytestmark = pytest.mark.unit
+
+FAKE_SERVER = """
+import os, signal, socketserver, sys, time
+from http.server import BaseHTTPRequestHandler
+socket, delay, answers = sys.argv[1], float(sys.argv[2]), sys.argv[3]
+if answers == "dies":
+    sys.exit("no such device")
+class Health(BaseHTTPRequestHandler):
+    def do_GET(self):
+        hung = os.path.exists(socket + ".hang")
+        self.send_response(503 if hung else 200); self.end_headers()
+    def address_string(self): return ""
+    def log_message(self, *_): pass
+time.sleep(delay)
+socketserver.ThreadingUnixStreamServer(socket, Health).serve_forever()
+"""
+
+
+@dataclass(frozen=True)
+class FakeEngineSpec(EngineSpec):
+    """An engine that is a few lines of Python: ready after `delay` seconds, or dead at once."""
+
+    delay: float = 0.0
+    answers: str = "ok"
+
+    def command(self, model: Path, socket: Path) -> list[str]:
+        return [sys.executable, "-c", FAKE_SERVER, str(socket), str(self.delay), self.answers]
+
+
+@pytest.fixture
+def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv("PROX_SPARK_RUNTIME", str(tmp_path / "r"))
+    yield tmp_path / "r"
+    for supervisor in supervisors():
+        os.kill(supervisor.pid, signal.SIGTERM)
+        supervisor.wait(10)
+
+
+@pytest.fixture
+def fake(tmp_path: Path, runtime: Path) -> Any:
+    """Makes fake specs around a refiner of a few bytes."""
+    tasks = {"doc": {"template": "plain", "max_text_tokens": 8}}
+    card = {"name": "tiny", "licence": "MIT", "base": {"path": "."}, "context_tokens": 64, "tasks": tasks}
+    (tmp_path / "refiner.yaml").write_text(yaml.safe_dump(card))
+    (tmp_path / "config.json").write_text("{}")
+
+    def make(delay: float = 0.0, answers: str = "ok", **config: Any) -> FakeEngineSpec:
+        return FakeEngineSpec(find(str(tmp_path)), EngineConfig(device="cpu", **config), delay, answers)
+
+    return make
+
+
+def supervisors() -> list[psutil.Process]:
+    children = psutil.Process().children()
+    return [p for p in children if p.status() != psutil.STATUS_ZOMBIE and "supervisor" in " ".join(p.cmdline())]
+
+
+def test_many_workers_that_come_at_once_share_one_engine(fake: Any) -> None:
+    spec, found = fake(delay=0.5), []
+    threads = [threading.Thread(target=lambda: found.append(connect(spec))) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 6 and len(set(found)) == 1 and len(supervisors()) == 1
+
+
+def test_engine_that_starts_is_waited_for_when_its_starter_is_gone(fake: Any, runtime: Path) -> None:
+    spec = fake(delay=1.5)
+    starter = threading.Thread(target=lambda: connect(spec))
+    starter.start()
+    directory = engine_directory(Owner.of(psutil.Process()), spec.key)
+    while not (directory / "engine.json").exists():
+        pass
+    # As a killed worker leaves it: known, alive, not ready, the lock free.
+    (directory / "lock").unlink()
+    first = Engine(**json.loads((directory / "engine.json").read_text()))
+    assert connect(spec) == first and len(supervisors()) == 1
+    starter.join()
+
+
+def test_dead_engine_is_replaced_and_counted(fake: Any) -> None:
+    spec = fake()
+    first = connect(spec)
+    os.kill(first.pid, signal.SIGKILL)
+    while Owner(first.pid, first.started).is_alive():
+        pass
+    second = connect(spec)
+    assert second.starts == 2 and second.engine_id != first.engine_id
+
+
+def test_engine_that_hangs_is_ended_before_another_is_started(fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("prox_spark.engine.resident._BUSY_SECONDS", 0.5)
+    spec = fake(start_seconds=2.0)
+    first = connect(spec)
+    Path(first.socket + ".hang").touch()
+    monkeypatch.setattr(Owner, "age_seconds", lambda _: 1000.0)
+    with pytest.raises(EngineStartError):
+        connect(spec)  # the replacement hangs as well: it finds the same mark
+    assert not Owner(first.pid, first.started).is_alive() and supervisors() == []
+
+
+def test_engine_that_dies_again_and_again_is_given_up(fake: Any) -> None:
+    spec = fake(answers="dies", max_restarts=1)
+    for _ in range(2):
+        with pytest.raises(EngineStartError, match="died while starting"):
+            connect(spec)
+    with pytest.raises(EngineStartError, match=r"died 2 times .* engine\.max_restarts is 1"):
+        connect(spec)
+    assert supervisors() == []
+
+
+def test_directories_of_executors_that_are_gone_are_removed_at_a_start(fake: Any, runtime: Path) -> None:
+    gone = owner_directory(Owner(2**22 - 1, 1.0))
+    (gone / "some-engine").mkdir(parents=True)
+    connect(fake())
+    assert not gone.exists()
