@@ -21,9 +21,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def run() -> int:
         recipe = recipe_from(args)
-        find_inputs(recipe.input)  # a wrong path is said at once, not after Spark has started
+        inputs = find_inputs(recipe.input)  # a wrong path is said at once, not after Spark has started
         with spark_session(recipe) as spark:
-            print(ingest(spark, recipe).summary())
+            print(ingest(spark, recipe, inputs).summary())
         return 0
 
     return run_command(run, debug=args.debug)

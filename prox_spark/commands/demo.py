@@ -15,6 +15,7 @@ from prox_spark.arguments import add_input_arguments, add_recipe_arguments, reci
 from prox_spark.config import fingerprint
 from prox_spark.demo import PAGES
 from prox_spark.pipeline.ingest import ingest
+from prox_spark.pipeline.inputs import find_inputs
 from prox_spark.pipeline.refine import refine_lake
 from prox_spark.report.terminal import print_before_after, print_rows
 from prox_spark.session import spark_session
@@ -57,9 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _demo(args: argparse.Namespace) -> int:
     recipe = recipe_from(args)
+    inputs = find_inputs(recipe.input)
     with spark_session(recipe) as spark:
         _heading(f"1. Ingest {' '.join(recipe.input.paths)} into {recipe.lake.root or recipe.lake.catalog}")
-        print(ingest(spark, recipe).summary())
+        print(ingest(spark, recipe, inputs).summary())
         _heading(
             f"2. Refine with {recipe.refiners.doc}"
             + (f" and {recipe.refiners.chunk}" if recipe.refiners.chunk != recipe.refiners.doc else "")
@@ -71,7 +73,7 @@ def _demo(args: argparse.Namespace) -> int:
         _examples(lake)
         _heading("4. SQL over the tables just made")
         _queries(spark)
-    print(f'\nMore: prox-spark sql --lake {recipe.lake.root} "SELECT * FROM runs"')
+    print(f'\nMore: prox-spark sql {lake.option} "SELECT * FROM runs"')
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,11 +20,13 @@ from prox_spark.errors import LakeError, ReasonCode, RecipeError
 from prox_spark.ingest.records import NO_SUCH_COLUMN, SNIPPET_CHARS
 from prox_spark.lineage import Run, recorded
 from prox_spark.pipeline.carried import fit_to, parse_carried
-from prox_spark.pipeline.inputs import find_inputs, read_inputs
+from prox_spark.pipeline.inputs import Inputs, find_inputs, read_inputs
 from prox_spark.tables import Lake, quarantine_id
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
+
+LOG = logging.getLogger(__name__)
 
 _STAGE = "ingest"
 _WRITTEN = ("documents", "quarantine")
@@ -103,18 +106,20 @@ class IngestSummary:
         return "\n".join([*lines, f"  table versions: {versions}"])
 
 
-def ingest(spark: SparkSession, recipe: Recipe) -> IngestSummary:
+def ingest(spark: SparkSession, recipe: Recipe, inputs: Inputs | None = None) -> IngestSummary:
     """Takes the recipe's inputs up into the lake. Repeatable: the same input again commits nothing.
 
     Args:
         spark: a session with Delta.
         recipe: `input` and `lake` are what counts.
+        inputs: what `find_inputs` found before; None looks now.
 
     Raises:
         RecipeError: nothing at a path, or a format or column that can't be found.
         LakeError: a column of the input does not fit the one that the lake has.
     """
-    inputs = find_inputs(recipe.input)
+    inputs = inputs or find_inputs(recipe.input)
+    LOG.info("ingest: reading %s", " ".join(recipe.input.paths))
     lake = Lake(spark, recipe.lake)
     lake.ensure()
     run = Run("ingest", recipe, versions_in=_versions(lake))

@@ -13,7 +13,9 @@ from pyspark.sql import functions as F
 
 from prox_spark.config import LakeConfig, Recipe
 from prox_spark.errors import LakeError, RecipeError
+from prox_spark.pipeline.carried import clean_names
 from prox_spark.pipeline.ingest import IngestSummary, ingest
+from prox_spark.tables import RESERVED
 from prox_spark.tables import Lake as Tables
 
 pytestmark = pytest.mark.spark
@@ -303,6 +305,15 @@ def test_all_json_columns_are_carried_with_their_types(lake: Lake, tmp_path: Pat
     }
     row = lake.table("documents").where("text = 'a'").first()
     assert (row.Title, row.title_2, row.tags, row.m) == ("T", 2, ["x"], Row(A_B=2.5, a_b_2=1))
+
+
+def test_reserved_name_is_carried_as_input_whatever_its_case() -> None:
+    assert clean_names(["Status", "status", "TEXT", "title"], RESERVED) == [
+        "input_Status",
+        "input_status_2",
+        "input_TEXT",
+        "title",
+    ]
 
 
 @pytest.mark.parametrize("kind", ["files", "table"])
