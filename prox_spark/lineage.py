@@ -67,7 +67,7 @@ class Run:
             "ended_at": datetime.now(UTC),
             "seconds": {**self.seconds, "total": self.total_seconds},
             "versions_in": self.versions_in,
-            "versions_out": lake.versions(),
+            "versions_out": {table: lake.version(table) for table in self.versions_in},
             "counts": self.counts,
             "prompt_tokens": self.prompt_tokens,
             "output_tokens": self.output_tokens,

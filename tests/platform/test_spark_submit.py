@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -44,11 +45,25 @@ def engines() -> list[psutil.Process]:
     return [p for p in found if "prox_spark.engine.supervisor" in " ".join(p.info["cmdline"] or [])]
 
 
-@pytest.fixture
-def pages(tmp_path: Path) -> str:
-    path = tmp_path / "pages.jsonl"
-    path.write_bytes(b"\n".join(PAGES.read_bytes().splitlines()[:8]) + b"\n")
-    return str(path)
+def options(master: str) -> tuple[str, ...]:
+    settings = (
+        "spark.executor.memory=1g",
+        "spark.sql.shuffle.partitions=2",
+        "spark.databricks.delta.snapshotPartitions=2",
+    )
+    return ("--master", master, *(part for setting in settings for part in ("--conf", setting)))
+
+
+@pytest.fixture(scope="module")
+def ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake with eight pages, taken up by the job."""
+    folder = tmp_path_factory.mktemp("submit")
+    pages, lake = folder / "pages.jsonl", folder / "lake"
+    pages.write_bytes(b"\n".join(PAGES.read_bytes().splitlines()[:8]) + b"\n")
+    recipe = write_recipe(folder / "recipe.yaml", lake)
+    taken = spark_submit("ingest.py", str(pages), "--recipe", recipe, options=options("local[2]"))
+    assert re.search(r"8 new", taken)
+    return lake
 
 
 @pytest.fixture
@@ -92,15 +107,12 @@ def standalone(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("where", ["local", "standalone"])
-def test_jobs_run_by_spark_submit(where: str, tmp_path: Path, pages: str, request: pytest.FixtureRequest) -> None:
+def test_jobs_run_by_spark_submit(where: str, tmp_path: Path, ingested: Path, request: pytest.FixtureRequest) -> None:
     master = "local[2]" if where == "local" else request.getfixturevalue("standalone")
-    options = ("--master", master, "--conf", "spark.executor.memory=1g", "--conf", "spark.sql.shuffle.partitions=2")
-    options += ("--conf", "spark.databricks.delta.snapshotPartitions=2")
+    shutil.copytree(ingested, tmp_path / "lake")
     others = {process.pid for process in engines()}
     recipe = write_recipe(tmp_path / "recipe.yaml", tmp_path / "lake")
-    taken = spark_submit("ingest.py", pages, "--recipe", recipe, options=options)
-    assert re.search(r"8 new", taken)
-    done = spark_submit("refine.py", "--recipe", recipe, options=options)
+    done = spark_submit("refine.py", "--recipe", recipe, options=options(master))
     assert re.search(r"refine: 8 of 8 documents .* 1 engine start", done), done
     left = [process for process in engines() if process.pid not in others]
     _, alive = psutil.wait_procs(left, timeout=15)
