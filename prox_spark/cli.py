@@ -11,6 +11,8 @@ from prox_spark import __version__
 COMMANDS = {
     "ingest": ("jobs.ingest", "take files up into a lake"),
     "refine": ("jobs.refine", "refine what is new in a lake"),
+    "apply": ("jobs.apply", "derive the tables anew from stored generations, with other thresholds or semantics"),
+    "compare": ("prox_spark.commands.compare", "what two settings make of the same generations"),
     "sql": ("prox_spark.commands.sql", "query the tables of a lake"),
     "demo": ("prox_spark.commands.demo", "ingest and refine a sample, or your own files, and show what happened"),
     "refiners": ("prox_spark.commands.refiners", "list the refiners, build one for serving"),

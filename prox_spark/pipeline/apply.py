@@ -6,24 +6,28 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 from pyspark.storagelevel import StorageLevel
 
 from prox_spark import schemas
 from prox_spark.config import Recipe
-from prox_spark.errors import ConservationError, ReasonCode
+from prox_spark.errors import ReasonCode
 from prox_spark.lineage import Run
-from prox_spark.pipeline.generate import prompts_of
+from prox_spark.pipeline.execute import DOCUMENT, executed
+from prox_spark.pipeline.prompts import WavePrompts
 from prox_spark.pipeline.stages import RefinerStage, RefinerStages
-from prox_spark.programs import DocumentStatus
+from prox_spark.programs import DocumentStatus, OpName, Verdict
 from prox_spark.tables import Lake, quarantine_id
-from udfs.apply import ANSWER, APPLIED, DOC_STAGE, Apply
+from udfs.columns import CHUNK
+from udfs.parse import ANSWERS, DOC_STAGE, PARSED, ParseAnswers
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-_DOCUMENT = ["doc_id", "content_sha256"]
-# Never stored: a run that meets it fails.
-_NO_GENERATION = "no_generation"
+# Never stored: what stands for the answer to a prompt that was never asked.
+NO_GENERATION = "no_generation"
+_NO_CHUNKS = T.ArrayType(CHUNK)
+_PROGRAM = T.StructType([schemas.PROGRAMS.schema[name] for name in (*CHUNK.names, "status")])
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class ApplyStage:
 
     Args:
         lake: read from and written to.
-        recipe: semantics and thresholds.
+        recipe: semantics and thresholds, completed.
         stages: whose answers.
         run: whom to book the rows to.
     """
@@ -42,65 +46,54 @@ class ApplyStage:
     stages: RefinerStages
     run: Run
 
-    def __call__(self, documents: DataFrame) -> None:
+    def __call__(self, documents: DataFrame, prompts: WavePrompts) -> int:
         """Applies what the models said and commits the derived tables.
 
         In this order: programs, quarantine, refined; a document that is in `refined` is done.
+
+        Returns:
+            Number of documents left out because a prompt of theirs was never answered.
         """
-        applied = self.applied(documents).persist(StorageLevel.DISK_ONLY)
+        parsed = self.parsed(prompts).persist(StorageLevel.DISK_ONLY)
+        parsed.count()  # Spark knows the size of what is there, and whether to broadcast it
+        applied = outcomes(documents, parsed, self.recipe).persist(StorageLevel.DISK_ONLY)
         try:
-            reasons = {row["reason"]: row["count"] for row in applied.groupBy("reason").count().collect()}
-            if lost := reasons.get(_NO_GENERATION):
-                raise ConservationError(
-                    f"{lost:,} documents have prompts without a generation: the table generations was changed during the run. "
-                    "Nothing was derived from them; run again"
-                )
+            reasons = {row["reason"]: row["count"] for row in applied.groupBy("failure.reason").count().collect()}
+            n_waiting = reasons.pop(NO_GENERATION, 0)
             run_id = self.run.run_id
-            self.lake.insert_new(schemas.PROGRAMS, self._programs(applied), run_id)
+            answered = applied.where(~F.col("failure.reason").eqNullSafe(NO_GENERATION))
+            self.lake.insert_new(schemas.PROGRAMS, self._programs(answered), run_id)
             if self._were_timed_out():
-                self.lake.remove(schemas.QUARANTINE, self._stamped(applied), (*_DOCUMENT, "recipe_fingerprint"), run_id)
-            if reasons.keys() != {None}:
-                quarantined = self._quarantined(applied, documents)
+                stamped = answered.select(*DOCUMENT).withColumns(self._stamp())
+                self.lake.remove(schemas.QUARANTINE, stamped, (*DOCUMENT, "recipe_fingerprint"), run_id)
+            if reasons.keys() - {None}:
+                quarantined = self._quarantined(answered, documents)
                 self.lake.insert_new(schemas.QUARANTINE, quarantined, run_id)
                 # What an earlier text or recipe made of them is not what this one does.
                 self.lake.remove(schemas.REFINED, quarantined.select("doc_id"), ("doc_id",), run_id)
             changed = F.expr(
                 "NOT (old.content_sha256 <=> new.content_sha256 AND old.recipe_fingerprint <=> new.recipe_fingerprint)"
             )
-            self.lake.upsert(schemas.REFINED, self._refined(applied, documents), run_id, changed)
+            self.lake.upsert(schemas.REFINED, self._refined(answered, documents), run_id, changed)
+            return n_waiting
         finally:
             applied.unpersist()
+            parsed.unpersist()
+
+    def parsed(self, prompts: WavePrompts) -> DataFrame:
+        """The stored answers to prompts, read as programs: columns of `udfs.parse.PARSED`."""
+        answers = self._answers(prompts.doc, self.stages.doc).unionByName(
+            self._answers(prompts.chunk, self.stages.chunk)
+        )
+        return answers.mapInArrow(ParseAnswers(self.recipe.apply.semantics), PARSED)
 
     def _were_timed_out(self) -> bool:
         """Is there a document that an earlier run quarantined for a time-out and this one has asked again."""
         quarantine = self.lake.read("quarantine").where(F.col("recipe_fingerprint") == self.run.recipe_fingerprint)
         return not quarantine.where(F.col("reason") == ReasonCode.REQUEST_TIMEOUT.value).isEmpty()
 
-    def _stamped(self, applied: DataFrame) -> DataFrame:
-        return applied.select(*_DOCUMENT).withColumns(self._stamp())
-
-    def applied(self, documents: DataFrame) -> DataFrame:
-        """What becomes of each document: one row of `udfs.apply.APPLIED`."""
-        verdicts = self._answers(documents, self.stages.doc)
-        kept = documents.join(
-            verdicts.where(F.col("answer.drop_probability") < self.recipe.apply.drop_threshold).select(*_DOCUMENT),
-            on=_DOCUMENT,
-            how="left_semi",
-        )
-        answers = (
-            verdicts.unionByName(self._answers(kept, self.stages.chunk))
-            .groupBy(*_DOCUMENT)
-            .agg(F.collect_list("answer").alias("answers"))
-        )
-        return (
-            documents.select(*_DOCUMENT, "text")
-            .join(answers, on=_DOCUMENT, how="left")
-            .mapInArrow(Apply(self.recipe.apply), APPLIED)
-        )
-
-    def _answers(self, documents: DataFrame, stage: RefinerStage) -> DataFrame:
-        """The stored answer to each prompt of these documents, as a struct `answer`; a skipped prompt is an error."""
-        prompts = prompts_of(documents, stage)
+    def _answers(self, prompts: DataFrame, stage: RefinerStage) -> DataFrame:
+        """The stored answer to each prompt, columns of ANSWERS; a skipped prompt is an error."""
         answer = ("output_text", "drop_probability", "error_code", "error_message")
         generations = (
             self.lake.read("generations")
@@ -111,9 +104,10 @@ class ApplyStage:
         code = F.coalesce(
             F.col("skip_reason"),
             F.col("generation.error_code"),
-            F.when(F.col("generation").isNull(), F.lit(_NO_GENERATION)),
+            F.when(F.col("generation").isNull(), F.lit(NO_GENERATION)),
         )
         too_long = F.lit(f"the prompt and its answer are over {stage.refiner.card.context_tokens} tokens")
+        message = F.when(F.col("skip_reason").isNotNull(), too_long).otherwise(F.col("generation.error_message"))
         return (
             prompts.join(generations, on="generation_key", how="left")
             .withColumns(
@@ -121,31 +115,29 @@ class ApplyStage:
                     "chunk_index": F.coalesce("chunk_index", F.lit(DOC_STAGE)),
                     "output_text": F.col("generation.output_text"),
                     "drop_probability": F.col("generation.drop_probability"),
-                    "error_message": F.when(F.col("skip_reason").isNotNull(), too_long).otherwise(
-                        F.col("generation.error_message")
-                    ),
+                    "error_message": message,
                     "error_code": code,
                 }
             )
-            .select(*_DOCUMENT, F.struct(*ANSWER.names).alias("answer"))
+            .select(*ANSWERS.names)
         )
 
     def _programs(self, applied: DataFrame) -> DataFrame:
         return (
-            applied.select(*_DOCUMENT, F.explode("programs").alias("program"))
-            .select(*_DOCUMENT, "program.*")
+            applied.select(*DOCUMENT, F.inline("programs"))
             .withColumns(self._stamp())
             .select(*schemas.PROGRAMS.columns)
         )
 
     def _quarantined(self, applied: DataFrame, documents: DataFrame) -> DataFrame:
-        provenance = documents.select("doc_id", "provenance")
+        raw = documents.select("doc_id", "provenance", F.substring("text", 1, 200).alias("snippet"))
         return (
-            applied.where(F.col("reason").isNotNull())
-            .join(provenance, on="doc_id", how="left")
+            applied.where(F.col("failure").isNotNull())
+            .select(*DOCUMENT, "failure.*")
+            .join(raw, on="doc_id", how="left")
             .withColumns(self._stamp())
             .withColumn(
-                "quarantine_id", quarantine_id(*map(F.col, (*_DOCUMENT, "stage", "reason", "recipe_fingerprint")))
+                "quarantine_id", quarantine_id(*map(F.col, (*DOCUMENT, "stage", "reason", "recipe_fingerprint")))
             )
             .select(*schemas.QUARANTINE.columns)
         )
@@ -154,12 +146,82 @@ class ApplyStage:
         ours = [name for name in schemas.REFINED.columns if name in applied.columns]
         carried = [name for name in documents.columns if name not in schemas.REFINED.columns and name != "ingested_at"]
         return (
-            applied.where(F.col("status") != DocumentStatus.QUARANTINED.value)
+            applied.where(F.col("failure").isNull())
             .select(*ours)
-            .join(documents.select(*_DOCUMENT, *carried), on=_DOCUMENT, how="inner")
+            .join(documents.select(*DOCUMENT, *carried), on=DOCUMENT, how="inner")
             .withColumns({**self._stamp(), "documents_version": F.lit(self.run.versions_in["documents"]).cast("long")})
             .select(*schemas.REFINED.columns, *carried)
         )
 
     def _stamp(self) -> dict[str, Column]:
         return {"recipe_fingerprint": F.lit(self.run.recipe_fingerprint), "run_id": F.lit(self.run.run_id)}
+
+
+def outcomes(documents: DataFrame, parsed: DataFrame, recipe: Recipe) -> DataFrame:
+    """Decides every document by what was parsed of the answers to its prompts.
+
+    Args:
+        documents: `DOCUMENT` and text.
+        parsed: columns of `udfs.parse.PARSED`; none for a text without words.
+        recipe: thresholds and semantics, completed.
+
+    Returns:
+        One row per document: `DOCUMENT`, text, status, drop_probability, words_before, words_after, removed, normalized,
+        programs (rows of that table) and failure, a struct of stage, reason and message, null unless quarantined.
+    """
+    is_doc = F.col("chunk_index") == DOC_STAGE
+    stage = F.when(is_doc, "doc").otherwise("chunk")
+    error = F.struct("chunk_index", stage.alias("stage"), F.col("error_code").alias("reason"), F.col("error_message").alias("message"))
+    chunk = F.struct(*CHUNK.names)
+    by_document = parsed.groupBy(*DOCUMENT).agg(
+        F.first(F.when(is_doc, F.struct("generation_key", "drop_probability")), ignorenulls=True).alias("verdict"),
+        F.min(F.when(is_doc & F.col("error_code").isNotNull(), error)).alias("doc_error"),
+        F.min(F.when(~is_doc & F.col("error_code").isNotNull(), error)).alias("chunk_error"),
+        F.sort_array(F.collect_list(F.when(~is_doc, chunk))).alias("chunks"),
+    )
+    dropped = F.coalesce(F.col("verdict.drop_probability") >= recipe.apply.drop_threshold, F.lit(False))
+    failure = F.coalesce("doc_error", F.when(~dropped, F.col("chunk_error")))
+    decided = by_document.select(
+        *DOCUMENT,
+        "verdict",
+        dropped.alias("dropped"),
+        F.when(failure.isNotNull(), failure.dropFields("chunk_index")).alias("failure"),
+        F.when(~dropped & failure.isNull(), F.col("chunks")).otherwise(F.array().cast(_NO_CHUNKS)).alias("chunks"),
+    )
+    status = (
+        F.when(F.col("failure").isNotNull(), str(DocumentStatus.QUARANTINED))
+        .when(F.col("dropped"), str(DocumentStatus.DROPPED_DOC))
+        .otherwise(F.col("status"))
+    )
+    gone = F.col("failure").isNotNull() | F.coalesce("dropped", F.lit(False))
+    return executed(documents, decided, recipe.apply).select(
+        *DOCUMENT,
+        F.when(gone, "").otherwise(F.col("text")).alias("text"),
+        status.alias("status"),
+        F.col("verdict.drop_probability").alias("drop_probability"),
+        "words_before",
+        F.when(gone, 0).otherwise(F.col("words_after")).alias("words_after"),
+        "removed",
+        "normalized",
+        F.when(F.col("failure").isNull(), _programs_of()).alias("programs"),
+        "failure",
+    )
+
+
+def _programs_of() -> Column:
+    """Rows of `programs` for a document: its verdict, and its chunks with what the executor found."""
+    op = F.when(F.col("dropped"), str(OpName.DROP_DOC)).otherwise(str(OpName.KEEP_DOC))
+    nothing = F.lit(None)
+    operation = F.struct(op, nothing, nothing, nothing, nothing).cast(schemas.OPERATION)
+    verdict = F.struct(
+        F.lit(DOC_STAGE), nothing, nothing, F.col("verdict.generation_key"), F.array(operation), F.array(),
+        F.lit(str(Verdict.APPLIED)),
+    ).cast(_PROGRAM)  # fmt: skip
+
+    def with_findings(chunk: Column, found: Column) -> Column:
+        parsed = (chunk[name] for name in CHUNK.names if name != "diagnostics")
+        return F.struct(*parsed, found["diagnostics"], found["status"]).cast(_PROGRAM)
+
+    none = F.array().cast(T.ArrayType(_PROGRAM))
+    chunks = F.coalesce(F.zip_with("chunks", "verdicts", with_findings), none)
+    return F.concat(F.when(F.col("verdict").isNotNull(), F.array(verdict)).otherwise(none), chunks)

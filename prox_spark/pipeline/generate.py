@@ -16,7 +16,6 @@ from prox_spark.pipeline.stages import RefinerStage
 from prox_spark.report.progress import EngineProgress
 from prox_spark.tables import Lake
 from udfs.generate import ANSWERS
-from udfs.prompts import PROMPTS, BuildPrompts
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -37,11 +36,11 @@ class GenerateStage:
     lake: Lake
     run: Run
 
-    def __call__(self, documents: DataFrame, stage: RefinerStage, wave: int, label: str) -> int:
-        """Asks the engine for the prompts of these documents that have no generation yet, and commits the answers.
+    def __call__(self, prompts: DataFrame, stage: RefinerStage, wave: int, label: str) -> int:
+        """Asks the engine for the prompts that have no generation yet, and commits the answers.
 
         Args:
-            documents: doc_id, content_sha256, text.
+            prompts: of the stage, with token ids.
             stage: which refiner asks what.
             wave: number of the wave, for the commit.
             label: for the progress line.
@@ -50,7 +49,7 @@ class GenerateStage:
             Number of generations committed. With none missing no engine is started.
         """
         name = stage.builder.stage
-        missing = self._missing(documents, stage).persist()
+        missing = self._missing(prompts).persist()
         try:
             n_missing = missing.count()
             if n_missing == 0:
@@ -62,9 +61,8 @@ class GenerateStage:
         finally:
             missing.unpersist()
 
-    def _missing(self, documents: DataFrame, stage: RefinerStage) -> DataFrame:
+    def _missing(self, prompts: DataFrame) -> DataFrame:
         """Prompts without an answer, once each."""
-        prompts = prompts_of(documents, stage, with_token_ids=True)
         return (
             prompts.where(F.col("skip_reason").isNull())
             .select("generation_key", "token_ids")
@@ -89,21 +87,6 @@ class GenerateStage:
                 "run_id": F.lit(self.run.run_id),
             }
         ).select(*schemas.GENERATIONS.columns)
-
-
-def prompts_of(documents: DataFrame, stage: RefinerStage, with_token_ids: bool = False) -> DataFrame:
-    """The prompts of documents under a stage.
-
-    Args:
-        documents: doc_id, content_sha256, text.
-        stage: whose prompts.
-        with_token_ids: the token ids themselves; without them keys and lines only.
-
-    Returns:
-        One row per prompt, columns of `udfs.prompts.PROMPTS`; none for a text without words.
-    """
-    columns = documents.select("doc_id", "content_sha256", "text")
-    return columns.mapInArrow(BuildPrompts(stage.builder, with_token_ids), PROMPTS)
 
 
 def answered(lake: Lake) -> DataFrame:

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pyspark.sql import functions as F
+from pyspark.storagelevel import StorageLevel
 
 from prox_spark.config import Recipe
-from prox_spark.errors import ConservationError, ReasonCode
+from prox_spark.errors import ConservationError
 from prox_spark.lineage import Run, recorded
 from prox_spark.pipeline.apply import ApplyStage
-from prox_spark.pipeline.generate import GenerateStage, book_generations, prompts_of
+from prox_spark.pipeline.generate import GenerateStage, book_generations
+from prox_spark.pipeline.plan import Wave, conserved, pending_documents, planned, waves
+from prox_spark.pipeline.prompts import WavePrompts, kept, prompts_of
 from prox_spark.pipeline.stages import RefinerStages
 from prox_spark.tables import Lake
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import SparkSession
 
 LOG = logging.getLogger(__name__)
-_KEY = ["doc_id", "content_sha256"]
 
 
 @dataclass(frozen=True)
@@ -73,90 +73,39 @@ def refine_lake(spark: SparkSession, recipe: Recipe) -> RefineSummary:
     lake.ensure()
     with recorded(lake, Run("refine", recipe)) as run:
         with run.stage("plan"):
-            stages = RefinerStages.of(recipe)
-            recipe = run.recipe = stages.completed(recipe)
-            run.recipe_fingerprint = stages.fingerprint(recipe)
-            run.versions_in = lake.versions()
-            pending = _pending(lake, run)
+            stages = planned(lake, run)
+            pending = pending_documents(lake, run)
             n_pending = pending.count()
             LOG.info("plan: %s documents to refine", f"{n_pending:,}")
         run.counts["generations"] = 0
         if n_pending:
             try:
-                _refine_in_waves(lake, recipe, stages, run, pending, n_pending)
+                _refine_in_waves(lake, stages, run, waves(pending, n_pending, recipe.waves.documents))
             finally:
                 with suppress(Exception):  # of a failed run too it is worth knowing what it cost
                     book_generations(lake, run)
-        statuses = _conserved(lake, run)
+        statuses = conserved(lake, run)
         run.counts |= {"pending": n_pending, "documents": sum(statuses.values()), **statuses}
     return RefineSummary(run, n_pending, statuses)
 
 
-def _refine_in_waves(
-    lake: Lake, recipe: Recipe, stages: RefinerStages, run: Run, pending: DataFrame, n_pending: int
-) -> None:
-    generate, apply = GenerateStage(lake, run), ApplyStage(lake, recipe, stages, run)
-    for wave, n_waves, documents in _waves(pending, n_pending, recipe.waves.documents):
-        of_waves = f"wave {wave + 1} of {n_waves}" if n_waves > 1 else ""
+def _refine_in_waves(lake: Lake, stages: RefinerStages, run: Run, waves: Iterator[Wave]) -> None:
+    generate, apply = GenerateStage(lake, run), ApplyStage(lake, run.recipe, stages, run)
+    for wave in waves:
+        documents = wave.documents
         with run.stage("doc"):
-            generate(documents, stages.doc, wave, f"doc stage {of_waves}".strip())
+            # Made once, read by the generating and the applying side.
+            doc = prompts_of(documents, stages.doc, with_token_ids=True).persist(StorageLevel.DISK_ONLY)
+            generate(doc, stages.doc, wave.number, f"doc stage{wave}")
         with run.stage("chunk"):
-            verdicts = lake.read("generations").where(F.col("drop_probability") < recipe.generation.chunk_below)
-            keys = prompts_of(documents, stages.doc).join(
-                verdicts.select("generation_key"), on="generation_key", how="left_semi"
-            )
-            kept = documents.join(keys.select(*_KEY), on=_KEY, how="left_semi")
-            generate(kept, stages.chunk, wave, f"chunk stage {of_waves}".strip())
+            keeping = kept(documents, doc, lake.read("generations"), run.recipe.generation.chunk_below)
+            chunk = prompts_of(keeping, stages.chunk, with_token_ids=True).persist(StorageLevel.DISK_ONLY)
+            generate(chunk, stages.chunk, wave.number, f"chunk stage{wave}")
         with run.stage("apply"):
-            apply(documents)
-
-
-def _pending(lake: Lake, run: Run) -> DataFrame:
-    """Documents at the pinned version without a row in `refined` or `quarantine` for this text and recipe.
-
-    Those that a time-out brought into quarantine are asked again.
-    """
-    versions = run.versions_in
-    mine = F.col("recipe_fingerprint") == run.recipe_fingerprint
-    done = lake.read("refined", versions["refined"]).where(mine).select(*_KEY)
-    final = mine & (F.col("reason") != ReasonCode.REQUEST_TIMEOUT.value)
-    quarantined = lake.read("quarantine", versions["quarantine"]).where(final).select(*_KEY)
-    return lake.read("documents", versions["documents"]).join(done.unionByName(quarantined), on=_KEY, how="left_anti")
-
-
-def _waves(pending: DataFrame, n_pending: int, size: int) -> Iterator[tuple[int, int, DataFrame]]:
-    """Cuts by a hash of the id, evenly and without an order to keep."""
-    n_waves = math.ceil(n_pending / size)
-    for wave in range(n_waves):
-        chosen = F.pmod(F.xxhash64("doc_id"), F.lit(n_waves)) == wave
-        yield wave, n_waves, pending.where(chosen) if n_waves > 1 else pending
-
-
-def _conserved(lake: Lake, run: Run) -> dict[str, int]:
-    """Every document has exactly one status under this recipe.
-
-    Returns:
-        Number of documents per status, most frequent first.
-
-    Raises:
-        ConservationError: some have none or two.
-    """
-    documents = lake.read("documents", run.versions_in["documents"]).select(*_KEY)
-    mine = F.col("recipe_fingerprint") == run.recipe_fingerprint
-    refined = lake.read("refined").where(mine).select(*_KEY, "status")
-    quarantined = lake.read("quarantine").where(mine).select(*_KEY, F.lit("quarantined").alias("status"))
-    rows = (
-        documents.join(refined.unionByName(quarantined), on=_KEY, how="left")
-        .groupBy(F.coalesce("status", F.lit("(none)")).alias("status"))
-        .count()
-        .orderBy(F.desc("count"), "status")
-        .collect()
-    )
-    statuses = {row["status"]: row["count"] for row in rows}
-    n_documents = documents.count()
-    if "(none)" in statuses or sum(statuses.values()) != n_documents:
-        raise ConservationError(
-            f"{n_documents:,} documents went in, their statuses sum to {sum(statuses.values()):,}: {statuses}. "
-            "The tables were changed by another writer during the run, or this is a bug; generations are kept, run again."
-        )
-    return statuses
+            if lost := apply(documents, WavePrompts(doc, chunk)):
+                raise ConservationError(
+                    f"{lost:,} documents have prompts without a generation: the table generations was changed during the run. "
+                    "Nothing was derived from them; run again"
+                )
+        doc.unpersist()
+        chunk.unpersist()

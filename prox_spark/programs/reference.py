@@ -25,7 +25,6 @@ from prox_spark.programs.execution import (
     judge,
 )
 from prox_spark.programs.operations import (
-    MAX_LINE_NUMBER,
     Diagnostic,
     DiagnosticCode,
     DocumentStatus,
@@ -40,6 +39,8 @@ from prox_spark.programs.operations import (
 SHORT_WORDS: Final = 10
 # The program is discarded rather than let a text grow past this or four times its length, whichever is more.
 MAX_CHARS: Final = 2**26
+# Line numbers are cut to this, which a Spark LongType holds with room to count on.
+MAX_NUMBER: Final = 2**62
 
 _KEEP_CALLS: Final = ("keep_chunk(", "untouch_doc(")
 
@@ -122,7 +123,7 @@ def run_reference(
     elif words_after <= SHORT_WORDS:
         status, result, discarded_for = DocumentStatus.BLANKED_SHORT, "", None
     elif ratio < threshold_1 or not trusted:
-        discarded_for = discarded_for or f"{ratio:.3f} of the words left, {threshold_1} are needed"
+        discarded_for = discarded_for or f"less than {threshold_1} of the words left"
         status, result = DocumentStatus.PROGRAM_DISCARDED, text
     if discarded_for:
         removed, normalized = [], []
@@ -145,8 +146,8 @@ def read_reference(answer: str) -> Program:
     """Reads one chunk's answer as the reference executor does.
 
     Returns:
-        The operations that it acts on, and `keep_chunk`, on which it has nothing to do; line numbers cut to what the
-        tables can hold; and the findings.
+        The operations that it acts on, and `keep_chunk`, on which it has nothing to do; line numbers cut to
+        ±`MAX_NUMBER`; and the findings.
     """
     calls, findings = _read(answer, 0)
     return Program(tuple(call.op for call in calls), tuple(findings))
@@ -154,13 +155,11 @@ def read_reference(answer: str) -> Program:
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """One line that the executor acts on. `start` and `end` are as written, however large; None for all lines."""
+    """One line that the executor acts on."""
 
     chunk_index: int
     op_index: int
     op: Operation
-    start: int | None = None
-    end: int | None = None
 
 
 class _BadLine(Exception):
@@ -207,9 +206,8 @@ def _read_call(line: str, chunk_index: int, index: int) -> _Call | None:
     values = line[opening + 1 : line.find(")")].split(",")
     try:
         if line.startswith("remove_lines"):
-            start, end = (int(value.split("=")[1]) for value in (values[0], values[1]))
-            op = Operation(OpName.REMOVE_LINES, _storable(start), _storable(end))
-            return _Call(chunk_index, index, op, start, end)
+            start, end = (_storable(int(value.split("=")[1])) for value in (values[0], values[1]))
+            return _Call(chunk_index, index, Operation(OpName.REMOVE_LINES, start, end))
         if len(values) > 2:
             return None
         strings = [value.split("=")[1].strip('"') for value in values]
@@ -223,7 +221,7 @@ def _read_call(line: str, chunk_index: int, index: int) -> _Call | None:
 
 
 def _storable(line_number: int) -> int:
-    return max(-MAX_LINE_NUMBER, min(line_number, MAX_LINE_NUMBER))
+    return max(-MAX_NUMBER, min(line_number, MAX_NUMBER))
 
 
 def _normalize(text: str, calls: Sequence[_Call]) -> tuple[str, list[Normalization], _Call | None]:
@@ -248,7 +246,8 @@ def _remove(calls: Sequence[_Call], n_lines: int) -> tuple[list[RemovedSpan], Li
     removed: list[RemovedSpan] = []
     for call in calls:
         if call.op.op is OpName.REMOVE_LINES:
-            start, end = (0, n_lines - 1) if call.start is None or call.end is None else (call.start, call.end)
+            start = 0 if call.op.line_start is None else call.op.line_start
+            end = n_lines - 1 if call.op.line_end is None else call.op.line_end
             for first, last in marks.mark(start, end):
                 removed.append(RemovedSpan(first, last, call.chunk_index, call.op_index))
     return removed, marks
@@ -256,7 +255,8 @@ def _remove(calls: Sequence[_Call], n_lines: int) -> tuple[list[RemovedSpan], Li
 
 def _out_of_bounds(calls: Sequence[_Call], n_lines: int) -> list[tuple[_Call, DiagnosticCode]]:
     """Errors of the ranges, one for each merged range that reaches past the end; reversed ranges merge as well."""
-    ranges = [(call.start, call.end, call) for call in calls if call.start is not None and call.end is not None]
+    lines = [(call.op.line_start, call.op.line_end, call) for call in calls]
+    ranges = [(start, end, call) for start, end, call in lines if start is not None and end is not None]
     ranges.sort(key=lambda item: item[0])
     merged: list[tuple[int, int, _Call]] = []
     for start, end, call in ranges:

@@ -1,0 +1,178 @@
+"""Two settings over the same stored generations, side by side: where they agree, and where not. Writes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+from pyspark.storagelevel import StorageLevel
+
+from prox_spark.config import Recipe
+from prox_spark.errors import RecipeError
+from prox_spark.lineage import Run
+from prox_spark.pipeline.apply import NO_GENERATION, ApplyStage, outcomes
+from prox_spark.pipeline.execute import DOCUMENT
+from prox_spark.pipeline.plan import planned
+from prox_spark.pipeline.reapply import stored_prompts
+from prox_spark.programs import DocumentStatus
+from prox_spark.tables import Lake
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, SparkSession
+
+_GONE = [
+    str(status)
+    for status in (
+        DocumentStatus.DROPPED_DOC,
+        DocumentStatus.BLANKED_RATIO,
+        DocumentStatus.BLANKED_SHORT,
+        DocumentStatus.QUARANTINED,
+    )
+]
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """A document of which the two settings make different things.
+
+    Attributes:
+        doc_id: which.
+        status_a: under the one setting.
+        status_b: under the other.
+        lines: `(side, line)`: lines of the raw text that only side `a` or only side `b` removes, a few of them.
+    """
+
+    doc_id: str
+    status_a: str
+    status_b: str
+    lines: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How far two settings agree over the documents that both can decide.
+
+    Attributes:
+        n_documents: compared.
+        n_waiting: left out, because one setting needs a generation that is not stored.
+        same_status: documents with the same status.
+        same_text: documents with the same refined text.
+        n_lines: lines of all raw texts.
+        same_lines: lines that both keep or both remove.
+        words_a: words left under the one setting.
+        words_b: under the other.
+        statuses: (status under a, status under b, documents).
+        examples: documents that differ, those with most differing lines first.
+    """
+
+    n_documents: int
+    n_waiting: int
+    same_status: int
+    same_text: int
+    n_lines: int
+    same_lines: int
+    words_a: int
+    words_b: int
+    statuses: list[tuple[str, str, int]]
+    examples: list[Disagreement]
+
+    def summary(self) -> str:
+        """For the terminal."""
+
+        def share(part: int, whole: int) -> str:
+            return f"{part:,} of {whole:,} ({part / whole:.1%})" if whole else "none"
+
+        lines = [
+            f"compare: {self.n_documents:,} documents",
+            f"  same status      {share(self.same_status, self.n_documents)}",
+            f"  same text        {share(self.same_text, self.n_documents)}",
+            f"  same lines kept  {share(self.same_lines, self.n_lines)}",
+            f"  words left       A {self.words_a:,}, B {self.words_b:,}",
+            f"  {'A':<18}  {'B':<18}{'documents':>9}",
+            *(f"  {a:<18}  {b:<18}{n:>9,}" for a, b, n in self.statuses),
+        ]
+        if self.n_waiting:
+            lines.append(f"  left out: {self.n_waiting:,} documents that one of the settings has no generations for")
+        for example in self.examples:
+            lines.append(f"{example.doc_id}: A {example.status_a}, B {example.status_b}")
+            lines += [f"  only {side} removes: {line[:100]}" for side, line in example.lines]
+        return "\n".join(lines)
+
+
+def compare_settings(spark: SparkSession, a: Recipe, b: Recipe, n_examples: int = 3, n_lines: int = 8) -> Comparison:
+    """Compares what two recipes make of the documents of a lake, from stored generations.
+
+    Args:
+        spark: a session with Delta.
+        a: one recipe, with a lake.
+        b: another over the same lake.
+        n_examples: documents to show.
+        n_lines: lines to show of each.
+
+    Raises:
+        RecipeError: the recipes name different lakes.
+    """
+    if a.lake != b.lake:
+        raise RecipeError("both recipes must name the same lake")
+    lake = Lake(spark, a.lake)
+    documents = lake.read("documents").select(*DOCUMENT, "text").withColumnRenamed("text", "raw")
+    n_documents = documents.count()
+    both = documents.join(_side(lake, a, "a"), on=DOCUMENT, how="inner").join(
+        _side(lake, b, "b"), on=DOCUMENT, how="inner"
+    )
+    n_raw = F.size(F.split("raw", "\n"))
+    rows = both.withColumns({"n": n_raw, "lines_a": _removed("a", n_raw), "lines_b": _removed("b", n_raw)})
+    rows = rows.withColumns(
+        {"only_a": F.array_except("lines_a", "lines_b"), "only_b": F.array_except("lines_b", "lines_a")}
+    )
+    rows = rows.withColumn("n_differing", F.size("only_a") + F.size("only_b")).persist(StorageLevel.DISK_ONLY)
+    try:
+        same_text = F.col("text_a") == F.col("text_b")
+        total = rows.agg(
+            F.count("*"),
+            F.count_if(F.col("status_a") == F.col("status_b")),
+            F.count_if(same_text),
+            F.coalesce(F.sum("n"), F.lit(0)),
+            F.coalesce(F.sum(F.col("n") - F.col("n_differing")), F.lit(0)),
+            F.coalesce(F.sum("words_a"), F.lit(0)),
+            F.coalesce(F.sum("words_b"), F.lit(0)),
+        ).first()
+        statuses = rows.groupBy("status_a", "status_b").count().orderBy(F.desc("count")).collect()
+        differing = rows.where(~same_text).orderBy(F.desc("n_differing"), "doc_id").limit(n_examples)
+        examples = [_example(row, n_lines) for row in differing.collect()]
+    finally:
+        rows.unpersist()
+    n, *others = total
+    return Comparison(n, n_documents - n, *others, [tuple(row) for row in statuses], examples)
+
+
+def _side(lake: Lake, recipe: Recipe, side: str) -> DataFrame:
+    """What one recipe makes of all documents that have their generations."""
+    run = Run("compare", recipe)
+    stages = planned(lake, run)
+    documents = lake.read("documents")
+    prompts = stored_prompts(lake, stages, documents, run.recipe)
+    parsed = ApplyStage(lake, run.recipe, stages, run).parsed(prompts)
+    decided = outcomes(documents, parsed, run.recipe).where(~F.col("failure.reason").eqNullSafe(NO_GENERATION))
+    return decided.select(
+        *DOCUMENT,
+        F.col("text").alias(f"text_{side}"),
+        F.col("status").alias(f"status_{side}"),
+        F.col("words_after").alias(f"words_{side}"),
+        F.col("removed").alias(f"removed_{side}"),
+    )
+
+
+def _removed(side: str, n_lines: Column) -> Column:
+    """Numbers of the lines of the raw text that a side removes: all of them when nothing is left."""
+    spans = F.transform(f"removed_{side}", lambda s: F.sequence(s["line_start"], s["line_end"]))
+    every = F.sequence(F.lit(0).cast("long"), n_lines.cast("long") - 1)
+    return F.when(F.col(f"status_{side}").isin(_GONE), every).otherwise(F.flatten(spans))
+
+
+def _example(row: object, n_lines: int) -> Disagreement:
+    lines = row["raw"].split("\n")  # type: ignore[index]
+    marks = sorted([(n, "A") for n in row["only_a"]] + [(n, "B") for n in row["only_b"]])  # type: ignore[index]
+    shown = [(side, lines[n]) for n, side in marks if lines[n].strip()][:n_lines]
+    return Disagreement(row["doc_id"], row["status_a"], row["status_b"], shown)  # type: ignore[index]

@@ -1,0 +1,63 @@
+"""Programs to text as native columns: no Python worker, and no shuffle of the texts where the programs fit a broadcast."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+
+from prox_spark.config import ApplyConfig
+from prox_spark.programs import Gates
+from udfs.columns import CHUNK, count_words
+from udfs.execute_reference import execute_reference
+from udfs.execute_strict import execute_strict
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+
+DOCUMENT = ["doc_id", "content_sha256"]
+
+
+def chunks_of(programs: DataFrame) -> DataFrame:
+    """Gathers the programs of each document.
+
+    Args:
+        programs: columns of `columns.CHUNK` and `DOCUMENT`, one row per chunk.
+
+    Returns:
+        `DOCUMENT` and `chunks`, an array of `columns.CHUNK` in order.
+    """
+    chunk = F.struct(*CHUNK.names)
+    return programs.groupBy(*DOCUMENT).agg(F.sort_array(F.collect_list(chunk)).alias("chunks"))
+
+
+def executed(documents: DataFrame, chunks: DataFrame, config: ApplyConfig) -> DataFrame:
+    """Executes programs on their documents.
+
+    Args:
+        documents: `DOCUMENT` and text.
+        chunks: as `chunks_of` returns it; may have further columns.
+        config: semantics and gates.
+
+    Returns:
+        One row per document: `DOCUMENT`, words_before, the fields of `columns.EXECUTION`, columns of `chunks`.
+
+    The texts are not shuffled when Spark takes `chunks` for small enough to broadcast (`spark.sql.autoBroadcastJoinThreshold`).
+    """
+    others = [name for name in chunks.columns if name not in DOCUMENT]
+    return (
+        documents.select(*DOCUMENT, "text")
+        .join(chunks, on=DOCUMENT, how="left")
+        .withColumn("words_before", count_words(F.col("text")))
+        .withColumn("execution", execution(config))
+        .select(*DOCUMENT, "words_before", "execution.*", *others)
+    )
+
+
+def execution(config: ApplyConfig) -> Column:
+    """The executor that the recipe names, over the columns text, words_before and chunks."""
+    columns = (F.col("text"), F.col("words_before"), F.col("chunks"))
+    if config.semantics == "reference":
+        threshold_2 = round(1 - config.min_word_ratio, 12)
+        return execute_reference(*columns, threshold_2=threshold_2, error_op=config.max_errors)
+    return execute_strict(*columns, Gates(config.min_word_ratio, config.min_words, config.max_errors))

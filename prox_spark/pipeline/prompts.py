@@ -1,0 +1,58 @@
+"""From documents to prompts: what each stage would ask about them, and under which key the answer is stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+
+from prox_spark.pipeline.execute import DOCUMENT
+from prox_spark.pipeline.stages import RefinerStage
+from udfs.prompts import PROMPTS, BuildPrompts
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+
+@dataclass(frozen=True)
+class WavePrompts:
+    """The prompts of some documents, columns of `udfs.prompts.PROMPTS`.
+
+    Attributes:
+        doc: one for each document.
+        chunk: those of the documents that the document stage keeps.
+    """
+
+    doc: DataFrame
+    chunk: DataFrame
+
+
+def prompts_of(documents: DataFrame, stage: RefinerStage, with_token_ids: bool = False) -> DataFrame:
+    """The prompts of documents under a stage.
+
+    Args:
+        documents: doc_id, content_sha256, text.
+        stage: whose prompts.
+        with_token_ids: the token ids themselves; without them keys and lines only.
+
+    Returns:
+        One row per prompt, columns of `udfs.prompts.PROMPTS`; none for a text without words.
+    """
+    columns = documents.select("doc_id", "content_sha256", "text")
+    return columns.mapInArrow(BuildPrompts(stage.builder, with_token_ids), PROMPTS)
+
+
+def kept(documents: DataFrame, doc_prompts: DataFrame, generations: DataFrame, below: float) -> DataFrame:
+    """The documents whose probability of dropping is below a threshold.
+
+    Args:
+        documents: with `DOCUMENT`.
+        doc_prompts: theirs.
+        generations: columns of that table.
+        below: the threshold. An answer in words has no probability: it is read when programs are applied.
+    """
+    unread = F.col("drop_probability").isNull() & F.col("error_code").isNull()
+    keeping = generations.where(unread | (F.col("drop_probability") < below)).select("generation_key")
+    keys = doc_prompts.join(keeping, on="generation_key", how="left_semi").select(*DOCUMENT)
+    return documents.join(keys, on=DOCUMENT, how="left_semi")

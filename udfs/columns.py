@@ -1,0 +1,230 @@
+"""Column expressions that both native executors are made of: words, spans of lines, printed operations.
+
+Lambdas of Spark's higher-order functions are interpreted, so what these cost grows with a document's operations and spans,
+never with its lines or words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from prox_spark import schemas
+from prox_spark.programs import DiagnosticCode, OpName, Severity, Verdict
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column
+
+# What Python's str.split() and str.strip() take for white space; Java's \s knows six of them.
+WHITE_SPACE: Final = (
+    "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680"
+    + "".join(map(chr, range(0x2000, 0x200B)))
+    + "\u2028\u2029\u202f\u205f\u3000"
+)
+_WHITE_SPACES: Final = r"[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+"
+
+SPANS: Final = T.ArrayType(
+    T.StructType([T.StructField(name, T.LongType()) for name in ("line_start", "line_end", "taker")])
+)
+FINDINGS: Final = T.ArrayType(schemas.DIAGNOSTIC)
+NORMALIZED: Final = T.ArrayType(schemas.NORMALIZATION)
+# What an executor reads of a chunk: columns of `programs`, diagnostics are the parser's.
+CHUNK: Final = T.StructType(
+    [schemas.PROGRAMS.schema[name] for name in ("chunk_index", "line_start", "line_end", "generation_key", "ops", "diagnostics")]
+)
+# What it says of a chunk: diagnostics are the parser's and its own.
+VERDICT: Final = T.StructType(
+    [
+        schemas.PROGRAMS.schema["chunk_index"],
+        schemas.PROGRAMS.schema["diagnostics"],
+        schemas.PROGRAMS.schema["status"],
+        T.StructField("reason", T.StringType()),
+    ]
+)
+# What it says of a document.
+EXECUTION: Final = T.StructType(
+    [
+        *(schemas.REFINED.schema[name] for name in ("text", "status", "words_after", "removed", "normalized")),
+        T.StructField("verdicts", T.ArrayType(VERDICT)),
+    ]
+)
+_ERRORS: Final = [str(code) for code in DiagnosticCode if code.severity is Severity.ERROR]
+
+
+def let(value: Column, body: Callable[[Column], Column]) -> Column:
+    """Names a value, so that it is computed once however often the body uses it, in a lambda too."""
+    return F.element_at(F.transform(F.array(value), body), 1)
+
+
+def count_words(text: Column) -> Column:
+    """Words as `len(text.split())` counts them; null of null."""
+    return let(
+        F.btrim(text, F.lit(WHITE_SPACE)),
+        lambda trimmed: F.when(trimmed == "", 0).otherwise(F.size(F.split(trimmed, _WHITE_SPACES))).cast("long"),
+    )
+
+
+def strip(text: Column) -> Column:
+    """`text.strip()`."""
+    return F.btrim(text, F.lit(WHITE_SPACE))
+
+
+def lines_of(text: Column) -> Column:
+    r"""`text.split("\n")`."""
+    return F.split(text, "\n")
+
+
+def joined(lines: Column, spans: Column) -> Column:
+    """The lines of some spans as one text, with line breaks between them.
+
+    Args:
+        lines: array of strings.
+        spans: array of structs with line_start and line_end, both ends included and within the lines.
+    """
+
+    def of_span(span: Column) -> Column:
+        start = span["line_start"]
+        return F.slice(lines, (start + 1).cast("int"), (span["line_end"] - start + 1).cast("int"))
+
+    return F.array_join(F.flatten(F.transform(spans, of_span)), "\n")
+
+
+def span(start: Column, end: Column, taker: Column | None = None) -> Column:
+    """One element of SPANS."""
+    fields = (start.alias("line_start"), end.alias("line_end"), (F.lit(None) if taker is None else taker).alias("taker"))
+    return F.struct(*fields).cast(SPANS.elementType)
+
+
+def gaps(start: Column, end: Column, taken: Column) -> Column:
+    """What spans leave of a range of lines.
+
+    Args:
+        start: first line.
+        end: last line, included.
+        taken: SPANS, in order and disjoint.
+
+    Returns:
+        SPANS in order, without taker.
+    """
+
+    def between(inside: Column, i: Column) -> Column:
+        first = F.when(i == 0, start).otherwise(F.get(inside, i - 1)["line_end"] + 1)
+        last = F.when(i == F.size(inside), end).otherwise(F.get(inside, i)["line_start"] - 1)
+        return span(first, last)
+
+    return let(
+        F.filter(taken, lambda s: (s["line_end"] >= start) & (s["line_start"] <= end)),
+        lambda inside: F.filter(
+            F.transform(F.sequence(F.lit(0), F.size(inside)), lambda i: between(inside, i)),
+            lambda gap: gap["line_start"] <= gap["line_end"],
+        ),
+    )
+
+
+def first_takers(ranges: Column) -> Column:
+    """Resolves overlaps: a line belongs to the first range that names it.
+
+    Args:
+        ranges: SPANS in the order of the program, `taker` their number.
+
+    Returns:
+        SPANS in order of lines and disjoint.
+    """
+
+    def take(taken: Column, one: Column) -> Column:
+        new = F.transform(
+            gaps(one["line_start"], one["line_end"], taken),
+            lambda gap: span(gap["line_start"], gap["line_end"], one["taker"]),
+        )
+        return F.sort_array(F.concat(taken, new))
+
+    return F.when(F.size(ranges) <= 1, ranges).otherwise(F.aggregate(ranges, F.array().cast(SPANS), take))
+
+
+def removed_spans(taken: Column, chunk_index: Column) -> Column:
+    """Spans of one chunk as `refined.removed` holds them, in the order of the program."""
+    by_taker = F.transform(taken, lambda s: F.struct(s["taker"], s["line_start"], s["line_end"]))
+    return F.transform(
+        F.sort_array(by_taker),
+        lambda s: F.struct(s["line_start"], s["line_end"], chunk_index, s["taker"]).cast(schemas.REMOVED_SPAN),
+    )
+
+
+def replaced(text: Column, source: Column, target: Column, body: Callable[[Column, Column], Column]) -> Column:
+    """Calls `body` with the text after a literal replacement and the number of hits, overlapping ones left out."""
+    return let(
+        F.replace(text, source, F.lit("")),
+        lambda without: let(
+            ((F.length(text) - F.length(without)) / F.length(source)).cast("int"),
+            lambda n_hits: body(F.when(target == "", without).otherwise(F.replace(text, source, target)), n_hits),
+        ),
+    )
+
+
+def numbered(ops: Column) -> Column:
+    """Operations with their position as `op_index`."""
+
+    def with_index(op: Column, i: Column) -> Column:
+        return F.struct(i.alias("op_index"), *(op[name].alias(name) for name in schemas.OPERATION.names))
+
+    return F.transform(ops, with_index)
+
+
+def finding(code: DiagnosticCode | Column, op_index: Column, detail: Column) -> Column:
+    """One element of FINDINGS."""
+    code = F.lit(str(code)) if isinstance(code, DiagnosticCode) else code
+    return F.struct(code.alias("code"), op_index.cast("int").alias("op_index"), detail.alias("detail"))
+
+
+def errors_in(findings: Column) -> Column:
+    """Codes of the findings that count towards discarding."""
+    return F.transform(F.filter(findings, lambda f: f["code"].isin(_ERRORS)), lambda f: f["code"])
+
+
+def too_many(errors: Column, limit: int) -> Column:
+    """As `execution.count_errors` says it."""
+    return F.concat(
+        F.size(errors).cast("string"),
+        F.lit(f" errors, the limit is {limit}: "),
+        F.array_join(F.array_sort(F.array_distinct(errors)), ", "),
+    )
+
+
+def verdict(chunk_index: Column, findings: Column, discarded_for: Column) -> Column:
+    """A VERDICT, as `execution.judge` says it."""
+    status = (
+        F.when(discarded_for.isNotNull(), str(Verdict.DISCARDED))
+        .when(F.size(findings) > 0, str(Verdict.APPLIED_WITH_NOTES))
+        .otherwise(str(Verdict.APPLIED))
+    )
+    return F.struct(chunk_index, findings, status, discarded_for).cast(VERDICT)
+
+
+def printed(op: Column) -> Column:
+    """An operation as `str(Operation)` prints it."""
+    start, end = op["line_start"].cast("string"), op["line_end"].cast("string")
+    lines = F.concat(F.lit("remove_lines(line_start="), start, F.lit(", line_end="), end, F.lit(")"))
+    source, target = _quoted(op["source_str"]), _quoted(op["target_str"])
+    strings = F.concat(F.lit("normalize(source_str="), source, F.lit(", target_str="), target, F.lit(")"))
+    return (
+        F.when((op["op"] == str(OpName.REMOVE_LINES)) & op["line_start"].isNull(), "remove_lines(all=True)")
+        .when(op["op"] == str(OpName.REMOVE_LINES), lines)
+        .when(op["op"] == str(OpName.NORMALIZE), strings)
+        .otherwise(F.concat(op["op"], F.lit("()")))
+    )
+
+
+def snippet(text: Column, limit: int = 80) -> Column:
+    """As `operations.snippet` cuts it."""
+    head = F.replace(F.substring(text, 1, limit), F.lit("\n"), F.lit("\\n"))
+    return F.concat(head, F.when(F.length(text) > limit, "…").otherwise(""))
+
+
+def _quoted(text: Column) -> Column:
+    escaped = F.coalesce(text, F.lit(""))
+    for raw, written in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r")):
+        escaped = F.replace(escaped, F.lit(raw), F.lit(written))
+    return F.concat(F.lit('"'), escaped, F.lit('"'))

@@ -1,0 +1,59 @@
+"""Arrow UDF: a model's answers to programs, by the parser of the recipe's semantics. Sees answers, never texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import pyarrow as pa
+from pyspark.sql import types as T
+
+from prox_spark import schemas
+from prox_spark.config import Semantics
+from prox_spark.programs import DocVerdict, Program, parse, parse_verdict, read_reference
+from udfs.arrow import to_batch
+
+# The document stage stands beside the chunks as chunk -1.
+DOC_STAGE: Final = -1
+
+_PROMPT: Final = [schemas.PROGRAMS.schema[n] for n in ("doc_id", "content_sha256", "chunk_index", "line_start", "line_end")]
+_GENERATION: Final = [schemas.GENERATIONS.schema[n] for n in ("generation_key", "drop_probability", "error_code", "error_message")]
+ANSWERS: Final = T.StructType([*_PROMPT, *_GENERATION, schemas.GENERATIONS.schema["output_text"]])
+PARSED: Final = T.StructType([*_PROMPT, *_GENERATION, schemas.PROGRAMS.schema["ops"], schemas.PROGRAMS.schema["diagnostics"]])
+
+
+@dataclass(frozen=True)
+class ParseAnswers:
+    """For `mapInArrow` over ANSWERS: one row of PARSED for each.
+
+    A chunk's answer becomes operations and findings. A document's answer in words (of a refiner that was not held to two
+    answers) becomes a drop probability of 1 or 0, null when it says neither.
+
+    Args:
+        semantics: which parser reads the chunks' answers.
+    """
+
+    semantics: Semantics
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Streams; rows out are rows in."""
+        for batch in batches:
+            yield to_batch([self._row(row) for row in batch.to_pylist()], PARSED)
+
+    def _row(self, row: dict[str, Any]) -> tuple[object, ...]:
+        output = row["output_text"]
+        if row["chunk_index"] == DOC_STAGE:
+            if row["drop_probability"] is None and output is not None:
+                row["drop_probability"] = {DocVerdict.DROP: 1.0, DocVerdict.KEEP: 0.0}.get(parse_verdict(output))
+            program = Program()
+        else:
+            program = self._read(output or "", range(row["line_start"], row["line_end"] + 1))
+        row["ops"] = [asdict(op) for op in program.ops]
+        row["diagnostics"] = [asdict(finding) for finding in program.diagnostics]
+        return tuple(row[name] for name in PARSED.names)
+
+    def _read(self, output: str, lines: range) -> Program:
+        if self.semantics == "reference":
+            return read_reference(output.strip(" "))  # as the released job stores them
+        return parse(output, lines)
