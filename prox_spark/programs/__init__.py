@@ -23,6 +23,7 @@ from prox_spark.programs.operations import (
 from prox_spark.programs.parser import parse
 from prox_spark.programs.reference import execute_reference, read_reference, run_reference
 from prox_spark.programs.strict import execute, execute_chunks
+from prox_spark.programs.verdict import DocVerdict, parse_verdict
 
 __all__ = [
     "ChunkDiagnostic",
@@ -30,6 +31,7 @@ __all__ = [
     "ChunkVerdict",
     "Diagnostic",
     "DiagnosticCode",
+    "DocVerdict",
     "DocumentStatus",
     "Execution",
     "Gates",
@@ -44,6 +46,7 @@ __all__ = [
     "execute_chunks",
     "execute_reference",
     "parse",
+    "parse_verdict",
     "print_program",
     "read_reference",
     "run_reference",

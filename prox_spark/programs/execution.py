@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
-from prox_spark.programs.operations import Diagnostic, DiagnosticCode, DocumentStatus, Program, Severity
+from prox_spark.programs.operations import Diagnostic, DiagnosticCode, DocumentStatus, Explained, Program, Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +69,15 @@ class ChunkDiagnostic:
     detail: str
 
 
-class Verdict(StrEnum):
+class Verdict(Explained):
     """What was done with a chunk's program."""
 
-    APPLIED = "applied"
-    APPLIED_WITH_NOTES = "applied_with_notes"
-    DISCARDED = "discarded"
+    APPLIED = "applied", "Every operation was carried out, and nothing was found."
+    APPLIED_WITH_NOTES = (
+        "applied_with_notes",
+        "What could be carried out was; there are findings, with fewer errors than the limit.",
+    )
+    DISCARDED = "discarded", "Nothing of the program was carried out; the chunk's lines stay as they are."
 
 
 @dataclass(frozen=True, slots=True)

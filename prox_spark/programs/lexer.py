@@ -20,18 +20,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from prox_spark.programs.operations import MAX_LINE_NUMBER, OpName, snippet
+from prox_spark.programs.operations import ESCAPES, MAX_LINE_NUMBER, PARAMETERS, OpName, snippet
 
 # `untouch_doc` is what the authors' chunk prompt calls keeping a chunk.
 OPERATION_NAMES: Final[Mapping[str, OpName]] = {op.value: op for op in OpName} | {"untouch_doc": OpName.KEEP_CHUNK}
 PARAMETER_NAMES: Final[Mapping[str, str]] = {
-    "line_start": "line_start",
+    **{name: name for names in PARAMETERS.values() for name in names},
     "start": "line_start",
-    "line_end": "line_end",
     "end": "line_end",
-    "source_str": "source_str",
     "source": "source_str",
-    "target_str": "target_str",
     "target": "target_str",
     "all": "all",
 }
@@ -41,11 +38,13 @@ MAX_ARGUMENTS: Final = 8
 _CALL_NAMES: Final = "|".join(sorted(OPERATION_NAMES, key=len, reverse=True))
 KNOWN_CALL: Final = rf"(?<![A-Za-z0-9_])(?:{_CALL_NAMES})[ \t]*+\("
 # Only the parameters of `normalize` take strings; others, say `end=`, occur in program code that is being refined.
-_PARAMETER: Final = r"(?:source_str|source|target_str|target)[ \t]*+="
+_STRINGS: Final = PARAMETERS[OpName.NORMALIZE]
+_STRING_NAMES: Final = "|".join(name for name, parameter in PARAMETER_NAMES.items() if parameter in _STRINGS)
+_PARAMETER: Final = rf"(?:{_STRING_NAMES})[ \t]*+="
 _CLOSE: Final = rf"\)[ \t\r;,]*+(?:\n|\Z|[#`]|{KNOWN_CALL})"
 _COMMA: Final = r"[ \t]*+,[ \t]*+"
 # A forgotten comma is malformed, not a very long string. The short names are left out: HTML has `target=`.
-_NO_COMMA: Final = r"(?:source_str|target_str)[ \t]*+="
+_NO_COMMA: Final = rf"(?:{'|'.join(_STRINGS)})[ \t]*+="
 _END_NAMED: Final = rf"[ \t]*+(?:{_CLOSE}|{_NO_COMMA})|{_COMMA}(?:{_PARAMETER}|{_CLOSE})"
 _END_POSITIONAL: Final = rf"[ \t]*+(?:{_CLOSE}|{_NO_COMMA})|{_COMMA}(?:{_PARAMETER}|{_CLOSE}|[\"'])"
 
@@ -62,7 +61,7 @@ _INTEGER: Final = re.compile(r"-?[0-9]++(?![A-Za-z0-9_.])")
 _BLANKS: Final = re.compile(r"[ \t\r]*+")
 _REST: Final = re.compile(r"\s*+\Z")
 _ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
-_ESCAPED: Final = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "'": "'"}
+_ESCAPED: Final = {written[1]: meant for meant, written in ESCAPES.items()} | {"t": "\t", "'": "'"}
 
 Value = str | int | bool
 

@@ -3,10 +3,11 @@
 Source: ProX (arXiv 2409.17115) §2.2 for the operations; their text form is that of the authors' released refiners.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from itertools import chain, zip_longest
+from typing import Final, Self
 
 # Largest line number that a program can name. It fits a Spark IntegerType; no document has that many lines, so a
 # larger number means the same as this one: past the end.
@@ -23,20 +24,48 @@ class OpName(StrEnum):
     DROP_DOC = "drop_doc"
 
 
+# Parameters of the operations that have any, in the order of arguments without a name; fields of `Operation`.
+PARAMETERS: Final[Mapping[OpName, tuple[str, ...]]] = {
+    OpName.REMOVE_LINES: ("line_start", "line_end"),
+    OpName.NORMALIZE: ("source_str", "target_str"),
+}
+
+
+def _call_frame(op: OpName) -> tuple[str, ...]:
+    text = ", ".join(f"{name}=\0" for name in PARAMETERS.get(op, ()))
+    return tuple(f"{op}({text})".split("\0"))
+
+
+# The text of a call around and between its values: `remove_lines(line_start=`, `, line_end=`, `)`.
+CALL_FRAMES: Final[Mapping[OpName, tuple[str, ...]]] = {op: _call_frame(op) for op in OpName}
+
 KEEPS: Final = frozenset({OpName.KEEP_CHUNK, OpName.KEEP_DOC})
 EDITS: Final = frozenset({OpName.REMOVE_LINES, OpName.NORMALIZE})
 
 
-class DocumentStatus(StrEnum):
+class Explained(StrEnum):
+    """A member carries its `meaning`, one sentence for the manual, and is its plain string otherwise."""
+
+    meaning: str
+
+    def __new__(cls, value: str, meaning: str) -> Self:
+        """Builds a member whose value is `value` alone, so that it is stored and looked up as that string."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+
+class DocumentStatus(Explained):
     """What became of a document; every document has exactly one."""
 
-    KEPT_UNCHANGED = "kept_unchanged"
-    EDITED = "edited"
-    DROPPED_DOC = "dropped_doc"
-    BLANKED_RATIO = "blanked_ratio"
-    BLANKED_SHORT = "blanked_short"
-    PROGRAM_DISCARDED = "program_discarded"
-    QUARANTINED = "quarantined"
+    KEPT_UNCHANGED = "kept_unchanged", "No program changed anything, and none was discarded."
+    EDITED = "edited", "At least one edit changed the text."
+    DROPPED_DOC = "dropped_doc", "The document stage dropped it; the text is empty."
+    BLANKED_RATIO = "blanked_ratio", "The edits left too small a share of the words; the text is empty."
+    BLANKED_SHORT = "blanked_short", "Too few words are left, or there were none to begin with; the text is empty."
+    PROGRAM_DISCARDED = "program_discarded", "The text is unchanged, and at least one program was discarded."
+    QUARANTINED = "quarantined", "It could not be processed; the table `quarantine` says why."
 
 
 class Severity(StrEnum):
@@ -178,12 +207,12 @@ class Operation:
             case OpName.REMOVE_LINES if self.line_start is None:
                 return "remove_lines(all=True)"
             case OpName.REMOVE_LINES:
-                return f"remove_lines(line_start={self.line_start}, line_end={self.line_end})"
+                values = [str(self.line_start), str(self.line_end)]
             case OpName.NORMALIZE:
-                source, target = quote(self.source_str or ""), quote(self.target_str or "")
-                return f"normalize(source_str={source}, target_str={target})"
+                values = [quote(self.source_str or ""), quote(self.target_str or "")]
             case _:
-                return f"{self.op}()"
+                values = []
+        return "".join(chain.from_iterable(zip_longest(CALL_FRAMES[self.op], values, fillvalue="")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,13 +256,15 @@ def print_program(program: Program | Iterable[Operation]) -> str:
     return "\n".join(str(op) for op in ops)
 
 
-# A carriage return is escaped because many readers of JSON lines and logs take it for the end of the line.
-_ESCAPES: Final = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r"})
+# What a printed string holds for these characters; all others stand for themselves. A carriage return is escaped because
+# many readers of JSON lines and logs take it for the end of the line.
+ESCAPES: Final[Mapping[str, str]] = {'"': '\\"', "\\": "\\\\", "\r": "\\r", "\n": "\\n"}
+_ESCAPED: Final = str.maketrans(dict(ESCAPES))
 
 
 def quote(text: str) -> str:
     """Writes a string as a double-quoted literal on one line."""
-    return f'"{text.translate(_ESCAPES)}"'
+    return f'"{text.translate(_ESCAPED)}"'
 
 
 def snippet(text: str, limit: int = 80) -> str:

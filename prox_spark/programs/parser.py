@@ -14,6 +14,7 @@ from prox_spark.programs import lexer
 from prox_spark.programs.lexer import Argument, MalformedCall, TruncatedCall
 from prox_spark.programs.operations import (
     MAX_LINE_NUMBER,
+    PARAMETERS,
     Diagnostic,
     DiagnosticCode,
     Operation,
@@ -35,11 +36,6 @@ MAX_DIAGNOSTICS: Final = 100
 MAX_COPIES: Final = 16
 
 _ANY_LINE: Final = range(MAX_LINE_NUMBER + 1)
-_PARAMETERS: Final = {
-    OpName.REMOVE_LINES: ("line_start", "line_end", "all"),
-    OpName.NORMALIZE: ("source_str", "target_str"),
-}
-_POSITIONAL: Final = {OpName.REMOVE_LINES: 2, OpName.NORMALIZE: 2}
 
 _SEPARATORS: Final = re.compile(r"[\s;,]*+")
 # A fence may carry a language word; a word with a parenthesis behind it is a call on the fence's line.
@@ -226,13 +222,14 @@ def _bind(op: OpName, arguments: list[Argument]) -> Operation:
 
 
 def _by_parameter(op: OpName, arguments: list[Argument]) -> dict[str, lexer.Value]:
-    parameters = _PARAMETERS.get(op, ())
+    positional = PARAMETERS.get(op, ())
+    parameters = (*positional, "all") if op is OpName.REMOVE_LINES else positional
     values: dict[str, lexer.Value] = {}
     for index, argument in enumerate(arguments):
         if argument.name is not None:
             parameter = lexer.PARAMETER_NAMES.get(argument.name, "")
-        elif index < _POSITIONAL.get(op, 0) and all(before.name is None for before in arguments[:index]):
-            parameter = parameters[index]
+        elif index < len(positional) and all(before.name is None for before in arguments[:index]):
+            parameter = positional[index]
         else:
             raise _BadCall("an argument without a name is out of place")
         if parameter not in parameters:

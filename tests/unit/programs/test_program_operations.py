@@ -9,7 +9,17 @@ from pathlib import Path
 import pytest
 
 import prox_spark.programs
-from prox_spark.programs import DiagnosticCode, DocumentStatus, Operation, OpName, Program, Severity, print_program
+from prox_spark.programs import (
+    DiagnosticCode,
+    DocumentStatus,
+    Operation,
+    OpName,
+    Program,
+    Severity,
+    Verdict,
+    print_program,
+)
+from prox_spark.programs.manual import diagnostics_page
 from prox_spark.programs.operations import clip_range, snippet
 
 pytestmark = pytest.mark.unit
@@ -51,6 +61,25 @@ def test_a_code_has_a_severity_and_one_sentence_of_meaning(code: DiagnosticCode)
     assert code.severity in Severity
     assert code.meaning.endswith(".")
     assert "\n" not in code.meaning
+
+
+@pytest.mark.parametrize("member", [*DocumentStatus, *Verdict])
+def test_a_status_or_verdict_has_one_sentence_of_meaning_and_is_its_plain_string(member: DocumentStatus) -> None:
+    assert member.meaning.endswith(".") and "\n" not in member.meaning
+    assert f"{member}" == member.value == member.name.lower()
+    assert pickle.loads(pickle.dumps(member)) is type(member)(member.value) is member
+
+
+def test_the_committed_page_is_what_the_code_writes() -> None:
+    page = Path(__file__).parents[3] / "docs" / "diagnostics.md"
+    told = "python -m prox_spark.programs.manual > docs/diagnostics.md"
+    assert page.read_text("utf-8") == diagnostics_page(), f"write it anew: {told}"
+    assert told in diagnostics_page()
+
+
+@pytest.mark.parametrize("member", [*DiagnosticCode, *DocumentStatus, *Verdict])
+def test_the_page_explains_every_code_verdict_and_status(member: str) -> None:
+    assert f"\n| `{member}` | " in diagnostics_page()
 
 
 def test_a_code_is_stored_as_its_plain_string() -> None:

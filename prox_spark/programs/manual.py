@@ -1,0 +1,65 @@
+"""The page about findings, verdicts and statuses, written from the code.
+
+python -m prox_spark.programs.manual > docs/diagnostics.md
+"""
+
+from collections.abc import Iterable, Sequence
+
+from prox_spark.programs import lexer, parser, strict, verdict
+from prox_spark.programs.execution import Gates, Verdict
+from prox_spark.programs.operations import MAX_LINE_NUMBER, DiagnosticCode, DocumentStatus, Severity
+
+
+def diagnostics_page() -> str:
+    """The page as Markdown; a test holds the committed file against it."""
+    errors = [code for code in DiagnosticCode if code.severity is Severity.ERROR]
+    notes = [code for code in DiagnosticCode if code.severity is Severity.NOTE]
+    gates = Gates()
+    limits = [
+        (f"{parser.MAX_PROGRAM_CHARS:,}", "characters of an answer that are read", DiagnosticCode.PROGRAM_TOO_LONG),
+        (f"{parser.MAX_CALLS:,}", "calls of an answer that are read", DiagnosticCode.TOO_MANY_OPERATIONS),
+        (f"{parser.MAX_OPERATIONS:,}", "operations of a program", DiagnosticCode.TOO_MANY_OPERATIONS),
+        (f"{parser.MAX_COPIES:,}", "copies of one operation", DiagnosticCode.REPEATED_OPERATION),
+        (f"{lexer.MAX_ARGUMENTS:,}", "arguments of a call", DiagnosticCode.MALFORMED_ARGUMENTS),
+        (f"{MAX_LINE_NUMBER:,}", "largest line number; a larger one means the same", DiagnosticCode.RANGE_CLIPPED),
+        (
+            f"{strict.GROWTH_FACTOR} × + {strict.GROWTH_CHARS:,}",
+            "characters of a chunk after replacements",
+            DiagnosticCode.TEXT_GROWTH,
+        ),
+        (f"{parser.MAX_DIAGNOSTICS:,}", "findings of each severity that a parsed program keeps", None),
+        (f"{verdict.MAX_VERDICT_CHARS:,}", "characters of a free-text verdict that are read", None),
+    ]
+    parts = [
+        "# Findings, verdicts, statuses",
+        "<!-- Written by the code, do not edit: python -m prox_spark.programs.manual > docs/diagnostics.md -->",
+        "What stands in the columns `diagnostics.code` and `status` of the table `programs`, and in `status` of `refined`.",
+        "## Findings that are errors",
+        f"A chunk's program with {gates.max_errors} errors or more (`apply.max_errors`) is discarded; the reference "
+        "executor counts over all chunks of a document, and discards all of their programs.",
+        _table(("code", "meaning"), ((f"`{code}`", code.meaning) for code in errors)),
+        "## Findings that are notes",
+        "Recorded, and never a reason to discard.",
+        _table(("code", "meaning"), ((f"`{code}`", code.meaning) for code in notes)),
+        "## Verdict on a chunk's program",
+        "The column `programs.status`.",
+        _table(("verdict", "meaning"), ((f"`{member}`", member.meaning) for member in Verdict)),
+        "## Status of a document",
+        "The column `refined.status`; every document has exactly one. A share of the words of at most "
+        f"{gates.min_word_ratio:g} (`apply.min_word_ratio`) is too small, {gates.min_words} words "
+        "(`apply.min_words`) or fewer are too few.",
+        _table(("status", "meaning"), ((f"`{status}`", status.meaning) for status in DocumentStatus)),
+        "## Limits of the strict executor",
+        "No answer makes reading or executing raise, and these keep time and memory bounded.",
+        _table(("limit", "of what", "finding"), ((*limit, f"`{code}`" if code else "") for *limit, code in limits)),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+
+
+if __name__ == "__main__":
+    print(diagnostics_page(), end="")
