@@ -175,7 +175,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--only", nargs="+", default=["copy", "native", "python"])
     args = parser.parse_args()
-    spark = build_session(Recipe.parse({"spark": {"driver_memory": "4g"}}))
+    broadcast = {"spark.sql.autoBroadcastJoinThreshold": "512m"}
+    spark = build_session(Recipe.parse({"spark": {"driver_memory": "4g", "conf": broadcast}}))
     root = Path(tempfile.mkdtemp(prefix="prox-spark-bench-"))
     try:
         for n in args.documents:
