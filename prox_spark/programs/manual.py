@@ -27,7 +27,7 @@ def diagnostics_page() -> str:
             "characters of a chunk after replacements",
             DiagnosticCode.TEXT_GROWTH,
         ),
-        (f"{parser.MAX_DIAGNOSTICS:,}", "findings of each severity that a parsed program keeps", None),
+        (f"{parser.MAX_DIAGNOSTICS:,}", "findings of each severity that are kept of an answer", None),
         (f"{verdict.MAX_VERDICT_CHARS:,}", "characters of a free-text verdict that are read", None),
     ]
     parts = [

@@ -42,6 +42,9 @@ MAX_CHARS: Final = 2**26
 # Line numbers are cut to this, which a Spark LongType holds with room to count on.
 MAX_NUMBER: Final = 2**62
 
+# Errors that are kept of one answer, or as many as discard a program where that is more.
+MAX_ERRORS: Final = 100
+
 _KEEP_CALLS: Final = ("keep_chunk(", "untouch_doc(")
 
 
@@ -90,8 +93,9 @@ def run_reference(
         return Execution("", DocumentStatus.BLANKED_SHORT)
     calls: list[_Call] = []
     findings: list[list[Diagnostic]] = []
+    max_errors = max(MAX_ERRORS, error_op)
     for chunk_index, answer in enumerate(answers):
-        of_answer, found = _read(answer, chunk_index)
+        of_answer, found = _read(answer, chunk_index, max_errors)
         calls.extend(of_answer)
         findings.append(found)
 
@@ -104,7 +108,7 @@ def run_reference(
     removed, marks = _remove(calls, len(lines))
     if marks:
         result = "\n".join([lines[number] for number in marks.unmarked()])
-    for call, code in _out_of_bounds(calls, len(lines)):
+    for call, code in _out_of_bounds(calls, len(lines))[:max_errors]:
         detail = f"{call.op} against lines 0 to {len(lines) - 1}"
         findings[call.chunk_index].append(Diagnostic(code, call.op_index, detail))
 
@@ -166,10 +170,15 @@ class _BadLine(Exception):
     """A line that counts as an error and does nothing."""
 
 
-def _read(answer: str, chunk_index: int) -> tuple[list[_Call], list[Diagnostic]]:
+def _read(answer: str, chunk_index: int, max_errors: int = MAX_ERRORS) -> tuple[list[_Call], list[Diagnostic]]:
     calls: list[_Call] = []
     findings: list[Diagnostic] = []
     ignored: list[str] = []
+
+    def error(code: DiagnosticCode, line: str) -> None:
+        if len(findings) < max_errors:
+            findings.append(Diagnostic(code, None, snippet(line)))
+
     for line in answer.strip(" ").split("\n"):
         index = len(calls)
         if not line.startswith(("remove_lines", "normalize")):
@@ -182,11 +191,11 @@ def _read(answer: str, chunk_index: int) -> tuple[list[_Call], list[Diagnostic]]
             calls.append(_Call(chunk_index, index, Operation(OpName.REMOVE_LINES)))
             continue
         if "(" in line and ")" not in line:
-            findings.append(Diagnostic(DiagnosticCode.UNCLOSED_CALL, None, snippet(line)))
+            error(DiagnosticCode.UNCLOSED_CALL, line)
         try:
             call = _read_call(line, chunk_index, index)
         except _BadLine:
-            findings.append(Diagnostic(DiagnosticCode.MALFORMED_ARGUMENTS, None, snippet(line)))
+            error(DiagnosticCode.MALFORMED_ARGUMENTS, line)
             continue
         if call is None:
             ignored.append(line)

@@ -21,6 +21,7 @@ from prox_spark.programs import (
     run_reference,
 )
 from prox_spark.programs.operations import MAX_LINE_NUMBER
+from prox_spark.programs.reference import MAX_ERRORS
 
 pytestmark = pytest.mark.unit
 
@@ -187,3 +188,24 @@ def test_a_text_that_would_grow_without_bound_is_returned_unchanged() -> None:
     execution = run_reference(TEXT, program)
     assert (execution.text, execution.status) == (TEXT, DocumentStatus.PROGRAM_DISCARDED)
     assert [finding.code for finding in execution.diagnostics] == [DiagnosticCode.TEXT_GROWTH]
+
+
+def test_findings_are_kept_up_to_a_limit_and_count_all_the_same() -> None:
+    program = "\n".join(["remove_lines(x", "remove_lines(y)", "nothing"] * 5_000)
+    execution = run_reference(TEXT, program)
+    assert execution.status is DocumentStatus.PROGRAM_DISCARDED
+    assert len(execution.diagnostics) == MAX_ERRORS + 1
+    assert execution.diagnostics[-1].detail == "5000 lines, the first: nothing"
+
+
+def test_ranges_out_of_bounds_are_findings_up_to_a_limit() -> None:
+    program = "\n".join(f"remove_lines(line_start={n}, line_end={n})" for n in range(10, 10_000, 2))
+    assert run_reference(TEXT, program).n_errors == MAX_ERRORS
+
+
+@pytest.mark.parametrize("call", ["remove_lines(x)", "remove_lines(line_start={n}, line_end={n})"])
+def test_the_limit_of_findings_leaves_any_limit_of_errors_in_force(call: str) -> None:
+    n_errors = 3 * MAX_ERRORS
+    program = "\n".join(call.format(n=10 + 2 * number) for number in range(n_errors))
+    assert run_reference(TEXT, program, error_op=n_errors).status is DocumentStatus.PROGRAM_DISCARDED
+    assert run_reference(TEXT, program, error_op=n_errors + 1).status is DocumentStatus.KEPT_UNCHANGED
