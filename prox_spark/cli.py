@@ -11,6 +11,7 @@ from prox_spark import __version__
 COMMANDS = {
     "ingest": ("jobs.ingest", "take files up into a lake"),
     "refine": ("jobs.refine", "refine what is new in a lake"),
+    "induce": ("jobs.induce", "write the programs that turn raw texts into clean ones: training data"),
     "sql": ("prox_spark.commands.sql", "query the tables of a lake"),
     "demo": ("prox_spark.commands.demo", "ingest and refine a sample, or your own files, and show what happened"),
     "refiners": ("prox_spark.commands.refiners", "list the refiners, build one for serving"),
