@@ -137,7 +137,7 @@ def induce_pairs(
     started = time.monotonic()
     columns, pairs = read_pairs(spark, inputs, columns)
     LOG.info("induce: writing %s", output.path)
-    induced = pairs.transform(with_programs(columns, max_text_chars))
+    induced = pairs.transform(_over_all_cores).transform(with_programs(columns, max_text_chars))
     mode = "overwrite" if output.overwrite else "errorifexists"
     writer = induced.write.format(_SPARK_FORMATS[output.format]).mode(mode)
     if output.format is InputFormat.DELTA and output.overwrite:
@@ -206,35 +206,63 @@ def with_programs(columns: PairColumns, max_text_chars: int = 1_000_000) -> Call
     return lambda pairs: pairs.mapInArrow(induce, T.StructType([*pairs.schema.fields, *schemas.INDUCED.fields]))
 
 
+def _over_all_cores(rows: DataFrame) -> DataFrame:
+    """Spreads rows that would be a task or two: a packed file is one, and a pair takes milliseconds."""
+    n_cores = rows.sparkSession.sparkContext.defaultParallelism
+    return rows if rows.rdd.getNumPartitions() >= n_cores else rows.repartition(n_cores)
+
+
 def _summarize(written: DataFrame, columns: PairColumns, output: Output, started: float) -> InduceSummary:
-    is_pair = F.col("reason").isNull()
-    pairs = written.where(is_pair)
-    totals = pairs.agg(
-        F.count("*").alias("pairs"),
-        F.count_if("exact").alias("exact"),
-        F.count_if("exact_but_white_space").alias("exact_but_white_space"),
-        F.count_if(F.size("leftovers") > 0).alias("with_leftovers"),
-    ).first()
-    assert totals is not None, "an aggregate without groups has one row"
-    unpaired = written.where(~is_pair)
-    text = F.substring(F.coalesce(columns.raw, columns.clean), 1, _NAME_CHARS)
-    name = F.coalesce(F.col(columns.id).cast("string"), text) if columns.id else text
-    named = unpaired.select(F.coalesce(name, F.lit("(empty row)")).alias("name"), "message").limit(_N_NAMED).collect()
+    figures = _count(
+        written,
+        {
+            "row": F.array(F.coalesce("reason", F.lit("pair"))),
+            "is": F.array(
+                F.when(F.col("exact"), "exact"),
+                F.when(F.col("exact_but_white_space"), "exact_but_white_space"),
+                F.when(F.size("leftovers") > 0, "with_leftovers"),
+            ),
+            "leftover": F.array_distinct("leftovers.kind"),
+            "operation": F.col("ops.op"),
+        },
+    )
+    n_pairs = figures["row"].pop("pair", 0)
     return InduceSummary(
         output=output.path,
-        n_pairs=totals["pairs"],
-        n_exact=totals["exact"],
-        n_exact_but_white_space=totals["exact_but_white_space"],
-        n_with_leftovers=totals["with_leftovers"],
-        leftovers=_count(pairs, F.explode(F.array_distinct("leftovers.kind"))),
-        operations=_count(pairs, F.explode("ops.op")),
-        without_pair=_count(unpaired, F.col("reason")),
-        named=tuple(f"{row['name']!r}: {row['message']}" for row in named),
+        n_pairs=n_pairs,
+        n_exact=figures["is"].get("exact", 0),
+        n_exact_but_white_space=figures["is"].get("exact_but_white_space", 0),
+        n_with_leftovers=figures["is"].get("with_leftovers", 0),
+        leftovers=figures["leftover"],
+        operations=figures["operation"],
+        without_pair=figures["row"],
+        named=_name_some(written, columns) if figures["row"] else (),
         seconds=time.monotonic() - started,
     )
 
 
-def _count(rows: DataFrame, key: Column) -> dict[str, int]:
-    """Rows per value, most frequent first."""
-    counts = rows.select(key.alias("key")).groupBy("key").count().orderBy(F.desc("count"), "key")
-    return {row["key"]: row["count"] for row in counts.collect()}
+def _count(rows: DataFrame, figures: dict[str, Column]) -> dict[str, dict[str, int]]:
+    """How often each value is in arrays of strings, in one pass over the rows: figure → value → n, most frequent first."""
+    values = [F.transform(F.filter(array, F.isnotnull), _labelled(figure)) for figure, array in figures.items()]
+    nothing = F.array().cast("array<struct<f: string, v: string>>")
+    counts = (
+        rows.select(F.explode(F.concat(*(F.coalesce(array, nothing) for array in values))).alias("value"))
+        .groupBy("value.f", "value.v")
+        .count()
+        .collect()
+    )
+    found: dict[str, dict[str, int]] = {figure: {} for figure in figures}
+    for row in sorted(counts, key=lambda row: (-row["count"], row["v"])):
+        found[row["f"]][row["v"]] = row["count"]
+    return found
+
+
+def _labelled(figure: str) -> Callable[[Column], Column]:
+    return lambda value: F.struct(F.lit(figure).alias("f"), value.alias("v"))
+
+
+def _name_some(written: DataFrame, columns: PairColumns) -> tuple[str, ...]:
+    text = F.substring(F.coalesce(columns.raw, columns.clean), 1, _NAME_CHARS)
+    name = F.coalesce(F.col(columns.id).cast("string") if columns.id else F.lit(None), text, F.lit("(empty row)"))
+    unpaired = written.where(F.col("reason").isNotNull()).select(name.alias("name"), "message")
+    return tuple(f"{row['name']!r}: {row['message']}" for row in unpaired.limit(_N_NAMED).collect())

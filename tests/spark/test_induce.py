@@ -37,6 +37,7 @@ def test_pairs_become_programs_and_rows_without_a_pair_are_named(
 
     summary = capsys.readouterr().out
     assert "3 pairs" in summary and "2 rows without a pair: null_text 2" in summary
+    assert "1.7 operations per pair: keep_chunk 2, remove_lines 2, normalize 1" in summary
     assert "'d': 'after' is null" in summary and "'e': 'before' is null" in summary
     rows = [json.loads(line) for file in output.glob("part-*") for line in file.read_text().splitlines()]
     a, b, c, d, e = sorted(rows, key=lambda row: row["page"])
