@@ -28,7 +28,15 @@ _AFTER_MESSAGE = re.compile(
 
 
 def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what every command has: --recipe, --set, --lake, --catalog, --debug."""
+    """Adds what every command on a lake has: --recipe, --set, --debug, --lake, --catalog."""
+    add_settings_arguments(parser)
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument("--lake", metavar="ROOT", help="path or URI under which the tables lie")
+    place.add_argument("--catalog", metavar="NAME.SCHEMA", help="catalog and schema that hold the tables, instead")
+
+
+def add_settings_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what every command has: --recipe, --set, --debug."""
     parser.add_argument("--recipe", metavar="FILE", help="recipe, YAML; `prox-spark config` prints every field")
     parser.add_argument(
         "--set",
@@ -37,9 +45,6 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="a field of the recipe, such as apply.drop_threshold=0.7; again for more",
     )
-    place = parser.add_mutually_exclusive_group()
-    place.add_argument("--lake", metavar="ROOT", help="path or URI under which the tables lie")
-    place.add_argument("--catalog", metavar="NAME.SCHEMA", help="catalog and schema that hold the tables, instead")
     parser.add_argument("--debug", action="store_true", help="a stack trace with errors")
 
 
@@ -62,9 +67,9 @@ def recipe_from(args: argparse.Namespace) -> Recipe:
     recipe = Recipe.load(args.recipe, overrides=args.set)
     data = recipe.model_dump()
     # A place on the command line is the place, whatever kind the file names.
-    if args.lake:
+    if getattr(args, "lake", None):
         data["lake"] |= {"root": args.lake, "catalog": None}
-    if args.catalog:
+    if getattr(args, "catalog", None):
         data["lake"] |= {"root": None, "catalog": args.catalog}
     given: dict[str, Any] = {
         name: value

@@ -231,3 +231,27 @@ RUNS = Table(
 )
 
 TABLES = (DOCUMENTS, GENERATIONS, PROGRAMS, REFINED, QUARANTINE, RUNS)
+
+LEFTOVER = T.StructType(
+    [
+        _field("kind", T.StringType(), "see prox_spark.programs.LeftoverKind"),
+        _field("raw_start", T.LongType(), "first raw line concerned, from 0; null when none is"),
+        _field("raw_end", T.LongType(), "last raw line concerned, included"),
+        _field("clean_start", T.LongType(), "first clean line concerned; null when none is"),
+        _field("clean_end", T.LongType(), "last clean line concerned, included"),
+        _field("detail", T.StringType(), "the text concerned, cut to one short line"),
+    ]
+)
+
+# What `induce` adds to the columns of its input. No table of a lake: its output is a place of its own.
+INDUCED = T.StructType(
+    [
+        _field("program", T.StringType(), "the program as a refiner would write it; null when reason is set"),
+        _field("ops", T.ArrayType(OPERATION), "its operations in order"),
+        _field("exact", T.BooleanType(), "the strict executor makes the clean text of it, to the character"),
+        _field("exact_but_white_space", T.BooleanType(), "it makes the clean text's words in their order"),
+        _field("leftovers", T.ArrayType(LEFTOVER), "what the program can't express; empty when there is nothing"),
+        _field("reason", T.StringType(), "a ReasonCode where the row holds no pair, else null"),
+        _field("message", T.StringType(), "what is wrong with the row, for a person"),
+    ]
+)

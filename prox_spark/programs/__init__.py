@@ -1,4 +1,7 @@
-"""Refining programs: reading what a model wrote and carrying it out on a document. Pure Python, no Spark."""
+"""Refining programs: reading what a model wrote, carrying it out on a document, and reading one off a pair of texts.
+
+Pure Python, no Spark.
+"""
 
 from prox_spark.programs.execution import (
     ChunkDiagnostic,
@@ -10,6 +13,8 @@ from prox_spark.programs.execution import (
     RemovedSpan,
     Verdict,
 )
+from prox_spark.programs.induction import Induction, induce
+from prox_spark.programs.leftovers import Leftover, LeftoverKind
 from prox_spark.programs.operations import (
     Diagnostic,
     DiagnosticCode,
@@ -35,6 +40,9 @@ __all__ = [
     "DocumentStatus",
     "Execution",
     "Gates",
+    "Induction",
+    "Leftover",
+    "LeftoverKind",
     "Normalization",
     "OpName",
     "Operation",
@@ -45,6 +53,7 @@ __all__ = [
     "execute",
     "execute_chunks",
     "execute_reference",
+    "induce",
     "parse",
     "parse_verdict",
     "print_program",

@@ -70,6 +70,18 @@ def test_an_unknown_option_is_a_usage_error(name: str, capsys: Capture) -> None:
     assert stopped.value.code == 2 and f"usage: prox-spark {name}" in capsys.readouterr().err
 
 
+def test_induce_needs_to_be_told_where_to_write(capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["induce", "pairs.jsonl"])
+    assert stopped.value.code == 2 and "--output" in capsys.readouterr().err
+
+
+def test_induce_says_before_spark_starts_that_there_is_no_input(tmp_path: Path, capsys: Capture) -> None:
+    missing, output = str(tmp_path / "none.jsonl"), str(tmp_path / "out")
+    assert cli.main(["induce", missing, "--output", output]) == 2
+    assert "none.jsonl" in capsys.readouterr().err
+
+
 def test_lake_and_catalog_together_are_a_usage_error(capsys: Capture) -> None:
     with pytest.raises(SystemExit) as stopped:
         cli.main(["config", "--show", "--lake", "a", "--catalog", "b.c"])

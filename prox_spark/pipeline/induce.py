@@ -1,0 +1,268 @@
+"""Induce: pairs of raw and clean texts into the programs between them, with an account of how far these get."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import reduce
+from typing import TYPE_CHECKING
+
+from pyspark.errors import AnalysisException
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from prox_spark import schemas
+from prox_spark.errors import RecipeError
+from prox_spark.ingest import InputFormat
+from prox_spark.pipeline.carried import clean_names, clean_type
+from prox_spark.pipeline.inputs import Inputs
+from prox_spark.tables import absolute_root
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, SparkSession
+
+LOG = logging.getLogger(__name__)
+
+_SPARK_FORMATS = {InputFormat.JSONL: "json", InputFormat.PARQUET: "parquet", InputFormat.DELTA: "delta"}
+# Rows without a pair that the summary names, and how much of a text names one that has no id.
+_N_NAMED = 5
+_NAME_CHARS = 60
+
+
+@dataclass(frozen=True)
+class PairColumns:
+    """How the columns of the input are named.
+
+    Attributes:
+        raw: the text as it was.
+        clean: the text as it should be.
+        id: what names a row; None for `doc_id`, else `id`, else the beginning of its text.
+    """
+
+    raw: str = "raw"
+    clean: str = "clean"
+    id: str | None = None
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where the programs go.
+
+    Attributes:
+        path: absolute path or URI of a folder.
+        format: of its files.
+        overwrite: replace what is there.
+    """
+
+    path: str
+    format: InputFormat
+    overwrite: bool = False
+
+    @classmethod
+    def at(cls, path: str, given: str | None = None, overwrite: bool = False) -> Output:
+        """An output whose format, where none is given, goes by the name: .jsonl, .parquet, else Delta."""
+        by_name = {".jsonl": InputFormat.JSONL, ".parquet": InputFormat.PARQUET}
+        found = (kind for suffix, kind in by_name.items() if path.rstrip("/").lower().endswith(suffix))
+        return cls(absolute_root(path), InputFormat(given) if given else next(found, InputFormat.DELTA), overwrite)
+
+
+@dataclass(frozen=True)
+class InduceSummary:
+    """What was induced. n_rows = n_pairs + the rows without a pair.
+
+    Attributes:
+        output: where it was written.
+        n_pairs: rows with both texts.
+        n_exact: pairs whose program makes the clean text, to the character.
+        n_exact_but_white_space: pairs whose program makes the clean text's words in their order.
+        n_with_leftovers: pairs in which something is left that a program can't express.
+        leftovers: kind → pairs that have it.
+        operations: name → operations, over all pairs.
+        without_pair: reason → rows.
+        named: some of these rows, as `name: message`.
+        seconds: from reading to the end.
+    """
+
+    output: str
+    n_pairs: int
+    n_exact: int
+    n_exact_but_white_space: int
+    n_with_leftovers: int
+    leftovers: dict[str, int]
+    operations: dict[str, int]
+    without_pair: dict[str, int]
+    named: tuple[str, ...]
+    seconds: float
+
+    def summary(self) -> str:
+        """For the terminal."""
+        figures = {
+            "exact": self.n_exact,
+            "exact to within white space": self.n_exact_but_white_space,
+            "with leftovers": self.n_with_leftovers,
+            **{f"  {kind}": n for kind, n in self.leftovers.items()},
+        }
+        n_ops = sum(self.operations.values())
+        by_name = ", ".join(f"{name} {n:,}" for name, n in self.operations.items())
+        lines = [
+            f"induce: {self.n_pairs:,} pairs in {self.seconds:.1f} s into {self.output}",
+            *(f"  {name:<30}{n:>9,}{n / max(self.n_pairs, 1):>8.1%}" for name, n in figures.items()),
+            f"  {n_ops / max(self.n_pairs, 1):.1f} operations per pair: {by_name or 'none'}",
+        ]
+        if self.without_pair:
+            reasons = ", ".join(f"{reason} {n:,}" for reason, n in self.without_pair.items())
+            n_more = sum(self.without_pair.values()) - len(self.named)
+            lines.append(f"  {sum(self.without_pair.values()):,} rows without a pair: {reasons}")
+            lines += [f"    {name}" for name in (*self.named, *([f"and {n_more:,} more"] if n_more else []))]
+        return "\n".join(lines)
+
+
+def induce_pairs(
+    spark: SparkSession, inputs: Inputs, columns: PairColumns, output: Output, max_text_chars: int
+) -> InduceSummary:
+    """Reads pairs, writes them with their programs, and counts what was written.
+
+    Args:
+        spark: a session, with Delta where that is read or written.
+        inputs: what `find_inputs` found.
+        columns: how the pairs' columns are named.
+        output: where to write.
+        max_text_chars: a pair with a longer text is left without a program.
+
+    Raises:
+        RecipeError: the input can't be read or lacks a column, or the output is there already.
+    """
+    started = time.monotonic()
+    columns, pairs = read_pairs(spark, inputs, columns)
+    LOG.info("induce: writing %s", output.path)
+    induced = pairs.transform(_over_all_cores).transform(with_programs(columns, max_text_chars))
+    mode = "overwrite" if output.overwrite else "errorifexists"
+    writer = induced.write.format(_SPARK_FORMATS[output.format]).mode(mode)
+    if output.format is InputFormat.DELTA and output.overwrite:
+        writer = writer.option("overwriteSchema", "true")
+    try:
+        writer.save(output.path)
+    except AnalysisException as error:
+        if "EXISTS" in str(error).partition("]")[0]:
+            message = f"{output.path} is there already: name another --output, or pass --overwrite"
+            raise RecipeError(message) from error
+        raise
+    # What was written is counted, not computed again.
+    written = spark.read.format(_SPARK_FORMATS[output.format])
+    if output.format is InputFormat.JSONL:
+        written = written.schema(induced.schema)
+    return _summarize(written.load(output.path), columns, output, started)
+
+
+def read_pairs(spark: SparkSession, inputs: Inputs, columns: PairColumns) -> tuple[PairColumns, DataFrame]:
+    """All rows of the inputs under names that Delta and Parquet take.
+
+    Returns:
+        The columns' names as they are now, with an id where there is one, and the rows. A column of the input that has
+        the name of one of `schemas.INDUCED` is now `input_` and that name.
+
+    Raises:
+        RecipeError: a file of another format, or a column that is missing or no string.
+    """
+    places = [*((file.uri, kind) for file, kind in inputs.files), *inputs.tables]
+    for path, kind in places:
+        if kind not in _SPARK_FORMATS:
+            raise RecipeError(f"{path} is {kind}: pairs are read from jsonl, parquet or delta")
+        if path.endswith(".zst"):
+            raise RecipeError(f"{path}: Spark's reader has no zstd; unpack it, or pack it as .gz")
+    files = [path for path, kind in places if kind is InputFormat.JSONL]
+    frames = [spark.read.json(files)] if files else []
+    frames += [spark.read.format(_SPARK_FORMATS[kind]).load(path) for path, kind in inputs.tables]
+    rows = reduce(lambda a, b: a.unionByName(b, allowMissingColumns=True), frames)
+    for name, option in ((columns.raw, "--raw-column"), (columns.clean, "--clean-column"), (columns.id, "--id-column")):
+        if name is not None and name not in rows.columns:
+            raise RecipeError(f"the input has no column {name!r} ({option}); it has {', '.join(rows.columns)}")
+    for name in (columns.raw, columns.clean):
+        if not isinstance(rows.schema[name].dataType, (T.StringType, T.NullType)):
+            kind_of = rows.schema[name].dataType.simpleString()
+            raise RecipeError(f"column {name!r} is {kind_of}, but a text must be string")
+    new_names = dict(zip(rows.columns, clean_names(rows.columns, schemas.INDUCED.names), strict=True))
+    own_id = columns.id or next((name for name in ("doc_id", "id") if name in rows.columns), None)
+    renamed = PairColumns(new_names[columns.raw], new_names[columns.clean], new_names[own_id] if own_id else None)
+    return renamed, rows.select(
+        *(
+            F.col(f"`{old.replace('`', '``')}`").cast(clean_type(rows.schema[old].dataType)).alias(new)
+            for old, new in new_names.items()
+        )
+    )
+
+
+def with_programs(columns: PairColumns, max_text_chars: int = 1_000_000) -> Callable[[DataFrame], DataFrame]:
+    """Adds to each pair the program between its texts.
+
+    Returns:
+        A transformation: all columns of its rows, then those of `schemas.INDUCED`.
+    """
+    from udfs.induce import Induce
+
+    induce = Induce(columns.raw, columns.clean, max_text_chars)
+    return lambda pairs: pairs.mapInArrow(induce, T.StructType([*pairs.schema.fields, *schemas.INDUCED.fields]))
+
+
+def _over_all_cores(rows: DataFrame) -> DataFrame:
+    """Spreads rows that would be a task or two: a packed file is one, and a pair takes milliseconds."""
+    n_cores = rows.sparkSession.sparkContext.defaultParallelism
+    return rows if rows.rdd.getNumPartitions() >= n_cores else rows.repartition(n_cores)
+
+
+def _summarize(written: DataFrame, columns: PairColumns, output: Output, started: float) -> InduceSummary:
+    figures = _count(
+        written,
+        {
+            "row": F.array(F.coalesce("reason", F.lit("pair"))),
+            "is": F.array(
+                F.when(F.col("exact"), "exact"),
+                F.when(F.col("exact_but_white_space"), "exact_but_white_space"),
+                F.when(F.size("leftovers") > 0, "with_leftovers"),
+            ),
+            "leftover": F.array_distinct("leftovers.kind"),
+            "operation": F.col("ops.op"),
+        },
+    )
+    n_pairs = figures["row"].pop("pair", 0)
+    return InduceSummary(
+        output=output.path,
+        n_pairs=n_pairs,
+        n_exact=figures["is"].get("exact", 0),
+        n_exact_but_white_space=figures["is"].get("exact_but_white_space", 0),
+        n_with_leftovers=figures["is"].get("with_leftovers", 0),
+        leftovers=figures["leftover"],
+        operations=figures["operation"],
+        without_pair=figures["row"],
+        named=_name_some(written, columns) if figures["row"] else (),
+        seconds=time.monotonic() - started,
+    )
+
+
+def _count(rows: DataFrame, figures: dict[str, Column]) -> dict[str, dict[str, int]]:
+    """How often each value is in arrays of strings, in one pass over the rows: figure → value → n, most frequent first."""
+    values = [F.transform(F.filter(array, F.isnotnull), _labelled(figure)) for figure, array in figures.items()]
+    nothing = F.array().cast("array<struct<f: string, v: string>>")
+    counts = (
+        rows.select(F.explode(F.concat(*(F.coalesce(array, nothing) for array in values))).alias("value"))
+        .groupBy("value.f", "value.v")
+        .count()
+        .collect()
+    )
+    found: dict[str, dict[str, int]] = {figure: {} for figure in figures}
+    for row in sorted(counts, key=lambda row: (-row["count"], row["v"])):
+        found[row["f"]][row["v"]] = row["count"]
+    return found
+
+
+def _labelled(figure: str) -> Callable[[Column], Column]:
+    return lambda value: F.struct(F.lit(figure).alias("f"), value.alias("v"))
+
+
+def _name_some(written: DataFrame, columns: PairColumns) -> tuple[str, ...]:
+    text = F.substring(F.coalesce(columns.raw, columns.clean), 1, _NAME_CHARS)
+    name = F.coalesce(F.col(columns.id).cast("string") if columns.id else F.lit(None), text, F.lit("(empty row)"))
+    unpaired = written.where(F.col("reason").isNotNull()).select(name.alias("name"), "message")
+    return tuple(f"{row['name']!r}: {row['message']}" for row in unpaired.limit(_N_NAMED).collect())
