@@ -62,10 +62,14 @@ def let(value: Column, body: Callable[[Column], Column]) -> Column:
 
 def count_words(text: Column) -> Column:
     """Words as `len(text.split())` counts them; null of null."""
-    return let(
-        F.btrim(text, F.lit(WHITE_SPACE)),
-        lambda trimmed: F.when(trimmed == "", 0).otherwise(F.size(F.split(trimmed, _WHITE_SPACES))).cast("long"),
-    )
+
+    def without_empty_ends(parts: Column) -> Column:
+        # Only the first and the last can be empty: what lies before and behind white space at the ends.
+        first, last = (F.element_at(parts, i) == "" for i in (1, -1))
+        n_empty = first.cast("long") + (last & (F.size(parts) > 1)).cast("long")
+        return F.size(parts).cast("long") - n_empty
+
+    return let(F.split(text, _WHITE_SPACES), without_empty_ends)
 
 
 def strip(text: Column) -> Column:
@@ -220,8 +224,12 @@ def printed(op: Column) -> Column:
 
 def snippet(text: Column, limit: int = 80) -> Column:
     """As `operations.snippet` cuts it."""
-    head = F.replace(F.substring(text, 1, limit), F.lit("\n"), F.lit("\\n"))
-    return F.concat(head, F.when(F.length(text) > limit, "…").otherwise(""))
+
+    def cut(text: Column) -> Column:
+        head = F.replace(F.substring(text, 1, limit), F.lit("\n"), F.lit("\\n"))
+        return F.concat(head, F.when(F.length(text) > limit, "…").otherwise(""))
+
+    return let(text, cut)
 
 
 def _quoted(text: Column) -> Column:

@@ -156,7 +156,7 @@ def _normalize(
     def replace(state: Column, op: Column, limit: Column) -> Column:
         source, target = F.coalesce(op["source_str"], F.lit("")), F.coalesce(op["target_str"], F.lit(""))
 
-        def noted(code: DiagnosticCode, detail: Column) -> Column:
+        def noted(code: DiagnosticCode | Column, detail: Column) -> Column:
             findings = F.concat(state["findings"], F.array(finding(code, op["op_index"], detail)))
             return _state(state["text"], state["normalized"], findings)
 
@@ -170,15 +170,17 @@ def _normalize(
                 n_chars > limit, noted(DiagnosticCode.TEXT_GROWTH, F.concat(too_long, snippet(printed(op))))
             ).otherwise(_state(text, F.concat(state["normalized"], F.array(hit)), state["findings"]))
 
-        absent = F.contains(source, F.lit("\n")) | ~F.contains(state["text"], source)
-        return (
-            F.when(
-                F.length(strip(source)) < MIN_SOURCE_CHARS,
-                noted(DiagnosticCode.SOURCE_TOO_SHORT, snippet(printed(op))),
-            )
-            .when(F.contains(target, F.lit("\n")), noted(DiagnosticCode.LINE_BREAK, snippet(printed(op))))
-            .when(absent, noted(DiagnosticCode.SOURCE_ABSENT, snippet(printed(op))))
-            .otherwise(replaced(state["text"], source, target, done))
+        problem = (
+            F.when(F.length(strip(source)) < MIN_SOURCE_CHARS, str(DiagnosticCode.SOURCE_TOO_SHORT))
+            .when(F.contains(target, F.lit("\n")), str(DiagnosticCode.LINE_BREAK))
+            .when(F.contains(source, F.lit("\n")), str(DiagnosticCode.SOURCE_ABSENT))
+            .when(~F.contains(state["text"], source), str(DiagnosticCode.SOURCE_ABSENT))
+        )
+        return let(
+            problem,
+            lambda problem: F.when(problem.isNotNull(), noted(problem, snippet(printed(op)))).otherwise(
+                replaced(state["text"], source, target, done)
+            ),
         )
 
     def folded(normalizations: Column, before: Column) -> Column:
@@ -190,7 +192,7 @@ def _normalize(
                 state["text"].alias("text"),
                 state["normalized"].alias("normalized"),
                 state["findings"].alias("findings"),
-                F.when(F.size(state["normalized"]) > 0, count_words(state["text"]) - count_words(before))
+                F.when(F.size(state["normalized"]) > 0, _new_words(before, state))
                 .otherwise(0)
                 .cast("long")
                 .alias("n_new_words"),
@@ -210,6 +212,23 @@ def _normalize(
             let(joined(lines, gaps(first, last, taken)), lambda before: folded(normalizations, before))
         ),
     )
+
+
+def _new_words(before: Column, state: Column) -> Column:
+    """How many words a chunk gained, counted in the lines that hold a replaced string: the others are as they were."""
+
+    def count(old: Column, new: Column) -> Column:
+        hit = F.filter(
+            F.sequence(F.lit(0), F.size(old) - 1),
+            lambda i: F.exists(state["normalized"], lambda done: F.contains(F.get(old, i), done["source_str"])),
+        )
+        return let(
+            hit,
+            lambda hit: count_words(F.array_join(F.transform(hit, lambda i: F.get(new, i)), "\n"))
+            - count_words(F.array_join(F.transform(hit, lambda i: F.get(old, i)), "\n")),
+        )
+
+    return let(lines_of(before), lambda old: let(lines_of(state["text"]), lambda new: count(old, new)))
 
 
 def _state(text: Column, normalized: Column, findings: Column) -> Column:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from pyspark import SparkContext
 from pyspark.sql import functions as F
 
 from prox_spark.config import ApplyConfig
@@ -35,7 +37,7 @@ def executed(documents: DataFrame, chunks: DataFrame, config: ApplyConfig) -> Da
     """Executes programs on their documents.
 
     Args:
-        documents: `DOCUMENT` and text.
+        documents: `DOCUMENT`, text, and n_words where the table has it.
         chunks: as `chunks_of` returns it; may have further columns.
         config: semantics and gates.
 
@@ -45,10 +47,13 @@ def executed(documents: DataFrame, chunks: DataFrame, config: ApplyConfig) -> Da
     The texts are not shuffled when Spark takes `chunks` for small enough to broadcast (`spark.sql.autoBroadcastJoinThreshold`).
     """
     others = [name for name in chunks.columns if name not in DOCUMENT]
+    counted = count_words(F.col("text"))
+    # Counted at ingest; rows of an older lake have no number.
+    words = F.coalesce("n_words", counted) if "n_words" in documents.columns else counted
     return (
-        documents.select(*DOCUMENT, "text")
+        documents.withColumn("words_before", words)
+        .select(*DOCUMENT, "text", "words_before")
         .join(chunks, on=DOCUMENT, how="left")
-        .withColumn("words_before", count_words(F.col("text")))
         .withColumn("execution", execution(config))
         .select(*DOCUMENT, "words_before", "execution.*", *others)
     )
@@ -56,8 +61,15 @@ def executed(documents: DataFrame, chunks: DataFrame, config: ApplyConfig) -> Da
 
 def execution(config: ApplyConfig) -> Column:
     """The executor that the recipe names, over the columns text, words_before and chunks."""
+    gates = Gates(config.min_word_ratio, config.min_words, config.max_errors)
+    return _execution(SparkContext._active_spark_context, config.semantics, gates)
+
+
+# Thousands of calls into the JVM make the expression, which takes a second or two: once per application is enough.
+@lru_cache(maxsize=8)
+def _execution(_context: SparkContext, semantics: str, gates: Gates) -> Column:
     columns = (F.col("text"), F.col("words_before"), F.col("chunks"))
-    if config.semantics == "reference":
-        threshold_2 = round(1 - config.min_word_ratio, 12)
-        return execute_reference(*columns, threshold_2=threshold_2, error_op=config.max_errors)
-    return execute_strict(*columns, Gates(config.min_word_ratio, config.min_words, config.max_errors))
+    if semantics == "reference":
+        threshold_2 = round(1 - gates.min_word_ratio, 12)
+        return execute_reference(*columns, threshold_2=threshold_2, error_op=gates.max_errors)
+    return execute_strict(*columns, gates)

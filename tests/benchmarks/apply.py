@@ -36,7 +36,7 @@ from udfs.columns import EXECUTION
 
 CHUNK_CHARS = 3_000
 DOCUMENT = T.StructType(
-    [schemas.DOCUMENTS.schema[name] for name in ("doc_id", "content_sha256", "text", "url", "source")]
+    [schemas.DOCUMENTS.schema[name] for name in ("doc_id", "content_sha256", "text", "n_words", "url", "source")]
 )
 MADE = T.StructType([*DOCUMENT.fields, T.StructField("programs", T.ArrayType(schemas.PROGRAMS.schema))])
 
@@ -53,17 +53,17 @@ class Make:
 
     def _row(self, i: int) -> tuple[object, ...]:
         rng = random.Random(i)
-        length = min(rng.lognormvariate(7.6, 1.0), 500_000)
+        length = min(rng.lognormvariate(7.2, 1.0), 500_000)
         lines: list[str] = []
         size = 0
         while size < length:
             start = rng.randrange(len(self.lines))
-            for line in self.lines[start : start + rng.randrange(5, 30)]:
+            for line in self.lines[start : start + rng.randrange(3, 12)]:
                 lines.append(line)
                 size += len(line) + 1
         doc_id, text = f"doc-{i:07d}", "\n".join(lines)
         programs = [self._program(doc_id, rng, lines, n, *chunk) for n, chunk in enumerate(_chunks(lines))]
-        return doc_id, f"{i:064x}", text, f"https://example.org/{i}", "benchmark", programs
+        return doc_id, f"{i:064x}", text, len(text.split()), f"https://example.org/{i}", "benchmark", programs
 
     def _program(self, doc_id: str, rng: random.Random, lines: list[str], n: int, first: int, last: int) -> dict[str, Any]:
         row = dict.fromkeys(schemas.PROGRAMS.columns)
