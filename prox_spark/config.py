@@ -273,6 +273,18 @@ class Recipe(_Section):
                 f"{origin} is not a valid recipe:\n" + "\n".join(lines) + "\nSee `prox-spark config` for every field."
             ) from error
 
+    @property
+    def drop_threshold(self) -> float:
+        """`apply.drop_threshold` of a completed recipe."""
+        assert self.apply.drop_threshold is not None, "the recipe was not completed by its refiners' cards"
+        return self.apply.drop_threshold
+
+    @property
+    def chunk_below(self) -> float:
+        """`generation.chunk_below` of a completed recipe."""
+        assert self.generation.chunk_below is not None, "the recipe was not completed by its refiners' cards"
+        return self.generation.chunk_below
+
     def redacted(self) -> dict[str, Any]:
         """The recipe as JSON-ready data, with what looks like a secret hidden."""
         redacted: dict[str, Any] = _redacted(self.model_dump(mode="json"))

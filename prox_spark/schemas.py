@@ -215,7 +215,9 @@ RUNS = Table(
             _field("ended_at", T.TimestampType(), "UTC"),
             _field("seconds", T.MapType(T.StringType(), T.DoubleType()), "seconds per stage, and `total`"),
             _field("versions_in", T.MapType(T.StringType(), T.LongType()), "table versions read"),
-            _field("versions_out", T.MapType(T.StringType(), T.LongType()), "versions of the same tables after the run"),
+            _field(
+                "versions_out", T.MapType(T.StringType(), T.LongType()), "versions of the same tables after the run"
+            ),
             _field(
                 "counts",
                 T.MapType(T.StringType(), T.LongType()),

@@ -34,7 +34,10 @@ FINDINGS: Final = T.ArrayType(schemas.DIAGNOSTIC)
 NORMALIZED: Final = T.ArrayType(schemas.NORMALIZATION)
 # What an executor reads of a chunk: columns of `programs`, diagnostics are the parser's.
 CHUNK: Final = T.StructType(
-    [schemas.PROGRAMS.schema[name] for name in ("chunk_index", "line_start", "line_end", "generation_key", "ops", "diagnostics")]
+    [
+        schemas.PROGRAMS.schema[name]
+        for name in ("chunk_index", "line_start", "line_end", "generation_key", "ops", "diagnostics")
+    ]
 )
 # What it says of a chunk: diagnostics are the parser's and its own.
 VERDICT: Final = T.StructType(
@@ -99,7 +102,11 @@ def joined(lines: Column, spans: Column) -> Column:
 
 def span(start: Column, end: Column, taker: Column | None = None) -> Column:
     """One element of SPANS."""
-    fields = (start.alias("line_start"), end.alias("line_end"), (F.lit(None) if taker is None else taker).alias("taker"))
+    fields = (
+        start.alias("line_start"),
+        end.alias("line_end"),
+        (F.lit(None) if taker is None else taker).alias("taker"),
+    )
     return F.struct(*fields).cast(SPANS.elementType)
 
 

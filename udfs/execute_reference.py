@@ -154,9 +154,9 @@ def _normalize(text: Column, calls: Column) -> Column:
 
     def replace(before: Column, call: Column) -> Column:
         def done(text: Column, n_hits: Column) -> Column:
-            hit = F.struct(
-                call["chunk_index"], call["op_index"], call["source_str"], call["target_str"], n_hits
-            ).cast(NORMALIZED.elementType)
+            hit = F.struct(call["chunk_index"], call["op_index"], call["source_str"], call["target_str"], n_hits).cast(
+                NORMALIZED.elementType
+            )
             n_chars = F.length(before["text"]) + n_hits * (F.length(call["target_str"]) - F.length(call["source_str"]))
             found = _found(call, F.lit(str(DiagnosticCode.TEXT_GROWTH)), snippet(printed(call)))
             too_long = state(before["text"], before["normalized"], F.lit(True), F.array(found))
@@ -199,9 +199,7 @@ def _taken(removals: Column, lines: Column) -> Column:
         start, end = F.coalesce(call["line_start"], F.lit(0)), F.coalesce(call["line_end"], n_lines - 1)
         return span(F.greatest(start, F.lit(0)), F.least(end, n_lines - 1), number)
 
-    return first_takers(
-        F.filter(F.transform(removals, inside), lambda span: span["line_start"] <= span["line_end"])
-    )
+    return first_takers(F.filter(F.transform(removals, inside), lambda span: span["line_start"] <= span["line_end"]))
 
 
 def _removed_spans(removals: Column, taken: Column) -> Column:
@@ -247,9 +245,7 @@ def _out_of_bounds(removals: Column, n_lines: Column) -> Column:
 
     def findings(ranges: Column) -> Column:
         merged = F.aggregate(ranges, F.slice(ranges, 1, 0), merge)
-        return F.transform(
-            F.filter(merged, lambda m: (m["line_start"] >= n_lines) | (m["line_end"] >= n_lines)), found
-        )
+        return F.transform(F.filter(merged, lambda m: (m["line_start"] >= n_lines) | (m["line_end"] >= n_lines)), found)
 
     # Merging can only be needed where some range reaches past the end.
     return let(

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from prox_spark import schemas
 from prox_spark.programs import DiagnosticCode, DocumentStatus, Gates, OpName
 from prox_spark.programs.operations import EDITS, KEEPS
 from prox_spark.programs.strict import GROWTH_CHARS, GROWTH_FACTOR, MIN_SOURCE_CHARS
@@ -144,9 +143,7 @@ def _plan(op: Column, first: Column, last: Column) -> Column:
     return F.struct(F.when(removes & reaches, inside).alias("removal"), found.alias("finding"))
 
 
-def _normalize(
-    chunk_index: Column, ops: Column, lines: Column, first: Column, last: Column, taken: Column
-) -> Column:
+def _normalize(chunk_index: Column, ops: Column, lines: Column, first: Column, last: Column, taken: Column) -> Column:
     """Replaces strings in the lines of a chunk that stay, in the order of the program.
 
     Returns:
@@ -224,8 +221,10 @@ def _new_words(before: Column, state: Column) -> Column:
         )
         return let(
             hit,
-            lambda hit: count_words(F.array_join(F.transform(hit, lambda i: F.get(new, i)), "\n"))
-            - count_words(F.array_join(F.transform(hit, lambda i: F.get(old, i)), "\n")),
+            lambda hit: (
+                count_words(F.array_join(F.transform(hit, lambda i: F.get(new, i)), "\n"))
+                - count_words(F.array_join(F.transform(hit, lambda i: F.get(old, i)), "\n"))
+            ),
         )
 
     return let(lines_of(before), lambda old: let(lines_of(state["text"]), lambda new: count(old, new)))
@@ -258,7 +257,10 @@ def _outcome(text: Column, words_before: Column, lines: Column, works: Column, g
             .when(words_after / words_before <= gates.min_word_ratio, str(DocumentStatus.BLANKED_RATIO))
             .when(words_after <= gates.min_words, str(DocumentStatus.BLANKED_SHORT))
             .when(result["text"] != text, str(DocumentStatus.EDITED))
-            .when(F.exists(works, lambda work: work["verdict"]["reason"].isNotNull()), str(DocumentStatus.PROGRAM_DISCARDED))
+            .when(
+                F.exists(works, lambda work: work["verdict"]["reason"].isNotNull()),
+                str(DocumentStatus.PROGRAM_DISCARDED),
+            )
             .otherwise(str(DocumentStatus.KEPT_UNCHANGED))
         )
         return let(status, lambda status: execution(result, status))
@@ -288,9 +290,7 @@ def _text(text: Column, lines: Column, works: Column, taken: Column) -> Column:
         elsewhere = F.filter(
             taken, lambda s: ~F.exists(whole, lambda own: s["line_start"].between(own["line_start"], own["line_end"]))
         )
-        staying = gaps(
-            F.lit(0).cast("long"), F.size(lines).cast("long") - 1, F.sort_array(F.concat(whole, elsewhere))
-        )
+        staying = gaps(F.lit(0).cast("long"), F.size(lines).cast("long") - 1, F.sort_array(F.concat(whole, elsewhere)))
         pieces = F.concat(
             F.transform(staying, lambda gap: piece(gap["line_start"], joined(lines, F.array(gap)))),
             F.transform(chunks, lambda work: piece(work["own"]["line_start"], work["text"])),

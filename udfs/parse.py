@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import pyarrow as pa
 from pyspark.sql import types as T
 
 from prox_spark import schemas
-from prox_spark.config import Semantics
 from prox_spark.programs import DocVerdict, Program, parse, parse_verdict, read_reference
 from udfs.arrow import to_batch
 
 # The document stage stands beside the chunks as chunk -1.
 DOC_STAGE: Final = -1
 
-_PROMPT: Final = [schemas.PROGRAMS.schema[n] for n in ("doc_id", "content_sha256", "chunk_index", "line_start", "line_end")]
-_GENERATION: Final = [schemas.GENERATIONS.schema[n] for n in ("generation_key", "drop_probability", "error_code", "error_message")]
+_PROMPT: Final = [
+    schemas.PROGRAMS.schema[n] for n in ("doc_id", "content_sha256", "chunk_index", "line_start", "line_end")
+]
+_GENERATION: Final = [
+    schemas.GENERATIONS.schema[n] for n in ("generation_key", "drop_probability", "error_code", "error_message")
+]
 ANSWERS: Final = T.StructType([*_PROMPT, *_GENERATION, schemas.GENERATIONS.schema["output_text"]])
-PARSED: Final = T.StructType([*_PROMPT, *_GENERATION, schemas.PROGRAMS.schema["ops"], schemas.PROGRAMS.schema["diagnostics"]])
+PARSED: Final = T.StructType(
+    [*_PROMPT, *_GENERATION, schemas.PROGRAMS.schema["ops"], schemas.PROGRAMS.schema["diagnostics"]]
+)
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class ParseAnswers:
         semantics: which parser reads the chunks' answers.
     """
 
-    semantics: Semantics
+    semantics: Literal["strict", "reference"]
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Streams; rows out are rows in."""

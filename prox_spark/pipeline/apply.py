@@ -124,9 +124,7 @@ class ApplyStage:
 
     def _programs(self, applied: DataFrame) -> DataFrame:
         return (
-            applied.select(*DOCUMENT, F.inline("programs"))
-            .withColumns(self._stamp())
-            .select(*schemas.PROGRAMS.columns)
+            applied.select(*DOCUMENT, F.inline("programs")).withColumns(self._stamp()).select(*schemas.PROGRAMS.columns)
         )
 
     def _quarantined(self, applied: DataFrame, documents: DataFrame) -> DataFrame:
@@ -144,7 +142,9 @@ class ApplyStage:
 
     def _refined(self, applied: DataFrame, documents: DataFrame) -> DataFrame:
         ours = [name for name in schemas.REFINED.columns if name in applied.columns]
-        carried = [name for name in documents.columns if name not in schemas.REFINED.columns and name != "ingested_at"]
+        # `n_words` is here as words_before.
+        ours_only = {*schemas.REFINED.columns, "ingested_at", "n_words"}
+        carried = [name for name in documents.columns if name not in ours_only]
         return (
             applied.where(F.col("failure").isNull())
             .select(*ours)
@@ -171,7 +171,12 @@ def outcomes(documents: DataFrame, parsed: DataFrame, recipe: Recipe) -> DataFra
     """
     is_doc = F.col("chunk_index") == DOC_STAGE
     stage = F.when(is_doc, "doc").otherwise("chunk")
-    error = F.struct("chunk_index", stage.alias("stage"), F.col("error_code").alias("reason"), F.col("error_message").alias("message"))
+    error = F.struct(
+        "chunk_index",
+        stage.alias("stage"),
+        F.col("error_code").alias("reason"),
+        F.col("error_message").alias("message"),
+    )
     chunk = F.struct(*CHUNK.names)
     by_document = parsed.groupBy(*DOCUMENT).agg(
         F.first(F.when(is_doc, F.struct("generation_key", "drop_probability")), ignorenulls=True).alias("verdict"),
@@ -179,7 +184,7 @@ def outcomes(documents: DataFrame, parsed: DataFrame, recipe: Recipe) -> DataFra
         F.min(F.when(~is_doc & F.col("error_code").isNotNull(), error)).alias("chunk_error"),
         F.sort_array(F.collect_list(F.when(~is_doc, chunk))).alias("chunks"),
     )
-    dropped = F.coalesce(F.col("verdict.drop_probability") >= recipe.apply.drop_threshold, F.lit(False))
+    dropped = F.coalesce(F.col("verdict.drop_probability") >= recipe.drop_threshold, F.lit(False))
     failure = F.coalesce("doc_error", F.when(~dropped, F.col("chunk_error")))
     decided = by_document.select(
         *DOCUMENT,

@@ -143,8 +143,10 @@ def compare_settings(spark: SparkSession, a: Recipe, b: Recipe, n_examples: int 
         examples = [_example(row, n_lines) for row in differing.collect()]
     finally:
         rows.unpersist()
-    n, *others = total
-    return Comparison(n, n_documents - n, *others, [tuple(row) for row in statuses], examples)
+    n, same_status, same_texts, n_lines_all, same_lines, words_a, words_b = total
+    pairs = [(row[0], row[1], row[2]) for row in statuses]
+    figures = (same_status, same_texts, n_lines_all, same_lines, words_a, words_b)
+    return Comparison(n, n_documents - n, *figures, pairs, examples)
 
 
 def _side(lake: Lake, recipe: Recipe, side: str) -> DataFrame:

@@ -22,6 +22,7 @@ from prox_spark.lineage import Run, recorded
 from prox_spark.pipeline.carried import fit_to, parse_carried
 from prox_spark.pipeline.inputs import Inputs, find_inputs, read_inputs
 from prox_spark.tables import Lake, quarantine_id
+from udfs.columns import count_words
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -286,7 +287,7 @@ def _fresh(lake: Lake, documents: DataFrame, rows: DataFrame, found: _Found) -> 
     fitted = (
         parse_carried(lake.spark, rows.where(F.col("verdict").isin(_NEW, _CHANGED, _UNCHANGED)))
         .select(
-            *(name for name in schemas.DOCUMENTS.columns if name != "ingested_at"),
+            *(name for name in schemas.DOCUMENTS.columns if name not in ("n_words", "ingested_at")),
             "carried",
             F.col("verdict").alias(verdict),
         )
@@ -316,10 +317,9 @@ def _differing(fitted: DataFrame, documents: DataFrame, except_for: str) -> Data
 
 
 def _write_documents(lake: Lake, fresh: DataFrame, run: Run) -> None:
+    rows = fresh.withColumns({"n_words": count_words(F.col("text")), "ingested_at": F.lit(run.started_at)})
     try:
-        lake.upsert(
-            schemas.DOCUMENTS, fresh.withColumn("ingested_at", F.lit(run.started_at)), run.run_id, changed=F.lit(True)
-        )
+        lake.upsert(schemas.DOCUMENTS, rows, run.run_id, changed=F.lit(True))
     except AnalysisException as error:
         raise LakeError(
             f"{lake.location('documents')} can't take up the input: {str(error).splitlines()[0]}"

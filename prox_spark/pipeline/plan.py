@@ -45,7 +45,9 @@ def pending_documents(lake: Lake, run: Run) -> DataFrame:
     done = lake.read("refined", versions["refined"]).where(mine).select(*DOCUMENT)
     final = mine & (F.col("reason") != ReasonCode.REQUEST_TIMEOUT.value)
     quarantined = lake.read("quarantine", versions["quarantine"]).where(final).select(*DOCUMENT)
-    return lake.read("documents", versions["documents"]).join(done.unionByName(quarantined), on=DOCUMENT, how="left_anti")
+    return lake.read("documents", versions["documents"]).join(
+        done.unionByName(quarantined), on=DOCUMENT, how="left_anti"
+    )
 
 
 @dataclass(frozen=True)

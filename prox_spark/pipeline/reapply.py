@@ -57,7 +57,9 @@ class ApplySummary:
         """For the terminal."""
         total = sum(self.statuses.values())
         if self.n_pending == 0:
-            return "\n".join([f"apply: nothing to derive, all {total:,} documents are under this recipe", *self._statuses()])
+            return "\n".join(
+                [f"apply: nothing to derive, all {total:,} documents are under this recipe", *self._statuses()]
+            )
         lines = [f"apply: {self.n_pending:,} of {total:,} documents in {self.run.total_seconds:.0f} s, no engine"]
         lines += self._statuses()
         words = sum(move.words_before for move in self.moves), sum(move.words_after for move in self.moves)
@@ -118,7 +120,7 @@ def stored_prompts(lake: Lake, stages: RefinerStages, documents: DataFrame, reci
     """
     # Both sides read them, and making them means reading all texts through a tokenizer.
     doc = prompts_of(documents, stages.doc).persist(StorageLevel.DISK_ONLY)
-    keeping = kept(documents, doc, lake.read("generations"), recipe.apply.drop_threshold)
+    keeping = kept(documents, doc, lake.read("generations"), recipe.drop_threshold)
     return WavePrompts(doc, prompts_of(keeping, stages.chunk))
 
 

@@ -98,7 +98,7 @@ def _refine_in_waves(lake: Lake, stages: RefinerStages, run: Run, waves: Iterato
             doc = prompts_of(documents, stages.doc, with_token_ids=True).persist(StorageLevel.DISK_ONLY)
             generate(doc, stages.doc, wave.number, f"doc stage{wave}")
         with run.stage("chunk"):
-            keeping = kept(documents, doc, lake.read("generations"), run.recipe.generation.chunk_below)
+            keeping = kept(documents, doc, lake.read("generations"), run.recipe.chunk_below)
             chunk = prompts_of(keeping, stages.chunk, with_token_ids=True).persist(StorageLevel.DISK_ONLY)
             generate(chunk, stages.chunk, wave.number, f"chunk stage{wave}")
         with run.stage("apply"):

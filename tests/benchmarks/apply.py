@@ -65,7 +65,9 @@ class Make:
         programs = [self._program(doc_id, rng, lines, n, *chunk) for n, chunk in enumerate(_chunks(lines))]
         return doc_id, f"{i:064x}", text, len(text.split()), f"https://example.org/{i}", "benchmark", programs
 
-    def _program(self, doc_id: str, rng: random.Random, lines: list[str], n: int, first: int, last: int) -> dict[str, Any]:
+    def _program(
+        self, doc_id: str, rng: random.Random, lines: list[str], n: int, first: int, last: int
+    ) -> dict[str, Any]:
         row = dict.fromkeys(schemas.PROGRAMS.columns)
         ops = [self._op(rng, lines, first, last) for _ in range(rng.choice([0, 1, 1, 2, 3, 4]))]
         ops = ops or [dict.fromkeys(schemas.OPERATION.names) | {"op": "keep_chunk"}]
@@ -117,12 +119,21 @@ class ExecuteInPython:
                     for v in done.verdicts
                 ]
                 outcome = (done.text, str(done.status), done.words_after, spans, replaced, verdicts)
-                rows.append((row["doc_id"], row["content_sha256"], dict(zip(EXECUTION.names, outcome, strict=True)), done.words_before))
+                rows.append(
+                    (
+                        row["doc_id"],
+                        row["content_sha256"],
+                        dict(zip(EXECUTION.names, outcome, strict=True)),
+                        done.words_before,
+                    )
+                )
             yield to_batch(rows, self.columns)
 
 
 def _program(ops: list[dict[str, Any]]) -> Program:
-    return Program(tuple(Operation(OpName(op["op"]), *(op[name] for name in schemas.OPERATION.names[1:])) for op in ops))
+    return Program(
+        tuple(Operation(OpName(op["op"]), *(op[name] for name in schemas.OPERATION.names[1:])) for op in ops)
+    )
 
 
 def _fields(item: Any) -> dict[str, Any]:
@@ -161,8 +172,12 @@ def ways(spark: SparkSession, root: Path, config: ApplyConfig) -> dict[str, Call
         return executed(read("documents"), chunks_of(read("programs")), config)
 
     def in_python() -> DataFrame:
-        columns = T.StructType([*DOCUMENT.fields[:2], T.StructField("execution", EXECUTION), schemas.REFINED.schema["words_before"]])
-        joined = read("documents").join(F.broadcast(chunks_of(read("programs"))), on=["doc_id", "content_sha256"], how="left")
+        columns = T.StructType(
+            [*DOCUMENT.fields[:2], T.StructField("execution", EXECUTION), schemas.REFINED.schema["words_before"]]
+        )
+        joined = read("documents").join(
+            F.broadcast(chunks_of(read("programs"))), on=["doc_id", "content_sha256"], how="left"
+        )
         rows = joined.select("doc_id", "content_sha256", "text", "chunks").mapInArrow(ExecuteInPython(columns), columns)
         return rows.select("doc_id", "content_sha256", "execution.*", "words_before")
 
@@ -184,7 +199,9 @@ def main() -> None:
             documents = spark.read.format("delta").load(str(root / str(n) / "documents"))
             size, median = documents.agg(F.sum(F.octet_length("text")), F.median(F.length("text"))).first()
             n_programs = spark.read.format("delta").load(str(root / str(n) / "programs")).count()
-            print(f"{n:,} documents, {size / 1e6:,.0f} MB of text, median {median:,.0f} characters, {n_programs:,} programs")
+            print(
+                f"{n:,} documents, {size / 1e6:,.0f} MB of text, median {median:,.0f} characters, {n_programs:,} programs"
+            )
             best: dict[str, float] = {}
             for turn in range(args.rounds):
                 for name, frame in ways(spark, root / str(n), ApplyConfig(drop_threshold=0.5)).items():
@@ -198,7 +215,10 @@ def main() -> None:
                     best[name] = min(best.get(name, seconds), seconds)
                     print(f"  round {turn + 1}  {name:<8}{seconds:8.1f} s", flush=True)
             for name, seconds in best.items():
-                print(f"  {name:<8}{seconds:8.1f} s {size / 1e6 / seconds:8,.0f} MB/s   {seconds / best['copy']:5.2f} × the copy", flush=True)
+                print(
+                    f"  {name:<8}{seconds:8.1f} s {size / 1e6 / seconds:8,.0f} MB/s   {seconds / best['copy']:5.2f} × the copy",
+                    flush=True,
+                )
     finally:
         spark.stop()
         shutil.rmtree(root, ignore_errors=True)

@@ -15,6 +15,7 @@ from prox_spark.config import LakeConfig, Recipe
 from prox_spark.errors import LakeError, RecipeError
 from prox_spark.pipeline.carried import clean_names
 from prox_spark.pipeline.ingest import IngestSummary, ingest
+from prox_spark.schemas import DOCUMENTS
 from prox_spark.tables import RESERVED
 from prox_spark.tables import Lake as Tables
 
@@ -77,7 +78,7 @@ def test_real_files_of_every_format(lake: Lake, shared_dir: Path) -> None:
     # The page of whirlwind comes as WARC and as WET, under one id.
     assert (summary.n_read, summary.n_skipped) == (44, 30)
     documents = lake.table("documents")
-    assert set(documents.columns[8:]) == {"added", "created", "input_metadata"}
+    assert set(documents.columns[len(DOCUMENTS.columns) :]) == {"added", "created", "input_metadata"}
     bad = documents.where(
         F.col("doc_id").isNull()
         | (F.length("text") == 0)
@@ -288,7 +289,7 @@ def test_all_json_columns_are_carried_with_their_types(lake: Lake, tmp_path: Pat
             {"text": "b", "n": 2.5, "late": True, "metadata": "mine", "a b": "x", "a_b": "y", "reason": "r"},
         )
     )
-    types = dict(lake.table("documents").drop("provenance", "metadata").dtypes[6:])
+    types = dict(lake.table("documents").drop("provenance", "metadata").dtypes[len(DOCUMENTS.columns) - 2 :])
     assert types == {
         "Title": "string",
         "a_b": "string",
@@ -324,7 +325,7 @@ def test_names_of_the_refined_table_are_not_carried(lake: Lake, spark: Any, tmp_
     else:
         spark.createDataFrame([("a", *"x" * len(names))], ["text", *names]).write.parquet(str(path))
     lake.ingest(path)
-    assert set(lake.table("documents").columns[8:]) == {f"input_{name}" for name in names}
+    assert set(lake.table("documents").columns[len(DOCUMENTS.columns) :]) == {f"input_{name}" for name in names}
 
 
 def test_new_columns_are_taken_up_and_types_fitted(lake: Lake, tmp_path: Path) -> None:

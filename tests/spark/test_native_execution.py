@@ -47,8 +47,35 @@ INPUT = T.StructType(
     ]
 )
 # Line breaks of all kinds that Python or Java know, white space of either, characters of one to four bytes, NUL.
-PIECES = [*WHITE_SPACE, "\n", "\n", "\n", "\r\n", "\x00", "\u200b", "\ufeff", "é", "中", "😀", "e\u0301", "a", "Ab", "(", '"']
-PIECES += ["cookie notice", " Read more", "share | tweet ", "word", "aa", "aaa", "one two three four five six", "\\", ","] * 3
+PIECES = [
+    *WHITE_SPACE,
+    "\n",
+    "\n",
+    "\n",
+    "\r\n",
+    "\x00",
+    "\u200b",
+    "\ufeff",
+    "é",
+    "中",
+    "😀",
+    "e\u0301",
+    "a",
+    "Ab",
+    "(",
+    '"',
+]
+PIECES += [
+    "cookie notice",
+    " Read more",
+    "share | tweet ",
+    "word",
+    "aa",
+    "aaa",
+    "one two three four five six",
+    "\\",
+    ",",
+] * 3
 CODES = [DiagnosticCode.STRAY_TEXT, DiagnosticCode.UNKNOWN_OPERATION, DiagnosticCode.TRUNCATED_TAIL]
 
 
@@ -84,7 +111,9 @@ def expected(execution: Execution) -> dict[str, Any]:
     }
 
 
-def native(spark: Any, rows: Sequence[tuple[int, str, list[dict[str, Any]]]], execute: Any) -> dict[int, dict[str, Any]]:
+def native(
+    spark: Any, rows: Sequence[tuple[int, str, list[dict[str, Any]]]], execute: Any
+) -> dict[int, dict[str, Any]]:
     frame = spark.createDataFrame(list(rows), INPUT)
     done = frame.select("i", execute(F.col("text"), count_words(F.col("text")), F.col("chunks")).alias("execution"))
     return {row["i"]: row["execution"].asDict(recursive=True) for row in done.collect()}
@@ -151,7 +180,9 @@ def random_ops(rng: random.Random, text: str, first: int, last: int) -> list[Ope
             target = rng.choice(["", "", "x", "\n", "longer than it was", "aa", "g" * 3000])
             ops.append(Operation(OpName.NORMALIZE, source_str=random_string(rng, text), target_str=target))
         else:
-            ops.append(Operation(rng.choice([OpName.REMOVE_LINES, OpName.KEEP_CHUNK, OpName.DROP_DOC, OpName.KEEP_DOC])))
+            ops.append(
+                Operation(rng.choice([OpName.REMOVE_LINES, OpName.KEEP_CHUNK, OpName.DROP_DOC, OpName.KEEP_DOC]))
+            )
     return ops
 
 
