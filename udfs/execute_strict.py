@@ -34,6 +34,7 @@ from udfs.columns import (
     too_many,
     verdict,
 )
+from udfs.execute_plain import execute_plain, is_plain
 
 if TYPE_CHECKING:
     from pyspark.sql import Column
@@ -59,13 +60,15 @@ def execute_strict(text: Column, words_before: Column, chunks: Column, gates: Ga
     edits = F.exists(chunks, lambda chunk: F.exists(chunk["ops"], lambda op: ~op["op"].isin(_KEEPS)))
     # Most documents are kept as they are, and their lines need not be cut.
     lines = F.when(edits, lines_of(text)).otherwise(F.array().cast("array<string>"))
-    return let(
-        lines,
-        lambda lines: let(
+
+    def outcome(lines: Column) -> Column:
+        odd = let(
             F.transform(chunks, lambda chunk: _work(chunk, lines, gates)),
             lambda works: _outcome(text, words_before, lines, works, gates),
-        ),
-    )
+        )
+        return F.when(is_plain(chunks, lines), execute_plain(text, words_before, chunks, lines, gates)).otherwise(odd)
+
+    return let(lines, outcome)
 
 
 def _work(chunk: Column, lines: Column, gates: Gates) -> Column:

@@ -69,7 +69,14 @@ class Make:
         self, doc_id: str, rng: random.Random, lines: list[str], n: int, first: int, last: int
     ) -> dict[str, Any]:
         row = dict.fromkeys(schemas.PROGRAMS.columns)
-        ops = [self._op(rng, lines, first, last) for _ in range(rng.choice([0, 1, 1, 2, 3, 4]))]
+        # As refiners write them: in the order of the lines, one chunk in ten apart.
+        starts = [rng.randint(first, last) for _ in range(rng.choice([0, 1, 1, 2, 3, 4]))]
+        starts = starts if rng.random() < 0.1 else sorted(set(starts))
+        ends = [
+            min(start + rng.randrange(4), after - 1)
+            for start, after in zip(starts, [*starts[1:], last + 1], strict=False)
+        ]
+        ops = [self._op(rng, lines, start, max(start, end)) for start, end in zip(starts, ends, strict=True)]
         ops = ops or [dict.fromkeys(schemas.OPERATION.names) | {"op": "keep_chunk"}]
         sha = f"{int(doc_id[4:]):064x}"
         return row | {
@@ -77,14 +84,13 @@ class Make:
             "ops": ops, "diagnostics": [], "status": "applied", "generation_key": sha, "recipe_fingerprint": "r",
         }  # fmt: skip
 
-    def _op(self, rng: random.Random, lines: list[str], first: int, last: int) -> dict[str, Any]:
+    def _op(self, rng: random.Random, lines: list[str], start: int, end: int) -> dict[str, Any]:
         op = dict.fromkeys(schemas.OPERATION.names)
         if rng.random() < 0.75:
-            start = rng.randint(first, last)
-            return op | {"op": "remove_lines", "line_start": start, "line_end": min(start + rng.randrange(4), last)}
-        line = lines[rng.randint(first, last)] or "nothing here"
-        start = rng.randrange(len(line))
-        source = line[start : start + rng.randrange(3, 25)]
+            return op | {"op": "remove_lines", "line_start": start, "line_end": end}
+        line = lines[start] or "nothing here"
+        begin = rng.randrange(len(line))
+        source = line[begin : begin + rng.randrange(3, 25)]
         return op | {"op": "normalize", "source_str": source, "target_str": rng.choice(["", "", " ", "…"])}
 
 
