@@ -10,13 +10,16 @@ from typing import Any
 
 import psutil
 import pytest
+from pyspark.testing import assertDataFrameEqual
 
 from prox_spark.config import Recipe
 from prox_spark.demo import PAGES
 from prox_spark.engine.executor import Owner
 from prox_spark.engine.resident import running
 from prox_spark.pipeline import refine as refine_module
+from prox_spark.pipeline.compare import compare_settings
 from prox_spark.pipeline.ingest import ingest
+from prox_spark.pipeline.reapply import ApplySummary, apply_lake
 from prox_spark.pipeline.refine import RefineSummary, refine_lake
 from prox_spark.schemas import TABLES
 from prox_spark.tables import Lake
@@ -114,11 +117,49 @@ def test_second_run_changes_nothing_and_pays_nothing(spark: Any, sample_lake: tu
     assert versions(spark, root) == before and engine_ids(spark) == engines
 
 
-def test_another_threshold_is_applied_without_asking_the_engine(spark: Any, sample_copy: str) -> None:
-    strictest = refine_lake(spark, recipe(sample_copy, "apply.drop_threshold=0.0"))
-    assert strictest.n_pending == 14 and strictest.run.counts["generations"] == 0
+def test_apply_derives_with_another_threshold_and_the_other_semantics_and_asks_no_engine(
+    spark: Any, sample_lake: tuple[str, RefineSummary], sample_copy: str
+) -> None:
+    def apply(*overrides: str) -> ApplySummary:
+        return apply_lake(spark, recipe(sample_copy, *overrides))
+
+    generations = versions(spark, sample_copy)["generations"]
+    strictest = apply("apply.drop_threshold=0.0")
     # A document that never saw the model has no probability: a text without words stays what it was.
-    assert strictest.statuses.keys() <= {"dropped_doc", "blanked_short"} and strictest.statuses["dropped_doc"] >= 10
+    assert strictest.n_pending == 14 and strictest.statuses.keys() <= {"dropped_doc", "blanked_short"}
+    assert sum(move.n_documents for move in strictest.moves if move.after == "dropped_doc") >= 10
+    reference = apply("apply.semantics=reference")
+    assert sum(reference.statuses.values()) == 14 and "moved" in reference.summary()
+    before = versions(spark, sample_copy)
+    assert apply("apply.semantics=reference").n_pending == 0 and versions(spark, sample_copy) == before
+    # Back to where the lake was refined, to the letter.
+    assert apply().statuses == sample_lake[1].statuses
+    columns = ("doc_id", "text", "status", "removed", "normalized", "words_before", "words_after")
+    was, is_now = (table(spark, root, "refined").select(*columns) for root in (sample_lake[0], sample_copy))
+    assertDataFrameEqual(is_now, was)
+    assert versions(spark, sample_copy)["generations"] == generations
+
+
+def test_apply_leaves_what_was_never_asked_and_says_so(spark: Any, sample_copy: str) -> None:
+    was = {row["doc_id"]: row["status"] for row in table(spark, sample_copy, "refined").collect()}
+    loosest = apply_lake(spark, recipe(sample_copy, "apply.drop_threshold=1.0"))
+    assert loosest.n_waiting == loosest.statuses["waiting"] >= 1
+    assert sum(loosest.statuses.values()) == 14 and "prox-spark refine" in loosest.summary()
+    now = {row["doc_id"]: row["status"] for row in table(spark, sample_copy, "refined").collect()}
+    assert now.keys() == was.keys() and list(now.values()).count("dropped_doc") == loosest.n_waiting
+
+
+def test_two_settings_are_compared_without_writing(spark: Any, sample_lake: tuple[str, RefineSummary]) -> None:
+    root = sample_lake[0]
+    before = versions(spark, root)
+    same = compare_settings(spark, recipe(root), recipe(root))
+    assert same.same_text == same.same_status == same.n_documents == 14 and same.same_lines == same.n_lines > 14
+    other = compare_settings(spark, recipe(root), recipe(root, "apply.drop_threshold=0.0"))
+    n_dropped = sum(n for a, b, n in other.statuses if a != "dropped_doc" and b == "dropped_doc")
+    assert n_dropped >= 1 and other.same_status == 14 - n_dropped
+    assert other.words_b < other.words_a and other.same_lines < other.n_lines
+    assert other.examples and other.examples[0].lines and other.examples[0].lines[0][0] == "B"
+    assert versions(spark, root) == before
 
 
 def test_run_that_failed_after_generating_pays_nothing_when_started_again(

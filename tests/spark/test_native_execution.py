@@ -16,6 +16,8 @@ import pytest
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from prox_spark.config import ApplyConfig
+from prox_spark.pipeline.execute import chunks_of, executed
 from prox_spark.programs import (
     ChunkProgram,
     Diagnostic,
@@ -26,7 +28,6 @@ from prox_spark.programs import (
     OpName,
     Program,
     execute_chunks,
-    parse,
     read_reference,
     run_reference,
 )
@@ -257,13 +258,18 @@ def test_words_are_those_of_python(spark: Any) -> None:
     assert counted == {i: len(text.split()) for i, text in enumerate(texts)}
 
 
-def test_no_python_worker_is_in_the_plan(spark: Any) -> None:
-    frame = spark.createDataFrame([(0, "a", [])], INPUT)
-    words = count_words(F.col("text"))
-    for execution in (
-        execute_strict(F.col("text"), words, F.col("chunks"), Gates()),
-        execute_reference(F.col("text"), words, F.col("chunks")),
-    ):
-        plan = frame.select(execution.alias("e"))._jdf.queryExecution().executedPlan().toString()
-        assert "Python" not in plan and "Arrow" not in plan
-    assert parse("keep_chunk()").ops
+@pytest.mark.parametrize("semantics", ["strict", "reference"])
+def test_plan_has_no_python_worker_and_does_not_shuffle_texts(spark: Any, semantics: str) -> None:
+    nothing = F.lit(None)
+    identity = (F.col("id").cast("string").alias("doc_id"), F.lit("sha").alias("content_sha256"))
+    ops = F.array(F.struct(F.lit("remove_lines"), F.lit(1), F.lit(1), nothing, nothing))
+    fields = F.struct(F.lit(0), F.lit(0), F.lit(3), nothing, ops, F.array()).cast(CHUNK)
+    programs = spark.range(5).select(*identity, fields.alias("chunk")).select("doc_id", "content_sha256", "chunk.*")
+    documents = spark.range(5).select(*identity, F.repeat(F.lit("some words in a line\n"), 20).alias("text"))
+    done = executed(documents, chunks_of(programs), ApplyConfig(drop_threshold=0.5, semantics=semantics))
+    assert {row["text"].count("\n") for row in done.collect()} == {19}
+    plan = done._jdf.queryExecution().executedPlan().toString()
+    assert "Python" not in plan and "Arrow" not in plan
+    # The only shuffle gathers the programs of a document; `text` is on none of its lines.
+    shuffles = [line for line in plan.split("\n") if "Exchange hashpartitioning" in line]
+    assert "BroadcastHashJoin" in plan and all("text" not in line for line in shuffles)

@@ -20,8 +20,7 @@ from prox_spark.programs import (
     read_reference,
     run_reference,
 )
-from prox_spark.programs.operations import MAX_LINE_NUMBER
-from prox_spark.programs.reference import MAX_ERRORS
+from prox_spark.programs.reference import MAX_ERRORS, MAX_NUMBER
 
 pytestmark = pytest.mark.unit
 
@@ -140,7 +139,7 @@ def test_too_few_words_left_for_the_first_threshold_discards() -> None:
     execution = run_reference(TEXT, "remove_lines(line_start=0, line_end=1)", threshold_1=0.9)
     assert (execution.text, execution.status) == (TEXT, DocumentStatus.PROGRAM_DISCARDED)
     assert execution.removed == ()
-    assert "0.9 are needed" in (execution.verdicts[0].reason or "")
+    assert "less than 0.9 of the words" in (execution.verdicts[0].reason or "")
 
 
 def test_just_enough_words_left_for_the_first_threshold_is_enough() -> None:
@@ -172,7 +171,7 @@ def test_errors_of_ranges_count_after_merging() -> None:
 
 def test_reading_gives_operations_that_the_tables_can_hold() -> None:
     program = read_reference(f"remove_lines(line_start=1, line_end={'9' * 30})\nremove_lines(x)\nkeep_chunk()")
-    assert program.ops == (Operation(OpName.REMOVE_LINES, 1, MAX_LINE_NUMBER), Operation(OpName.KEEP_CHUNK))
+    assert program.ops == (Operation(OpName.REMOVE_LINES, 1, MAX_NUMBER), Operation(OpName.KEEP_CHUNK))
     assert [finding.code for finding in program.diagnostics] == [DiagnosticCode.MALFORMED_ARGUMENTS]
 
 
