@@ -206,7 +206,7 @@ RUNS = Table(
     T.StructType(
         [
             _field("run_id", T.StringType(), "UUID"),
-            _field("command", T.StringType(), "ingest or refine"),
+            _field("command", T.StringType(), "ingest, refine or apply"),
             _field("status", T.StringType(), "succeeded or failed"),
             _field("error", T.StringType(), "the error's message; null when succeeded"),
             _field("recipe", T.StringType(), "the whole recipe, JSON, secrets redacted"),

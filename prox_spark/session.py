@@ -34,6 +34,8 @@ _CATALOG = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
 _LAPTOP = {
     "spark.sql.shuffle.partitions": "2",
     "spark.databricks.delta.snapshotPartitions": "2",
+    # The programs of a wave are sent to the texts, not the texts shuffled to the programs.
+    "spark.sql.autoBroadcastJoinThreshold": "64m",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.driver.bindAddress": "127.0.0.1",
