@@ -100,7 +100,7 @@ class GenerationConfig(_Section):
 
 
 class ApplyConfig(_Section):
-    """From stored generations to text: change it and run `refine` again. Only a higher drop_threshold can need the engine."""
+    """From stored generations to text: change it and run `apply`. Only a higher drop_threshold can need the engine, by `refine`."""
 
     semantics: Literal["strict", "reference"] = Field(
         "strict",
@@ -112,7 +112,8 @@ class ApplyConfig(_Section):
         le=1,
         description="Drop a document when the model's probability of dropping is at least this. Higher keeps more. "
         "Unset: what the card of the document refiner says. Lowering it never needs the engine. Raising it needs chunk programs for "
-        "the documents that it newly keeps, and `refine` generates them, unless generation.chunk_below was that high before.",
+        "the documents that it newly keeps: `apply` leaves these as they are, `refine` generates what they lack, unless "
+        "generation.chunk_below was that high before.",
     )
     min_word_ratio: float = Field(
         0.05, ge=0, lt=1, description="At most this share of the words left: the document is blanked."
@@ -123,6 +124,7 @@ class ApplyConfig(_Section):
     max_errors: int = Field(
         2,
         ge=1,
+        le=100,
         description="This many errors discard a program: of the chunk in `strict`, of the document in `reference`.",
     )
 

@@ -49,7 +49,11 @@ DOCUMENTS = Table(
             ),
             _field("text", T.StringType(), "the raw text; never null, may be empty"),
             _field("content_sha256", T.StringType(), "SHA-256 of the UTF-8 text, hex"),
-            _field("n_words", T.LongType(), "words of the text as Python's str.split() counts them"),
+            _field(
+                "n_words",
+                T.LongType(),
+                "words of the text as Python's str.split() counts them; null in rows of an older lake",
+            ),
             _field("url", T.StringType(), "null where the input names none"),
             _field("source", T.StringType(), "partition column by default: where the document came from"),
             _field(

@@ -170,7 +170,7 @@ def replaced(text: Column, source: Column, target: Column, body: Callable[[Colum
     return let(
         F.replace(text, source, F.lit("")),
         lambda without: let(
-            ((F.length(text) - F.length(without)) / F.length(source)).cast("int"),
+            ((F.length(text) - F.length(without)) / F.length(source)).cast("long"),
             lambda n_hits: body(F.when(target == "", without).otherwise(F.replace(text, source, target)), n_hits),
         ),
     )

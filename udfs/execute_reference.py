@@ -9,7 +9,7 @@ from pyspark.sql import types as T
 
 from prox_spark import schemas
 from prox_spark.programs import DiagnosticCode, DocumentStatus, OpName
-from prox_spark.programs.reference import MAX_CHARS, SHORT_WORDS
+from prox_spark.programs.reference import MAX_CHARS, MAX_ERRORS, SHORT_WORDS
 from udfs.columns import (
     CHUNK,
     EXECUTION,
@@ -91,7 +91,7 @@ def execute_reference(
         staying = gaps(F.lit(0).cast("long"), F.size(lines).cast("long") - 1, taken)
         result = F.when(F.size(taken) > 0, joined(lines, staying)).otherwise(normal["text"])
         words_kept = words_before - F.when(F.size(taken) > 0, count_words(joined(lines, taken))).otherwise(0)
-        found = F.concat(normal["findings"], _out_of_bounds(removals, F.size(lines)))
+        found = F.concat(normal["findings"], _out_of_bounds(removals, F.size(lines), error_op))
         return let(
             F.struct(
                 result.alias("text"),
@@ -214,7 +214,7 @@ def _removed_spans(removals: Column, taken: Column) -> Column:
     return F.transform(F.sort_array(by_taker), named)
 
 
-def _out_of_bounds(removals: Column, n_lines: Column) -> Column:
+def _out_of_bounds(removals: Column, n_lines: Column, error_op: int) -> Column:
     """Findings about ranges that reach past the end, one for each merged range; reversed ranges merge as well."""
     ranges = F.transform(
         F.filter(removals, lambda call: call["line_start"].isNotNull()),
@@ -245,7 +245,8 @@ def _out_of_bounds(removals: Column, n_lines: Column) -> Column:
 
     def findings(ranges: Column) -> Column:
         merged = F.aggregate(ranges, F.slice(ranges, 1, 0), merge)
-        return F.transform(F.filter(merged, lambda m: (m["line_start"] >= n_lines) | (m["line_end"] >= n_lines)), found)
+        outside = F.filter(merged, lambda m: (m["line_start"] >= n_lines) | (m["line_end"] >= n_lines))
+        return F.transform(F.slice(outside, 1, max(MAX_ERRORS, error_op)), found)
 
     # Merging can only be needed where some range reaches past the end.
     return let(

@@ -9,7 +9,6 @@ from pyspark.sql import types as T
 
 from prox_spark.programs import DiagnosticCode, DocumentStatus, Gates, OpName
 from prox_spark.programs.operations import EDITS, KEEPS
-from prox_spark.programs.strict import GROWTH_CHARS, GROWTH_FACTOR, MIN_SOURCE_CHARS
 from udfs.columns import (
     CHUNK,
     EXECUTION,
@@ -27,14 +26,12 @@ from udfs.columns import (
     numbered,
     printed,
     removed_spans,
-    replaced,
-    snippet,
     span,
-    strip,
     too_many,
     verdict,
 )
 from udfs.execute_plain import execute_plain, is_plain
+from udfs.normalize import normalize
 
 if TYPE_CHECKING:
     from pyspark.sql import Column
@@ -110,7 +107,7 @@ def _work(chunk: Column, lines: Column, gates: Gates) -> Column:
         return let(
             first_takers(removals),
             lambda taken: let(
-                _normalize(chunk["chunk_index"], ops, lines, first, last, taken),
+                normalize(chunk["chunk_index"], ops, lines, first, last, taken),
                 lambda normal: outcome(ops, plans, taken, normal),
             ),
         )
@@ -146,97 +143,6 @@ def _plan(op: Column, first: Column, last: Column) -> Column:
     return F.struct(F.when(removes & reaches, inside).alias("removal"), found.alias("finding"))
 
 
-def _normalize(chunk_index: Column, ops: Column, lines: Column, first: Column, last: Column, taken: Column) -> Column:
-    """Replaces strings in the lines of a chunk that stay, in the order of the program.
-
-    Returns:
-        A struct: text of the lines that stay (null without normalisations), normalized, findings, n_new_words.
-    """
-
-    def replace(state: Column, op: Column, limit: Column) -> Column:
-        source, target = F.coalesce(op["source_str"], F.lit("")), F.coalesce(op["target_str"], F.lit(""))
-
-        def noted(code: DiagnosticCode | Column, detail: Column) -> Column:
-            findings = F.concat(state["findings"], F.array(finding(code, op["op_index"], detail)))
-            return _state(state["text"], state["normalized"], findings)
-
-        def done(text: Column, n_hits: Column) -> Column:
-            hit = F.struct(chunk_index, op["op_index"], source, target, n_hits).cast(NORMALIZED.elementType)
-            n_chars = F.length(state["text"]) + n_hits * (F.length(target) - F.length(source))
-            too_long = F.concat(
-                n_chars.cast("string"), F.lit(" characters, the limit is "), limit.cast("string"), F.lit(": ")
-            )
-            return F.when(
-                n_chars > limit, noted(DiagnosticCode.TEXT_GROWTH, F.concat(too_long, snippet(printed(op))))
-            ).otherwise(_state(text, F.concat(state["normalized"], F.array(hit)), state["findings"]))
-
-        problem = (
-            F.when(F.length(strip(source)) < MIN_SOURCE_CHARS, str(DiagnosticCode.SOURCE_TOO_SHORT))
-            .when(F.contains(target, F.lit("\n")), str(DiagnosticCode.LINE_BREAK))
-            .when(F.contains(source, F.lit("\n")), str(DiagnosticCode.SOURCE_ABSENT))
-            .when(~F.contains(state["text"], source), str(DiagnosticCode.SOURCE_ABSENT))
-        )
-        return let(
-            problem,
-            lambda problem: F.when(problem.isNotNull(), noted(problem, snippet(printed(op)))).otherwise(
-                replaced(state["text"], source, target, done)
-            ),
-        )
-
-    def folded(normalizations: Column, before: Column) -> Column:
-        nothing = _state(before, F.array().cast(NORMALIZED), F.array().cast(FINDINGS))
-        limit = GROWTH_FACTOR * F.length(before) + GROWTH_CHARS
-        return let(
-            F.aggregate(normalizations, nothing, lambda state, op: replace(state, op, limit)),
-            lambda state: F.struct(
-                state["text"].alias("text"),
-                state["normalized"].alias("normalized"),
-                state["findings"].alias("findings"),
-                F.when(F.size(state["normalized"]) > 0, _new_words(before, state))
-                .otherwise(0)
-                .cast("long")
-                .alias("n_new_words"),
-            ),
-        )
-
-    none = _state(F.lit(None).cast("string"), F.array().cast(NORMALIZED), F.array().cast(FINDINGS))
-    without = F.struct(
-        none["text"].alias("text"),
-        none["normalized"].alias("normalized"),
-        none["findings"].alias("findings"),
-        F.lit(0).cast("long").alias("n_new_words"),
-    )
-    return let(
-        F.filter(ops, lambda op: op["op"] == str(OpName.NORMALIZE)),
-        lambda normalizations: F.when(F.size(normalizations) == 0, without).otherwise(
-            let(joined(lines, gaps(first, last, taken)), lambda before: folded(normalizations, before))
-        ),
-    )
-
-
-def _new_words(before: Column, state: Column) -> Column:
-    """How many words a chunk gained, counted in the lines that hold a replaced string: the others are as they were."""
-
-    def count(old: Column, new: Column) -> Column:
-        hit = F.filter(
-            F.sequence(F.lit(0), F.size(old) - 1),
-            lambda i: F.exists(state["normalized"], lambda done: F.contains(F.get(old, i), done["source_str"])),
-        )
-        return let(
-            hit,
-            lambda hit: (
-                count_words(F.array_join(F.transform(hit, lambda i: F.get(new, i)), "\n"))
-                - count_words(F.array_join(F.transform(hit, lambda i: F.get(old, i)), "\n"))
-            ),
-        )
-
-    return let(lines_of(before), lambda old: let(lines_of(state["text"]), lambda new: count(old, new)))
-
-
-def _state(text: Column, normalized: Column, findings: Column) -> Column:
-    return F.struct(text.alias("text"), normalized.alias("normalized"), findings.alias("findings"))
-
-
 def _outcome(text: Column, words_before: Column, lines: Column, works: Column, gates: Gates) -> Column:
     """Puts the chunks together and holds the whole against the gates."""
     taken = F.flatten(F.transform(works, lambda work: work["taken"]))
@@ -256,8 +162,7 @@ def _outcome(text: Column, words_before: Column, lines: Column, works: Column, g
     def judged(result: Column) -> Column:
         words_after = result["words_after"]
         status = (
-            F.when(words_before == 0, str(DocumentStatus.BLANKED_SHORT))
-            .when(words_after / words_before <= gates.min_word_ratio, str(DocumentStatus.BLANKED_RATIO))
+            F.when(words_after / words_before <= gates.min_word_ratio, str(DocumentStatus.BLANKED_RATIO))
             .when(words_after <= gates.min_words, str(DocumentStatus.BLANKED_SHORT))
             .when(result["text"] != text, str(DocumentStatus.EDITED))
             .when(

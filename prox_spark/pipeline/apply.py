@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
-from pyspark.storagelevel import StorageLevel
 
 from prox_spark import schemas
 from prox_spark.config import Recipe
 from prox_spark.errors import ReasonCode
 from prox_spark.lineage import Run
 from prox_spark.pipeline.execute import DOCUMENT, executed
+from prox_spark.pipeline.persist import persisted
 from prox_spark.pipeline.prompts import WavePrompts
 from prox_spark.pipeline.stages import RefinerStage, RefinerStages
 from prox_spark.programs import DocumentStatus, OpName, Verdict
@@ -54,31 +54,32 @@ class ApplyStage:
         Returns:
             Number of documents left out because a prompt of theirs was never answered.
         """
-        parsed = self.parsed(prompts).persist(StorageLevel.DISK_ONLY)
-        parsed.count()  # Spark knows the size of what is there, and whether to broadcast it
-        applied = outcomes(documents, parsed, self.recipe).persist(StorageLevel.DISK_ONLY)
-        try:
-            reasons = {row["reason"]: row["count"] for row in applied.groupBy("failure.reason").count().collect()}
-            n_waiting = reasons.pop(NO_GENERATION, 0)
-            run_id = self.run.run_id
-            answered = applied.where(~F.col("failure.reason").eqNullSafe(NO_GENERATION))
-            self.lake.insert_new(schemas.PROGRAMS, self._programs(answered), run_id)
-            if self._were_timed_out():
-                stamped = answered.select(*DOCUMENT).withColumns(self._stamp())
-                self.lake.remove(schemas.QUARANTINE, stamped, (*DOCUMENT, "recipe_fingerprint"), run_id)
-            if reasons.keys() - {None}:
-                quarantined = self._quarantined(answered, documents)
-                self.lake.insert_new(schemas.QUARANTINE, quarantined, run_id)
-                # What an earlier text or recipe made of them is not what this one does.
-                self.lake.remove(schemas.REFINED, quarantined.select("doc_id"), ("doc_id",), run_id)
-            changed = F.expr(
-                "NOT (old.content_sha256 <=> new.content_sha256 AND old.recipe_fingerprint <=> new.recipe_fingerprint)"
-            )
-            self.lake.upsert(schemas.REFINED, self._refined(answered, documents), run_id, changed)
-            return n_waiting
-        finally:
-            applied.unpersist()
-            parsed.unpersist()
+        with persisted(self.parsed(prompts)) as parsed:
+            parsed.count()  # Spark knows the size of what is there, and whether to broadcast it
+            with persisted(outcomes(documents, parsed, self.recipe)) as applied:
+                return self._commit(documents, applied)
+
+    def _commit(self, documents: DataFrame, applied: DataFrame) -> int:
+        reasons = {row["reason"]: row["count"] for row in applied.groupBy("failure.reason").count().collect()}
+        n_waiting = reasons.pop(NO_GENERATION, 0)
+        if not reasons:
+            return n_waiting  # a MERGE that finds nothing to do would still make a version
+        run_id = self.run.run_id
+        answered = applied.where(~F.col("failure.reason").eqNullSafe(NO_GENERATION))
+        self.lake.insert_new(schemas.PROGRAMS, self._programs(answered), run_id)
+        if self._were_timed_out():
+            stamped = applied.select(*DOCUMENT).withColumns(self._stamp())
+            self.lake.remove(schemas.QUARANTINE, stamped, (*DOCUMENT, "recipe_fingerprint"), run_id)
+        if reasons.keys() - {None}:
+            quarantined = self._quarantined(answered, documents)
+            self.lake.insert_new(schemas.QUARANTINE, quarantined, run_id)
+            # What an earlier text or recipe made of them is not what this one does.
+            self.lake.remove(schemas.REFINED, quarantined.select("doc_id"), ("doc_id",), run_id)
+        changed = F.expr(
+            "NOT (old.content_sha256 <=> new.content_sha256 AND old.recipe_fingerprint <=> new.recipe_fingerprint)"
+        )
+        self.lake.upsert(schemas.REFINED, self._refined(answered, documents), run_id, changed)
+        return n_waiting
 
     def parsed(self, prompts: WavePrompts) -> DataFrame:
         """The stored answers to prompts, read as programs: columns of `udfs.parse.PARSED`."""

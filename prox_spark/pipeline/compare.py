@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
-from pyspark.storagelevel import StorageLevel
 
 from prox_spark.config import Recipe
 from prox_spark.errors import RecipeError
 from prox_spark.lineage import Run
 from prox_spark.pipeline.apply import NO_GENERATION, ApplyStage, outcomes
 from prox_spark.pipeline.execute import DOCUMENT
+from prox_spark.pipeline.persist import persisted
 from prox_spark.pipeline.plan import planned
 from prox_spark.pipeline.reapply import stored_prompts
 from prox_spark.programs import DocumentStatus
 from prox_spark.tables import Lake
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql import Column, DataFrame, Row, SparkSession
 
+_SAME_TEXT = "text_a = text_b"
 _GONE = [
     str(status)
     for status in (
@@ -113,48 +115,39 @@ def compare_settings(spark: SparkSession, a: Recipe, b: Recipe, n_examples: int 
     Raises:
         RecipeError: the recipes name different lakes.
     """
-    if a.lake != b.lake:
+    if (a.lake.root, a.lake.catalog) != (b.lake.root, b.lake.catalog):
         raise RecipeError("both recipes must name the same lake")
     lake = Lake(spark, a.lake)
-    documents = lake.read("documents").select(*DOCUMENT, "text").withColumnRenamed("text", "raw")
+    lake.read("documents")
+    documents = lake.read("documents", lake.version("documents"))
     n_documents = documents.count()
-    both = documents.join(_side(lake, a, "a"), on=DOCUMENT, how="inner").join(
-        _side(lake, b, "b"), on=DOCUMENT, how="inner"
-    )
-    n_raw = F.size(F.split("raw", "\n"))
-    rows = both.withColumns({"n": n_raw, "lines_a": _removed("a", n_raw), "lines_b": _removed("b", n_raw)})
-    rows = rows.withColumns(
-        {"only_a": F.array_except("lines_a", "lines_b"), "only_b": F.array_except("lines_b", "lines_a")}
-    )
-    rows = rows.withColumn("n_differing", F.size("only_a") + F.size("only_b")).persist(StorageLevel.DISK_ONLY)
-    try:
-        same_text = F.col("text_a") == F.col("text_b")
+    with ExitStack() as frames:
+        raw = documents.select(*DOCUMENT, F.col("text").alias("raw"))
+        sides = [_side(lake, recipe, documents, side, frames) for recipe, side in ((a, "a"), (b, "b"))]
+        rows = raw.join(sides[0], on=DOCUMENT, how="inner").join(sides[1], on=DOCUMENT, how="inner")
+        rows = frames.enter_context(persisted(rows.transform(_with_lines)))
         total = rows.agg(
-            F.count("*"),
-            F.count_if(F.col("status_a") == F.col("status_b")),
-            F.count_if(same_text),
-            F.coalesce(F.sum("n"), F.lit(0)),
-            F.coalesce(F.sum(F.col("n") - F.col("n_differing")), F.lit(0)),
-            F.coalesce(F.sum("words_a"), F.lit(0)),
-            F.coalesce(F.sum("words_b"), F.lit(0)),
+            F.count("*").alias("n_documents"),
+            F.count_if(F.col("status_a") == F.col("status_b")).alias("same_status"),
+            F.count_if(_SAME_TEXT).alias("same_text"),
+            F.coalesce(F.sum("n"), F.lit(0)).alias("n_lines"),
+            F.coalesce(F.sum(F.col("n") - F.col("n_differing")), F.lit(0)).alias("same_lines"),
+            F.coalesce(F.sum("words_a"), F.lit(0)).alias("words_a"),
+            F.coalesce(F.sum("words_b"), F.lit(0)).alias("words_b"),
         ).first()
         statuses = rows.groupBy("status_a", "status_b").count().orderBy(F.desc("count")).collect()
-        differing = rows.where(~same_text).orderBy(F.desc("n_differing"), "doc_id").limit(n_examples)
+        differing = rows.where(f"NOT ({_SAME_TEXT})").orderBy(F.desc("n_differing"), "doc_id").limit(n_examples)
         examples = [_example(row, n_lines) for row in differing.collect()]
-    finally:
-        rows.unpersist()
-    n, same_status, same_texts, n_lines_all, same_lines, words_a, words_b = total
-    pairs = [(row[0], row[1], row[2]) for row in statuses]
-    figures = (same_status, same_texts, n_lines_all, same_lines, words_a, words_b)
-    return Comparison(n, n_documents - n, *figures, pairs, examples)
+    moved = [(row["status_a"], row["status_b"], row["count"]) for row in statuses]
+    n_waiting = n_documents - total["n_documents"]
+    return Comparison(**total.asDict(), n_waiting=n_waiting, statuses=moved, examples=examples)
 
 
-def _side(lake: Lake, recipe: Recipe, side: str) -> DataFrame:
-    """What one recipe makes of all documents that have their generations."""
+def _side(lake: Lake, recipe: Recipe, documents: DataFrame, side: str, frames: ExitStack) -> DataFrame:
+    """What one recipe makes of the documents that have their generations."""
     run = Run("compare", recipe)
     stages = planned(lake, run)
-    documents = lake.read("documents")
-    prompts = stored_prompts(lake, stages, documents, run.recipe)
+    prompts = frames.enter_context(stored_prompts(lake, stages, documents, run.recipe))
     parsed = ApplyStage(lake, run.recipe, stages, run).parsed(prompts)
     decided = outcomes(documents, parsed, run.recipe).where(~F.col("failure.reason").eqNullSafe(NO_GENERATION))
     return decided.select(
@@ -166,6 +159,15 @@ def _side(lake: Lake, recipe: Recipe, side: str) -> DataFrame:
     )
 
 
+def _with_lines(rows: DataFrame) -> DataFrame:
+    """Adds the number of lines, and the numbers of those that only one side removes."""
+    n_raw = F.size(F.split("raw", "\n"))
+    lines = {"n": n_raw, "lines_a": _removed("a", n_raw), "lines_b": _removed("b", n_raw)}
+    only = {"only_a": F.array_except("lines_a", "lines_b"), "only_b": F.array_except("lines_b", "lines_a")}
+    rows = rows.withColumns(lines).withColumns(only)
+    return rows.withColumn("n_differing", F.size("only_a") + F.size("only_b"))
+
+
 def _removed(side: str, n_lines: Column) -> Column:
     """Numbers of the lines of the raw text that a side removes: all of them when nothing is left."""
     spans = F.transform(f"removed_{side}", lambda s: F.sequence(s["line_start"], s["line_end"]))
@@ -173,8 +175,8 @@ def _removed(side: str, n_lines: Column) -> Column:
     return F.when(F.col(f"status_{side}").isin(_GONE), every).otherwise(F.flatten(spans))
 
 
-def _example(row: object, n_lines: int) -> Disagreement:
-    lines = row["raw"].split("\n")  # type: ignore[index]
-    marks = sorted([(n, "A") for n in row["only_a"]] + [(n, "B") for n in row["only_b"]])  # type: ignore[index]
+def _example(row: Row, n_lines: int) -> Disagreement:
+    lines = row["raw"].split("\n")
+    marks = sorted([(n, "A") for n in row["only_a"]] + [(n, "B") for n in row["only_b"]])
     shown = [(side, lines[n]) for n, side in marks if lines[n].strip()][:n_lines]
-    return Disagreement(row["doc_id"], row["status_a"], row["status_b"], shown)  # type: ignore[index]
+    return Disagreement(row["doc_id"], row["status_a"], row["status_b"], shown)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pyspark import SparkContext
 from pyspark.sql import functions as F
 
+from prox_spark import schemas
 from prox_spark.config import ApplyConfig
 from prox_spark.programs import Gates
 from udfs.columns import CHUNK, count_words
@@ -47,16 +48,23 @@ def executed(documents: DataFrame, chunks: DataFrame, config: ApplyConfig) -> Da
     The texts are not shuffled when Spark takes `chunks` for small enough to broadcast (`spark.sql.autoBroadcastJoinThreshold`).
     """
     others = [name for name in chunks.columns if name not in DOCUMENT]
-    counted = count_words(F.col("text"))
-    # Counted at ingest; rows of an older lake have no number.
-    words = F.coalesce("n_words", counted) if "n_words" in documents.columns else counted
     return (
-        documents.withColumn("words_before", words)
+        documents.withColumn("words_before", _words(documents))
         .select(*DOCUMENT, "text", "words_before")
         .join(chunks, on=DOCUMENT, how="left")
         .withColumn("execution", execution(config))
         .select(*DOCUMENT, "words_before", "execution.*", *others)
     )
+
+
+def _words(documents: DataFrame) -> Column:
+    """Words as ingest counted them. A lake from before it did has none, or a column of its input by that name."""
+    counted = count_words(F.col("text"))
+    ours = schemas.DOCUMENTS.schema["n_words"]
+    is_ours = any(
+        (f.name, f.dataType, f.metadata) == (ours.name, ours.dataType, ours.metadata) for f in documents.schema
+    )
+    return F.coalesce("n_words", counted) if is_ours else counted
 
 
 def execution(config: ApplyConfig) -> Column:

@@ -35,19 +35,27 @@ def planned(lake: Lake, run: Run) -> RefinerStages:
     return stages
 
 
-def pending_documents(lake: Lake, run: Run) -> DataFrame:
+def pending_documents(lake: Lake, run: Run, asks: bool) -> DataFrame:
     """Documents at the pinned version without a row in `refined` or `quarantine` for this text and recipe.
 
-    Those that a time-out brought into quarantine are asked again.
+    Args:
+        lake: where they are.
+        run: which versions of the tables, and which recipe.
+        asks: whether the run can ask a model: then those that a time-out brought into quarantine are pending too.
     """
     versions = run.versions_in
     mine = F.col("recipe_fingerprint") == run.recipe_fingerprint
-    done = lake.read("refined", versions["refined"]).where(mine).select(*DOCUMENT)
-    final = mine & (F.col("reason") != ReasonCode.REQUEST_TIMEOUT.value)
-    quarantined = lake.read("quarantine", versions["quarantine"]).where(final).select(*DOCUMENT)
-    return lake.read("documents", versions["documents"]).join(
-        done.unionByName(quarantined), on=DOCUMENT, how="left_anti"
+    refined = lake.read("refined", versions["refined"])
+    final = mine & (F.col("reason") != ReasonCode.REQUEST_TIMEOUT.value) if asks else mine
+    quarantined = (
+        lake.read("quarantine", versions["quarantine"])
+        .where(final)
+        .select(*DOCUMENT)
+        # With a row in `refined`, of another recipe or text, it is not yet where it belongs: in quarantine alone.
+        .join(refined.select("doc_id"), on="doc_id", how="left_anti")
     )
+    done = refined.where(mine).select(*DOCUMENT).unionByName(quarantined)
+    return lake.read("documents", versions["documents"]).join(done, on=DOCUMENT, how="left_anti")
 
 
 @dataclass(frozen=True)

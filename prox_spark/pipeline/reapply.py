@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
-from pyspark.storagelevel import StorageLevel
 
 from prox_spark.config import Recipe
 from prox_spark.lineage import Run, recorded
 from prox_spark.pipeline.apply import ApplyStage
+from prox_spark.pipeline.persist import persisted
 from prox_spark.pipeline.plan import conserved, pending_documents, planned, waves
 from prox_spark.pipeline.prompts import WavePrompts, kept, prompts_of
 from prox_spark.pipeline.stages import RefinerStages
@@ -95,21 +97,23 @@ def apply_lake(spark: SparkSession, recipe: Recipe) -> ApplySummary:
     with recorded(lake, Run("apply", recipe)) as run:
         with run.stage("plan"):
             stages = planned(lake, run)
-            pending = pending_documents(lake, run)
+            pending = pending_documents(lake, run, asks=False)
             n_pending = pending.count()
             LOG.info("plan: %s documents to derive", f"{n_pending:,}")
         n_waiting = 0
         with run.stage("apply"):
             apply = ApplyStage(lake, run.recipe, stages, run)
             for wave in waves(pending, n_pending, recipe.waves.documents):
-                n_waiting += apply(wave.documents, stored_prompts(lake, stages, wave.documents, run.recipe))
+                with stored_prompts(lake, stages, wave.documents, run.recipe) as prompts:
+                    n_waiting += apply(wave.documents, prompts)
         statuses = conserved(lake, run, n_waiting)
         run.counts |= {"pending": n_pending, "documents": sum(statuses.values()), **statuses}
         moves = _moves(lake, run.versions_in["refined"]) if n_pending else []
     return ApplySummary(run, n_pending, n_waiting, statuses, moves)
 
 
-def stored_prompts(lake: Lake, stages: RefinerStages, documents: DataFrame, recipe: Recipe) -> WavePrompts:
+@contextmanager
+def stored_prompts(lake: Lake, stages: RefinerStages, documents: DataFrame, recipe: Recipe) -> Iterator[WavePrompts]:
     """The prompts whose answers decide about some documents under a recipe.
 
     Args:
@@ -118,10 +122,10 @@ def stored_prompts(lake: Lake, stages: RefinerStages, documents: DataFrame, reci
         documents: `DOCUMENT` and text.
         recipe: completed.
     """
-    # Both sides read them, and making them means reading all texts through a tokenizer.
-    doc = prompts_of(documents, stages.doc).persist(StorageLevel.DISK_ONLY)
-    keeping = kept(documents, doc, lake.read("generations"), recipe.drop_threshold)
-    return WavePrompts(doc, prompts_of(keeping, stages.chunk))
+    # Both stages read them, and making them means reading all texts through a tokenizer.
+    with persisted(prompts_of(documents, stages.doc)) as doc:
+        keeping = kept(documents, doc, lake.read("generations"), recipe.drop_threshold)
+        yield WavePrompts(doc, prompts_of(keeping, stages.chunk))
 
 
 def _moves(lake: Lake, version: int) -> list[Move]:

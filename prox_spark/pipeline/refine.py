@@ -8,13 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pyspark.storagelevel import StorageLevel
-
 from prox_spark.config import Recipe
 from prox_spark.errors import ConservationError
 from prox_spark.lineage import Run, recorded
 from prox_spark.pipeline.apply import ApplyStage
 from prox_spark.pipeline.generate import GenerateStage, book_generations
+from prox_spark.pipeline.persist import persisted
 from prox_spark.pipeline.plan import Wave, conserved, pending_documents, planned, waves
 from prox_spark.pipeline.prompts import WavePrompts, kept, prompts_of
 from prox_spark.pipeline.stages import RefinerStages
@@ -74,7 +73,7 @@ def refine_lake(spark: SparkSession, recipe: Recipe) -> RefineSummary:
     with recorded(lake, Run("refine", recipe)) as run:
         with run.stage("plan"):
             stages = planned(lake, run)
-            pending = pending_documents(lake, run)
+            pending = pending_documents(lake, run, asks=True)
             n_pending = pending.count()
             LOG.info("plan: %s documents to refine", f"{n_pending:,}")
         run.counts["generations"] = 0
@@ -93,19 +92,20 @@ def _refine_in_waves(lake: Lake, stages: RefinerStages, run: Run, waves: Iterato
     generate, apply = GenerateStage(lake, run), ApplyStage(lake, run.recipe, stages, run)
     for wave in waves:
         documents = wave.documents
-        with run.stage("doc"):
-            # Made once, read by the generating and the applying side.
-            doc = prompts_of(documents, stages.doc, with_token_ids=True).persist(StorageLevel.DISK_ONLY)
-            generate(doc, stages.doc, wave.number, f"doc stage{wave}")
-        with run.stage("chunk"):
-            keeping = kept(documents, doc, lake.read("generations"), run.recipe.chunk_below)
-            chunk = prompts_of(keeping, stages.chunk, with_token_ids=True).persist(StorageLevel.DISK_ONLY)
-            generate(chunk, stages.chunk, wave.number, f"chunk stage{wave}")
-        with run.stage("apply"):
-            if lost := apply(documents, WavePrompts(doc, chunk)):
-                raise ConservationError(
-                    f"{lost:,} documents have prompts without a generation: the table generations was changed during the run. "
-                    "Nothing was derived from them; run again"
-                )
-        doc.unpersist()
-        chunk.unpersist()
+        # Prompts are made once, and read by the generating and the applying side.
+        with persisted(prompts_of(documents, stages.doc, with_token_ids=True)) as doc:
+            with run.stage("doc"):
+                generate(doc, stages.doc, wave.number, f"doc stage{wave}")
+            # At its version: Spark forgets persisted frames over a table that grows.
+            answers = lake.read("generations", lake.version("generations"))
+            keeping = kept(documents, doc, answers, run.recipe.chunk_below)
+            with persisted(prompts_of(keeping, stages.chunk, with_token_ids=True)) as chunk:
+                with run.stage("chunk"):
+                    generate(chunk, stages.chunk, wave.number, f"chunk stage{wave}")
+                with run.stage("apply"):
+                    lost = apply(documents, WavePrompts(doc, chunk))
+        if lost:
+            raise ConservationError(
+                f"{lost:,} documents have prompts without a generation: the table generations was changed during the run. "
+                "Nothing was derived from them; run again"
+            )

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from pyspark.sql import functions as F
 from pyspark.testing import assertDataFrameEqual
 
+from jobs import apply as apply_job
+from prox_spark.commands import compare
 from prox_spark.config import Recipe
 from prox_spark.demo import PAGES
 from prox_spark.engine.executor import Owner
@@ -21,6 +25,7 @@ from prox_spark.pipeline.compare import compare_settings
 from prox_spark.pipeline.ingest import ingest
 from prox_spark.pipeline.reapply import ApplySummary, apply_lake
 from prox_spark.pipeline.refine import RefineSummary, refine_lake
+from prox_spark.programs import execute_reference
 from prox_spark.schemas import TABLES
 from prox_spark.tables import Lake
 
@@ -44,6 +49,20 @@ def take_up(spark: Any, root: str, path: str, *overrides: str) -> RefineSummary:
     """Ingests a file into a lake and refines what is new."""
     ingest(spark, recipe(root, f"input.paths=[{path}]"))
     return refine_lake(spark, recipe(root, *overrides))
+
+
+def answers(spark: Any, root: str, recipe_fingerprint: str | None) -> Any:
+    """Of each kept document: its text, its refined text, and (chunk, output) of its chunks."""
+    outputs = (
+        table(spark, root, "programs")
+        .where((F.col("recipe_fingerprint") == recipe_fingerprint) & (F.col("chunk_index") >= 0))
+        .join(table(spark, root, "generations").select("generation_key", "output_text"), on="generation_key")
+        .groupBy("doc_id")
+        .agg(F.collect_list(F.struct("chunk_index", "output_text")).alias("outputs"))
+    )
+    refined = table(spark, root, "refined").select("doc_id", F.col("text").alias("refined"))
+    documents = table(spark, root, "documents").select("doc_id", "text")
+    return documents.join(refined, on="doc_id").join(outputs, on="doc_id")
 
 
 def table(spark: Any, root: str, name: str) -> Any:
@@ -129,7 +148,10 @@ def test_apply_derives_with_another_threshold_and_the_other_semantics_and_asks_n
     assert strictest.n_pending == 14 and strictest.statuses.keys() <= {"dropped_doc", "blanked_short"}
     assert sum(move.n_documents for move in strictest.moves if move.after == "dropped_doc") >= 10
     reference = apply("apply.semantics=reference")
-    assert sum(reference.statuses.values()) == 14 and "moved" in reference.summary()
+    assert sum(reference.statuses.values()) == 14
+    for row in answers(spark, sample_copy, reference.run.recipe_fingerprint).collect():
+        outputs = [output.strip(" ") for _, output in sorted(row["outputs"])]
+        assert row["refined"] == execute_reference(row["text"], "\n".join(outputs))
     before = versions(spark, sample_copy)
     assert apply("apply.semantics=reference").n_pending == 0 and versions(spark, sample_copy) == before
     # Back to where the lake was refined, to the letter.
@@ -143,10 +165,35 @@ def test_apply_derives_with_another_threshold_and_the_other_semantics_and_asks_n
 def test_apply_leaves_what_was_never_asked_and_says_so(spark: Any, sample_copy: str) -> None:
     was = {row["doc_id"]: row["status"] for row in table(spark, sample_copy, "refined").collect()}
     loosest = apply_lake(spark, recipe(sample_copy, "apply.drop_threshold=1.0"))
+    before = versions(spark, sample_copy)
+    again = apply_lake(spark, recipe(sample_copy, "apply.drop_threshold=1.0"))
+    assert again.n_pending == again.n_waiting == loosest.n_waiting and versions(spark, sample_copy) == before
     assert loosest.n_waiting == loosest.statuses["waiting"] >= 1
     assert sum(loosest.statuses.values()) == 14 and "prox-spark refine" in loosest.summary()
     now = {row["doc_id"]: row["status"] for row in table(spark, sample_copy, "refined").collect()}
     assert now.keys() == was.keys() and list(now.values()).count("dropped_doc") == loosest.n_waiting
+
+
+def test_quarantined_document_is_nowhere_else_when_recipes_go_back_and_forth(
+    spark: Any, odd_lake: tuple[str, RefineSummary], lake_root: str
+) -> None:
+    shutil.copytree(odd_lake[0], lake_root)
+    dropped = apply_lake(spark, recipe(lake_root, "generation.packing=reference", "apply.drop_threshold=0.0"))
+    assert "quarantined" not in dropped.statuses
+    assert table(spark, lake_root, "refined").where("doc_id = 'long-line'").count() == 1
+    back = apply_lake(spark, recipe(lake_root, "generation.packing=reference", "apply.drop_threshold=1.0"))
+    assert back.statuses == odd_lake[1].statuses
+    assert table(spark, lake_root, "refined").where("doc_id = 'long-line'").isEmpty()
+
+
+def test_commands_apply_and_compare(sample_copy: str, spark: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    place = ["--lake", sample_copy, "--set", "engine.device=cpu"]
+    assert compare.main([*place, "--with", "apply.drop_threshold=0.0", "--examples", "1"]) == 0
+    assert re.search(r"compare: 14 documents\n  same status +\d+ of 14", capsys.readouterr().out)
+    assert apply_job.main([*place, "--set", "apply.drop_threshold=0.0"]) == 0
+    assert re.search(r"apply: 14 of 14 documents .* no engine", capsys.readouterr().out)
+    assert compare.main([*place, "--with", "apply.drop_treshold=0.0"]) == 2
+    assert "drop_treshold" in capsys.readouterr().err
 
 
 def test_two_settings_are_compared_without_writing(spark: Any, sample_lake: tuple[str, RefineSummary]) -> None:

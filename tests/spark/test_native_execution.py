@@ -249,6 +249,25 @@ def test_reference_outcomes_of_random_programs_are_the_same(spark: Any) -> None:
     assert len({row["status"] for row in wanted.values()}) >= 4, "the cases are too alike"
 
 
+def test_replacements_that_would_swell_a_text_past_all_bounds_are_refused_alike(spark: Any) -> None:
+    def normalize(source: str, target: str) -> Operation:
+        return Operation(OpName.NORMALIZE, source_str=source, target_str=target)
+
+    swollen = "ab" * 490_000
+    program = Program((normalize("ab", "abababab"), normalize("ab", "x" * 1100)))
+    [row] = [(0, swollen, [chunk_row(0, 0, 0, program)])]
+    found = native(spark, [row], lambda *columns: execute_strict(*columns, Gates(0.0, 0)))
+    assert (
+        differences(found, {0: expected(execute_chunks(swollen, [ChunkProgram(0, 0, 0, program)], Gates(0.0, 0)))})
+        == []
+    )
+    text = "a" * 100_000 + " word" * 20
+    answer = f'normalize(source_str="a", target_str="{"b" * 600}")\nnormalize(source_str="b", target_str="{"c" * 40}")'
+    found = native(spark, [(0, text, [chunk_row(0, None, None, read_reference(answer))])], execute_reference)
+    wanted = expected(run_reference(text, [answer]))
+    assert differences(found, {0: wanted}) == [] and wanted["status"] == "program_discarded"
+
+
 def test_words_are_those_of_python(spark: Any) -> None:
     every = "".join(map(chr, [*range(1, 0xD800), *range(0xE000, 0x11000)]))
     assert sorted(WHITE_SPACE) == sorted(c for c in map(chr, range(0x110000)) if c.isspace())
