@@ -3,6 +3,8 @@ VENV   ?= .venv
 PYTHON ?= python3
 INPUT  ?=
 LAKE   ?=
+# Test files side by side; most of a test's time is a start, of a JVM or an engine, and that keeps one core busy.
+JOBS   ?= 2
 BIN    := $(VENV)/bin
 
 .PHONY: setup demo test lint bench clean
@@ -19,7 +21,7 @@ demo: setup ## refine the sample, or your own data with INPUT=path, and show wha
 	@$(BIN)/prox-spark demo $(if $(LAKE),--lake "$(LAKE)") $(if $(INPUT),"$(INPUT)")
 
 test: setup lint ## ruff, mypy and all tests (those marked `shared` only where PROX_SPARK_SHARED is a folder)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --basetemp "$$(mktemp -d)" $(ARGS)
 
 lint: setup ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -43,6 +43,7 @@ setup(
         "warc": ["fastwarc>=2.0", "resiliparse>=2.0"],
         "dev": [
             "pytest>=8",
+            "pytest-xdist>=3",
             "hypothesis>=6",
             "ruff>=0.8",
             "mypy>=1.13",

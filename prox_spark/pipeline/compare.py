@@ -129,7 +129,7 @@ def compare_settings(spark: SparkSession, a: Recipe, b: Recipe, n_examples: int 
         total = rows.agg(
             F.count("*").alias("n_documents"),
             F.count_if(F.col("status_a") == F.col("status_b")).alias("same_status"),
-            F.count_if(_SAME_TEXT).alias("same_text"),
+            F.count_if(F.expr(_SAME_TEXT)).alias("same_text"),
             F.coalesce(F.sum("n"), F.lit(0)).alias("n_lines"),
             F.coalesce(F.sum(F.col("n") - F.col("n_differing")), F.lit(0)).alias("same_lines"),
             F.coalesce(F.sum("words_a"), F.lit(0)).alias("words_a"),

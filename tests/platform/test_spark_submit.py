@@ -9,7 +9,9 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,15 +26,28 @@ REPOSITORY = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 
 
+# Handed down to every process that these tests start; other tests may have engines of their own at the same time.
+MARK = {"PROX_SPARK_TEST_RUN": uuid.uuid4().hex}
+
+
 def environment() -> dict[str, str]:
-    return os.environ | {"PYSPARK_PYTHON": sys.executable, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    return os.environ | MARK | {"PYSPARK_PYTHON": sys.executable, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
 
 
-def spark_submit(job: str, *arguments: str, options: tuple[str, ...]) -> str:
+def spark_submit(job: str, *arguments: str, options: tuple[str, ...]) -> tuple[str, set[int]]:
+    """Runs a job to its end. Returns what it printed, and the processes that supervised its engines."""
     command = [str(BIN / "spark-submit"), *options, str(REPOSITORY / "jobs" / job), *arguments]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=400, check=False)
-    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}"
-    return done.stdout
+    seen: set[int] = set()
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        process = subprocess.Popen(command, env=environment(), stdout=out, stderr=err)
+        deadline = time.monotonic() + 400
+        while process.poll() is None:
+            assert time.monotonic() < deadline, f"{command} runs and runs"
+            seen |= {engine.pid for engine in engines()}
+            time.sleep(1)
+        printed, errors = ((stream.seek(0), stream.read())[1] for stream in (out, err))
+    assert process.returncode == 0, f"{' '.join(command)}\n{printed[-3000:]}\n{errors[-6000:]}"
+    return printed, seen
 
 
 def write_recipe(path: Path, lake: Path) -> str:
@@ -41,8 +56,10 @@ def write_recipe(path: Path, lake: Path) -> str:
 
 
 def engines() -> list[psutil.Process]:
-    found = psutil.process_iter(["cmdline"])
-    return [p for p in found if "prox_spark.engine.supervisor" in " ".join(p.info["cmdline"] or [])]
+    """The engines that these tests have started."""
+    found = psutil.process_iter(["cmdline", "environ"])
+    ours = [p for p in found if MARK.items() <= (p.info["environ"] or {}).items()]
+    return [p for p in ours if "prox_spark.engine.supervisor" in " ".join(p.info["cmdline"] or [])]
 
 
 def options(master: str) -> tuple[str, ...]:
@@ -61,7 +78,7 @@ def ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pages, lake = folder / "pages.jsonl", folder / "lake"
     pages.write_bytes(b"\n".join(PAGES.read_bytes().splitlines()[:8]) + b"\n")
     recipe = write_recipe(folder / "recipe.yaml", lake)
-    taken = spark_submit("ingest.py", str(pages), "--recipe", recipe, options=options("local[2]"))
+    taken, _ = spark_submit("ingest.py", str(pages), "--recipe", recipe, options=options("local[2]"))
     assert re.search(r"8 new", taken)
     return lake
 
@@ -110,10 +127,9 @@ def standalone(tmp_path: Path) -> Iterator[str]:
 def test_jobs_run_by_spark_submit(where: str, tmp_path: Path, ingested: Path, request: pytest.FixtureRequest) -> None:
     master = "local[2]" if where == "local" else request.getfixturevalue("standalone")
     shutil.copytree(ingested, tmp_path / "lake")
-    others = {process.pid for process in engines()}
     recipe = write_recipe(tmp_path / "recipe.yaml", tmp_path / "lake")
-    done = spark_submit("refine.py", "--recipe", recipe, options=options(master))
+    done, supervisors = spark_submit("refine.py", "--recipe", recipe, options=options(master))
     assert re.search(r"refine: 8 of 8 documents .* 1 engine start", done), done
-    left = [process for process in engines() if process.pid not in others]
-    _, alive = psutil.wait_procs(left, timeout=15)
+    assert len(supervisors) == 1
+    _, alive = psutil.wait_procs(engines(), timeout=15)
     assert not alive, "an engine outlived its executor"
