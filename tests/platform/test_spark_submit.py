@@ -73,13 +73,13 @@ def options(master: str) -> tuple[str, ...]:
 
 @pytest.fixture(scope="module")
 def ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A lake with eight pages, taken up by the job."""
+    """A lake with three pages, taken up by the job."""
     folder = tmp_path_factory.mktemp("submit")
     pages, lake = folder / "pages.jsonl", folder / "lake"
-    pages.write_bytes(b"\n".join(PAGES.read_bytes().splitlines()[:8]) + b"\n")
+    pages.write_bytes(b"\n".join(PAGES.read_bytes().splitlines()[:3]) + b"\n")
     recipe = write_recipe(folder / "recipe.yaml", lake)
     taken, _ = spark_submit("ingest.py", str(pages), "--recipe", recipe, options=options("local[2]"))
-    assert re.search(r"8 new", taken)
+    assert re.search(r"3 new", taken)
     return lake
 
 
@@ -129,7 +129,7 @@ def test_jobs_run_by_spark_submit(where: str, tmp_path: Path, ingested: Path, re
     shutil.copytree(ingested, tmp_path / "lake")
     recipe = write_recipe(tmp_path / "recipe.yaml", tmp_path / "lake")
     done, supervisors = spark_submit("refine.py", "--recipe", recipe, options=options(master))
-    assert re.search(r"refine: 8 of 8 documents .* 1 engine start", done), done
+    assert re.search(r"refine: 3 of 3 documents .* 1 engine start", done), done
     assert len(supervisors) == 1
     _, alive = psutil.wait_procs(engines(), timeout=15)
     assert not alive, "an engine outlived its executor"
