@@ -39,6 +39,8 @@ CHUNK: Final = T.StructType(
         for name in ("chunk_index", "line_start", "line_end", "generation_key", "ops", "diagnostics")
     ]
 )
+CHUNKS: Final = T.ArrayType(CHUNK)
+LINES: Final = T.ArrayType(T.StringType())
 # What it says of a chunk: diagnostics are the parser's and its own.
 VERDICT: Final = T.StructType(
     [
@@ -56,6 +58,16 @@ EXECUTION: Final = T.StructType(
     ]
 )
 _ERRORS: Final = [str(code) for code in DiagnosticCode if code.severity is Severity.ERROR]
+
+
+def empty(kind: T.ArrayType) -> Column:
+    """An array of a type with nothing in it."""
+    return F.array().cast(kind)
+
+
+def executable(chunks: Column, words_before: Column) -> Column:
+    """The chunks of a document that has words; none of another, or for null."""
+    return F.when(words_before > 0, F.coalesce(chunks, empty(CHUNKS))).otherwise(empty(CHUNKS))
 
 
 def let(value: Column, body: Callable[[Column], Column]) -> Column:
@@ -153,25 +165,45 @@ def first_takers(ranges: Column) -> Column:
         )
         return F.sort_array(F.concat(taken, new))
 
-    return F.when(F.size(ranges) <= 1, ranges).otherwise(F.aggregate(ranges, F.array().cast(SPANS), take))
+    return F.when(F.size(ranges) <= 1, ranges).otherwise(F.aggregate(ranges, empty(SPANS), take))
 
 
-def removed_spans(taken: Column, chunk_index: Column) -> Column:
-    """Spans of one chunk as `refined.removed` holds them, in the order of the program."""
+def staying(lines: Column, taken: Column) -> Column:
+    """What spans leave of all lines, as one text; the spans as in `gaps`."""
+    return joined(lines, gaps(F.lit(0).cast("long"), F.size(lines).cast("long") - 1, taken))
+
+
+def words_in(lines: Column, spans: Column) -> Column:
+    """Words of the lines of some spans, as `joined` takes them."""
+    return F.when(F.size(spans) > 0, count_words(joined(lines, spans))).otherwise(0)
+
+
+def removed_spans(taken: Column, place: Callable[[Column], tuple[Column, Column]]) -> Column:
+    """Spans as `refined.removed` holds them, in the order of the program.
+
+    Args:
+        taken: SPANS.
+        place: the chunk and the operation in it that a `taker` stands for.
+    """
     by_taker = F.transform(taken, lambda s: F.struct(s["taker"], s["line_start"], s["line_end"]))
     return F.transform(
         F.sort_array(by_taker),
-        lambda s: F.struct(s["line_start"], s["line_end"], chunk_index, s["taker"]).cast(schemas.REMOVED_SPAN),
+        lambda s: F.struct(s["line_start"], s["line_end"], *place(s["taker"])).cast(schemas.REMOVED_SPAN),
     )
 
 
-def replaced(text: Column, source: Column, target: Column, body: Callable[[Column, Column], Column]) -> Column:
-    """Calls `body` with the text after a literal replacement and the number of hits, overlapping ones left out."""
+def replaced(text: Column, source: Column, target: Column, body: Callable[[Column, Column, Column], Column]) -> Column:
+    """Calls `body` with the text after a literal replacement, the hits (overlapping ones left out), and the new length."""
+
+    def counted(without: Column, n_hits: Column) -> Column:
+        n_chars = F.length(text) + n_hits * (F.length(target) - F.length(source))
+        return body(F.when(target == "", without).otherwise(F.replace(text, source, target)), n_hits, n_chars)
+
     return let(
         F.replace(text, source, F.lit("")),
         lambda without: let(
             ((F.length(text) - F.length(without)) / F.length(source)).cast("long"),
-            lambda n_hits: body(F.when(target == "", without).otherwise(F.replace(text, source, target)), n_hits),
+            lambda n_hits: counted(without, n_hits),
         ),
     )
 

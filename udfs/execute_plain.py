@@ -13,7 +13,7 @@ from pyspark.sql import types as T
 
 from prox_spark import schemas
 from prox_spark.programs import DocumentStatus, Gates, OpName, Verdict
-from udfs.columns import EXECUTION, count_words, joined, let
+from udfs.columns import EXECUTION, let, words_in
 
 if TYPE_CHECKING:
     from pyspark.sql import Column
@@ -67,8 +67,7 @@ def execute_plain(text: Column, words_before: Column, chunks: Column, lines: Col
 
     def outcome(spans: Column) -> Column:
         removes = F.size(spans) > 0
-        left = F.when(removes, words_before - count_words(joined(lines, spans))).otherwise(words_before)
-        return let(left, lambda words_left: with_words(spans, removes, words_left))
+        return let(words_before - words_in(lines, spans), lambda words_left: with_words(spans, removes, words_left))
 
     def with_words(spans: Column, removes: Column, words_left: Column) -> Column:
         too_few = words_left / F.greatest(words_before, F.lit(1)) <= gates.min_word_ratio

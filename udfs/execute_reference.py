@@ -11,24 +11,27 @@ from prox_spark import schemas
 from prox_spark.programs import DiagnosticCode, DocumentStatus, OpName
 from prox_spark.programs.reference import MAX_CHARS, MAX_ERRORS, SHORT_WORDS
 from udfs.columns import (
-    CHUNK,
     EXECUTION,
+    LINES,
     NORMALIZED,
     count_words,
+    empty,
     errors_in,
+    executable,
     finding,
     first_takers,
-    gaps,
-    joined,
     let,
     lines_of,
     numbered,
     printed,
+    removed_spans,
     replaced,
     snippet,
     span,
+    staying,
     too_many,
     verdict,
+    words_in,
 )
 
 if TYPE_CHECKING:
@@ -42,7 +45,6 @@ _CALL: Final = T.StructType(
         *schemas.OPERATION.fields,
     ]
 )
-_CALLS: Final = T.ArrayType(_CALL)
 
 
 def execute_reference(
@@ -66,8 +68,7 @@ def execute_reference(
     Returns:
         `columns.EXECUTION`.
     """
-    none = F.array().cast(T.ArrayType(CHUNK))
-    chunks = F.when(words_before > 0, F.coalesce(chunks, none)).otherwise(none)
+    chunks = executable(chunks, words_before)
 
     def of_chunk(chunk: Column) -> Column:
         return F.transform(
@@ -81,16 +82,15 @@ def execute_reference(
     def with_lines(calls: Column, normal: Column) -> Column:
         removals = F.filter(calls, lambda call: call["op"] == str(OpName.REMOVE_LINES))
         # Without a removal the lines need not be cut.
-        lines = F.when(F.size(removals) > 0, lines_of(normal["text"])).otherwise(F.array().cast("array<string>"))
+        lines = F.when(F.size(removals) > 0, lines_of(normal["text"])).otherwise(empty(LINES))
         return let(removals, lambda removals: let(lines, lambda lines: removed(removals, lines, normal)))
 
     def removed(removals: Column, lines: Column, normal: Column) -> Column:
         return let(_taken(removals, lines), lambda taken: finished(removals, lines, normal, taken))
 
     def finished(removals: Column, lines: Column, normal: Column, taken: Column) -> Column:
-        staying = gaps(F.lit(0).cast("long"), F.size(lines).cast("long") - 1, taken)
-        result = F.when(F.size(taken) > 0, joined(lines, staying)).otherwise(normal["text"])
-        words_kept = words_before - F.when(F.size(taken) > 0, count_words(joined(lines, taken))).otherwise(0)
+        result = F.when(F.size(taken) > 0, staying(lines, taken)).otherwise(normal["text"])
+        words_kept = words_before - words_in(lines, taken)
         found = F.concat(normal["findings"], _out_of_bounds(removals, F.size(lines), error_op))
         return let(
             F.struct(
@@ -129,7 +129,7 @@ def execute_reference(
                 F.when(blanked, "").when(discarded, text).otherwise(outcome["text"]),
                 status,
                 F.when(blanked, 0).when(discarded, words_before).otherwise(outcome["words"]),
-                F.when(discarded, F.array()).otherwise(_removed_spans(removals, taken)),
+                F.when(discarded, F.array()).otherwise(removed_spans(taken, lambda taker: _place(removals, taker))),
                 F.when(discarded, F.array()).otherwise(normal["normalized"]),
                 F.transform(outcome["findings"], lambda of: verdict(of["chunk_index"], of["diagnostics"], reason)),
             ).cast(EXECUTION)
@@ -153,11 +153,10 @@ def _normalize(text: Column, calls: Column) -> Column:
         return F.struct(text.alias("text"), *fields)
 
     def replace(before: Column, call: Column) -> Column:
-        def done(text: Column, n_hits: Column) -> Column:
+        def done(text: Column, n_hits: Column, n_chars: Column) -> Column:
             hit = F.struct(call["chunk_index"], call["op_index"], call["source_str"], call["target_str"], n_hits).cast(
                 NORMALIZED.elementType
             )
-            n_chars = F.length(before["text"]) + n_hits * (F.length(call["target_str"]) - F.length(call["source_str"]))
             found = _found(call, F.lit(str(DiagnosticCode.TEXT_GROWTH)), snippet(printed(call)))
             too_long = state(before["text"], before["normalized"], F.lit(True), F.array(found))
             replaced_once = state(text, F.concat(before["normalized"], F.array(hit)), F.lit(False), before["findings"])
@@ -166,7 +165,7 @@ def _normalize(text: Column, calls: Column) -> Column:
         absent = before["outgrown"] | ~F.contains(before["text"], call["source_str"])
         return F.when(absent, before).otherwise(replaced(before["text"], call["source_str"], call["target_str"], done))
 
-    nothing = state(text, F.array().cast(NORMALIZED), F.lit(False), F.array().cast(_FOUND))
+    nothing = state(text, empty(NORMALIZED), F.lit(False), empty(_FOUND))
     return let(
         F.filter(calls, lambda call: call["op"] == str(OpName.NORMALIZE)),
         lambda normalizations: F.when(F.size(normalizations) == 0, nothing).otherwise(
@@ -202,16 +201,9 @@ def _taken(removals: Column, lines: Column) -> Column:
     return first_takers(F.filter(F.transform(removals, inside), lambda span: span["line_start"] <= span["line_end"]))
 
 
-def _removed_spans(removals: Column, taken: Column) -> Column:
-    by_taker = F.transform(taken, lambda s: F.struct(s["taker"], s["line_start"], s["line_end"]))
-
-    def named(s: Column) -> Column:
-        call = F.get(removals, s["taker"].cast("int"))
-        return F.struct(s["line_start"], s["line_end"], call["chunk_index"], call["op_index"]).cast(
-            schemas.REMOVED_SPAN
-        )
-
-    return F.transform(F.sort_array(by_taker), named)
+def _place(removals: Column, number: Column) -> tuple[Column, Column]:
+    call = F.get(removals, number.cast("int"))
+    return call["chunk_index"], call["op_index"]
 
 
 def _out_of_bounds(removals: Column, n_lines: Column, error_op: int) -> Column:
@@ -253,5 +245,5 @@ def _out_of_bounds(removals: Column, n_lines: Column, error_op: int) -> Column:
         F.sort_array(ranges),
         lambda ranges: F.when(
             F.exists(ranges, lambda r: (r["line_start"] >= n_lines) | (r["line_end"] >= n_lines)), findings(ranges)
-        ).otherwise(F.array().cast(_FOUND)),
+        ).otherwise(empty(_FOUND)),
     )

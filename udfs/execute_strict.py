@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
 from prox_spark.programs import DiagnosticCode, DocumentStatus, Gates, OpName
 from prox_spark.programs.operations import EDITS, KEEPS
 from udfs.columns import (
-    CHUNK,
     EXECUTION,
     FINDINGS,
+    LINES,
     NORMALIZED,
     SPANS,
-    count_words,
+    empty,
     errors_in,
+    executable,
     finding,
     first_takers,
     gaps,
@@ -27,8 +27,10 @@ from udfs.columns import (
     printed,
     removed_spans,
     span,
+    staying,
     too_many,
     verdict,
+    words_in,
 )
 from udfs.execute_plain import execute_plain, is_plain
 from udfs.normalize import normalize
@@ -52,11 +54,10 @@ def execute_strict(text: Column, words_before: Column, chunks: Column, gates: Ga
     Returns:
         `columns.EXECUTION`.
     """
-    none = F.array().cast(T.ArrayType(CHUNK))
-    chunks = F.when(words_before > 0, F.coalesce(chunks, none)).otherwise(none)
+    chunks = executable(chunks, words_before)
     edits = F.exists(chunks, lambda chunk: F.exists(chunk["ops"], lambda op: ~op["op"].isin(_KEEPS)))
     # Most documents are kept as they are, and their lines need not be cut.
-    lines = F.when(edits, lines_of(text)).otherwise(F.array().cast("array<string>"))
+    lines = F.when(edits, lines_of(text)).otherwise(empty(LINES))
 
     def outcome(lines: Column) -> Column:
         odd = let(
@@ -80,7 +81,7 @@ def _work(chunk: Column, lines: Column, gates: Gates) -> Column:
         findings = F.concat(
             chunk["diagnostics"],
             F.filter(F.transform(plans, lambda plan: plan["finding"]), lambda f: f.isNotNull()),
-            F.when(mixed, F.array(note)).otherwise(F.array().cast(FINDINGS)),
+            F.when(mixed, F.array(note)).otherwise(empty(FINDINGS)),
             normal["findings"],
         )
         return let(
@@ -92,9 +93,8 @@ def _work(chunk: Column, lines: Column, gates: Gates) -> Column:
         applied = discarded_for.isNull()
         hits = F.size(normal["normalized"]) > 0
         return F.struct(
-            chunk["chunk_index"].alias("chunk_index"),
-            F.when(applied, taken).otherwise(F.array().cast(SPANS)).alias("taken"),
-            F.when(applied, normal["normalized"]).otherwise(F.array().cast(NORMALIZED)).alias("normalized"),
+            F.when(applied, taken).otherwise(empty(SPANS)).alias("taken"),
+            F.when(applied, normal["normalized"]).otherwise(empty(NORMALIZED)).alias("normalized"),
             # The lines of the chunk are replaced as a whole when a string in them was.
             F.when(applied & hits, normal["text"]).alias("text"),
             F.when(applied & hits, normal["n_new_words"]).otherwise(0).cast("long").alias("n_new_words"),
@@ -150,12 +150,9 @@ def _outcome(text: Column, words_before: Column, lines: Column, works: Column, g
 
     def put_together(taken: Column) -> Column:
         # Lines are counted where they changed: counting the whole text again would cost more than all the rest.
-        words_left = words_before + n_new_words - count_words(joined(lines, taken))
+        words_after = words_before + n_new_words - words_in(lines, taken)
         return let(
-            F.struct(
-                _text(text, lines, works, taken).alias("text"),
-                F.when(F.size(taken) > 0, words_left).otherwise(words_before + n_new_words).alias("words_after"),
-            ),
+            F.struct(_text(text, lines, works, taken).alias("text"), words_after.alias("words_after")),
             judged,
         )
 
@@ -173,13 +170,16 @@ def _outcome(text: Column, words_before: Column, lines: Column, works: Column, g
         )
         return let(status, lambda status: execution(result, status))
 
+    def removed_by(work: Column) -> Column:
+        return removed_spans(work["taken"], lambda taker: (work["verdict"]["chunk_index"], taker))
+
     def execution(result: Column, status: Column) -> Column:
         blanked = status.isin(str(DocumentStatus.BLANKED_RATIO), str(DocumentStatus.BLANKED_SHORT))
         return F.struct(
             F.when(blanked, "").otherwise(result["text"]),
             status,
             F.when(blanked, 0).otherwise(result["words_after"]),
-            F.flatten(F.transform(works, lambda work: removed_spans(work["taken"], work["chunk_index"]))),
+            F.flatten(F.transform(works, removed_by)),
             F.flatten(F.transform(works, lambda work: work["normalized"])),
             F.transform(works, lambda work: work["verdict"]),
         ).cast(EXECUTION)
@@ -198,16 +198,15 @@ def _text(text: Column, lines: Column, works: Column, taken: Column) -> Column:
         elsewhere = F.filter(
             taken, lambda s: ~F.exists(whole, lambda own: s["line_start"].between(own["line_start"], own["line_end"]))
         )
-        staying = gaps(F.lit(0).cast("long"), F.size(lines).cast("long") - 1, F.sort_array(F.concat(whole, elsewhere)))
+        around = gaps(F.lit(0).cast("long"), F.size(lines).cast("long") - 1, F.sort_array(F.concat(whole, elsewhere)))
         pieces = F.concat(
-            F.transform(staying, lambda gap: piece(gap["line_start"], joined(lines, F.array(gap)))),
+            F.transform(around, lambda gap: piece(gap["line_start"], joined(lines, F.array(gap)))),
             F.transform(chunks, lambda work: piece(work["own"]["line_start"], work["text"])),
         )
         return F.array_join(F.transform(F.sort_array(pieces), lambda p: p["text"]), "\n")
 
-    staying = gaps(F.lit(0).cast("long"), F.size(lines).cast("long") - 1, taken)
     return (
         F.when(F.exists(works, lambda work: work["text"].isNotNull()), let(replaced_chunks, with_replaced))
-        .when(F.size(taken) > 0, joined(lines, staying))
+        .when(F.size(taken) > 0, staying(lines, taken))
         .otherwise(text)
     )

@@ -12,6 +12,7 @@ from udfs.columns import (
     FINDINGS,
     NORMALIZED,
     count_words,
+    empty,
     finding,
     gaps,
     joined,
@@ -41,9 +42,8 @@ def normalize(chunk_index: Column, ops: Column, lines: Column, first: Column, la
             findings = F.concat(state["findings"], F.array(finding(code, op["op_index"], detail)))
             return _state(state["text"], state["normalized"], findings)
 
-        def done(text: Column, n_hits: Column) -> Column:
+        def done(text: Column, n_hits: Column, n_chars: Column) -> Column:
             hit = F.struct(chunk_index, op["op_index"], source, target, n_hits).cast(NORMALIZED.elementType)
-            n_chars = F.length(state["text"]) + n_hits * (F.length(target) - F.length(source))
             too_long = F.concat(
                 n_chars.cast("string"), F.lit(" characters, the limit is "), limit.cast("string"), F.lit(": ")
             )
@@ -64,32 +64,24 @@ def normalize(chunk_index: Column, ops: Column, lines: Column, first: Column, la
             ),
         )
 
+    def with_words(state: Column, n_new_words: Column) -> Column:
+        fields = (state[name].alias(name) for name in ("text", "normalized", "findings"))
+        return F.struct(*fields, n_new_words.cast("long").alias("n_new_words"))
+
     def folded(normalizations: Column, before: Column) -> Column:
-        nothing = _state(before, F.array().cast(NORMALIZED), F.array().cast(FINDINGS))
+        nothing = _state(before, empty(NORMALIZED), empty(FINDINGS))
         limit = GROWTH_FACTOR * F.length(before) + GROWTH_CHARS
         return let(
             F.aggregate(normalizations, nothing, lambda state, op: replace(state, op, limit)),
-            lambda state: F.struct(
-                state["text"].alias("text"),
-                state["normalized"].alias("normalized"),
-                state["findings"].alias("findings"),
-                F.when(F.size(state["normalized"]) > 0, _new_words(before, state))
-                .otherwise(0)
-                .cast("long")
-                .alias("n_new_words"),
+            lambda state: with_words(
+                state, F.when(F.size(state["normalized"]) > 0, _new_words(before, state)).otherwise(0)
             ),
         )
 
-    none = _state(F.lit(None).cast("string"), F.array().cast(NORMALIZED), F.array().cast(FINDINGS))
-    without = F.struct(
-        none["text"].alias("text"),
-        none["normalized"].alias("normalized"),
-        none["findings"].alias("findings"),
-        F.lit(0).cast("long").alias("n_new_words"),
-    )
+    none = _state(F.lit(None).cast("string"), empty(NORMALIZED), empty(FINDINGS))
     return let(
         F.filter(ops, lambda op: op["op"] == str(OpName.NORMALIZE)),
-        lambda normalizations: F.when(F.size(normalizations) == 0, without).otherwise(
+        lambda normalizations: F.when(F.size(normalizations) == 0, with_words(none, F.lit(0))).otherwise(
             let(joined(lines, gaps(first, last, taken)), lambda before: folded(normalizations, before))
         ),
     )

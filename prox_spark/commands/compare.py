@@ -26,10 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def run() -> int:
         a = recipe_from(args)
-        if args.against:
-            args.recipe, args.set = args.against, []
-        args.set = [*args.set, *args.changes]
-        b = recipe_from(args)
+        base = {"recipe": args.against, "set": []} if args.against else {"recipe": args.recipe, "set": args.set}
+        b = recipe_from(argparse.Namespace(**{**vars(args), **base, "set": [*base["set"], *args.changes]}))
         with spark_session(a) as spark:
             print(compare_settings(spark, a, b, n_examples=args.examples).summary())
         return 0

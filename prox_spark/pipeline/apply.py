@@ -12,21 +12,21 @@ from prox_spark import schemas
 from prox_spark.config import Recipe
 from prox_spark.errors import ReasonCode
 from prox_spark.lineage import Run
+from prox_spark.pipeline.answers import NO_GENERATION, parsed_answers
 from prox_spark.pipeline.execute import DOCUMENT, executed
 from prox_spark.pipeline.persist import persisted
 from prox_spark.pipeline.prompts import WavePrompts
-from prox_spark.pipeline.stages import RefinerStage, RefinerStages
+from prox_spark.pipeline.stages import RefinerStages
 from prox_spark.programs import DocumentStatus, OpName, Verdict
 from prox_spark.tables import Lake, quarantine_id
-from udfs.columns import CHUNK
-from udfs.parse import ANSWERS, DOC_STAGE, PARSED, ParseAnswers
+from udfs.columns import CHUNK, CHUNKS, empty
+from udfs.parse import DOC_STAGE
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-# Never stored: what stands for the answer to a prompt that was never asked.
-NO_GENERATION = "no_generation"
-_NO_CHUNKS = T.ArrayType(CHUNK)
+# Of a row of `outcomes`: no prompt of the document lacks its answer.
+IS_ANSWERED = f"NOT (failure.reason <=> '{NO_GENERATION}')"
 _PROGRAM = T.StructType([schemas.PROGRAMS.schema[name] for name in (*CHUNK.names, "status")])
 
 
@@ -36,13 +36,11 @@ class ApplyStage:
 
     Args:
         lake: read from and written to.
-        recipe: semantics and thresholds, completed.
         stages: whose answers.
-        run: whom to book the rows to.
+        run: whom to book the rows to; its recipe says the semantics and thresholds.
     """
 
     lake: Lake
-    recipe: Recipe
     stages: RefinerStages
     run: Run
 
@@ -54,9 +52,9 @@ class ApplyStage:
         Returns:
             Number of documents left out because a prompt of theirs was never answered.
         """
-        with persisted(self.parsed(prompts)) as parsed:
+        with persisted(parsed_answers(self.lake, self.stages, prompts, self.run.recipe)) as parsed:
             parsed.count()  # Spark knows the size of what is there, and whether to broadcast it
-            with persisted(outcomes(documents, parsed, self.recipe)) as applied:
+            with persisted(outcomes(documents, parsed, self.run.recipe)) as applied:
                 return self._commit(documents, applied)
 
     def _commit(self, documents: DataFrame, applied: DataFrame) -> int:
@@ -65,7 +63,7 @@ class ApplyStage:
         if not reasons:
             return n_waiting  # a MERGE that finds nothing to do would still make a version
         run_id = self.run.run_id
-        answered = applied.where(~F.col("failure.reason").eqNullSafe(NO_GENERATION))
+        answered = applied.where(IS_ANSWERED)
         self.lake.insert_new(schemas.PROGRAMS, self._programs(answered), run_id)
         if self._were_timed_out():
             stamped = applied.select(*DOCUMENT).withColumns(self._stamp())
@@ -81,47 +79,10 @@ class ApplyStage:
         self.lake.upsert(schemas.REFINED, self._refined(answered, documents), run_id, changed)
         return n_waiting
 
-    def parsed(self, prompts: WavePrompts) -> DataFrame:
-        """The stored answers to prompts, read as programs: columns of `udfs.parse.PARSED`."""
-        answers = self._answers(prompts.doc, self.stages.doc).unionByName(
-            self._answers(prompts.chunk, self.stages.chunk)
-        )
-        return answers.mapInArrow(ParseAnswers(self.recipe.apply.semantics), PARSED)
-
     def _were_timed_out(self) -> bool:
         """Is there a document that an earlier run quarantined for a time-out and this one has asked again."""
         quarantine = self.lake.read("quarantine").where(F.col("recipe_fingerprint") == self.run.recipe_fingerprint)
         return not quarantine.where(F.col("reason") == ReasonCode.REQUEST_TIMEOUT.value).isEmpty()
-
-    def _answers(self, prompts: DataFrame, stage: RefinerStage) -> DataFrame:
-        """The stored answer to each prompt, columns of ANSWERS; a skipped prompt is an error."""
-        answer = ("output_text", "drop_probability", "error_code", "error_message")
-        generations = (
-            self.lake.read("generations")
-            .groupBy("generation_key")
-            # A prompt that timed out and was asked again has two rows: the answer counts. Equal rows: any does.
-            .agg(F.min_by(F.struct(*answer), F.col("error_code").isNotNull()).alias("generation"))
-        )
-        code = F.coalesce(
-            F.col("skip_reason"),
-            F.col("generation.error_code"),
-            F.when(F.col("generation").isNull(), F.lit(NO_GENERATION)),
-        )
-        too_long = F.lit(f"the prompt and its answer are over {stage.refiner.card.context_tokens} tokens")
-        message = F.when(F.col("skip_reason").isNotNull(), too_long).otherwise(F.col("generation.error_message"))
-        return (
-            prompts.join(generations, on="generation_key", how="left")
-            .withColumns(
-                {
-                    "chunk_index": F.coalesce("chunk_index", F.lit(DOC_STAGE)),
-                    "output_text": F.col("generation.output_text"),
-                    "drop_probability": F.col("generation.drop_probability"),
-                    "error_message": message,
-                    "error_code": code,
-                }
-            )
-            .select(*ANSWERS.names)
-        )
 
     def _programs(self, applied: DataFrame) -> DataFrame:
         return (
@@ -192,7 +153,7 @@ def outcomes(documents: DataFrame, parsed: DataFrame, recipe: Recipe) -> DataFra
         "verdict",
         dropped.alias("dropped"),
         F.when(failure.isNotNull(), failure.dropFields("chunk_index")).alias("failure"),
-        F.when(~dropped & failure.isNull(), F.col("chunks")).otherwise(F.array().cast(_NO_CHUNKS)).alias("chunks"),
+        F.when(~dropped & failure.isNull(), F.col("chunks")).otherwise(empty(CHUNKS)).alias("chunks"),
     )
     status = (
         F.when(F.col("failure").isNotNull(), str(DocumentStatus.QUARANTINED))
@@ -228,6 +189,6 @@ def _programs_of() -> Column:
         parsed = (chunk[name] for name in CHUNK.names if name != "diagnostics")
         return F.struct(*parsed, found["diagnostics"], found["status"]).cast(_PROGRAM)
 
-    none = F.array().cast(T.ArrayType(_PROGRAM))
+    none = empty(T.ArrayType(_PROGRAM))
     chunks = F.coalesce(F.zip_with("chunks", "verdicts", with_findings), none)
     return F.concat(F.when(F.col("verdict").isNotNull(), F.array(verdict)).otherwise(none), chunks)

@@ -10,12 +10,12 @@ from pyspark.sql import functions as F
 
 from prox_spark.config import Recipe
 from prox_spark.errors import RecipeError
-from prox_spark.lineage import Run
-from prox_spark.pipeline.apply import NO_GENERATION, ApplyStage, outcomes
+from prox_spark.pipeline.answers import parsed_answers
+from prox_spark.pipeline.apply import IS_ANSWERED, outcomes
 from prox_spark.pipeline.execute import DOCUMENT
 from prox_spark.pipeline.persist import persisted
-from prox_spark.pipeline.plan import planned
 from prox_spark.pipeline.reapply import stored_prompts
+from prox_spark.pipeline.stages import RefinerStages
 from prox_spark.programs import DocumentStatus
 from prox_spark.tables import Lake
 
@@ -145,11 +145,11 @@ def compare_settings(spark: SparkSession, a: Recipe, b: Recipe, n_examples: int 
 
 def _side(lake: Lake, recipe: Recipe, documents: DataFrame, side: str, frames: ExitStack) -> DataFrame:
     """What one recipe makes of the documents that have their generations."""
-    run = Run("compare", recipe)
-    stages = planned(lake, run)
-    prompts = frames.enter_context(stored_prompts(lake, stages, documents, run.recipe))
-    parsed = ApplyStage(lake, run.recipe, stages, run).parsed(prompts)
-    decided = outcomes(documents, parsed, run.recipe).where(~F.col("failure.reason").eqNullSafe(NO_GENERATION))
+    stages = RefinerStages.of(recipe)
+    recipe = stages.completed(recipe)
+    prompts = frames.enter_context(stored_prompts(lake, stages, documents, recipe))
+    parsed = parsed_answers(lake, stages, prompts, recipe)
+    decided = outcomes(documents, parsed, recipe).where(IS_ANSWERED)
     return decided.select(
         *DOCUMENT,
         F.col("text").alias(f"text_{side}"),

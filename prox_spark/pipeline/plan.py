@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
+from prox_spark.config import Recipe
 from prox_spark.errors import ConservationError, ReasonCode
 from prox_spark.lineage import Run
 from prox_spark.pipeline.execute import DOCUMENT
@@ -16,23 +18,60 @@ from prox_spark.pipeline.stages import RefinerStages
 from prox_spark.tables import Lake
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
 
+LOG = logging.getLogger(__name__)
 _NONE = "(none)"
 
 
-def planned(lake: Lake, run: Run) -> RefinerStages:
+@dataclass(frozen=True)
+class Plan:
+    """What a run is about.
+
+    Attributes:
+        stages: its refiners.
+        pending: the documents it is to bring under its recipe.
+        n_pending: their number.
+    """
+
+    stages: RefinerStages
+    pending: DataFrame
+    n_pending: int
+
+
+def ingested_lake(spark: SparkSession, recipe: Recipe) -> Lake:
+    """The lake of a recipe, with all its tables.
+
+    Raises:
+        LakeError: nothing was ever ingested into it; it is not made.
+    """
+    lake = Lake(spark, recipe.lake)
+    lake.read("documents")
+    lake.ensure()
+    return lake
+
+
+def plan(lake: Lake, run: Run, asks: bool) -> Plan:
     """Fixes what the run is about: its recipe, completed by the refiners' cards, and the versions of the tables.
+
+    Args:
+        lake: where the documents are.
+        run: gets the completed recipe, its fingerprint and the versions.
+        asks: as in `pending_documents`.
 
     Raises:
         RefinerError: a refiner can't be had.
         RecipeError: thresholds that contradict each other.
     """
-    stages = RefinerStages.of(run.recipe)
-    run.recipe = stages.completed(run.recipe)
-    run.recipe_fingerprint = stages.fingerprint(run.recipe)
-    run.versions_in = lake.versions()
-    return stages
+    with run.stage("plan"):
+        stages = RefinerStages.of(run.recipe)
+        run.recipe = stages.completed(run.recipe)
+        run.recipe_fingerprint = stages.fingerprint(run.recipe)
+        run.versions_in = lake.versions()
+        pending = pending_documents(lake, run, asks)
+        n_pending = pending.count()
+        LOG.info("plan: %s documents to %s", f"{n_pending:,}", run.command)
+    return Plan(stages, pending, n_pending)
 
 
 def pending_documents(lake: Lake, run: Run, asks: bool) -> DataFrame:
@@ -70,12 +109,12 @@ class Wave:
         return f" wave {self.number + 1} of {self.n_waves}" if self.n_waves > 1 else ""
 
 
-def waves(pending: DataFrame, n_pending: int, size: int) -> Iterator[Wave]:
+def waves(plan: Plan, size: int) -> Iterator[Wave]:
     """Cuts by a hash of the id, evenly and without an order to keep."""
-    n_waves = math.ceil(n_pending / size)
+    n_waves = math.ceil(plan.n_pending / size)
     for number in range(n_waves):
         chosen = F.pmod(F.xxhash64("doc_id"), F.lit(n_waves)) == number
-        yield Wave(number, n_waves, pending.where(chosen) if n_waves > 1 else pending)
+        yield Wave(number, n_waves, plan.pending.where(chosen) if n_waves > 1 else plan.pending)
 
 
 def conserved(lake: Lake, run: Run, n_waiting: int = 0) -> dict[str, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from prox_spark.config import Recipe
 from prox_spark.lineage import Run, recorded
 from prox_spark.pipeline.apply import ApplyStage
 from prox_spark.pipeline.persist import persisted
-from prox_spark.pipeline.plan import conserved, pending_documents, planned, waves
+from prox_spark.pipeline.plan import conserved, ingested_lake, plan, waves
 from prox_spark.pipeline.prompts import WavePrompts, kept, prompts_of
 from prox_spark.pipeline.stages import RefinerStages
 from prox_spark.tables import Lake
@@ -22,7 +21,6 @@ from prox_spark.tables import Lake
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-LOG = logging.getLogger(__name__)
 _NOTHING = "(not refined)"
 
 
@@ -91,25 +89,19 @@ def apply_lake(spark: SparkSession, recipe: Recipe) -> ApplySummary:
         RefinerError: a refiner's tokenizer can't be had; it tells which generation belongs to which document.
         ConservationError: documents are not the sum over the statuses.
     """
-    lake = Lake(spark, recipe.lake)
-    lake.read("documents")
-    lake.ensure()
+    lake = ingested_lake(spark, recipe)
     with recorded(lake, Run("apply", recipe)) as run:
-        with run.stage("plan"):
-            stages = planned(lake, run)
-            pending = pending_documents(lake, run, asks=False)
-            n_pending = pending.count()
-            LOG.info("plan: %s documents to derive", f"{n_pending:,}")
+        todo = plan(lake, run, asks=False)
         n_waiting = 0
         with run.stage("apply"):
-            apply = ApplyStage(lake, run.recipe, stages, run)
-            for wave in waves(pending, n_pending, recipe.waves.documents):
-                with stored_prompts(lake, stages, wave.documents, run.recipe) as prompts:
+            apply = ApplyStage(lake, todo.stages, run)
+            for wave in waves(todo, recipe.waves.documents):
+                with stored_prompts(lake, todo.stages, wave.documents, run.recipe) as prompts:
                     n_waiting += apply(wave.documents, prompts)
         statuses = conserved(lake, run, n_waiting)
-        run.counts |= {"pending": n_pending, "documents": sum(statuses.values()), **statuses}
-        moves = _moves(lake, run.versions_in["refined"]) if n_pending else []
-    return ApplySummary(run, n_pending, n_waiting, statuses, moves)
+        run.counts |= {"pending": todo.n_pending, "documents": sum(statuses.values()), **statuses}
+        moves = _moves(lake, run.versions_in["refined"]) if todo.n_pending else []
+    return ApplySummary(run, todo.n_pending, n_waiting, statuses, moves)
 
 
 @contextmanager

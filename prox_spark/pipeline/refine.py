@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,15 +13,13 @@ from prox_spark.lineage import Run, recorded
 from prox_spark.pipeline.apply import ApplyStage
 from prox_spark.pipeline.generate import GenerateStage, book_generations
 from prox_spark.pipeline.persist import persisted
-from prox_spark.pipeline.plan import Wave, conserved, pending_documents, planned, waves
+from prox_spark.pipeline.plan import Wave, conserved, ingested_lake, plan, waves
 from prox_spark.pipeline.prompts import WavePrompts, kept, prompts_of
 from prox_spark.pipeline.stages import RefinerStages
 from prox_spark.tables import Lake
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-
-LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -67,29 +64,23 @@ def refine_lake(spark: SparkSession, recipe: Recipe) -> RefineSummary:
         RefinerError, EngineError: a model can't be had or its engine failed.
         ConservationError: documents are not the sum over the statuses.
     """
-    lake = Lake(spark, recipe.lake)
-    lake.read("documents")  # a lake that was never ingested into is said so, not made
-    lake.ensure()
+    lake = ingested_lake(spark, recipe)
     with recorded(lake, Run("refine", recipe)) as run:
-        with run.stage("plan"):
-            stages = planned(lake, run)
-            pending = pending_documents(lake, run, asks=True)
-            n_pending = pending.count()
-            LOG.info("plan: %s documents to refine", f"{n_pending:,}")
+        todo = plan(lake, run, asks=True)
         run.counts["generations"] = 0
-        if n_pending:
+        if todo.n_pending:
             try:
-                _refine_in_waves(lake, stages, run, waves(pending, n_pending, recipe.waves.documents))
+                _refine_in_waves(lake, todo.stages, run, waves(todo, recipe.waves.documents))
             finally:
                 with suppress(Exception):  # of a failed run too it is worth knowing what it cost
                     book_generations(lake, run)
         statuses = conserved(lake, run)
-        run.counts |= {"pending": n_pending, "documents": sum(statuses.values()), **statuses}
-    return RefineSummary(run, n_pending, statuses)
+        run.counts |= {"pending": todo.n_pending, "documents": sum(statuses.values()), **statuses}
+    return RefineSummary(run, todo.n_pending, statuses)
 
 
 def _refine_in_waves(lake: Lake, stages: RefinerStages, run: Run, waves: Iterator[Wave]) -> None:
-    generate, apply = GenerateStage(lake, run), ApplyStage(lake, run.recipe, stages, run)
+    generate, apply = GenerateStage(lake, run), ApplyStage(lake, stages, run)
     for wave in waves:
         documents = wave.documents
         # Prompts are made once, and read by the generating and the applying side.

@@ -194,7 +194,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--documents", type=int, nargs="+", default=[20_000, 200_000])
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--only", nargs="+", default=["copy", "native", "python"])
     args = parser.parse_args()
     broadcast = {"spark.sql.autoBroadcastJoinThreshold": "512m"}
     spark = build_session(Recipe.parse({"spark": {"driver_memory": "4g", "conf": broadcast}}))
@@ -211,8 +210,6 @@ def main() -> None:
             best: dict[str, float] = {}
             for turn in range(args.rounds):
                 for name, frame in ways(spark, root / str(n), ApplyConfig(drop_threshold=0.5)).items():
-                    if name not in args.only:
-                        continue
                     target = root / "out"
                     begun = time.monotonic()
                     frame().write.format("delta").save(str(target))

@@ -8,7 +8,8 @@ import pytest
 
 from prox_spark.config import Recipe
 from prox_spark.errors import ReasonCode
-from prox_spark.pipeline.apply import NO_GENERATION, outcomes
+from prox_spark.pipeline.answers import NO_GENERATION
+from prox_spark.pipeline.apply import outcomes
 from prox_spark.programs import execute_reference
 from udfs.parse import ANSWERS, DOC_STAGE, PARSED, ParseAnswers
 
