@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -69,6 +70,8 @@ class Scene:
 
     def start_tree(self, script: str, n_processes: int) -> list[psutil.Process]:
         supervisor = psutil.Process(self.start("sh", "-c", script).pid)
+        # Until then a child of the supervisor may be one that is about to leave the guard behind.
+        wait_for(lambda: (directly := names_below(supervisor.pid)) != [] and "python" not in directly[0], "no engine")
         wait_for(lambda: len(supervisor.children(recursive=True)) == n_processes, "the tree did not grow")
         self.seen = supervisor.children(recursive=True)
         return self.seen
@@ -173,7 +176,7 @@ def test_a_supervisor_that_is_killed_takes_all_that_its_engine_started_with_it(s
 
 def test_a_supervisor_that_is_killed_after_its_owner_leaves_no_directory(scene: Scene) -> None:
     supervisor = scene.start("sleep", "300")
-    wait_for(lambda: len(psutil.Process(supervisor.pid).children()) == 1, "the engine did not start")
+    wait_for(lambda: names_below(supervisor.pid) == ["sleep"], "the engine did not start")
     supervisor.send_signal(signal.SIGSTOP)
     scene.executor.kill()
     scene.executor.wait()
@@ -183,10 +186,18 @@ def test_a_supervisor_that_is_killed_after_its_owner_leaves_no_directory(scene: 
 
 def test_the_guard_is_in_no_session_of_the_engine_and_ends_with_it(scene: Scene) -> None:
     supervisor = scene.start("sleep", "300")
-    wait_for(lambda: bool(guards(supervisor.pid)), "there is no guard")
+    wait_for(lambda: names_below(supervisor.pid) == ["sleep"], "the engine did not start")
     (guard,) = guards(supervisor.pid)
     os.killpg(supervisor.pid, signal.SIGKILL)
     wait_for(lambda: not runs(guard), "the guard is left")
+
+
+def names_below(supervisor: int) -> list[str]:
+    found = []
+    for child in psutil.Process(supervisor).children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found.append(child.name())
+    return found
 
 
 def guards(supervisor: int) -> list[psutil.Process]:
