@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import ME, processes_in, wait_until
+from engine_processes import ME, processes_in, wait_until
 
 from prox_spark.engine.executor import owner_directory
 from prox_spark.engine.resident import connect
