@@ -101,7 +101,7 @@ def killed_with_its_guard(engine: Engine, runtime: Path) -> list[psutil.Process]
 
 
 def test_engine_that_nobody_asks_ends_and_is_started_again_and_did_not_die(make_spec: Make, runtime: Path) -> None:
-    spec = make_spec(idle_seconds=1)
+    spec = make_spec({"start_seconds": 2.5}, idle_seconds=1)  # an engine that starts is not idle
     first = connect(spec)
     wait_until(lambda: not processes_in(runtime), "the idle engine has ended")
     assert Record.load(Path(first.socket).parent) == Record(None, starts=1, deaths=0)

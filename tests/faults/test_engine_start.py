@@ -75,6 +75,14 @@ def test_failed_start_is_named_and_no_process_is_left(
     assert os.listdir(owner_directory(ME).parent) == [owner_directory(ME).name]
 
 
+def test_started_engine_that_the_window_can_not_fill_is_warned_of(
+    make_spec: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    connect(make_spec(max_num_seqs=8, extra_args=["--max-num-seqs", "32"]))
+    (record,) = caplog.records
+    assert record.levelname == "WARNING" and "set engine.max_num_seqs to 32" in record.getMessage()
+
+
 def test_server_that_the_kernel_kills_while_it_starts_is_told_from_one_that_failed(
     make_spec: Make, runtime: Path
 ) -> None:
