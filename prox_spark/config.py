@@ -169,6 +169,11 @@ class EngineConfig(_Section):
         lt=1,
         description="Share of the GPU's memory for weights and KV cache. Lower it when the start fails for memory.",
     )
+    tensor_parallel_size: int = Field(
+        1,
+        ge=1,
+        description="GPUs that share one model, for refiners too large for one GPU. A small refiner is faster as one engine per GPU: leave it at 1.",
+    )
     cpu_kv_cache_gib: float = Field(
         1.0,
         gt=0,
@@ -176,7 +181,7 @@ class EngineConfig(_Section):
     )
     cpu_cores: str | None = Field(
         None,
-        description="Cores bound to the engine on CPU, such as 0-7. Unset: all that the executor may use; set it where executors share a host.",
+        description="Cores bound to the engine on CPU, such as 0-7. Unset: on a cluster as many as the executor has (`spark.executor.cores`), none of them another executor's of this user; in local mode all. In a container with a CPU quota but no cores of its own: nobind.",
     )
     compile: bool | None = Field(
         None,

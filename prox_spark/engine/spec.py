@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prox_spark.config import EngineConfig, fingerprint
-from prox_spark.engine.device import cpu_cores, cpu_dtype, detect_device, visible_devices
+from prox_spark.engine.cores import core_list, executor_cores
+from prox_spark.engine.device import assigned_gpus, cpu_dtype, detect_device, visible_devices
+from prox_spark.engine.executor import current_owner
+from prox_spark.errors import EngineStartError
 from prox_spark.refiners import Refiner
 
 MODEL_NAME = "refiner"
@@ -29,8 +32,25 @@ class EngineSpec:
 
     @property
     def key(self) -> str:
-        """Equal for engines that are the same."""
-        return fingerprint(self.refiner.model_fingerprint, self.refiner.card.context_tokens, self.config.model_dump())
+        """Equal for engines that are the same: to tasks with another GPU another engine answers."""
+        model, context = self.refiner.model_fingerprint, self.refiner.card.context_tokens
+        return fingerprint(model, context, self.config.model_dump(), sorted(self.gpus))
+
+    @property
+    def gpus(self) -> tuple[str, ...]:
+        """Addresses of the GPUs that Spark assigned to the running task; none on CPU or without GPU scheduling.
+
+        Raises:
+            EngineStartError: they are not as many as an engine uses.
+        """
+        gpus = tuple(assigned_gpus()) if self.device == "cuda" else ()
+        n_used = self.config.tensor_parallel_size
+        if gpus and len(gpus) != n_used:
+            raise EngineStartError(
+                f"Spark assigned {len(gpus)} GPUs to a task and engine.tensor_parallel_size is {n_used}: set "
+                f"spark.task.resource.gpu.amount to {n_used if n_used > 1 else '1 or a fraction'}, or the field to the GPUs of a task"
+            )
+        return gpus
 
     @property
     def device(self) -> str:
@@ -79,7 +99,9 @@ class EngineSpec:
         # Spark sets it to the cores of a task for numpy's sake; the engine has its own binding.
         environment.pop("OMP_NUM_THREADS", None)
         if self.device == "cpu":
-            environment["VLLM_CPU_OMP_THREADS_BIND"] = self.config.cpu_cores or cpu_cores()
+            environment["VLLM_CPU_OMP_THREADS_BIND"] = self.config.cpu_cores or core_list(
+                executor_cores(current_owner())
+            )
         elif devices := visible_devices(gpus, os.environ.get("CUDA_VISIBLE_DEVICES")):
             environment["CUDA_VISIBLE_DEVICES"] = devices
         return environment

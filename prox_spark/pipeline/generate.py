@@ -74,7 +74,7 @@ class GenerateStage:
         spark = self.lake.spark
         n_slots = spark.sparkContext.defaultParallelism
         n_tasks = min(n_missing, max(n_slots, math.ceil(n_missing / _PROMPTS_PER_TASK)))
-        profile = generation_profile(spark.sparkContext)
+        profile = generation_profile(spark.sparkContext, stage.generate.spec.config)
         options = {"profile": profile} if profile else {}
         answers = missing.repartition(n_tasks).mapInArrow(stage.generate, ANSWERS, **options)
         return answers.withColumns(
