@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -87,6 +87,15 @@ def connect(spec: EngineSpec) -> Engine:
                 f"engine.max_restarts is {spec.config.max_restarts}. Its last words ({engine.log}):\n{engine.last_lines()}"
             )
         return _start(spec, owner, directory, starts + 1)
+
+
+def forgive(spec: EngineSpec, n_deaths: int) -> None:
+    """Takes deaths off those that `engine.max_restarts` limits: what caused them is known and gone."""
+    directory = engine_directory(current_owner(), spec.key)
+    with (directory / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if engine := _known(directory):
+            _remember(directory, replace(engine, starts=max(0, engine.starts - n_deaths)))
 
 
 def running(owner: Owner) -> list[Engine]:
