@@ -33,9 +33,13 @@ class EngineSpec:
 
     @property
     def key(self) -> str:
-        """Equal for engines that are the same: to tasks with another GPU another engine answers."""
-        model, context = self.refiner.model_fingerprint, self.refiner.card.context_tokens
-        return fingerprint(model, context, self.config.model_dump(), sorted(self.gpus))
+        """Equal for tasks that share an engine: those with another GPU have another one."""
+        return fingerprint(self.settings_key, sorted(self.gpus))
+
+    @property
+    def settings_key(self) -> str:
+        """Equal for engines that serve the same model in the same way."""
+        return fingerprint(self.refiner.model_fingerprint, self.refiner.card.context_tokens, self.config.model_dump())
 
     @property
     def gpus(self) -> tuple[str, ...]:

@@ -25,9 +25,9 @@ def generation_profile(context: SparkContext, engine: EngineConfig) -> Any | Non
     Returns:
         A profile that asks, for each task, for `spark.task.resource.gpu.amount`; where that is unset, for as much as lets
         every core of an executor feed its engines. Then only generation takes GPUs. None where there is nothing to ask for:
-        in local mode, without GPUs, and on Spark 3.5, where the application's own settings hold.
+        without GPUs or with engines that need none, in local mode, and on Spark 3.5, where the application's own settings hold.
     """
-    return None if engine.device == "cpu" else _profile(context, engine.tensor_parallel_size)
+    return None if engine.device == "cpu" or engine.endpoint else _profile(context, engine.tensor_parallel_size)
 
 
 @lru_cache(maxsize=1)
