@@ -27,7 +27,8 @@ MARK = {"PROX_SPARK_TEST_RUN": uuid.uuid4().hex}
 def environment(**more: str) -> dict[str, str]:
     """Of a job or a daemon."""
     path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
-    return os.environ | MARK | {"PYSPARK_PYTHON": sys.executable, "PATH": path} | more
+    settings = {"PYSPARK_PYTHON": sys.executable, "PATH": path, "SPARK_LOCAL_IP": "127.0.0.1"}
+    return os.environ | MARK | settings | more
 
 
 def fake_engine_environment(**more: str) -> dict[str, str]:
@@ -53,8 +54,8 @@ def marked(but: Sequence[int] = ()) -> list[psutil.Process]:
 
 
 def engines() -> list[psutil.Process]:
-    """The supervisors of the engines that these tests have started."""
-    return [process for process in marked() if has_word(process, "prox_spark.engine.supervisor")]
+    """The supervisors of the engines that these tests have started: their guards have the same command line."""
+    return [p for p in marked() if has_word(p, "prox_spark.engine.supervisor") and os.getsid(p.pid) == p.pid]
 
 
 def has_word(process: psutil.Process, word: str) -> bool:
@@ -70,7 +71,7 @@ def wait_for(condition: Callable[[], object], what: str, seconds: float = 60) ->
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s"
-        time.sleep(0.1)
+        time.sleep(0.25)
 
 
 @dataclass
@@ -159,3 +160,5 @@ def standalone(
         for process in reversed(processes):
             process.terminate()
             process.wait(20)
+        for left in marked():  # by a test that failed
+            left.kill()

@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -29,7 +29,7 @@ class Engine:
         socket: path of the Unix socket of its OpenAI-compatible server.
         log: path of its log.
         starts: how often this executor has started it, this start included.
-        gpus: addresses of the GPUs it has to itself; none on CPU or without GPU scheduling.
+        gpus: addresses of the GPUs it has to itself, separated by commas; empty on CPU or without GPU scheduling.
     """
 
     engine_id: str
@@ -38,7 +38,7 @@ class Engine:
     socket: str
     log: str
     starts: int
-    gpus: Sequence[str] = ()
+    gpus: str = ""
 
     @property
     def supervisor(self) -> Owner:

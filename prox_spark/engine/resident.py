@@ -121,7 +121,7 @@ def _turn(spec: EngineSpec, directory: Path) -> Iterator[None]:
         return
     with locked(directory.parent):
         for other, record in records(directory.parent).items():
-            if other != directory and record.engine and set(record.engine.gpus) == set(spec.gpus):
+            if other != directory and record.engine and record.engine.gpus == ",".join(spec.gpus):
                 _retire(other)
         yield
 

@@ -34,7 +34,7 @@ class EngineSpec:
     @property
     def key(self) -> str:
         """Equal for tasks that share an engine: those with another GPU have another one."""
-        return fingerprint(self.settings_key, sorted(self.gpus))
+        return fingerprint(self.settings_key, self.gpus)
 
     @property
     def settings_key(self) -> str:
@@ -43,12 +43,12 @@ class EngineSpec:
 
     @property
     def gpus(self) -> tuple[str, ...]:
-        """Addresses of the GPUs that Spark assigned to the running task; none on CPU or without GPU scheduling.
+        """Addresses, in order, of the GPUs that Spark assigned to the running task; none on CPU or without GPU scheduling.
 
         Raises:
             EngineStartError: they are not as many as an engine uses.
         """
-        gpus = tuple(assigned_gpus()) if self.device == "cuda" else ()
+        gpus = tuple(sorted(assigned_gpus())) if self.device == "cuda" else ()
         n_used = self.config.tensor_parallel_size
         if gpus and len(gpus) != n_used:
             raise EngineStartError(

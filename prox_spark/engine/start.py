@@ -90,7 +90,9 @@ def launch(spec: EngineSpec, owner: Owner, directory: Path, environment: dict[st
     )
     process = Owner.of(psutil.Process(supervisor.pid))
     engine_id = f"{starts}-{uuid.uuid4().hex[:12]}"
-    return Start(Engine(engine_id, process.pid, process.started, str(sock), str(log), starts, spec.gpus), supervisor)
+    return Start(
+        Engine(engine_id, process.pid, process.started, str(sock), str(log), starts, ",".join(spec.gpus)), supervisor
+    )
 
 
 def engine_environment(spec: EngineSpec, directory: Path) -> dict[str, str]:

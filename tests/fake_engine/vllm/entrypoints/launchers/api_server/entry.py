@@ -7,7 +7,7 @@ same command line. It is ready at once and answers in no time, unless FAKE_ENGIN
     start_seconds   before it listens (0)
     start           "ready"; "hang": never listens; "die": exits at once; "memory": dies like a server out of memory
     poison          a token id; a prompt that holds it kills the server
-    children        processes that it starts, as vLLM starts its engine core (1)
+    children        processes that it starts, as vLLM starts its engine core (1); it dies with the first that does, as vLLM does
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ import asyncio
 import hashlib
 import json
 import multiprocessing
+import multiprocessing.connection
 import os
 import sys
+import threading
 import time
 from typing import Any
 
@@ -83,6 +85,12 @@ class FakeServer:
         return app
 
 
+def die_with(children: list[multiprocessing.process.BaseProcess]) -> None:
+    multiprocessing.connection.wait([child.sentinel for child in children])
+    print("FATAL: a child of the fake engine died", flush=True)
+    os._exit(1)
+
+
 def main() -> None:
     """Takes vLLM's arguments and heeds --uds."""
     parser = argparse.ArgumentParser()
@@ -95,8 +103,11 @@ def main() -> None:
     if settings["start"] == "memory":
         sys.exit("torch.OutOfMemoryError: fake engine was told to run out of memory")
     context = multiprocessing.get_context("fork")
-    for _ in range(settings["children"]):
-        context.Process(target=time.sleep, args=(86_400,), daemon=True).start()
+    children = [context.Process(target=time.sleep, args=(86_400,), daemon=True) for _ in range(settings["children"])]
+    for child in children:
+        child.start()
+    if children:
+        threading.Thread(target=die_with, args=(children,), daemon=True).start()
     time.sleep(86_400 if settings["start"] == "hang" else settings["start_seconds"])
     # As vLLM does: a request whose connection is gone is given up.
     app = FakeServer(settings).application()
