@@ -45,7 +45,8 @@ def cause(log: str, status: int | None, spec: EngineSpec) -> str:
         )
     if _KV_TOO_SMALL.search(log):
         needed = _KV_NEEDED.search(log)
-        at_least = f" to {needed[1]} or more" if needed and spec.device == "cpu" else ""
+        # Told with two decimals.
+        at_least = f" to {float(needed[1]) + 0.01:.2f} or more" if needed and spec.device == "cpu" else ""
         return f"what is left for the KV cache holds not even one prompt of full length. Raise {memory}{at_least}."
     if _GPU_MEMORY.search(log):
         return f"it ran out of GPU memory. Lower {fraction}, {batch}."

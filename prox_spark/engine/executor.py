@@ -6,12 +6,15 @@ The executor is its JVM: two executors on a host are two JVMs, and every Python 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
+import platform
 import stat
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -73,16 +76,26 @@ def current_owner() -> Owner:
 
 def owner_directory(owner: Owner) -> Path:
     """Where the engines of an executor have their directories."""
-    return _root() / f"{owner.pid}-{int(owner.started)}"
+    return _root() / f"{owner.pid}-{int(owner.started)}-{_world()}"
 
 
 def owner_directories() -> Iterator[tuple[Path, bool]]:
     """The directories of all executors of this user on this machine, each with whether its executor is alive."""
-    for directory in _root().glob("*-*"):
-        pid, _, second = directory.name.partition("-")
+    for directory in _root().glob(f"*-*-{_world()}"):
+        pid, second, _ = directory.name.split("-")
         with contextlib.suppress(FileNotFoundError):  # another executor removes it as well
             if pid.isdigit() and second.isdigit() and directory.lstat().st_uid == os.getuid():
                 yield directory, _is_running(int(pid), int(second))
+
+
+@cache
+def _world() -> str:
+    """Where a pid means what it means here. Containers and hosts that share a directory take each other's for dead."""
+    try:
+        namespace = os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        namespace = 0
+    return hashlib.sha256(f"{platform.node()}/{namespace}".encode()).hexdigest()[:6]
 
 
 def _is_running(pid: int, second: int) -> bool:

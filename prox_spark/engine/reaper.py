@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from prox_spark.engine.executor import owner_directories
+from prox_spark.engine.executor import Owner, owner_directories
 from prox_spark.engine.record import Engine, records
 
 _TERM_SECONDS = 3.0
@@ -51,6 +51,16 @@ def end_engine(engine: Engine, directory: Path) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             end_processes([psutil.Process(engine.pid)], _END_SECONDS)
     end_processes(engine_processes(engine.pid, directory))
+
+
+def clear(supervisor_pid: int, owner: Owner, directory: Path) -> None:
+    """Ends what there is of an engine. With its owner gone nobody is left to read the log or look for the socket."""
+    end_processes(engine_processes(supervisor_pid, directory))
+    if not owner.is_alive():
+        shutil.rmtree(directory, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            (directory.parent / "lock").unlink(missing_ok=True)
+            directory.parent.rmdir()  # unless the executor had another engine
 
 
 def remove_leftovers() -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,8 +17,9 @@ import time
 from pathlib import Path
 
 from prox_spark.engine.executor import Owner
+from prox_spark.engine.guard import leave_guard
 from prox_spark.engine.health import Load, load
-from prox_spark.engine.reaper import end_processes, engine_processes
+from prox_spark.engine.reaper import clear, end_processes, engine_processes
 from prox_spark.engine.record import Record, locked
 
 _PR_SET_PDEATHSIG = 1
@@ -31,7 +31,7 @@ def main(argv: list[str]) -> int:
     pid, started, folder, idle_seconds, _, *command = argv
     directory = Path(folder)
     owner = Owner(int(pid), float(started))
-    _leave_guard(owner, directory)
+    leave_guard(owner, directory)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(0))
     with (directory / "engine.log").open("ab") as output:
@@ -45,7 +45,7 @@ def main(argv: list[str]) -> int:
                 _retire(directory, idle)
             time.sleep(_POLL_SECONDS)
     finally:
-        _clear(os.getpid(), owner, directory)
+        clear(os.getpid(), owner, directory)
     status = engine.returncode or 0
     return status if status >= 0 else 128 - status  # as a shell tells a signal
 
@@ -87,38 +87,6 @@ def _retire(directory: Path, idle: Idle) -> None:
         if idle.is_over_now():
             Record.load(directory).retired().save(directory)
             end_processes(engine_processes(os.getpid(), directory))
-
-
-def _leave_guard(owner: Owner, directory: Path) -> None:
-    """Leaves a process behind that ends what is left of the engine should this one be killed.
-
-    The kernel ends the engine's first process with this one, but not what that one has started. The guard is nobody's child
-    and in no session of ours, so that it is not killed along; it sleeps until the pipe between the two breaks.
-    """
-    supervisor = os.getpid()
-    reading, writing = os.pipe()  # not inherited by the engine
-    middle = os.fork()
-    if middle:
-        os.close(reading)
-        os.waitpid(middle, 0)
-        return
-    os.setsid()
-    if os.fork():
-        os._exit(0)
-    os.close(writing)
-    os.read(reading, 1)
-    _clear(supervisor, owner, directory)
-    os._exit(0)
-
-
-def _clear(supervisor: int, owner: Owner, directory: Path) -> None:
-    """Ends what there is of the engine. With its owner gone nobody is left to read the log or look for the socket."""
-    end_processes(engine_processes(supervisor, directory))
-    if not owner.is_alive():
-        shutil.rmtree(directory, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            (directory.parent / "lock").unlink(missing_ok=True)
-            directory.parent.rmdir()  # unless the executor had another engine
 
 
 def _die_with_parent() -> None:

@@ -11,7 +11,18 @@ import pytest
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-def write_tiny_llama(directory: Path) -> None:
+TASKS = {
+    "doc": {"template": "llama2-chat", "max_text_tokens": 100},
+    "chunk": {
+        "template": "llama2-chat-doc",
+        "max_chunk_tokens": 300,
+        "max_line_tokens": 100,
+        "max_answer_tokens": 12,
+    },
+}
+
+
+def write_tiny_llama(directory: Path, seed: int = 0) -> None:
     """A Llama of the released refiners' family: their context and tokenizer kind, random weights, scaled down 100 ×."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -34,7 +45,7 @@ def write_tiny_llama(directory: Path) -> None:
     data["added_tokens"] = data["added_tokens"][:3]
     tokenizer = Tokenizer.from_str(json.dumps(data))
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=len(fast),
         hidden_size=128,
@@ -74,24 +85,33 @@ def hub_cache(tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     yield tmp_path / "hub"
 
 
-@pytest.fixture(scope="session")
-def tiny_refiner(tiny_llama: Path) -> str:
-    """A refiner directory for both stages around the tiny Llama."""
+def write_card(directory: Path, *stages: str) -> str:
+    """Makes a refiner of a tiny Llama. Returns its name for recipes."""
+    tasks = {stage: TASKS[stage] for stage in stages}
     card = {
-        "name": "tiny-random",
+        "name": f"tiny-random-{'-'.join(stages)}",
         "licence": "Apache-2.0",
         "base": {"path": "."},
         "bos": "<s>",
         "context_tokens": 512,
-        "tasks": {
-            "doc": {"template": "llama2-chat", "max_text_tokens": 100},
-            "chunk": {
-                "template": "llama2-chat-doc",
-                "max_chunk_tokens": 300,
-                "max_line_tokens": 100,
-                "max_answer_tokens": 12,
-            },
-        },
+        "tasks": tasks,
     }
-    (tiny_llama / "refiner.yaml").write_text(json.dumps(card))
-    return str(tiny_llama)
+    (directory / "refiner.yaml").write_text(json.dumps(card))
+    return str(directory)
+
+
+@pytest.fixture(scope="session")
+def tiny_refiner(tiny_llama: Path) -> str:
+    """A refiner directory for both stages around the tiny Llama."""
+    return write_card(tiny_llama, "doc", "chunk")
+
+
+@pytest.fixture(scope="session")
+def tiny_refiners(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """By stage, refiners that are different models and serve that stage only."""
+    names = {}
+    for seed, stage in enumerate(("doc", "chunk")):
+        folder = tmp_path_factory.mktemp(f"tiny-{stage}")
+        write_tiny_llama(folder, seed)
+        names[stage] = write_card(folder, stage)
+    return names

@@ -161,6 +161,17 @@ def test_killed_engine_is_replaced_and_only_open_prompts_are_asked_again(spec: E
     wait_until(lambda: not first.is_alive(), 15, "the first supervisor has ended")
 
 
+def test_no_process_of_vllm_outlives_its_killed_supervisor(spec: EngineSpec, engine: Engine) -> None:
+    present = connect(spec)
+    processes = psutil.Process(present.pid).children(recursive=True)
+    assert len(processes) >= 2, "a server and its engine core"
+    sockets = [path for path in Path(present.socket).parent.iterdir() if path.is_socket()]
+    assert len(sockets) >= 2, "vLLM's own sockets are not in the engine's directory"
+    os.kill(present.pid, signal.SIGKILL)
+    _, alive = psutil.wait_procs(processes, timeout=15)
+    assert not alive
+
+
 def test_no_process_of_an_engine_outlives_its_killed_owner(tiny_refiner: str) -> None:
     arguments = [sys.executable, "-c", OWNER, tiny_refiner, CONFIG.model_dump_json()]
     owner = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -182,6 +193,12 @@ def test_no_process_of_an_engine_outlives_its_killed_owner(tiny_refiner: str) ->
 def test_engine_that_dies_at_start_says_why(tiny_refiner: str) -> None:
     spec = EngineSpec(find(tiny_refiner), EngineConfig(device="cpu", extra_args=["--no-such-argument"]))
     with pytest.raises(EngineStartError, match=r"no-such-argument"):
+        connect(spec)
+
+
+def test_kv_cache_that_is_too_small_is_named(tiny_refiner: str) -> None:
+    spec = EngineSpec(find(tiny_refiner), EngineConfig(device="cpu", cpu_kv_cache_gib=0.0001))
+    with pytest.raises(EngineStartError, match=r"not even one prompt.*Raise engine\.cpu_kv_cache_gib \(now 0\.0001\)"):
         connect(spec)
 
 

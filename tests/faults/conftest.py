@@ -4,45 +4,21 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import yaml
+from engine_processes import FAKE_ENGINE, ME, processes_in
 
 from prox_spark.config import EngineConfig
 from prox_spark.engine import resident
-from prox_spark.engine.executor import Owner, owner_directory
+from prox_spark.engine.executor import owner_directory
 from prox_spark.engine.reaper import end_engine
 from prox_spark.engine.record import records
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.refiners import find
-
-FAKE_ENGINE = Path(__file__).parents[1] / "fake_engine"
-# Of these tests the engines' owner: no JVM is above it.
-ME = Owner.of(psutil.Process())
-
-
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"after {seconds:g} s still not: {what}"
-        time.sleep(0.05)
-
-
-def processes_in(directory: Path) -> list[psutil.Process]:
-    """Processes that work in a directory or below it: supervisors, their guards, servers and what those have started."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if Path(process.cwd()).is_relative_to(directory) and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except (psutil.Error, OSError):
-            continue
-    return found
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import ME, processes_in, wait_until
+from engine_processes import ME, processes_in, wait_until
 
 from prox_spark.engine.client import Window
 from prox_spark.engine.executor import Owner, owner_directory
@@ -91,17 +91,17 @@ def test_what_an_executor_left_that_is_gone_ends_at_the_next_start_on_the_host(
 def killed_with_its_guard(engine: Engine, runtime: Path) -> list[psutil.Process]:
     """Kills supervisor and guard; returns the processes that live on."""
     started = family(engine)[1:]
-    alike = [p for p in processes_in(runtime) if "prox_spark.engine.supervisor" in p.cmdline()]
-    assert len(alike) == 2
-    for process in sorted(alike, key=lambda p: p.pid == engine.pid):  # the guard first
+    (guard,) = [process for process in processes_in(runtime) if "prox_spark.engine.guard" in process.cmdline()]
+    both = [guard, psutil.Process(engine.pid)]
+    for process in both:
         process.kill()
-    wait_until(lambda: all(map(is_over, alike)), "supervisor and guard are gone")
+    wait_until(lambda: all(map(is_over, both)), "supervisor and guard are gone")
     assert len(started) == 2 and not any(map(is_over, started))
     return started
 
 
 def test_engine_that_nobody_asks_ends_and_is_started_again_and_did_not_die(make_spec: Make, runtime: Path) -> None:
-    spec = make_spec(idle_seconds=1)
+    spec = make_spec({"start_seconds": 2.5}, idle_seconds=1)  # an engine that starts is not idle
     first = connect(spec)
     wait_until(lambda: not processes_in(runtime), "the idle engine has ended")
     assert Record.load(Path(first.socket).parent) == Record(None, starts=1, deaths=0)

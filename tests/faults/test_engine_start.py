@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import ME, processes_in, wait_until
+from engine_processes import ME, processes_in, wait_until
 
 from prox_spark.engine.executor import owner_directory
 from prox_spark.engine.resident import connect
@@ -73,6 +73,14 @@ def test_failed_start_is_named_and_no_process_is_left(
     assert "fake engine, {" in str(failure.value), "its last words are missing"
     wait_until(lambda: not processes_in(runtime), "no process is left")
     assert os.listdir(owner_directory(ME).parent) == [owner_directory(ME).name]
+
+
+def test_started_engine_that_the_window_can_not_fill_is_warned_of(
+    make_spec: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    connect(make_spec(max_num_seqs=8, extra_args=["--max-num-seqs", "32"]))
+    (record,) = caplog.records
+    assert record.levelname == "WARNING" and "set engine.max_num_seqs to 32" in record.getMessage()
 
 
 def test_server_that_the_kernel_kills_while_it_starts_is_told_from_one_that_failed(

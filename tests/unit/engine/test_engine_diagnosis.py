@@ -58,7 +58,7 @@ def make(tmp_path: Path) -> Make:
 @pytest.mark.parametrize(
     ("device", "line", "advice"),
     [
-        ("cpu", KV_TOO_SMALL, "Raise engine.cpu_kv_cache_gib (now 1) to 0.05 or more"),
+        ("cpu", KV_TOO_SMALL, "Raise engine.cpu_kv_cache_gib (now 1) to 0.06 or more"),
         ("cuda", KV_TOO_SMALL, "Raise engine.gpu_memory_fraction (now 0.9)."),
         ("cuda", NO_KV, "Raise engine.gpu_memory_fraction (now 0.9)."),
         ("cuda", GPU_TAKEN, "Lower engine.gpu_memory_fraction (now 0.9); engines that share a GPU"),

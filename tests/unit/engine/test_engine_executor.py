@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from prox_spark.engine.executor import Owner, current_owner, engine_directory, owner_directory
+from prox_spark.engine.executor import Owner, current_owner, engine_directory, owner_directories, owner_directory
 from prox_spark.errors import EngineStartError
 
 pytestmark = pytest.mark.unit
@@ -117,6 +117,21 @@ def test_an_executor_finds_the_directory_of_its_engine_again(runtime: Path) -> N
 )
 def test_no_other_engine_has_the_same_directory(runtime: Path, owner: Owner, key: str) -> None:
     assert engine_directory(owner, key) != engine_directory(ME, KEY)
+
+
+def test_executors_of_another_container_or_host_are_not_looked_at(
+    runtime: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = Owner(2**22 - 1, 1.0)
+    owner_directory(gone).mkdir(parents=True)
+    owner_directory(ME).mkdir()
+    monkeypatch.setattr("prox_spark.engine.executor._world", lambda: "abcdef")
+    theirs = owner_directory(gone)
+    theirs.mkdir()
+    assert list(owner_directories()) == [(theirs, False)]
+    monkeypatch.undo()
+    monkeypatch.setenv("PROX_SPARK_RUNTIME", str(runtime))
+    assert sorted(owner_directories()) == sorted([(owner_directory(gone), False), (owner_directory(ME), True)])
 
 
 def test_the_path_of_a_socket_is_short_enough_for_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:

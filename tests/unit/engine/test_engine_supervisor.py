@@ -23,9 +23,9 @@ ROOT = Path(__file__).parents[3]
 # The real module with shorter waits.
 RUN = """
 import sys
-from prox_spark.engine import supervisor
+from prox_spark.engine import reaper, supervisor
 supervisor._POLL_SECONDS = 0.02
-supervisor.end_processes.__defaults__ = (0.2,)
+reaper.end_processes.__defaults__ = (0.2,)
 sys.exit(supervisor.main(sys.argv[1:]))
 """
 # A tree of three levels: the shell, one below it, one below that.
@@ -187,6 +187,7 @@ def test_a_supervisor_that_is_killed_after_its_owner_leaves_no_directory(scene: 
 def test_the_guard_is_in_no_session_of_the_engine_and_ends_with_it(scene: Scene) -> None:
     supervisor = scene.start("sleep", "300")
     wait_for(lambda: names_below(supervisor.pid) == ["sleep"], "the engine did not start")
+    wait_for(lambda: guards(supervisor.pid) != [], "there is no guard")
     (guard,) = guards(supervisor.pid)
     os.killpg(supervisor.pid, signal.SIGKILL)
     wait_for(lambda: not runs(guard), "the guard is left")
@@ -201,7 +202,10 @@ def names_below(supervisor: int) -> list[str]:
 
 
 def guards(supervisor: int) -> list[psutil.Process]:
-    """What runs the supervisor's command line and is neither it nor below it."""
-    command = psutil.Process(supervisor).cmdline()
-    alike = [process for process in psutil.process_iter(["cmdline"]) if process.info["cmdline"] == command]
-    return [process for process in alike if runs(process) and os.getsid(process.pid) != supervisor]
+    """Of a supervisor: what runs the guard's module with its number."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if "prox_spark.engine.guard" in words and str(supervisor) in words and os.getsid(process.pid) != supervisor:
+            found.append(process)
+    return found

@@ -1,0 +1,34 @@
+"""Processes of engines, as tests look for them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from prox_spark.engine.executor import Owner
+
+FAKE_ENGINE = Path(__file__).parents[1] / "fake_engine"
+# Of these tests the engines' owner: no JVM is above it.
+ME = Owner.of(psutil.Process())
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"after {seconds:g} s still not: {what}"
+        time.sleep(0.05)
+
+
+def processes_in(directory: Path) -> list[psutil.Process]:
+    """Processes that work in a directory or below it: supervisors, their guards, servers and what those have started."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if Path(process.cwd()).is_relative_to(directory) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found
