@@ -74,7 +74,7 @@ def test_a_document_whose_prompt_crashes_the_engine_is_quarantined_and_199_other
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
