@@ -219,7 +219,7 @@ class EngineConfig(_Section):
         3,
         ge=0,
         description="Times a dead engine is started again on an executor, after 1, 2, 4 … s, before its task fails. Finding a prompt that crashes it "
-        "takes three deaths, which then no longer count: with less than 3 a crashing prompt fails the run.",
+        "takes three deaths, which then no longer count: below 2 it is not found and fails the run, and 3 leave one death to chance.",
     )
     max_crashing_prompts: int = Field(
         10,

@@ -50,7 +50,8 @@ class Verdict:
         """Probability of drop against keep, 0..1, from the log-probabilities of the two first tokens."""
         if not {self.keep_token, self.drop_token} & answer.log_probabilities.keys():
             raise EngineError(
-                "the engine gave no log-probabilities of the two answers: does engine.extra_args change --max-logprobs?"
+                "the engine gave no log-probabilities of the two answers: does engine.extra_args change --max-logprobs, or is "
+                "engine.endpoint no vLLM?"
             )
         keep, drop = (answer.log_probabilities.get(token, -math.inf) for token in (self.keep_token, self.drop_token))
         return 1 / (1 + math.exp(min(keep - drop, 700.0)))

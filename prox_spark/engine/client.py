@@ -49,19 +49,23 @@ class Window(Generic[Tag]):
 
         async def ask(tag: Tag, token_ids: list[int]) -> None:
             try:
-                done.put((tag, await self._session.ask(token_ids)))
+                answer = await self._session.ask(token_ids)
             except BaseException as error:  # it must reach the thread that waits for it, whatever it is
                 done.put(error)
+            else:
+                # Also where the consumer is busy elsewhere: the other slots may have its room now.
+                self._share.answered()
+                done.put((tag, answer))
 
         with self._share as share, _LoopThread() as loop:
             try:
                 for tag, token_ids in prompts:
                     share.sent()
                     loop.start(ask(tag, token_ids))
-                    while share.n_in_flight and not (done.empty() and share.has_room()):
+                    while share.n_open and not (done.empty() and share.has_room()):
                         with suppress(queue.Empty):
                             yield self._passed_on(done.get(timeout=_RECHECK_SECONDS))
-                while share.n_in_flight:
+                while share.n_open:
                     yield self._passed_on(done.get())
             finally:
                 loop.cancel_all()

@@ -4,12 +4,13 @@ Two files in the engine's directory, locked by the kernel's means, so that a slo
 
 * the room: a slot holds it (shared) while any request of its own is in flight;
 * the door: whoever wants to be alone closes it (exclusive), waits until the room is empty, and asks. The others find the
-  door closed before each request, let theirs in flight come to an end, and wait.
+  door closed, let their requests in flight come to an end, and wait.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
@@ -31,6 +32,7 @@ class Isolation:
         self._directory = directory
         self._door, self._room = self._opened("door"), self._opened("room")
         self._n_inside = 0
+        self._looked = 0.0
         self._n_suspects = 0
         self._turn = asyncio.Lock()
         self._closed: ExitStack | None = None
@@ -75,6 +77,10 @@ class Isolation:
         self._room.close()
 
     def _entered(self) -> bool:
+        if self._n_inside and time.monotonic() - self._looked < _POLL_SECONDS:
+            self._n_inside += 1  # while the slot is inside nobody is alone; the door only asks it to come out some time
+            return True
+        self._looked = time.monotonic()
         if not try_lock(self._door, Lock.SHARED):
             return False
         try:

@@ -142,7 +142,12 @@ class RemoteSession:
 
     def _read(self, status: int, content: bytes) -> Answer:
         if status == 200:
-            return read_answer(content, engine_id=None)
+            try:
+                return read_answer(content, engine_id=None)
+            except (ValueError, LookupError, TypeError) as error:
+                raise EndpointError(
+                    f"engine.endpoint {self._endpoint.url} answered with something else than a completion: {self._words(content)}"
+                ) from error
         if status in (401, 403):
             raise EndpointError(
                 f"engine.endpoint {self._endpoint.url} refused the key ({status}: {self._words(content)}): check "

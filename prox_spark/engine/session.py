@@ -145,13 +145,10 @@ class ResidentSession:
                     f"{self._max_crashing_prompts}: look at the engine rather than at them. Its last words "
                     f"({link.engine.log}):\n{link.engine.last_lines()}"
                 )
-            await asyncio.to_thread(self._forgive, len(dead) + 1)
-        message = f"the engine died {len(dead) + 1} times with this prompt in flight, at last with no other: "
-        return Answer(
-            error_code=ReasonCode.ENGINE_CRASH,
-            error_message=(message + link.engine.last_lines())[:1000],
-            engine_id=link.engine.engine_id,
-        )
+            n_deaths = len(dead) + 1
+            message = f"the engine died {n_deaths} times with this prompt in flight, at last with no other: {link.engine.last_lines()}"
+            await asyncio.to_thread(self._forgive, n_deaths)
+        return Answer(error_code=ReasonCode.ENGINE_CRASH, error_message=message[:1000], engine_id=link.engine.engine_id)
 
     async def _send(self, link: _Link, body: bytes) -> Answer:
         """Raises OSError where the engine is gone."""

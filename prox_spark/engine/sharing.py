@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import struct
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from prox_spark.engine.locks import Lock, try_lock, unlock
 
@@ -21,7 +21,7 @@ class SlotState:
     """What a slot tells the others.
 
     Attributes:
-        n_in_flight: prompts that it has sent and whose answers it has not yet passed on.
+        n_in_flight: prompts of its own that the engine has.
         is_hungry: it would send more if it had room. One that waits for its source or drains is not.
     """
 
@@ -29,23 +29,23 @@ class SlotState:
     is_hungry: bool
 
 
-def has_room(n_in_flight: int, others: list[SlotState], size: int) -> bool:
+def has_room(n_open: int, others: list[SlotState], size: int) -> bool:
     """May a slot send one more prompt.
 
     What the slots that want no more leave of the window is shared out evenly among those that do. A slot that is alone has
     all of it; no slot is ever left with nothing in flight, be there more slots than window.
 
     Args:
-        n_in_flight: of the slot that asks.
+        n_open: prompts that the slot has drawn and whose answers it has not passed on.
         others: the other slots of the executor.
         size: of the window.
     """
-    if n_in_flight == 0:
+    if n_open == 0:
         return True
     n_hungry = 1 + sum(other.is_hungry for other in others)
     share = (size - sum(other.n_in_flight for other in others if not other.is_hungry)) / n_hungry
     # The second: a slot that had more than its share gives it back only as its answers come in.
-    return n_in_flight < share and n_in_flight + sum(other.n_in_flight for other in others) < size
+    return n_open < share and n_open + sum(other.n_in_flight for other in others) < size
 
 
 class Share:
@@ -59,7 +59,7 @@ class Share:
         size: requests in flight of all slots together.
 
     Attributes:
-        n_in_flight: prompts sent and not yet passed on, of this slot.
+        n_open: prompts of this slot that were sent and whose answers have not been passed on.
     """
 
     def __init__(self, directory: Path, size: int) -> None:
@@ -67,36 +67,41 @@ class Share:
         self._size = size
 
     def __enter__(self) -> Share:
-        self.n_in_flight = 0
+        self.n_open = self._n_sent = self._n_answered = 0
         self._is_hungry = False
-        self._files: dict[int, IO[bytes]] = {}
+        self._slots: dict[int, _SlotFile] = {}
         self._directory.mkdir(parents=True, exist_ok=True)
         # One that is free, or being looked at this moment by another slot; then the next does as well.
-        self._number = next(n for n in range(2**16) if try_lock(self._file(n), Lock.EXCLUSIVE))
+        self._number = next(n for n in range(2**16) if try_lock(self._slot(n).file, Lock.EXCLUSIVE))
         self._tell()
         self._look()
         return self
 
     def __exit__(self, *_: object) -> None:
-        for file in self._files.values():
-            file.close()
+        for slot in self._slots.values():
+            slot.close()
 
     def sent(self) -> None:
         """A prompt is on its way."""
-        self.n_in_flight += 1
+        self.n_open += 1
+        self._n_sent += 1
+        self._tell()
+
+    def answered(self) -> None:
+        """The engine is done with one; called in another thread than all else."""
+        self._n_answered += 1
         self._tell()
 
     def passed_on(self) -> None:
         """Its answer was handed to the consumer."""
-        self.n_in_flight -= 1
-        self._tell()
+        self.n_open -= 1
 
     def has_room(self) -> bool:
         """May this slot send one more prompt; says so to the others when it may not."""
         if time.monotonic() - self._looked > _LOOK_SECONDS:
             self._look()
-        others = [self._state(number) for number in self._living]
-        room = has_room(self.n_in_flight, others, self._size)
+        others = [self._slot(number).state() for number in self._living]
+        room = has_room(self.n_open, others, self._size)
         if room == self._is_hungry:
             self._is_hungry = not room
             self._tell()
@@ -106,26 +111,37 @@ class Share:
         """Which other slots are alive: those whose files can't be locked."""
         self._looked = time.monotonic()
         numbers = (int(name) for name in os.listdir(self._directory))
-        self._living = [number for number in numbers if number != self._number and self._is_locked(number)]
+        self._living = [n for n in numbers if n != self._number and self._slot(n).is_taken()]
 
-    def _is_locked(self, number: int) -> bool:
-        file = self._file(number)
-        if try_lock(file, Lock.SHARED):
-            unlock(file)
+    def _tell(self) -> None:
+        self._slots[self._number].tell(SlotState(self._n_sent - self._n_answered, self._is_hungry))
+
+    def _slot(self, number: int) -> _SlotFile:
+        if number not in self._slots:
+            self._slots[number] = _SlotFile(self._directory / str(number))
+        return self._slots[number]
+
+
+class _SlotFile:
+    """A slot's state in memory that all slots see; its file is made where it is not, and stays."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0)
+        self.file.truncate(_RECORD.size)
+        self._memory = mmap.mmap(self.file.fileno(), _RECORD.size)
+
+    def is_taken(self) -> bool:
+        if try_lock(self.file, Lock.SHARED):
+            unlock(self.file)
             return False
         return True
 
-    def _tell(self) -> None:
-        os.pwrite(self._file(self._number).fileno(), _RECORD.pack(self.n_in_flight, self._is_hungry), 0)
+    def tell(self, state: SlotState) -> None:
+        _RECORD.pack_into(self._memory, 0, state.n_in_flight, state.is_hungry)
 
-    def _state(self, number: int) -> SlotState:
-        record = os.pread(self._file(number).fileno(), _RECORD.size, 0)
-        # A slot that has its lock and has not yet told anything.
-        return SlotState(*_RECORD.unpack(record)) if record else SlotState(0, False)
+    def state(self) -> SlotState:
+        return SlotState(*_RECORD.unpack_from(self._memory))
 
-    def _file(self, number: int) -> IO[bytes]:
-        if number not in self._files:
-            # Created where it is not, and never emptied: another slot may be using it.
-            descriptor = os.open(self._directory / str(number), os.O_RDWR | os.O_CREAT, 0o600)
-            self._files[number] = os.fdopen(descriptor, "r+b", buffering=0)
-        return self._files[number]
+    def close(self) -> None:
+        self._memory.close()
+        self.file.close()

@@ -183,6 +183,12 @@ def test_a_wrong_model_or_url_ends_the_task_and_says_what_to_change(status: int)
     assert len(endpoint.requests) == 1
 
 
+@pytest.mark.parametrize("body", ["<html>Log in</html>", [], {"choices": []}, {"choices": [{"message": {}}]}], ids=str)
+def test_an_answer_that_is_no_completion_ends_the_task_by_name(body: Any) -> None:
+    with pytest.raises(EndpointError, match="something else than a completion"):
+        ask(FakeEndpoint(reply(200, body)))
+
+
 @pytest.mark.parametrize("status", [400, 413, 422])
 def test_a_refused_prompt_is_a_row(status: int) -> None:
     (answer,) = ask(FakeEndpoint(reply(status, {"error": {"message": "too long"}})))

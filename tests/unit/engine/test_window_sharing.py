@@ -21,7 +21,7 @@ from prox_spark.engine.sharing import Share
 with Share(Path(sys.argv[1]), int(sys.argv[2])) as share:
     while share.has_room():
         share.sent()
-    print(share.n_in_flight, flush=True)
+    print(share.n_open, flush=True)
     sys.stdin.read()
 """
 
@@ -35,7 +35,7 @@ def content(n: int) -> SlotState:
 
 
 @pytest.mark.parametrize(
-    ("n_in_flight", "others", "room"),
+    ("n_open", "others", "room"),
     [
         (11, [], True),
         (12, [], False),
@@ -60,14 +60,19 @@ def content(n: int) -> SlotState:
     ],
     ids=str,
 )
-def test_what_others_leave_is_shared_out(n_in_flight: int, others: list[SlotState], room: bool) -> None:
-    assert has_room(n_in_flight, others, SIZE) is room
+def test_what_others_leave_is_shared_out(n_open: int, others: list[SlotState], room: bool) -> None:
+    assert has_room(n_open, others, SIZE) is room
 
 
 def fill(share: Share) -> int:
     while share.has_room():
         share.sent()
-    return share.n_in_flight
+    return share.n_open
+
+
+def done(share: Share) -> None:
+    share.answered()
+    share.passed_on()
 
 
 def fills_up_to(share: Share, n: int) -> Callable[[], bool]:
@@ -93,7 +98,7 @@ def test_a_slot_that_comes_gets_its_half_as_the_other_gives_it_back(tmp_path: Pa
             assert fill(second) == 1
 
             def answered_one() -> bool:
-                first.passed_on()
+                done(first)
                 return (fill(first), fill(second)) == (6, 6)
 
             wait_for(answered_one, "the window is not halved")
@@ -103,8 +108,19 @@ def test_a_slot_that_wants_no_more_leaves_the_window_to_the_other(tmp_path: Path
     with Share(tmp_path, SIZE) as first, Share(tmp_path, SIZE) as second:
         first.sent()
         assert fill(second) == SIZE - 1
-        first.passed_on()
+        done(first)
         assert fill(second) == SIZE
+
+
+def test_what_a_slot_has_answers_to_and_not_passed_on_is_room_for_the_other_and_not_for_itself(tmp_path: Path) -> None:
+    with Share(tmp_path, SIZE) as first, Share(tmp_path, SIZE) as second:
+        for _ in range(6):
+            first.sent()
+        assert fill(second) == 6
+        for _ in range(6):
+            first.answered()
+        assert fill(second) == SIZE
+        wait_for(lambda: not first.has_room(), "the slot that came is not seen")
 
 
 def test_a_slot_that_ends_leaves_its_share(tmp_path: Path) -> None:

@@ -19,12 +19,11 @@ import json
 import multiprocessing
 import multiprocessing.connection
 import os
+import re
 import sys
 import threading
 import time
 from typing import Any
-
-from aiohttp import web
 
 DEFAULTS = {"latency": 0.0, "start_seconds": 0.0, "start": "ready", "poison": None, "children": 1}
 
@@ -46,43 +45,77 @@ def answer(body: dict[str, Any]) -> dict[str, Any]:
 
 
 class FakeServer:
-    """Answers /v1/completions, /health and /metrics."""
+    """Answers /v1/completions, /health and /metrics. Its own HTTP: what a benchmark measures should not be the fake."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self.settings = settings
         self.totals = dict.fromkeys(("request_success_total", "prompt_tokens_total", "generation_tokens_total"), 0)
         self.n_running = 0
 
-    async def complete(self, request: web.Request) -> web.Response:
-        body = await request.json()
+    def complete(self, body: dict[str, Any]) -> bytes:
         if self.settings["poison"] in body["prompt"]:
             print("FATAL: fake engine was given its poison", flush=True)
             os._exit(139)
-        self.n_running += 1
-        try:
-            await asyncio.sleep(self.settings["latency"])
-        finally:
-            self.n_running -= 1
-        answered = answer(body)
+        return json.dumps(answer(body)).encode()
+
+    def count(self, body: dict[str, Any]) -> None:
         self.totals["request_success_total"] += 1
-        self.totals["prompt_tokens_total"] += answered["usage"]["prompt_tokens"]
-        self.totals["generation_tokens_total"] += answered["usage"]["completion_tokens"]
-        return web.json_response(answered)
+        self.totals["prompt_tokens_total"] += len(body["prompt"])
+        self.totals["generation_tokens_total"] += 1
 
-    async def health(self, _: web.Request) -> web.Response:
-        return web.Response()
-
-    async def metrics(self, _: web.Request) -> web.Response:
+    def metrics(self) -> bytes:
         lines = [f'vllm:{name}{{model_name="refiner"}} {value:.1f}' for name, value in self.totals.items()]
         lines += [f'vllm:num_requests_running{{model_name="refiner"}} {self.n_running:.1f}']
-        return web.Response(text="\n".join(lines) + "\n")
+        return ("\n".join(lines) + "\n").encode()
 
-    def application(self) -> web.Application:
-        app = web.Application(client_max_size=2**26)
-        app.router.add_post("/v1/completions", self.complete)
-        app.router.add_get("/health", self.health)
-        app.router.add_get("/metrics", self.metrics)
-        return app
+    async def serve(self, path: str) -> None:
+        server = await asyncio.get_running_loop().create_unix_server(lambda: FakeConnection(self), path)
+        await server.serve_forever()
+
+
+class FakeConnection(asyncio.Protocol):
+    """One request after the other. One whose connection is gone is given up, as vLLM does."""
+
+    def __init__(self, server: FakeServer) -> None:
+        self.server = server
+        self.received = b""
+        self.waiting: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.received += data
+        head, end_of_head, content = self.received.partition(b"\r\n\r\n")
+        length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+        if not end_of_head or (length and len(content) < int(length[1])):
+            return
+        self.received = b""
+        path = head.split(b" ", 2)[1]
+        if path == b"/v1/completions":
+            # A loop's timers are up to a millisecond late: so they are right on average.
+            due = asyncio.get_running_loop().time() + self.server.settings["latency"] - 0.0005
+            body = json.loads(content)
+            answered = self.server.complete(body)
+            self.server.n_running += 1
+            self.waiting = asyncio.get_running_loop().call_at(due, self.answer, body, answered)
+        else:
+            known = {b"/health": b"", b"/metrics": self.server.metrics()}
+            self.respond(b"200 OK" if path in known else b"404 Not Found", known.get(path, b""))
+
+    def answer(self, body: dict[str, Any], answered: bytes) -> None:
+        self.waiting = None
+        self.server.n_running -= 1
+        self.server.count(body)
+        self.respond(b"200 OK", answered)
+
+    def respond(self, status: bytes, content: bytes) -> None:
+        self.transport.write(b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n%b" % (status, len(content), content))
+
+    def connection_lost(self, _: Exception | None) -> None:
+        if self.waiting:
+            self.waiting.cancel()
+            self.server.n_running -= 1
 
 
 def die_with(children: list[multiprocessing.process.BaseProcess]) -> None:
@@ -109,6 +142,4 @@ def main() -> None:
     if children:
         threading.Thread(target=die_with, args=(children,), daemon=True).start()
     time.sleep(86_400 if settings["start"] == "hang" else settings["start_seconds"])
-    # As vLLM does: a request whose connection is gone is given up.
-    app = FakeServer(settings).application()
-    web.run_app(app, path=arguments.uds, print=None, access_log=None, handler_cancellation=True)
+    asyncio.run(FakeServer(settings).serve(arguments.uds))
