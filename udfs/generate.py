@@ -6,11 +6,13 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import pyarrow as pa
 from pyspark.sql import types as T
 
 from prox_spark.engine.client import Answer, Window
+from prox_spark.engine.cost import Cost
 from prox_spark.engine.resident import connect
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.errors import EngineError, RowCountError
@@ -27,6 +29,11 @@ ANSWERS = T.StructType(
         T.StructField("error_code", T.StringType()),
         T.StructField("error_message", T.StringType()),
         T.StructField("engine_id", T.StringType()),
+        T.StructField("answered_at", T.TimestampType()),
+        T.StructField("request_seconds", T.DoubleType()),
+        T.StructField("queue_seconds", T.DoubleType()),
+        T.StructField("cached_tokens", T.IntegerType()),
+        T.StructField("n_sends", T.IntegerType()),
     ]
 )
 _ROWS_OUT = 256
@@ -83,9 +90,8 @@ class Generate:
                     yield (key, len(token_ids)), token_ids.as_py()
 
         config = self.spec.config
-        size = math.ceil(config.window_factor * config.max_num_seqs)
         window: Window[tuple[str, int]] = Window(
-            lambda: connect(self.spec), json.loads(self.parameters), size, config.request_seconds
+            lambda: connect(self.spec), json.loads(self.parameters), self.spec.window_size, config.request_seconds
         )
         rows: list[tuple[object, ...]] = []
         for (key, n_tokens), answer in window.answers(prompts()):
@@ -119,4 +125,12 @@ class Generate:
             answer.error_code,
             answer.error_message,
             answer.engine_id,
+            *_cost(answer.cost),
         )
+
+
+def _cost(cost: Cost | None) -> tuple[object, ...]:
+    if cost is None:
+        return (None,) * 5
+    answered_at = datetime.fromtimestamp(cost.answered_at, UTC)
+    return answered_at, cost.seconds, cost.queue_seconds, cost.cached_tokens, cost.n_sends

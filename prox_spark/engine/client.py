@@ -6,12 +6,14 @@ import asyncio
 import json
 import queue
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 import aiohttp
 
+from prox_spark.engine.cost import Cost
 from prox_spark.engine.resident import Engine
 from prox_spark.engine.spec import MODEL_NAME
 from prox_spark.errors import EngineError, ReasonCode
@@ -32,6 +34,7 @@ class Answer:
         log_probabilities: by token id, natural logarithm, where they were asked for.
         error_code, error_message: the request failed; the engine is well.
         engine_id: who answered.
+        cost: what it took; None where nothing was sent.
     """
 
     text: str | None = None
@@ -41,6 +44,7 @@ class Answer:
     error_code: ReasonCode | None = None
     error_message: str | None = None
     engine_id: str | None = None
+    cost: Cost | None = field(default=None, compare=False)
 
 
 class Window(Generic[Tag]):
@@ -122,14 +126,16 @@ class _Session:
     async def ask(self, token_ids: list[int]) -> Answer:
         """One prompt. An engine that dies meanwhile is replaced and asked again; only unanswered prompts come here twice."""
         engine: Engine | None = None
-        for _ in range(_MAX_SENDS):
+        for n_sends in range(1, _MAX_SENDS + 1):
             engine, http = await self._connected(instead_of=engine)
+            sent = time.monotonic()
             try:
                 async with http.post(
                     "/v1/completions", json={"model": MODEL_NAME, "prompt": token_ids, **self._parameters}
                 ) as response:
                     if response.status == 200:
-                        return _answer(200, await response.json(), engine)
+                        content = await response.json()
+                        return replace(_answer(200, content, engine), cost=Cost.of(content, sent, n_sends))
                     body = (await response.text())[:500]
                     if response.status < 500:
                         return _answer(response.status, _json(body), engine)

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import psutil
 
+from prox_spark.config import fingerprint
 from prox_spark.engine.device import assigned_gpus
 from prox_spark.engine.executor import Owner, current_owner, engine_directory, owner_directory, remove_leftovers
 from prox_spark.engine.spec import EngineSpec
@@ -40,7 +41,8 @@ class Engine:
     """A running engine.
 
     Attributes:
-        engine_id: unique for each start; stands in every generation it answers.
+        engine_id: FAMILY-START, unique for each start; stands in every generation it answers. Engines of one executor and model
+            are a family: all after its first are restarts.
         pid: of its supervisor.
         started: of its supervisor, see Owner.
         socket: path of the Unix socket of its OpenAI-compatible server.
@@ -143,7 +145,12 @@ def _start(spec: EngineSpec, owner: Owner, directory: Path, starts: int) -> Engi
     )
     process = psutil.Process(supervisor.pid)
     engine = Engine(
-        f"{starts}-{uuid.uuid4().hex[:12]}", process.pid, Owner.of(process).started, str(sock), str(log), starts
+        f"{fingerprint(socket.gethostname(), asdict(owner), spec.key)[:12]}-{uuid.uuid4().hex[:8]}",
+        process.pid,
+        Owner.of(process).started,
+        str(sock),
+        str(log),
+        starts,
     )
     _remember(directory, engine)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -37,6 +38,11 @@ class EngineSpec:
         """Cuda or cpu, decided on the executor."""
         return detect_device() if self.config.device == "auto" else self.config.device
 
+    @property
+    def window_size(self) -> int:
+        """Requests in flight."""
+        return math.ceil(self.config.window_factor * self.config.max_num_seqs)
+
     def command(self, model: Path, socket: Path) -> list[str]:
         """The server's command line: what `vllm serve` runs.
 
@@ -48,6 +54,8 @@ class EngineSpec:
         arguments += ["--model", str(model), "--served-model-name", MODEL_NAME, "--uds", str(socket)]
         arguments += ["--dtype", self._dtype(), "--max-model-len", str(self.refiner.card.context_tokens)]
         arguments += ["--max-num-seqs", str(config.max_num_seqs), "--disable-uvicorn-access-log", "--max-logprobs", "2"]
+        # What each request waited and found in the prefix cache comes with its answer, see Cost.
+        arguments += ["--enable-per-request-metrics", "--enable-prompt-tokens-details"]
         # The model's own sampling defaults would be another setting that no fingerprint knows.
         arguments += ["--generation-config", "vllm"]
         if config.max_num_batched_tokens:
