@@ -167,7 +167,29 @@ class EngineConfig(_Section):
         0.9,
         gt=0,
         lt=1,
-        description="Share of the GPU's memory for weights and KV cache. Lower it when the start fails for memory.",
+        description="Share of the GPU's memory for weights and KV cache of one engine. Lower it when the start fails for memory. "
+        "Two refiners side by side have an engine each: 0.45 or less where both are on one GPU.",
+    )
+    side_by_side: bool = Field(
+        True,
+        description="Two different refiners: an engine each on an executor, at the same time. `false` has one engine after the "
+        "other, each with all the memory: for refiners that don't fit together. It costs a start per stage and wave, so take "
+        "waves.documents as large as you can. One refiner for both stages has one engine anyway.",
+    )
+    quantization: str | None = Field(
+        None,
+        description="vLLM's --quantization, such as fp8 (Hopper and later: half the memory, faster) or bitsandbytes. Unset: as the "
+        "weights are stored. It changes answers a little and is no part of a fingerprint: choose before the first run.",
+    )
+    tensor_parallel_size: int = Field(
+        1,
+        ge=1,
+        description="GPUs that share one model, for refiners too large for one GPU. A small refiner is faster as one engine per GPU: leave it at 1.",
+    )
+    prefix_caching: bool | None = Field(
+        None,
+        description="Keep the KV cache of a common beginning of prompts. Unset: vLLM's choice (on). Refiner prompts share their template "
+        "only; `false` saves the bookkeeping where that is short.",
     )
     cpu_kv_cache_gib: float = Field(
         1.0,
@@ -194,10 +216,19 @@ class EngineConfig(_Section):
         description="Deadline of one request, waiting inside the engine included. Past it the row is an error, request_timeout.",
     )
     max_restarts: int = Field(
-        2, ge=0, description="Times a dead engine is started again on an executor before its task fails."
+        2,
+        ge=0,
+        description="Times a dead engine is started again on an executor, after 1, 2, 4 … s, before its task fails.",
+    )
+    idle_seconds: float | None = Field(
+        None,
+        gt=0,
+        description="End an engine that nobody has asked anything for so long; the next prompt starts it again. Unset: it lives as "
+        "long as its executor. For long CPU stages on GPUs that others wait for.",
     )
     extra_args: list[str] = Field(
-        default_factory=list, description="Further arguments of `vllm serve`, such as --quantization fp8."
+        default_factory=list,
+        description="Further arguments of `vllm serve`, such as --seed 1. They win over the fields.",
     )
 
 

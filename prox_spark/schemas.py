@@ -96,7 +96,7 @@ GENERATIONS = Table(
             _field(
                 "engine_id",
                 T.StringType(),
-                "FAMILY-START: which engine process answered, of which executor and model; null for a remote engine",
+                "FAMILY-NUMBER: which engine process answered, the number-th in place of one that died; null for a remote engine",
             ),
             _field("answered_at", T.TimestampType(), "UTC, by the executor's clock; null in rows of an older lake"),
             _field(
@@ -249,7 +249,7 @@ ENGINE_WAVE = T.StructType(
             "share of the prompt tokens found in the prefix cache, 0..1; null where the engine does not say",
         ),
         _field("engines", T.IntegerType(), "engine processes that answered; 0 for a remote engine"),
-        _field("starts", T.IntegerType(), "of these, started since the wave before, restarts included"),
+        _field("starts", T.IntegerType(), "engine processes started since the wave before, as far as one of their family answered"),
         _field("restarts", T.IntegerType(), "of these, in place of one that died"),
         _field("resent", T.LongType(), "sendings beyond the first: an engine died with the prompt in flight"),
     ]
@@ -279,7 +279,7 @@ RUNS = Table(
             ),
             _field("prompt_tokens", T.LongType(), "tokens sent by this run"),
             _field("output_tokens", T.LongType(), "tokens generated for this run"),
-            _field("engine_starts", T.IntegerType(), "engines that answered this run and no run before it"),
+            _field("engine_starts", T.IntegerType(), "engine processes that were started for this run"),
             _field("engine_restarts", T.IntegerType(), "of these, in place of one that died; null in an older lake"),
             _field("requests_resent", T.LongType(), "sendings beyond the first of a prompt; null in an older lake"),
             _field(

@@ -5,11 +5,12 @@ The executor is its JVM: two executors on a host are two JVMs, and every Python 
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
 import stat
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,22 +76,29 @@ def owner_directory(owner: Owner) -> Path:
     return _root() / f"{owner.pid}-{int(owner.started)}"
 
 
-def remove_leftovers() -> None:
-    """Removes the directories of executors that are gone, as a crash or a power cut leaves them."""
+def owner_directories() -> Iterator[tuple[Path, bool]]:
+    """The directories of all executors of this user on this machine, each with whether its executor is alive."""
     for directory in _root().glob("*-*"):
         pid, _, second = directory.name.partition("-")
-        if not (pid.isdigit() and second.isdigit() and directory.lstat().st_uid == os.getuid()):
-            continue
-        try:
-            alive = int(started(psutil.Process(int(pid)))) == int(second)
-        except psutil.NoSuchProcess:
-            alive = False
-        if not alive:
-            shutil.rmtree(directory, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):  # another executor removes it as well
+            if pid.isdigit() and second.isdigit() and directory.lstat().st_uid == os.getuid():
+                yield directory, _is_running(int(pid), int(second))
+
+
+def _is_running(pid: int, second: int) -> bool:
+    try:
+        return int(started(psutil.Process(pid))) == second
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _root() -> Path:
     return Path(os.environ.get("PROX_SPARK_RUNTIME") or tempfile.gettempdir()) / f"prox-spark-{os.getuid()}"
+
+
+def fits_socket(path: Path) -> bool:
+    """Is a path short enough for a Unix socket."""
+    return len(os.fsencode(path)) <= _MAX_SOCKET_BYTES
 
 
 def engine_directory(owner: Owner, key: str) -> Path:
@@ -102,7 +110,7 @@ def engine_directory(owner: Owner, key: str) -> Path:
         EngineStartError: it can't be made, or belongs to somebody else.
     """
     path = owner_directory(owner) / key[:12]
-    if len(os.fsencode(path / "s")) > _MAX_SOCKET_BYTES:
+    if not fits_socket(path / "s"):
         raise EngineStartError(f"{path} is too long for a Unix socket: set PROX_SPARK_RUNTIME to a shorter directory")
     try:
         path.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -66,7 +67,19 @@ class EngineSpec:
             arguments += ["--gpu-memory-utilization", str(config.gpu_memory_fraction)]
         if not self.compiles:
             arguments.append("--enforce-eager")
+        if config.quantization:
+            arguments += ["--quantization", config.quantization]
+        if config.tensor_parallel_size > 1:
+            arguments += ["--tensor-parallel-size", str(config.tensor_parallel_size)]
+        if config.prefix_caching is not None:
+            arguments.append("--enable-prefix-caching" if config.prefix_caching else "--no-enable-prefix-caching")
         return arguments + config.extra_args
+
+    @property
+    def max_num_seqs(self) -> int:
+        """Sequences that the server decodes at once: further arguments win over the field."""
+        given = re.findall(r"--max-num-seqs[= ](\d+)", " ".join(self.config.extra_args))
+        return int(given[-1]) if given else self.config.max_num_seqs
 
     @property
     def compiles(self) -> bool:

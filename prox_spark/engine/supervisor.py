@@ -1,14 +1,15 @@
 """The process between an executor and its engine: starts the engine and ends it when the executor has gone.
 
-Run as `python -m prox_spark.engine.supervisor OWNER_PID OWNER_STARTED DIRECTORY -- COMMAND…`, in a session of its own, so that
-nothing that Spark does to its Python workers (it kills their process group) reaches the engine. Imports little: it must be
-there at once and cost nothing.
+Run as `python -m prox_spark.engine.supervisor OWNER_PID OWNER_STARTED DIRECTORY IDLE_SECONDS -- COMMAND…`, in a session of its
+own, so that nothing that Spark does to its Python workers (it kills their process group) reaches the engine. Imports little: it
+must be there at once and cost nothing.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import shutil
 import signal
 import subprocess
@@ -16,67 +17,108 @@ import sys
 import time
 from pathlib import Path
 
-import psutil
-
 from prox_spark.engine.executor import Owner
+from prox_spark.engine.health import Load, load
+from prox_spark.engine.reaper import end_processes, engine_processes
+from prox_spark.engine.record import Record, locked
 
 _PR_SET_PDEATHSIG = 1
 _POLL_SECONDS = 0.5
-_TERM_SECONDS = 3.0
 
 
 def main(argv: list[str]) -> int:
-    """Runs the command until it ends or its owner does."""
-    pid, started, folder, _, *command = argv
+    """Runs the command until it ends, its owner does or nobody has asked it anything for IDLE_SECONDS (`inf`: never mind)."""
+    pid, started, folder, idle_seconds, _, *command = argv
     directory = Path(folder)
     owner = Owner(int(pid), float(started))
+    _leave_guard(owner, directory)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(0))
     with (directory / "engine.log").open("ab") as output:
         engine = subprocess.Popen(
             command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent
         )
-    seen: set[psutil.Process] = set()
+    idle = Idle(directory, float(idle_seconds))
     try:
         while engine.poll() is None and owner.is_alive():
-            # Remembered while they are alive: a child of a dead engine is no longer its descendant.
-            seen.update(_descendants())
+            if idle.is_over():
+                _retire(directory, idle)
             time.sleep(_POLL_SECONDS)
     finally:
-        _end(seen | set(_descendants()))
-        if not owner.is_alive():
-            _tidy(directory)
-    return engine.returncode or 0
+        _clear(os.getpid(), owner, directory)
+    status = engine.returncode or 0
+    return status if status >= 0 else 128 - status  # as a shell tells a signal
 
 
-def _tidy(directory: Path) -> None:
-    """Nobody is left to read the log or look for the socket."""
-    shutil.rmtree(directory, ignore_errors=True)
-    with contextlib.suppress(OSError):
-        directory.parent.rmdir()  # unless the executor had another engine
+class Idle:
+    """How long nobody has asked an engine anything.
+
+    Args:
+        directory: of the engine.
+        seconds: how long that may be; infinite for ever.
+    """
+
+    def __init__(self, directory: Path, seconds: float) -> None:
+        self._socket = str(directory / "s")
+        self._seconds = seconds
+        self._look_seconds = max(_POLL_SECONDS, min(seconds / 10, 60.0))
+        self._last: Load | None = None
+        self._used = self._looked = time.monotonic()
+
+    def is_over(self) -> bool:
+        """Has it been that long. Looks now and then: the answer costs the server a moment."""
+        if self._seconds == float("inf") or time.monotonic() - self._looked < self._look_seconds:
+            return False
+        return self.is_over_now()
+
+    def is_over_now(self) -> bool:
+        """Looks at once. An engine that starts or hangs is not idle; the latter its next user finds."""
+        now = load(self._socket)
+        self._looked = time.monotonic()
+        if now is None or now.n_open or now != self._last:
+            self._used = self._looked
+        self._last = now
+        return self._looked - self._used >= self._seconds
 
 
-def _descendants() -> list[psutil.Process]:
-    try:
-        return list(psutil.Process().children(recursive=True))
-    except psutil.NoSuchProcess:
-        return []
+def _retire(directory: Path, idle: Idle) -> None:
+    """Ends the engine for good reason, under its lock: who asks for it then starts another, and counts no death."""
+    with contextlib.suppress(BlockingIOError), locked(directory, wait=False):
+        if idle.is_over_now():
+            Record.load(directory).retired().save(directory)
+            end_processes(engine_processes(os.getpid(), directory))
 
 
-def _end(processes: set[psutil.Process]) -> None:
-    """Ends the engine and all it has started: asked first, then killed."""
-    for process in processes:
-        _signal(process, signal.SIGTERM)
-    _, alive = psutil.wait_procs(list(processes), timeout=_TERM_SECONDS)
-    for process in alive:
-        _signal(process, signal.SIGKILL)
+def _leave_guard(owner: Owner, directory: Path) -> None:
+    """Leaves a process behind that ends what is left of the engine should this one be killed.
 
-
-def _signal(process: psutil.Process, number: int) -> None:
-    try:
-        process.send_signal(number)  # psutil checks that the pid is still that process
-    except psutil.NoSuchProcess:
+    The kernel ends the engine's first process with this one, but not what that one has started. The guard is nobody's child
+    and in no session of ours, so that it is not killed along; it sleeps until the pipe between the two breaks.
+    """
+    supervisor = os.getpid()
+    reading, writing = os.pipe()  # not inherited by the engine
+    middle = os.fork()
+    if middle:
+        os.close(reading)
+        os.waitpid(middle, 0)
         return
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    os.close(writing)
+    os.read(reading, 1)
+    _clear(supervisor, owner, directory)
+    os._exit(0)
+
+
+def _clear(supervisor: int, owner: Owner, directory: Path) -> None:
+    """Ends what there is of the engine. With its owner gone nobody is left to read the log or look for the socket."""
+    end_processes(engine_processes(supervisor, directory))
+    if not owner.is_alive():
+        shutil.rmtree(directory, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            (directory.parent / "lock").unlink(missing_ok=True)
+            directory.parent.rmdir()  # unless the executor had another engine
 
 
 def _die_with_parent() -> None:

@@ -11,7 +11,7 @@ class AnswerSums:
     """The answers of one engine in a wave and stage, summed up by Spark.
 
     Attributes:
-        engine_id: FAMILY-START of the engine; None for a remote one.
+        engine_id: FAMILY-NUMBER of the engine, see Engine; None for a remote one.
         prompts, errors: rows, and those with an error code.
         prompt_tokens, output_tokens: of all rows.
         begun, ended: seconds since the epoch: the first sending and the last answer; None where nothing was sent.

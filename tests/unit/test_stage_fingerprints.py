@@ -28,6 +28,11 @@ ENGINE = {
     "start_seconds": 5,
     "request_seconds": 5,
     "max_restarts": 0,
+    "side_by_side": False,
+    "quantization": "fp8",
+    "tensor_parallel_size": 2,
+    "prefix_caching": True,
+    "idle_seconds": 60,
     "extra_args": ["--seed", "1"],
 }
 PAGE = "The quick brown fox jumps over the lazy dog."

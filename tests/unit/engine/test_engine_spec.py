@@ -67,6 +67,11 @@ def test_the_models_own_sampling_defaults_are_ignored(tmp_path: Path, device: st
         ("cuda", {"compile": False}, {"--enforce-eager": ""}, "--max-num-batched-tokens"),
         ("cuda", {"max_num_batched_tokens": 512}, {"--max-num-batched-tokens": "512"}, "--port"),
         ("cpu", {"dtype": "float16"}, {"--dtype": "float16"}, "--port"),
+        ("cuda", {}, {}, "--quantization"),
+        ("cuda", {"quantization": "fp8"}, {"--quantization": "fp8"}, "--tensor-parallel-size"),
+        ("cuda", {"tensor_parallel_size": 2}, {"--tensor-parallel-size": "2"}, "--enable-prefix-caching"),
+        ("cuda", {"prefix_caching": True}, {"--enable-prefix-caching": ""}, "--no-enable-prefix-caching"),
+        ("cuda", {"prefix_caching": False}, {"--no-enable-prefix-caching": ""}, "--enable-prefix-caching"),
     ],
 )
 def test_settings_become_options(

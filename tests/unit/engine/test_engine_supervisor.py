@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -19,17 +20,12 @@ from prox_spark.engine.executor import Owner
 pytestmark = pytest.mark.unit
 
 ROOT = Path(__file__).parents[3]
-# The real module with shorter waits; it says how many processes it sees.
+# The real module with shorter waits.
 RUN = """
 import sys
 from prox_spark.engine import supervisor
-supervisor._POLL_SECONDS, supervisor._TERM_SECONDS = 0.02, 0.2
-descendants = supervisor._descendants
-def counted():
-    found = descendants()
-    print(len(found), flush=True)
-    return found
-supervisor._descendants = counted
+supervisor._POLL_SECONDS = 0.02
+supervisor.end_processes.__defaults__ = (0.2,)
 sys.exit(supervisor.main(sys.argv[1:]))
 """
 # A tree of three levels: the shell, one below it, one below that.
@@ -62,18 +58,20 @@ class Scene:
 
     def start(self, *command: str) -> subprocess.Popen[bytes]:
         owner = Owner.of(psutil.Process(self.executor.pid))
-        arguments = [str(owner.pid), repr(owner.started), str(self.directory), "--", *command]
+        arguments = [str(owner.pid), repr(owner.started), str(self.directory), "inf", "--", *command]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         self.supervisor = subprocess.Popen(
             [sys.executable, "-c", RUN, *arguments],
             env=environment,
-            stdout=subprocess.PIPE,
+            cwd=self.directory,
             start_new_session=True,
         )
         return self.supervisor
 
     def start_tree(self, script: str, n_processes: int) -> list[psutil.Process]:
         supervisor = psutil.Process(self.start("sh", "-c", script).pid)
+        # Until then a child of the supervisor may be one that is about to leave the guard behind.
+        wait_for(lambda: (directly := names_below(supervisor.pid)) != [] and "python" not in directly[0], "no engine")
         wait_for(lambda: len(supervisor.children(recursive=True)) == n_processes, "the tree did not grow")
         self.seen = supervisor.children(recursive=True)
         return self.seen
@@ -147,11 +145,16 @@ def test_the_log_of_an_engine_that_ended_is_kept_while_its_owner_lives(scene: Sc
 
 def test_processes_that_a_dead_engine_left_behind_end(scene: Scene) -> None:
     tree = scene.start_tree("sleep 300 & sleep 300", 3)
-    # The supervisor must have seen the sleepers before: a child of a dead process is nobody's descendant.
-    assert scene.supervisor is not None and scene.supervisor.stdout is not None
-    wait_for(lambda: scene.supervisor.stdout.readline() == b"3\n", "the supervisor does not see the tree")
     tree[0].kill()
     wait_for(lambda: not any(map(runs, tree)), "processes are left")
+
+
+def test_a_process_that_works_elsewhere_is_none_of_the_engine(scene: Scene, tmp_path: Path) -> None:
+    tree = scene.start_tree(f"(cd {tmp_path} && exec sleep 300) & sleep 300", 3)
+    elsewhere = next(process for process in tree if process.cwd() == str(tmp_path))
+    tree[0].kill()
+    wait_for(lambda: sum(map(runs, tree)) == 1, "processes of the engine are left, or the other one is not")
+    assert runs(elsewhere)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -163,8 +166,42 @@ def test_a_supervisor_that_is_asked_to_end_ends_its_engine(scene: Scene, number:
     assert scene.supervisor.wait(15) == 0 and scene.directory.is_dir()
 
 
-def test_a_supervisor_that_is_killed_takes_its_engine_with_it(scene: Scene) -> None:
-    (engine,) = scene.start_tree("exec sleep 300", 1)
+def test_a_supervisor_that_is_killed_takes_all_that_its_engine_started_with_it(scene: Scene) -> None:
+    tree = scene.start_tree(TREE, 4)
     assert scene.supervisor is not None
     scene.supervisor.kill()
-    wait_for(lambda: not runs(engine), "the engine is left")
+    wait_for(lambda: not any(map(runs, tree)), "processes are left")
+    assert scene.directory.is_dir()
+
+
+def test_a_supervisor_that_is_killed_after_its_owner_leaves_no_directory(scene: Scene) -> None:
+    supervisor = scene.start("sleep", "300")
+    wait_for(lambda: names_below(supervisor.pid) == ["sleep"], "the engine did not start")
+    supervisor.send_signal(signal.SIGSTOP)
+    scene.executor.kill()
+    scene.executor.wait()
+    supervisor.kill()
+    wait_for(lambda: not scene.directory.parent.exists(), "the directory is left")
+
+
+def test_the_guard_is_in_no_session_of_the_engine_and_ends_with_it(scene: Scene) -> None:
+    supervisor = scene.start("sleep", "300")
+    wait_for(lambda: names_below(supervisor.pid) == ["sleep"], "the engine did not start")
+    (guard,) = guards(supervisor.pid)
+    os.killpg(supervisor.pid, signal.SIGKILL)
+    wait_for(lambda: not runs(guard), "the guard is left")
+
+
+def names_below(supervisor: int) -> list[str]:
+    found = []
+    for child in psutil.Process(supervisor).children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found.append(child.name())
+    return found
+
+
+def guards(supervisor: int) -> list[psutil.Process]:
+    """What runs the supervisor's command line and is neither it nor below it."""
+    command = psutil.Process(supervisor).cmdline()
+    alike = [process for process in psutil.process_iter(["cmdline"]) if process.info["cmdline"] == command]
+    return [process for process in alike if runs(process) and os.getsid(process.pid) != supervisor]

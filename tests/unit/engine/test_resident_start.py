@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -17,8 +16,10 @@ import pytest
 import yaml
 
 from prox_spark.config import EngineConfig
+from prox_spark.engine import resident
 from prox_spark.engine.executor import Owner, engine_directory, owner_directory
-from prox_spark.engine.resident import Engine, connect
+from prox_spark.engine.record import Record
+from prox_spark.engine.resident import connect, forgive, running
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.errors import EngineStartError
 from prox_spark.refiners import find
@@ -56,6 +57,7 @@ class FakeEngineSpec(EngineSpec):
 @pytest.fixture
 def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("PROX_SPARK_RUNTIME", str(tmp_path / "r"))
+    monkeypatch.setattr(resident, "_BACK_OFF_SECONDS", 0.01)
     yield tmp_path / "r"
     for supervisor in supervisors():
         os.kill(supervisor.pid, signal.SIGTERM)
@@ -81,6 +83,16 @@ def supervisors() -> list[psutil.Process]:
     return [p for p in children if p.status() != psutil.STATUS_ZOMBIE and "supervisor" in " ".join(p.cmdline())]
 
 
+def record_of(spec: EngineSpec) -> Record:
+    return Record.load(engine_directory(Owner.of(psutil.Process()), spec.key))
+
+
+def kill(engine: Any) -> None:
+    os.kill(engine.pid, signal.SIGKILL)
+    while engine.supervisor.is_alive():
+        pass
+
+
 def test_many_workers_that_come_at_once_share_one_engine(fake: Any) -> None:
     spec, found = fake(delay=0.5), []
     threads = [threading.Thread(target=lambda: found.append(connect(spec))) for _ in range(6)]
@@ -100,7 +112,7 @@ def test_engine_that_starts_is_waited_for_when_its_starter_is_gone(fake: Any, ru
         pass
     # As a killed worker leaves it: known, alive, not ready, the lock free.
     (directory / "lock").unlink()
-    first = Engine(**json.loads((directory / "engine.json").read_text()))
+    first = Record.load(directory).engine
     assert connect(spec) == first and len(supervisors()) == 1
     starter.join()
 
@@ -108,15 +120,14 @@ def test_engine_that_starts_is_waited_for_when_its_starter_is_gone(fake: Any, ru
 def test_dead_engine_is_replaced_and_counted(fake: Any) -> None:
     spec = fake()
     first = connect(spec)
-    os.kill(first.pid, signal.SIGKILL)
-    while Owner(first.pid, first.started).is_alive():
-        pass
+    kill(first)
     second = connect(spec)
     assert second.starts == 2 and second.engine_id != first.engine_id
+    assert record_of(spec) == Record(second, starts=2, deaths=1)
 
 
 def test_engine_that_hangs_is_ended_before_another_is_started(fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("prox_spark.engine.resident._BUSY_SECONDS", 0.5)
+    monkeypatch.setattr("prox_spark.engine.start._BUSY_SECONDS", 0.5)
     spec = fake(start_seconds=2.0)
     first = connect(spec)
     Path(first.socket + ".hang").touch()
@@ -134,6 +145,21 @@ def test_engine_that_dies_again_and_again_is_given_up(fake: Any) -> None:
     with pytest.raises(EngineStartError, match=r"died 2 times .* engine\.max_restarts is 1"):
         connect(spec)
     assert supervisors() == []
+
+
+def test_forgiven_deaths_do_not_count(fake: Any) -> None:
+    spec = fake(max_restarts=1)
+    for _ in range(3):
+        kill(connect(spec))
+        forgive(spec, 1)
+    assert record_of(spec).deaths == 0 and connect(spec).starts == 4
+    forgive(spec, 5)
+    assert record_of(spec).deaths == 0 and running(Owner.of(psutil.Process()))
+
+
+def test_the_wait_before_a_restart_grows_and_is_bounded() -> None:
+    waits = [resident._back_off_seconds(deaths) for deaths in range(9)]
+    assert waits[:5] == [0, 1, 2, 4, 8] and waits[-1] == 30
 
 
 def test_directories_of_executors_that_are_gone_are_removed_at_a_start(fake: Any, runtime: Path) -> None:

@@ -1,0 +1,97 @@
+"""From an engine's log to what its reader should change. The sentences looked for are those of vLLM 0.32 and torch."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from prox_spark.engine.spec import EngineSpec
+from prox_spark.refiners.card import ChunkTask, DocTask
+
+_GPU_MEMORY = re.compile(r"torch\.(?:cuda\.)?OutOfMemoryError|CUDA out of memory|CUDA error: out of memory")
+_CPU_MEMORY = re.compile(
+    r"DefaultCPUAllocator: (?:can't allocate|not enough) memory|Cannot allocate memory|std::bad_alloc|^MemoryError",
+    re.M,
+)
+_KILLED = re.compile(r"Failed core proc\(s\): \{[^}]*: -9\b")
+_GPU_TAKEN = re.compile(r"Free memory on device .{,80}on startup is less than")
+_KV_TOO_SMALL = re.compile(r"No available memory for the cache blocks|is larger than the available KV cache")
+_KV_NEEDED = re.compile(r"\(([\d.]+) GiB KV cache is needed")
+_KV_TOKENS = re.compile(r"KV cache size: ([\d,]+) tokens")
+# What a server says that died of something else, which stands further above.
+_SECONDARY = "Engine core initialization failed"
+_EXCEPTION = re.compile(r"(?:^|\s)((?:[a-zA-Z_]\w*\.)*[A-Z]\w*(?:Error|Exception): .+)$")
+# Of the engine, of its supervisor.
+_KILLED_STATUSES = (137, -9)
+
+
+def cause(log: str, status: int | None, spec: EngineSpec) -> str:
+    """Why an engine died while starting and what to change: a sentence or two.
+
+    Args:
+        log: of the engine.
+        status: with which its supervisor ended, as a shell would have it (137: killed); None when it still runs.
+        spec: the engine.
+    """
+    config = spec.config
+    fraction = f"engine.gpu_memory_fraction (now {config.gpu_memory_fraction:g})"
+    kv_cache = f"engine.cpu_kv_cache_gib (now {config.cpu_kv_cache_gib:g})"
+    memory = kv_cache if spec.device == "cpu" else fraction
+    batch = "engine.max_num_seqs or engine.max_num_batched_tokens"
+    if _GPU_TAKEN.search(log):
+        return (
+            f"the GPU has less free memory than engine.gpu_memory_fraction asks for. Lower {fraction}; engines that share a GPU "
+            "have to stay under 1 together, or set engine.side_by_side: false for one after the other."
+        )
+    if _KV_TOO_SMALL.search(log):
+        needed = _KV_NEEDED.search(log)
+        at_least = f" to {needed[1]} or more" if needed and spec.device == "cpu" else ""
+        return f"what is left for the KV cache holds not even one prompt of full length. Raise {memory}{at_least}."
+    if _GPU_MEMORY.search(log):
+        return f"it ran out of GPU memory. Lower {fraction}, {batch}."
+    if _CPU_MEMORY.search(log):
+        return f"it ran out of memory. Lower {kv_cache}, {batch}, or give the executor's host more memory."
+    if status in _KILLED_STATUSES or _KILLED.search(log):
+        return f"it was killed (signal 9), as the kernel does when memory runs out. Lower {memory} or give the host more memory."
+    found = [match[1] for line in log.splitlines() if _SECONDARY not in line and (match := _EXCEPTION.search(line))]
+    return f"{found[-1][:500]}." if found else "its log holds no error."
+
+
+def saturation(log: str, spec: EngineSpec) -> str | None:
+    """What keeps a started engine from decoding as many prompts at once as it could; None when nothing does.
+
+    Args:
+        log: of the engine, up to its being ready.
+        spec: the engine.
+    """
+    config = spec.config
+    n_seqs, window = spec.max_num_seqs, math.ceil(config.window_factor * config.max_num_seqs)
+    if window < n_seqs:
+        return (
+            f"a window of {window} requests can't fill an engine that decodes {n_seqs} at once: "
+            f"set engine.max_num_seqs to {n_seqs} instead of giving it in engine.extra_args"
+        )
+    kv_tokens = _KV_TOKENS.search(log)
+    if kv_tokens is None:
+        return None
+    n_fit = max(1, int(kv_tokens[1].replace(",", "")) // _longest_tokens(spec))
+    # Prompts are shorter than the card allows, most of them; under half of them only queue for sure.
+    if n_seqs <= 2 * n_fit:
+        return None
+    field = "engine.cpu_kv_cache_gib" if spec.device == "cpu" else "engine.gpu_memory_fraction"
+    return (
+        f"the KV cache ({kv_tokens[1]} tokens) holds {n_fit} prompts of full length, the others of the "
+        f"{n_seqs} wait for it: set engine.max_num_seqs to {n_fit}, or raise {field}"
+    )
+
+
+def _longest_tokens(spec: EngineSpec) -> int:
+    """Prompt and answer of the longest kind that the card allows, but for the template's own tokens."""
+    tasks = spec.refiner.card.tasks
+    return max(_task_tokens(task) for task in (tasks.doc, tasks.chunk) if task)
+
+
+def _task_tokens(task: DocTask | ChunkTask) -> int:
+    if isinstance(task, DocTask):
+        return task.max_text_tokens + 1
+    return task.max_chunk_tokens + task.max_answer_tokens

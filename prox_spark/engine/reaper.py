@@ -1,0 +1,70 @@
+"""Ending an engine and all that belongs to it, and nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+from collections.abc import Iterable
+from pathlib import Path
+
+import psutil
+
+from prox_spark.engine.executor import owner_directories
+from prox_spark.engine.record import Engine, records
+
+_TERM_SECONDS = 3.0
+# The supervisor itself asks for three seconds before it kills.
+_END_SECONDS = 8.0
+
+
+def engine_processes(supervisor_pid: int, directory: Path) -> set[psutil.Process]:
+    """The processes of an engine but for its supervisor, those whose parents are gone included.
+
+    They are in the session that the supervisor opened and work in the engine's directory, as all that vLLM starts does.
+    Both together prove it: a session's number is given out again, and anybody may look at the directory from a shell.
+    """
+    found = set()
+    home = os.path.realpath(directory)
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):  # it has ended, or is another user's
+            if process.pid != supervisor_pid and os.getsid(process.pid) == supervisor_pid and process.cwd() == home:
+                found.add(process)
+    return found
+
+
+def end_processes(processes: Iterable[psutil.Process], term_seconds: float = _TERM_SECONDS) -> None:
+    """Ends processes: asked first, then killed."""
+    asked = list(processes)
+    for process in asked:
+        _signal(process, signal.SIGTERM)
+    _, alive = psutil.wait_procs(asked, timeout=term_seconds)
+    for process in alive:
+        _signal(process, signal.SIGKILL)
+    psutil.wait_procs(alive, timeout=term_seconds)
+
+
+def end_engine(engine: Engine, directory: Path) -> None:
+    """Ends an engine by its supervisor, which ends all that belongs to it; does it itself where that one was killed."""
+    if engine.supervisor.is_alive():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            end_processes([psutil.Process(engine.pid)], _END_SECONDS)
+    end_processes(engine_processes(engine.pid, directory))
+
+
+def remove_leftovers() -> None:
+    """Removes what executors that are gone have left, as a crash, a power cut or a failed start leaves it."""
+    for directory, owner_is_alive in owner_directories():
+        if owner_is_alive:
+            continue
+        for home, record in records(directory).items():
+            # With its supervisor alive the engine is being ended just now.
+            if record.engine and not record.engine.supervisor.is_alive():
+                end_processes(engine_processes(record.engine.pid, home))
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _signal(process: psutil.Process, number: int) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.send_signal(number)  # psutil checks that the pid is still that process

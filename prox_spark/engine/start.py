@@ -1,0 +1,143 @@
+"""The start of an engine: its process, the wait until it answers, and why it did not."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from prox_spark.engine.device import assigned_gpus
+from prox_spark.engine.diagnosis import cause, saturation
+from prox_spark.engine.executor import Owner, fits_socket
+from prox_spark.engine.health import is_healthy
+from prox_spark.engine.record import Engine
+from prox_spark.engine.spec import EngineSpec
+from prox_spark.errors import EngineStartError
+from prox_spark.refiners.build import built_path, is_built
+
+LOG = logging.getLogger(__name__)
+# How long a running engine may be too busy for its health check before it is taken for hung.
+_BUSY_SECONDS = 30.0
+# A start writes some hundred lines; what comes later says nothing about it.
+_START_LOG_CHARS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Start:
+    """A started process that may become an engine."""
+
+    engine: Engine
+    supervisor: subprocess.Popen[bytes]
+
+    def wait(self, spec: EngineSpec) -> None:
+        """Returns when the engine answers.
+
+        Raises:
+            EngineStartError: it was not ready in time or died; the message holds the cause, what to change and its last lines.
+        """
+        if wait_until_ready(self.engine, spec.config.start_seconds):
+            if advice := saturation(_read(self.engine.log), spec):
+                LOG.warning("engine of refiner %s: %s", spec.refiner.card.name, advice)
+            return
+        status = self.supervisor.poll()
+        if status is None:
+            happened = f"was not ready after engine.start_seconds = {spec.config.start_seconds:g} s"
+            why = "Raise it if the model is large or its disk slow."
+        else:
+            happened, why = "died while starting", cause(_read(self.engine.log), status, spec)
+        raise EngineStartError(
+            f"the engine of refiner {spec.refiner.card.name} {happened}: {why} "
+            f"Its last words ({self.engine.log}):\n{self.engine.last_lines()}"
+        )
+
+
+def launch(spec: EngineSpec, owner: Owner, directory: Path, environment: dict[str, str], record: Record) -> Start:
+    """Starts the process of an engine; the refiner is built first when it is not.
+
+    Args:
+        spec: which engine.
+        owner: the executor that it ends with.
+        directory: of the engine; its lock is held.
+        environment: see `engine_environment`.
+        record: what it was so far.
+
+    Raises:
+        EngineStartError: the refiner can't be built, or the directory can't hold a socket.
+    """
+    log, sock = directory / "engine.log", directory / "s"
+    sock.unlink(missing_ok=True)
+    _try_socket(sock)
+    model = _model(spec, environment)
+    if log.exists():
+        log.rename(log.with_suffix(".previous.log"))
+    command = [sys.executable, "-m", "prox_spark.engine.supervisor"]
+    command += [str(owner.pid), repr(owner.started), str(directory), str(spec.config.idle_seconds or "inf")]
+    supervisor = subprocess.Popen(
+        [*command, "--", *spec.command(model, sock)],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        cwd=directory,
+    )
+    process = Owner.of(psutil.Process(supervisor.pid))
+    engine = Engine(record.next_id(), process.pid, process.started, str(sock), str(log), record.starts + 1)
+    return Start(engine, supervisor)
+
+
+def engine_environment(spec: EngineSpec, directory: Path) -> dict[str, str]:
+    """The environment of an engine of this task, in whose directory vLLM's own sockets lie, lest they outlive it."""
+    environment = spec.environment(assigned_gpus())
+    # vLLM names them by UUID. In a directory too deep for that they stay where temporary files are.
+    if fits_socket(directory / str(uuid.UUID(int=0))):
+        environment["VLLM_RPC_BASE_PATH"] = str(directory)
+    return environment
+
+
+def wait_until_ready(engine: Engine, start_seconds: float) -> bool:
+    """Waits for an engine that is alive: one that starts has until its deadline, a busy one has a while to answer."""
+    process = engine.supervisor
+    patience = max(start_seconds - process.age_seconds(), _BUSY_SECONDS if process.age_seconds() > start_seconds else 0)
+    deadline = time.monotonic() + patience
+    while process.is_alive():
+        if is_healthy(engine.socket):
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
+    return False
+
+
+def _try_socket(path: Path) -> None:
+    """Some file systems (network mounts, shared folders of virtual machines) have files but no sockets."""
+    try:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.bind(str(path))
+        path.unlink()
+    except OSError as error:
+        raise EngineStartError(
+            f"no Unix socket can be made in {path.parent}: {error.strerror}. Set PROX_SPARK_RUNTIME to a directory on a local disk"
+        ) from error
+
+
+def _model(spec: EngineSpec, environment: dict[str, str]) -> Path:
+    """The weights on this machine. Built by a process of its own: a Spark worker must not import torch."""
+    if not is_built(spec.refiner):
+        command = [sys.executable, "-m", "prox_spark.refiners.build", str(spec.refiner.reference)]
+        built = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if built.returncode:
+            raise EngineStartError(f"refiner {spec.refiner.card.name} can't be built: {built.stderr.strip()[-2000:]}")
+    return built_path(spec.refiner)
+
+
+def _read(log: str) -> str:
+    with open(log, encoding="utf-8", errors="replace") as file:
+        return file.read(_START_LOG_CHARS)

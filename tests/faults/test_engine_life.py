@@ -1,0 +1,179 @@
+"""What ends an engine, what does not, and who may talk to it. The server is a FAKE."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import ME, processes_in, wait_until
+
+from prox_spark.engine.client import Window
+from prox_spark.engine.executor import Owner, owner_directory
+from prox_spark.engine.health import load
+from prox_spark.engine.reaper import remove_leftovers
+from prox_spark.engine.record import Record, records
+from prox_spark.engine.resident import Engine, connect, running
+from prox_spark.engine.spec import EngineSpec
+
+pytestmark = pytest.mark.faults
+Make = Callable[..., EngineSpec]
+
+# Tries to talk to a socket as another user; prints what comes of it.
+TALK = """
+import os, socket, sys
+os.setuid(65534)
+try:
+    socket.socket(socket.AF_UNIX).connect(sys.argv[1])
+    print("connected")
+except OSError as error:
+    print(type(error).__name__)
+"""
+
+
+def ask(spec: EngineSpec, answered: list[str | None]) -> None:
+    """One prompt; the id of the engine that answered it is added."""
+    window: Window[int] = Window(lambda: connect(spec), {"max_tokens": 1}, 1, 60)
+    answered.extend(answer.engine_id for _, answer in window.answers([(0, [1, 2, 3])]))
+
+
+def family(engine: Engine) -> list[psutil.Process]:
+    """The server and what it has started."""
+    return psutil.Process(engine.pid).children(recursive=True)
+
+
+def is_over(process: psutil.Process) -> bool:
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def test_killed_supervisor_leaves_no_process(make_spec: Make, runtime: Path) -> None:
+    engine = connect(make_spec({"children": 2}))
+    assert len(family(engine)) == 3 and len(processes_in(runtime)) == 5  # and the supervisor and its guard
+    os.kill(engine.pid, signal.SIGKILL)
+    wait_until(lambda: not processes_in(runtime), "no process is left")
+
+
+def test_what_a_supervisor_and_its_guard_left_ends_before_the_next_engine_starts(
+    make_spec: Make, runtime: Path
+) -> None:
+    spec = make_spec({"children": 2})
+    orphans = killed_with_its_guard(connect(spec), runtime)
+    bystander = subprocess.Popen(["sleep", "60"], cwd=next(iter(records(owner_directory(ME)))))
+    try:
+        second = connect(spec)
+        assert all(map(is_over, orphans)) and bystander.poll() is None
+        assert second.starts == 2 and Record.load(Path(second.socket).parent).deaths == 1
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+def test_what_an_executor_left_that_is_gone_ends_at_the_next_start_on_the_host(
+    make_spec: Make, runtime: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = subprocess.Popen(["sleep", "60"])
+    owner = Owner.of(psutil.Process(executor.pid))
+    monkeypatch.setattr("prox_spark.engine.resident.current_owner", lambda: owner)
+    orphans = killed_with_its_guard(connect(make_spec({"children": 2})), runtime)
+    executor.kill()
+    executor.wait()
+    remove_leftovers()
+    assert all(map(is_over, orphans)) and not owner_directory(owner).exists()
+
+
+def killed_with_its_guard(engine: Engine, runtime: Path) -> list[psutil.Process]:
+    """Kills supervisor and guard; returns the processes that live on."""
+    started = family(engine)[1:]
+    alike = [p for p in processes_in(runtime) if "prox_spark.engine.supervisor" in p.cmdline()]
+    assert len(alike) == 2
+    for process in sorted(alike, key=lambda p: p.pid == engine.pid):  # the guard first
+        process.kill()
+    wait_until(lambda: all(map(is_over, alike)), "supervisor and guard are gone")
+    assert len(started) == 2 and not any(map(is_over, started))
+    return started
+
+
+def test_engine_that_nobody_asks_ends_and_is_started_again_and_did_not_die(make_spec: Make, runtime: Path) -> None:
+    spec = make_spec(idle_seconds=1)
+    first = connect(spec)
+    wait_until(lambda: not processes_in(runtime), "the idle engine has ended")
+    assert Record.load(Path(first.socket).parent) == Record(None, starts=1, deaths=0)
+    second = connect(spec)
+    assert second.starts == 2 and Record.load(Path(second.socket).parent).deaths == 0
+
+
+def test_engine_with_a_long_request_is_not_idle(make_spec: Make) -> None:
+    spec = make_spec({"latency": 4}, idle_seconds=1)
+    answered: list[str | None] = []
+    engine = connect(spec)
+    ask(spec, answered)
+    assert answered == [engine.engine_id]
+
+
+def test_two_refiners_side_by_side_have_an_engine_each(make_spec: Make) -> None:
+    doc, chunk = make_spec(name="doc"), make_spec(name="chunk")
+    engines = [connect(doc), connect(chunk)]
+    assert sorted(e.engine_id for e in running(ME)) == sorted(e.engine_id for e in engines)
+    answered: list[str | None] = []
+    for spec in (doc, chunk, doc):
+        ask(spec, answered)
+    assert answered == [engines[0].engine_id, engines[1].engine_id, engines[0].engine_id]
+
+
+def test_one_engine_after_the_other_is_no_death(make_spec: Make) -> None:
+    doc, chunk = (make_spec(name=name, side_by_side=False, max_restarts=0) for name in ("doc", "chunk"))
+    for n in range(1, 3):
+        for spec in (doc, chunk):
+            engine = connect(spec)
+            assert running(ME) == [engine] and engine.starts == n
+            assert connect(spec) == engine
+    assert [record.deaths for record in records(owner_directory(ME)).values()] == [0, 0]
+
+
+def test_other_engine_ends_when_it_has_answered(make_spec: Make) -> None:
+    doc = make_spec({"latency": 2}, name="doc", side_by_side=False)
+    first = connect(doc)
+    answered: list[str | None] = []
+    slow_task = threading.Thread(target=ask, args=(doc, answered))
+    slow_task.start()
+    wait_until(lambda: bool((busy := load(first.socket)) and busy.n_open), "the request is open")
+    second = connect(make_spec(name="chunk", side_by_side=False))
+    slow_task.join()
+    assert answered == [first.engine_id] and running(ME) == [second]
+
+
+@pytest.fixture
+def open_runtime(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A runtime directory that every user may enter; pytest's own folders are closed to others."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        monkeypatch.setenv("PROX_SPARK_RUNTIME", folder)
+        yield Path(folder)
+        for found in running(ME):
+            os.kill(found.pid, signal.SIGTERM)
+        wait_until(lambda: not processes_in(Path(folder)), "no process is left")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+def test_another_user_can_not_talk_to_the_engine(make_spec: Make, open_runtime: Path) -> None:
+    engine = connect(make_spec())
+    assert talk(engine) == "PermissionError"
+    # It is the directories that keep others out: with them open anybody can.
+    path = Path(engine.socket)
+    path.chmod(0o777)
+    assert talk(engine) == "PermissionError"
+    for directory in (path.parent, path.parent.parent, path.parent.parent.parent):
+        directory.chmod(0o755)
+    assert talk(engine) == "connected"
+
+
+def talk(engine: Engine) -> str:
+    command = [sys.executable, "-c", TALK, engine.socket]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

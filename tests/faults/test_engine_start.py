@@ -1,0 +1,151 @@
+"""An engine that does not start: a named error that says why and what to change, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from conftest import ME, processes_in, wait_until
+
+from prox_spark.engine.executor import owner_directory
+from prox_spark.engine.resident import connect
+from prox_spark.engine.spec import EngineSpec
+from prox_spark.errors import EngineStartError
+
+pytestmark = pytest.mark.faults
+Make = Callable[..., EngineSpec]
+NOBODY = 65_534
+
+# Connects as another user and prints the error.
+CONNECT = f"""
+import os, sys
+from prox_spark.config import EngineConfig
+from prox_spark.engine.resident import connect
+from prox_spark.engine.spec import EngineSpec
+from prox_spark.errors import EngineStartError
+from prox_spark.refiners import find
+spec = EngineSpec(find(sys.argv[1]), EngineConfig(device="cpu"))
+os.setuid({NOBODY})
+try:
+    connect(spec)
+except EngineStartError as error:
+    print(error)
+"""
+TINY = "{name: tiny, licence: MIT, base: {path: .}, context_tokens: 64, tasks: {doc: {template: plain, max_text_tokens: 8}}}"
+
+only_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user may enter; pytest's own are closed to others."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.mark.parametrize(
+    ("fake", "config", "message"),
+    [
+        ({"start": "hang"}, {"start_seconds": 2}, r"not ready after engine\.start_seconds = 2 s: Raise it"),
+        ({"start_seconds": 60}, {"start_seconds": 2}, r"not ready after engine\.start_seconds = 2 s: Raise it"),
+        ({"start": "die"}, {}, r"died while starting: ValueError: fake engine was told to die at once"),
+        ({"start": "memory"}, {}, r"out of GPU memory\. Lower engine\.gpu_memory_fraction \(now 0\.9\)"),
+    ],
+    ids=["hangs", "takes too long", "dies", "out of memory"],
+)
+def test_failed_start_is_named_and_no_process_is_left(
+    make_spec: Make, runtime: Path, fake: dict[str, Any], config: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(EngineStartError, match=rf"the engine of refiner tiny .*{message}") as failure:
+        connect(make_spec(fake, **config))
+    assert "fake engine, {" in str(failure.value), "its last words are missing"
+    wait_until(lambda: not processes_in(runtime), "no process is left")
+    assert os.listdir(owner_directory(ME).parent) == [owner_directory(ME).name]
+
+
+def test_server_that_the_kernel_kills_while_it_starts_is_told_from_one_that_failed(
+    make_spec: Make, runtime: Path
+) -> None:
+    def kill_server() -> None:
+        wait_until(lambda: bool(servers()), "there is a server")
+        servers()[0].send_signal(signal.SIGKILL)
+
+    def servers() -> list[psutil.Process]:
+        return [
+            p for p in processes_in(runtime) if "--uds" in p.cmdline() and "supervisor" not in " ".join(p.cmdline())
+        ]
+
+    killer = threading.Thread(target=kill_server)
+    killer.start()
+    with pytest.raises(EngineStartError, match=r"killed \(signal 9\).*Lower engine\.cpu_kv_cache_gib \(now 1\)"):
+        connect(make_spec({"start": "hang"}))
+    killer.join()
+
+
+def test_path_that_is_too_long_for_a_socket_is_named(
+    make_spec: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROX_SPARK_RUNTIME", str(tmp_path / ("long" * 25)))
+    with pytest.raises(EngineStartError, match=r"too long for a Unix socket: set PROX_SPARK_RUNTIME"):
+        connect(make_spec())
+    assert not (tmp_path / ("long" * 25)).exists()
+
+
+def test_file_system_without_sockets_is_named(make_spec: Make, runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class FakeSocket(socket.socket):
+        """Of a file system without sockets."""
+
+        def bind(self, _: Any) -> None:
+            raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr("socket.socket", FakeSocket)
+    with pytest.raises(EngineStartError, match=r"no Unix socket .*Operation not supported\. Set PROX_SPARK_RUNTIME"):
+        connect(make_spec())
+    assert not processes_in(runtime)
+
+
+@only_root
+@pytest.mark.parametrize(
+    ("owner", "mode", "message"),
+    [
+        (0, 0o755, r"can't make the engine's directory .*Permission denied\. Set PROX_SPARK_RUNTIME"),
+        (NOBODY, 0o555, r"can't make the engine's directory .*Permission denied\. Set PROX_SPARK_RUNTIME"),
+    ],
+    ids=["not ours", "read only"],
+)
+def test_directory_that_can_not_be_written_is_named(open_folder: Path, owner: int, mode: int, message: str) -> None:
+    os.chown(open_folder, owner, owner)
+    open_folder.chmod(mode)
+    assert re.search(message, error_of_nobody(open_folder))
+    assert os.listdir(open_folder) == ["tiny"]
+
+
+@only_root
+def test_directory_that_somebody_else_made_first_is_named(open_folder: Path) -> None:
+    theirs = open_folder / f"prox-spark-{NOBODY}"
+    theirs.mkdir()
+    theirs.chmod(0o777)
+    assert f"{theirs} belongs to another user: set PROX_SPARK_RUNTIME" in error_of_nobody(open_folder)
+
+
+def error_of_nobody(runtime: Path) -> str:
+    """What another user is told whose engine's directory is to be there."""
+    refiner = runtime / "tiny"
+    refiner.mkdir()
+    (refiner / "config.json").write_text("{}")
+    (refiner / "refiner.yaml").write_text(TINY)
+    environment = os.environ | {"PROX_SPARK_RUNTIME": str(runtime), "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", CONNECT, str(refiner)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout

@@ -1,0 +1,108 @@
+"""From a log's lines to advice. The lines are vLLM's and torch's own, as their sources write them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prox_spark.config import EngineConfig
+from prox_spark.engine.diagnosis import cause, saturation
+from prox_spark.engine.spec import EngineSpec
+from prox_spark.refiners import Refiner, RefinerCard
+
+pytestmark = pytest.mark.unit
+Make = Callable[..., EngineSpec]
+
+PREFIX = "(EngineCore pid=7) ERROR 11-24 18:00:00 [core.py:1141] "
+KV_TOO_SMALL = (
+    "ValueError: To serve at least one request with the model's max seq len (2048), (0.05 GiB KV cache is needed, which is "
+    "larger than the available KV cache memory (0.01 GiB). Based on the available memory, the estimated maximum model length "
+    "is 400. Try increasing `gpu_memory_utilization`"
+)
+NO_KV = (
+    "ValueError: No available memory for the cache blocks. Try increasing `gpu_memory_utilization` when initializing"
+)
+GPU_TAKEN = (
+    "ValueError: Free memory on device cuda:0 (20.1/79.1 GiB) on startup is less than desired GPU memory utilization "
+    "(0.9, 71.2 GiB). Decrease GPU memory utilization or reduce GPU memory used by other processes."
+)
+GPU_MEMORY = (
+    "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.10 GiB"
+)
+CPU_MEMORY = (
+    "RuntimeError: [enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"
+)
+SERVER_ENDS = (
+    "(APIServer pid=6) RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}"
+)
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    def make(device: str = "cpu", **config: Any) -> EngineSpec:
+        tasks = {
+            "doc": {"template": "plain", "max_text_tokens": 50},
+            "chunk": {"template": "plain", "max_chunk_tokens": 600, "max_answer_tokens": 200},
+        }
+        card = {"name": "tiny", "licence": "MIT", "base": {"path": "."}, "context_tokens": 2048, "tasks": tasks}
+        refiner = Refiner(RefinerCard.model_validate(card), tmp_path, "tiny")
+        return EngineSpec(refiner, EngineConfig(device=device, **config))  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("device", "line", "advice"),
+    [
+        ("cpu", KV_TOO_SMALL, "Raise engine.cpu_kv_cache_gib (now 1) to 0.05 or more"),
+        ("cuda", KV_TOO_SMALL, "Raise engine.gpu_memory_fraction (now 0.9)."),
+        ("cuda", NO_KV, "Raise engine.gpu_memory_fraction (now 0.9)."),
+        ("cuda", GPU_TAKEN, "Lower engine.gpu_memory_fraction (now 0.9); engines that share a GPU"),
+        ("cuda", GPU_MEMORY, "ran out of GPU memory. Lower engine.gpu_memory_fraction (now 0.9)"),
+        ("cpu", CPU_MEMORY, "Lower engine.cpu_kv_cache_gib (now 1), engine.max_num_seqs"),
+        ("cpu", "OSError: [Errno 12] Cannot allocate memory", "Lower engine.cpu_kv_cache_gib (now 1)"),
+    ],
+)
+def test_memory_that_is_short_names_the_field(make: Make, device: str, line: str, advice: str) -> None:
+    log = "\n".join(["INFO starting", PREFIX + line, *["frame"] * 40, SERVER_ENDS.format("{}")])
+    assert advice in cause(log, 1, make(device))
+
+
+def test_the_cause_is_the_cores_exception_not_that_the_core_failed(make: Make) -> None:
+    log = f"{PREFIX}ValueError: no such layer\n" + "frame\n" * 40 + SERVER_ENDS.format("{'EngineCore': 1}")
+    assert cause(log, 1, make()) == "ValueError: no such layer."
+
+
+@pytest.mark.parametrize(("status", "failed"), [(137, "{}"), (-9, "{}"), (1, "{'EngineCore_DP0': -9}")])
+def test_a_kill_is_told_with_what_to_lower(make: Make, status: int, failed: str) -> None:
+    found = cause(SERVER_ENDS.format(failed), status, make())
+    assert "killed (signal 9)" in found and "Lower engine.cpu_kv_cache_gib (now 1)" in found
+
+
+def test_a_log_without_an_error_is_said_to_have_none(make: Make) -> None:
+    assert cause("INFO starting", 1, make()) == "its log holds no error."
+
+
+def kv_line(n_tokens: str) -> str:
+    return f"INFO [kv_cache_utils.py:2327] GPU KV cache size: {n_tokens} tokens, Maximum concurrency for 2,048 tokens per request: 9.9x"
+
+
+@pytest.mark.parametrize(
+    ("config", "n_tokens", "advice"),
+    [
+        ({"max_num_seqs": 64}, "25,600", None),
+        ({"max_num_seqs": 64}, "24,800", "holds 31 prompts of full length, .* set engine.max_num_seqs to 31"),
+        ({"max_num_seqs": 256}, "45,590", "set engine.max_num_seqs to 56, or raise engine.cpu_kv_cache_gib"),
+        ({"max_num_seqs": 8, "extra_args": ["--max-num-seqs", "32"]}, "45,590", r"window of 9 .*max_num_seqs to 32"),
+        ({"max_num_seqs": 8, "extra_args": ["--max-num-seqs=9"]}, "45,590", None),
+    ],
+)
+def test_a_start_warns_of_what_keeps_the_engine_from_being_full(
+    make: Make, config: dict[str, Any], n_tokens: str, advice: str | None
+) -> None:
+    found = saturation(f"INFO\n{kv_line(n_tokens)}\nINFO", make(**config))
+    assert found is None if advice is None else re.search(advice, found or ""), found
