@@ -107,7 +107,9 @@ GENERATIONS = Table(
                 "cached_tokens", T.IntegerType(), "of the prompt, found in the prefix cache; null where it does not say"
             ),
             _field(
-                "n_sends", T.IntegerType(), "more than 1 where an engine died with it in flight; null as answered_at"
+                "n_sends",
+                T.IntegerType(),
+                "more than 1 where an engine died with it in flight, or a remote one was busy",
             ),
             _field("run_id", T.StringType(), "the run that paid for it"),
             _field("wave", T.IntegerType(), "of that run, from 0; null in rows of an older lake"),
@@ -249,9 +251,17 @@ ENGINE_WAVE = T.StructType(
             "share of the prompt tokens found in the prefix cache, 0..1; null where the engine does not say",
         ),
         _field("engines", T.IntegerType(), "engine processes that answered; 0 for a remote engine"),
-        _field("starts", T.IntegerType(), "engine processes started since the wave before, as far as one of their family answered"),
+        _field(
+            "starts",
+            T.IntegerType(),
+            "engine processes started since the wave before, as far as one of their family answered",
+        ),
         _field("restarts", T.IntegerType(), "of these, in place of one that died"),
-        _field("resent", T.LongType(), "sendings beyond the first: an engine died with the prompt in flight"),
+        _field(
+            "resent",
+            T.LongType(),
+            "sendings beyond the first: an engine died with the prompt in flight, or a remote one was busy",
+        ),
     ]
 )
 

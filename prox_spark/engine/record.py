@@ -75,7 +75,9 @@ class Record:
         """The record in an engine's directory; an empty one where there is none."""
         try:
             data = json.loads((directory / _FILE).read_text(encoding="utf-8"))
-            return cls(Engine(**data["engine"]) if data["engine"] else None, data["starts"], data["deaths"], data["dead"])
+            return cls(
+                Engine(**data["engine"]) if data["engine"] else None, data["starts"], data["deaths"], data["dead"]
+            )
         except FileNotFoundError:
             return cls()
 
@@ -96,7 +98,7 @@ class Record:
 
     def died(self) -> Record:
         """With one more death and no engine."""
-        return replace(self, engine=None, deaths=self.deaths + 1, dead=self.engine and self.engine.engine_id)
+        return replace(self, engine=None, deaths=self.deaths + 1, dead=self.engine.engine_id if self.engine else None)
 
     def retired(self) -> Record:
         """Without its engine, which was ended on purpose: no death."""

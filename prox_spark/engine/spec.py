@@ -55,7 +55,7 @@ class EngineSpec:
         arguments += ["--model", str(model), "--served-model-name", MODEL_NAME, "--uds", str(socket)]
         arguments += ["--dtype", self._dtype(), "--max-model-len", str(self.refiner.card.context_tokens)]
         arguments += ["--max-num-seqs", str(config.max_num_seqs), "--disable-uvicorn-access-log", "--max-logprobs", "2"]
-        # What each request waited and found in the prefix cache comes with its answer, see Cost.
+        # What each request waited and found in the prefix cache comes with its answer, see Answer.
         arguments += ["--enable-per-request-metrics", "--enable-prompt-tokens-details"]
         # The model's own sampling defaults would be another setting that no fingerprint knows.
         arguments += ["--generation-config", "vllm"]

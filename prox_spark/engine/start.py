@@ -17,7 +17,7 @@ from prox_spark.engine.device import assigned_gpus
 from prox_spark.engine.diagnosis import cause, saturation
 from prox_spark.engine.executor import Owner, fits_socket
 from prox_spark.engine.health import is_healthy
-from prox_spark.engine.record import Engine
+from prox_spark.engine.record import Engine, Record
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.errors import EngineStartError
 from prox_spark.refiners.build import built_path, is_built

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from typing import Any
 
 import pandas as pd
@@ -18,6 +17,8 @@ from prox_spark.engine.spec import EngineSpec
 from prox_spark.session import build_session
 
 _N_WORKERS = 2
+# Of this Python worker, which serves one task after the other.
+_ENGINES: dict[str, Any] = {}
 
 
 def measure(cases: Sequence[Case], batch_rows: int) -> dict[str, float]:
@@ -57,10 +58,11 @@ class GenerateBatches:
             yield pd.DataFrame({"tokens": [n_tokens(llm.generate(prompts, parameters, use_tqdm=False))]})
 
 
-@lru_cache(maxsize=1)
 def engine_of_this_worker(spec: EngineSpec) -> Any:
     """Started on first use. The workers divide the machine as a careful user has them do: cores, and memory for the KV cache."""
-    context = TaskContext.get()
-    assert context
-    cores = str(context.partitionId()) if spec.device == "cpu" else None
-    return engine(spec, cores, kv_share=1 / _N_WORKERS)
+    if spec.key not in _ENGINES:
+        context = TaskContext.get()
+        assert context
+        cores = str(context.partitionId()) if spec.device == "cpu" else None
+        _ENGINES[spec.key] = engine(spec, cores, kv_share=1 / _N_WORKERS)
+    return _ENGINES[spec.key]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -10,7 +11,7 @@ import pytest
 from fake_engine import FakeEngineServer, Reply, completion, echo
 
 from prox_spark.config import EngineConfig
-from prox_spark.engine.client import Answer
+from prox_spark.engine.answers import Answer
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.errors import EngineError, EngineStartError
 from prox_spark.refiners import find
@@ -19,6 +20,11 @@ from udfs.generate import ANSWERS, Generate, Verdict
 pytestmark = pytest.mark.unit
 
 VERDICT = Verdict(keep_token=5, drop_token=17, keep="keep_doc()", drop="drop_doc()")
+
+
+@pytest.fixture(autouse=True)
+def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROX_SPARK_RUNTIME", str(tmp_path))
 
 
 def batches(*sizes: int) -> Iterator[pa.RecordBatch]:

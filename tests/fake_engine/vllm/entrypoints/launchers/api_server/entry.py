@@ -98,4 +98,6 @@ def main() -> None:
     for _ in range(settings["children"]):
         context.Process(target=time.sleep, args=(86_400,), daemon=True).start()
     time.sleep(86_400 if settings["start"] == "hang" else settings["start_seconds"])
-    web.run_app(FakeServer(settings).application(), path=arguments.uds, print=None, access_log=None)
+    # As vLLM does: a request whose connection is gone is given up.
+    app = FakeServer(settings).application()
+    web.run_app(app, path=arguments.uds, print=None, access_log=None, handler_cancellation=True)
