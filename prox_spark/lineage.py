@@ -26,7 +26,7 @@ class Run:
 
     Attributes:
         engine_waves: what the engines did, in order.
-        engines: ids of those that answered so far, and of those before them on the same executors.
+        engines: the last of each family that has answered so far, be it an earlier run, see `last_engines`.
 
     Example:
         >>> with recorded(lake, Run("refine", recipe)) as run, run.stage("plan"):  # doctest: +SKIP
@@ -42,7 +42,7 @@ class Run:
     versions_in: dict[str, int] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     engine_waves: list[EngineWave] = field(default_factory=list)
-    engines: set[str] = field(default_factory=set)
+    engines: dict[str, int] = field(default_factory=dict)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

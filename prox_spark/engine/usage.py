@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -59,7 +59,7 @@ class EngineWave:
 
     @classmethod
     def of(
-        cls, wave: int, stage: str, answers: Sequence[AnswerSums], known: Iterable[str], window_size: int
+        cls, wave: int, stage: str, answers: Sequence[AnswerSums], before: Mapping[str, int], window_size: int
     ) -> EngineWave:
         """Folds the answers of all engines.
 
@@ -67,7 +67,7 @@ class EngineWave:
             wave: its number.
             stage: doc or chunk.
             answers: per engine.
-            known: engines that answered before this wave.
+            before: as `last_engines` of what was answered before this wave.
             window_size: requests that an executor keeps in flight.
         """
 
@@ -75,12 +75,13 @@ class EngineWave:
             return sum(getattr(sums, name) for sums in answers)
 
         engines = {sums.engine_id for sums in answers if sums.engine_id}
-        known = set(known)
-        new = engines - known
+        last = last_engines(engines)
+        # A slot may have had its answers from an engine whose successor has answered before.
+        starts = sum(max(0, number - before.get(family, 0)) for family, number in last.items())
         spans = [(sums.begun, sums.ended) for sums in answers if sums.begun is not None and sums.ended is not None]
         seconds = max(end for _, end in spans) - min(begin for begin, _ in spans) if spans else 0.0
         in_flight = _ratio(sum(sums.request_seconds for sums in answers), seconds)
-        windows = len(_families(engines)) * window_size
+        windows = len(last) * window_size
         return cls(
             wave=wave,
             stage=stage,
@@ -95,9 +96,8 @@ class EngineWave:
             queue_seconds=_ratio(total("queue_seconds"), total("queued")),
             prefix_cache_hit_rate=_ratio(total("cached_tokens"), total("cacheable_tokens")),
             engines=len(engines),
-            starts=len(new),
-            # The first of a family takes nobody's place.
-            restarts=len(new) - len(_families(new) - _families(known)),
+            starts=starts,
+            restarts=starts - len(last.keys() - before.keys()),  # the first of a family takes nobody's place
             resent=total("resent"),
         )
 
@@ -118,13 +118,18 @@ class EngineWave:
         return ", ".join(parts)
 
 
-def family(engine_id: str) -> str:
-    """What the engines of one executor and model have in common."""
-    return engine_id.partition("-")[0]
+def last_engines(engine_ids: Iterable[str]) -> dict[str, int]:
+    """By family the highest number among engines, see Engine.engine_id.
 
-
-def _families(engine_ids: Iterable[str]) -> set[str]:
-    return {family(engine_id) for engine_id in engine_ids}
+    Example:
+        >>> last_engines(["a-1", "b-1", "a-3"])
+        {'a': 3, 'b': 1}
+    """
+    last: dict[str, int] = {}
+    for engine_id in engine_ids:
+        family, _, number = engine_id.partition("-")
+        last[family] = max(last.get(family, 0), int(number))
+    return last
 
 
 def _ratio(part: float, whole: float) -> float | None:

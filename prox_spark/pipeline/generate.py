@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from prox_spark import schemas
-from prox_spark.engine.usage import AnswerSums, EngineWave, family
+from prox_spark.engine.usage import AnswerSums, EngineWave, last_engines
 from prox_spark.errors import ReasonCode
 from prox_spark.lineage import Run
 from prox_spark.pipeline.profile import generation_profile
@@ -57,7 +57,7 @@ class GenerateStage:
             n_missing = missing.count()
             if n_missing == 0:
                 return 0
-            with EngineProgress(self.lake.spark, label, n_missing):
+            with EngineProgress(self.lake.spark, label, n_missing, stage.generate.spec):
                 rows = self._answered(missing, n_missing, stage, wave)
                 self.lake.append("generations", rows, self.run.run_id, commit=(f"{self.run.run_id}/{name}", wave))
             self._book(stage, wave, label)
@@ -100,15 +100,14 @@ class GenerateStage:
         name = stage.builder.stage
         sums = sums_by_engine(generations.where(mine & (F.col("wave") == wave) & (F.col("stage") == name)))
         self.run.counts["generations"] = self.run.counts.get("generations", 0) + sum(s.prompts for s in sums)
-        engines = {s.engine_id for s in sums if s.engine_id} - self.run.engines
-        # In a notebook an engine may have served earlier runs.
-        families = {family(engine_id) for engine_id in engines} - {family(engine_id) for engine_id in self.run.engines}
-        if families:
-            relatives = ~mine & F.substring_index("engine_id", "-", 1).isin(*families)
+        last = last_engines(s.engine_id for s in sums if s.engine_id)
+        if new := last.keys() - self.run.engines.keys():
+            # In a notebook an engine may have served earlier runs.
+            relatives = ~mine & F.substring_index("engine_id", "-", 1).isin(*new)
             earlier = generations.where(relatives).select("engine_id").distinct().collect()
-            self.run.engines |= {row["engine_id"] for row in earlier}
+            self.run.engines |= last_engines(row["engine_id"] for row in earlier)
         done = EngineWave.of(wave, name, sums, self.run.engines, stage.generate.spec.window_size)
-        self.run.engines |= engines
+        self.run.engines |= {family: max(n, self.run.engines.get(family, 0)) for family, n in last.items()}
         self.run.engine_waves.append(done)
         LOG.info("%s: %s", label, done)
 
