@@ -156,7 +156,9 @@ class EngineConfig(_Section):
         "Rule of thumb: KV tokens ÷ (prompt + answer tokens).",
     )
     max_num_batched_tokens: int | None = Field(
-        None, ge=16, description="Tokens of one engine step. Unset: vLLM's default."
+        None,
+        ge=16,
+        description="Tokens of one engine step. Unset: twice the default of vLLM's server, which is for chats.",
     )
     window_factor: float = Field(
         1.1,

@@ -61,6 +61,9 @@ class EngineSpec:
         arguments += ["--generation-config", "vllm"]
         if config.max_num_batched_tokens:
             arguments += ["--max-num-batched-tokens", str(config.max_num_batched_tokens)]
+        else:
+            # By default vLLM's server takes half or a quarter of the tokens per step that its LLM class takes: for chats.
+            arguments += ["--performance-mode", "throughput"]
         if self.device == "cpu":
             arguments += ["--kv-cache-memory-bytes", str(int(config.cpu_kv_cache_gib * 2**30))]
         else:

@@ -122,7 +122,7 @@ def test_every_answer_says_what_it_took(spark: Any, refined: tuple[str, RefineSu
 def test_engines_of_an_earlier_run_are_not_started_again(
     spark: Any, refined: tuple[str, RefineSummary], tmp_path: Path
 ) -> None:
-    root, first = refined
+    first = refined[1]
     page = {"id": "later", "text": "A page that came later and that has more than ten words in it too"}
     (tmp_path / "later.jsonl").write_text(json.dumps(page))
     recipe = first.run.recipe.model_copy(
