@@ -156,7 +156,9 @@ class EngineConfig(_Section):
         "Rule of thumb: KV tokens ÷ (prompt + answer tokens).",
     )
     max_num_batched_tokens: int | None = Field(
-        None, ge=16, description="Tokens of one engine step. Unset: vLLM's default."
+        None,
+        ge=16,
+        description="Tokens of one engine step. Unset: twice the default of vLLM's server, which is for chats.",
     )
     window_factor: float = Field(
         1.1,
@@ -221,6 +223,12 @@ class EngineConfig(_Section):
         description="Times a dead engine is started again on an executor, after 1, 2, 4 … s, before its task fails. Finding a prompt that crashes it "
         "takes three deaths, which then no longer count: below 2 it is not found and fails the run, and 3 leave one death to chance.",
     )
+    idle_seconds: float | None = Field(
+        None,
+        gt=0,
+        description="End an engine that nobody has asked anything for so long; the next prompt starts it again. Unset: it lives as "
+        "long as its executor. For long CPU stages on GPUs that others wait for.",
+    )
     max_crashing_prompts: int = Field(
         10,
         ge=0,
@@ -249,12 +257,6 @@ class EngineConfig(_Section):
         ge=1,
         description="Times a request is sent while the endpoint is busy (429), fails (5xx) or can't be reached, before the task fails. The waits "
         "between double from half a second to a minute, or are what the endpoint asks for (Retry-After).",
-    )
-    idle_seconds: float | None = Field(
-        None,
-        gt=0,
-        description="End an engine that nobody has asked anything for so long; the next prompt starts it again. Unset: it lives as "
-        "long as its executor. For long CPU stages on GPUs that others wait for.",
     )
     extra_args: list[str] = Field(
         default_factory=list,

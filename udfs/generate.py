@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import pyarrow as pa
 from pyspark.sql import types as T
@@ -32,6 +33,11 @@ ANSWERS = T.StructType(
         T.StructField("error_code", T.StringType()),
         T.StructField("error_message", T.StringType()),
         T.StructField("engine_id", T.StringType()),
+        T.StructField("answered_at", T.TimestampType()),
+        T.StructField("request_seconds", T.DoubleType()),
+        T.StructField("queue_seconds", T.DoubleType()),
+        T.StructField("cached_tokens", T.IntegerType()),
+        T.StructField("n_sends", T.IntegerType()),
     ]
 )
 _ROWS_OUT = 256
@@ -118,9 +124,7 @@ class Generate:
 
     def _share(self) -> Share:
         """Of the executor's window. A remote engine's is no other: so many requests from each executor."""
-        config = self.spec.config
-        size = math.ceil(config.window_factor * config.max_num_seqs)
-        return Share(engine_directory(current_owner(), self.spec.key) / "slots", size)
+        return Share(engine_directory(current_owner(), self.spec.key) / "slots", self.spec.window_size)
 
     def _row(self, key: str, n_tokens: int, answer: Answer) -> tuple[object, ...]:
         text, probability = answer.text, None
@@ -140,4 +144,9 @@ class Generate:
             answer.error_code,
             answer.error_message,
             answer.engine_id,
+            answer.answered_at and datetime.fromtimestamp(answer.answered_at, UTC),
+            answer.seconds,
+            answer.queue_seconds,
+            answer.cached_tokens,
+            answer.n_sends,
         )

@@ -7,7 +7,7 @@ import os
 import random
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -100,18 +100,20 @@ class RemoteSession:
         for n_tries in range(1, self._endpoint.tries + 1):
             await asyncio.sleep(self._not_before - time.monotonic())
             retry_after = None
+            sent = time.monotonic()
             try:
                 async with self._connected().post(
                     f"{self._endpoint.url}/completions", json=body, allow_redirects=False
                 ) as response:
                     status, content = response.status, await response.read()
                 if status != _BUSY and status < 500:
-                    return self._read(status, content)
+                    return replace(self._read(status, content), n_sends=n_tries).timed(sent)
                 trouble = f"{status}: {self._words(content)}"
                 retry_after = response.headers.get("Retry-After")
             except TimeoutError:
                 message = f"no answer in engine.request_seconds = {self._request_seconds:g} s"
-                return Answer(error_code=ReasonCode.REQUEST_TIMEOUT, error_message=message)
+                late = Answer(error_code=ReasonCode.REQUEST_TIMEOUT, error_message=message, n_sends=n_tries)
+                return late.timed(sent)
             except aiohttp.ClientError as error:
                 trouble = str(error) or type(error).__name__
             wait = wait_seconds(n_tries, retry_after)

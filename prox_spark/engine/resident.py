@@ -83,7 +83,7 @@ def _started(spec: EngineSpec, owner: Owner, directory: Path, record: Record) ->
     remove_leftovers()
     environment = engine_environment(spec, directory)
     with compile_turn(spec, environment):
-        start = launch(spec, owner, directory, environment, record.starts + 1)
+        start = launch(spec, owner, directory, environment, record)
         # At once: should this worker be killed, the next one waits for this engine.
         record.started(start.engine).save(directory)
         try:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -103,7 +104,7 @@ class ResidentSession:
             else:
                 answer = await self._ask_alone(body, dead)
             if answer:
-                return answer
+                return replace(answer, n_sends=len(reached) + 1)
             breaks[engine_id] += 1
             broken = link
 
@@ -148,10 +149,16 @@ class ResidentSession:
             n_deaths = len(dead) + 1
             message = f"the engine died {n_deaths} times with this prompt in flight, at last with no other: {link.engine.last_lines()}"
             await asyncio.to_thread(self._forgive, n_deaths)
-        return Answer(error_code=ReasonCode.ENGINE_CRASH, error_message=message[:1000], engine_id=link.engine.engine_id)
+        return Answer(
+            error_code=ReasonCode.ENGINE_CRASH, error_message=message[:1000], engine_id=link.engine.engine_id
+        ).timed(time.monotonic())
 
     async def _send(self, link: _Link, body: bytes) -> Answer:
         """Raises OSError where the engine is gone."""
+        sent = time.monotonic()
+        return (await self._answer_to(link, body)).timed(sent)
+
+    async def _answer_to(self, link: _Link, body: bytes) -> Answer:
         engine_id = link.engine.engine_id
         try:
             async with asyncio.timeout(self._request_seconds):

@@ -40,8 +40,10 @@ def answer(body: dict[str, Any]) -> dict[str, Any]:
         likely = 0 if number % 8 else 1
         scores = {f"token_id:{token}": -0.1 if i == likely else -2.4 for i, token in enumerate(ids)}
         choice |= {"text": "", "finish_reason": "length", "logprobs": {"top_logprobs": [scores]}}
-    usage = {"prompt_tokens": len(prompt), "completion_tokens": 1}
-    return {"choices": [choice], "usage": usage}
+    # A FAKE cache and a FAKE queue: neither is there.
+    cached = {"cached_tokens": len(prompt) // 4}
+    usage = {"prompt_tokens": len(prompt), "completion_tokens": 1, "prompt_tokens_details": cached}
+    return {"choices": [choice], "usage": usage, "metrics": {"queue_time_ms": 250.0}}
 
 
 class FakeServer:
