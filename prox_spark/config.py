@@ -156,12 +156,14 @@ class EngineConfig(_Section):
         "Rule of thumb: KV tokens ÷ (prompt + answer tokens).",
     )
     max_num_batched_tokens: int | None = Field(
-        None, ge=16, description="Tokens of one engine step. Unset: vLLM's default."
+        None,
+        ge=16,
+        description="Tokens of one engine step. Unset: twice the default of vLLM's server, which is for chats.",
     )
     window_factor: float = Field(
         1.1,
         ge=1,
-        description="Requests in flight per task slot = this × max_num_seqs. Below 1 the engine would starve; far above 1 they only wait inside it.",
+        description="Requests in flight per executor = this × max_num_seqs, shared by its task slots. Below 1 the engine would starve; far above 1 they only wait inside it.",
     )
     gpu_memory_fraction: float = Field(
         0.9,
@@ -198,7 +200,7 @@ class EngineConfig(_Section):
     )
     cpu_cores: str | None = Field(
         None,
-        description="Cores bound to the engine on CPU, such as 0-7. Unset: all that the executor may use; set it where executors share a host.",
+        description="Cores bound to the engine on CPU, such as 0-7. Unset: on a cluster as many as the executor has (`spark.executor.cores`), none of them another executor's of this user; in local mode all. In a container with a CPU quota but no cores of its own: nobind.",
     )
     compile: bool | None = Field(
         None,
@@ -216,15 +218,45 @@ class EngineConfig(_Section):
         description="Deadline of one request, waiting inside the engine included. Past it the row is an error, request_timeout.",
     )
     max_restarts: int = Field(
-        2,
+        3,
         ge=0,
-        description="Times a dead engine is started again on an executor, after 1, 2, 4 … s, before its task fails.",
+        description="Times a dead engine is started again on an executor, after 1, 2, 4 … s, before its task fails. Finding a prompt that crashes it "
+        "takes three deaths, which then no longer count: below 2 it is not found and fails the run, and 3 leave one death to chance.",
     )
     idle_seconds: float | None = Field(
         None,
         gt=0,
         description="End an engine that nobody has asked anything for so long; the next prompt starts it again. Unset: it lives as "
         "long as its executor. For long CPU stages on GPUs that others wait for.",
+    )
+    max_crashing_prompts: int = Field(
+        10,
+        ge=0,
+        description="Prompts that may crash the engine of an executor; each costs up to three starts and goes to quarantine as "
+        "engine_crash. One more fails the task: so many are a fault of the engine.",
+    )
+    endpoint: str | None = Field(
+        None,
+        pattern=r"^https?://[^/\s]+",
+        description="URL of an OpenAI-compatible server up to and with /v1, such as https://llm.example.org/v1; its /completions is asked, with "
+        "prompts as token ids. Executors start no engine then: max_num_seqs and window_factor say how many requests each has in "
+        "flight, all other fields but request_seconds and these do nothing. The document stage needs vLLM behind it (allowed_token_ids, "
+        "logprob_token_ids), and so does generation.grammar; the chunk stage takes any server that accepts token ids.",
+    )
+    endpoint_model: str | None = Field(
+        None, description="Name of the model at the endpoint. Unset: the name of the stage's refiner."
+    )
+    endpoint_key_variable: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        description="Environment variable on the executors that holds the endpoint's key, such as LLM_KEY (set it by "
+        "spark.executorEnv.LLM_KEY or the platform's secrets). The key itself has no place in a recipe. Unset: no key.",
+    )
+    endpoint_tries: int = Field(
+        8,
+        ge=1,
+        description="Times a request is sent while the endpoint is busy (429), fails (5xx) or can't be reached, before the task fails. The waits "
+        "between double from half a second to a minute, or are what the endpoint asks for (Retry-After).",
     )
     extra_args: list[str] = Field(
         default_factory=list,

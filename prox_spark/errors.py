@@ -17,6 +17,7 @@ class ReasonCode(StrEnum):
     PROMPT_TOO_LONG = "prompt_too_long"
     REQUEST_REFUSED = "request_refused"
     REQUEST_TIMEOUT = "request_timeout"
+    ENGINE_CRASH = "engine_crash"
 
 
 class ProxSparkError(Exception):
@@ -41,6 +42,10 @@ class EngineError(ProxSparkError):
 
 class EngineStartError(EngineError):
     """The engine did not become ready. The message holds the cause, the log's last lines and what to try."""
+
+
+class EndpointError(EngineError):
+    """The remote engine (engine.endpoint) can't be used, or not any more. The message says what to change."""
 
 
 class RowCountError(ProxSparkError):

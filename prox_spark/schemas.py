@@ -93,8 +93,26 @@ GENERATIONS = Table(
             _field("output_tokens", T.IntegerType(), "tokens generated"),
             _field("error_code", T.StringType(), "null, or a ReasonCode: the request was refused or not sent"),
             _field("error_message", T.StringType(), "the engine's words; null without error_code"),
-            _field("engine_id", T.StringType(), "which engine process answered; null when nothing was sent"),
+            _field(
+                "engine_id",
+                T.StringType(),
+                "FAMILY-NUMBER: which engine process answered, the number-th in place of one that died; null for a remote engine",
+            ),
+            _field("answered_at", T.TimestampType(), "UTC, by the executor's clock; null in rows of an older lake"),
+            _field(
+                "request_seconds", T.DoubleType(), "from its last sending to its answer; null in rows of an older lake"
+            ),
+            _field("queue_seconds", T.DoubleType(), "of these, waiting inside the engine; null where it does not say"),
+            _field(
+                "cached_tokens", T.IntegerType(), "of the prompt, found in the prefix cache; null where it does not say"
+            ),
+            _field(
+                "n_sends",
+                T.IntegerType(),
+                "more than 1 where an engine died with it in flight, or a remote one was busy",
+            ),
             _field("run_id", T.StringType(), "the run that paid for it"),
+            _field("wave", T.IntegerType(), "of that run, from 0; null in rows of an older lake"),
         ]
     ),
     key=("generation_key",),
@@ -205,6 +223,48 @@ QUARANTINE = Table(
     key=("quarantine_id",),
 )
 
+ENGINE_WAVE = T.StructType(
+    [
+        _field("wave", T.IntegerType(), "of the run, from 0"),
+        _field("stage", T.StringType(), "doc or chunk"),
+        _field("prompts", T.LongType(), "prompts answered, errors among them"),
+        _field("errors", T.LongType(), "of these, rows with an error_code"),
+        _field("prompt_tokens", T.LongType(), "tokens sent"),
+        _field("output_tokens", T.LongType(), "tokens generated"),
+        _field(
+            "seconds", T.DoubleType(), "from the first sending to the last answer, an engine's start before it left out"
+        ),
+        _field("tokens_per_second", T.DoubleType(), "prompt and output tokens, over all engines"),
+        _field("in_flight", T.DoubleType(), "requests in flight on average, over all engines"),
+        _field(
+            "window_occupancy",
+            T.DoubleType(),
+            "in_flight as a share of the windows of all executors: under 1 the engines wait for prompts, or for the slowest task "
+            "at the end; null for a remote engine",
+        ),
+        _field(
+            "queue_seconds", T.DoubleType(), "waiting inside the engine, mean per request; null where it does not say"
+        ),
+        _field(
+            "prefix_cache_hit_rate",
+            T.DoubleType(),
+            "share of the prompt tokens found in the prefix cache, 0..1; null where the engine does not say",
+        ),
+        _field("engines", T.IntegerType(), "engine processes that answered; 0 for a remote engine"),
+        _field(
+            "starts",
+            T.IntegerType(),
+            "engine processes started since the wave before, as far as one of their family answered",
+        ),
+        _field("restarts", T.IntegerType(), "of these, in place of one that died"),
+        _field(
+            "resent",
+            T.LongType(),
+            "sendings beyond the first: an engine died with the prompt in flight, or a remote one was busy",
+        ),
+    ]
+)
+
 RUNS = Table(
     "runs",
     T.StructType(
@@ -229,7 +289,14 @@ RUNS = Table(
             ),
             _field("prompt_tokens", T.LongType(), "tokens sent by this run"),
             _field("output_tokens", T.LongType(), "tokens generated for this run"),
-            _field("engine_starts", T.IntegerType(), "engines that answered this run and no run before it"),
+            _field("engine_starts", T.IntegerType(), "engine processes that were started for this run"),
+            _field("engine_restarts", T.IntegerType(), "of these, in place of one that died; null in an older lake"),
+            _field("requests_resent", T.LongType(), "sendings beyond the first of a prompt; null in an older lake"),
+            _field(
+                "engine_waves",
+                T.ArrayType(ENGINE_WAVE),
+                "what the engines did, per wave and stage that asked any; null in an older lake",
+            ),
             _field("packages", T.MapType(T.StringType(), T.StringType()), "versions of Python, Spark, Delta, vLLM, …"),
             _field("application_id", T.StringType(), "Spark's id of the application"),
         ]

@@ -74,7 +74,7 @@ class Lake:
         return "delta.`{}`".format(self.location(table).replace("`", "``")) if self._root else self.location(table)
 
     def ensure(self) -> None:
-        """Makes the tables that are missing. Repeatable.
+        """Makes the tables that are missing, and adds the columns that tables of an older version lack. Repeatable.
 
         Raises:
             RecipeError: a column can't be partitioned by.
@@ -82,13 +82,14 @@ class Lake:
         """
         check_partition_columns(self.config.partition_by)
         for table in schemas.TABLES:
-            if self.exists(table.name):
-                continue
             try:
-                self._create(table)
+                if not self.exists(table.name):
+                    self._create(table)
+                elif lacking := self._lacking(table):
+                    self._add(table, lacking)
             except AnalysisException as error:
                 # Another run may have made it meanwhile.
-                if not self.exists(table.name):
+                if not self.exists(table.name) or self._lacking(table):
                     raise LakeError(f"can't make {self.location(table.name)}: {_first_line(error)}") from error
 
     def exists(self, table: str) -> bool:
@@ -201,6 +202,16 @@ class Lake:
         if partition_by:
             writer = writer.partitionedBy(*map(F.col, partition_by))
         writer.create()
+
+    def _lacking(self, table: schemas.Table) -> list[T.StructField]:
+        have = {name.lower() for name in self.read(table.name).columns}
+        return [field for field in table.schema if field.name.lower() not in have]
+
+    def _add(self, table: schemas.Table, fields: list[T.StructField]) -> None:
+        # Spark's own words for them: with the comments, also those within a structure.
+        data_type = self.spark.sparkContext._jvm.org.apache.spark.sql.types.DataType
+        columns = data_type.fromJson(T.StructType(fields).json()).toDDL()
+        self.spark.sql(f"ALTER TABLE {self.identifier(table.name)} ADD COLUMNS ({columns})")
 
     def _delta(self, table: str) -> DeltaTable:
         from delta.tables import DeltaTable

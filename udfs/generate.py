@@ -6,12 +6,18 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import pyarrow as pa
 from pyspark.sql import types as T
 
-from prox_spark.engine.client import Answer, Window
-from prox_spark.engine.resident import connect
+from prox_spark.engine.answers import Answer
+from prox_spark.engine.client import Window
+from prox_spark.engine.executor import current_owner, engine_directory
+from prox_spark.engine.remote import Endpoint, RemoteSession
+from prox_spark.engine.resident import connect, forgive
+from prox_spark.engine.session import ResidentSession, Session
+from prox_spark.engine.sharing import Share
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.errors import EngineError, RowCountError
 from udfs.arrow import to_batch
@@ -27,6 +33,11 @@ ANSWERS = T.StructType(
         T.StructField("error_code", T.StringType()),
         T.StructField("error_message", T.StringType()),
         T.StructField("engine_id", T.StringType()),
+        T.StructField("answered_at", T.TimestampType()),
+        T.StructField("request_seconds", T.DoubleType()),
+        T.StructField("queue_seconds", T.DoubleType()),
+        T.StructField("cached_tokens", T.IntegerType()),
+        T.StructField("n_sends", T.IntegerType()),
     ]
 )
 _ROWS_OUT = 256
@@ -45,7 +56,8 @@ class Verdict:
         """Probability of drop against keep, 0..1, from the log-probabilities of the two first tokens."""
         if not {self.keep_token, self.drop_token} & answer.log_probabilities.keys():
             raise EngineError(
-                "the engine gave no log-probabilities of the two answers: does engine.extra_args change --max-logprobs?"
+                "the engine gave no log-probabilities of the two answers: does engine.extra_args change --max-logprobs, or is "
+                "engine.endpoint no vLLM?"
             )
         keep, drop = (answer.log_probabilities.get(token, -math.inf) for token in (self.keep_token, self.drop_token))
         return 1 / (1 + math.exp(min(keep - drop, 700.0)))
@@ -76,17 +88,14 @@ class Generate:
         def prompts() -> Iterator[tuple[tuple[str, int], list[int]]]:
             nonlocal n_in
             for batch in batches:
-                for key, token_ids in zip(
-                    batch.column("generation_key").to_pylist(), batch.column("token_ids"), strict=True
-                ):
+                token_ids = batch.column("token_ids")
+                # One by one as they are sent: a batch of Python integers is many times what it is in Arrow.
+                numbers, ends = token_ids.values.to_numpy(), token_ids.offsets.to_pylist()
+                for key, begin, end in zip(batch.column("generation_key").to_pylist(), ends, ends[1:], strict=False):
                     n_in += 1
-                    yield (key, len(token_ids)), token_ids.as_py()
+                    yield (key, end - begin), numbers[begin:end].tolist()
 
-        config = self.spec.config
-        size = math.ceil(config.window_factor * config.max_num_seqs)
-        window: Window[tuple[str, int]] = Window(
-            lambda: connect(self.spec), json.loads(self.parameters), size, config.request_seconds
-        )
+        window: Window[tuple[str, int]] = Window(self._session(), self._share())
         rows: list[tuple[object, ...]] = []
         for (key, n_tokens), answer in window.answers(prompts()):
             rows.append(self._row(key, n_tokens, answer))
@@ -100,6 +109,22 @@ class Generate:
             raise RowCountError(
                 f"the engine stage was given {n_in} prompts and returned {n_out} rows; nothing was committed"
             )
+
+    def _session(self) -> Session:
+        config, parameters = self.spec.config, json.loads(self.parameters)
+        if endpoint := Endpoint.of(config, self.spec.refiner.card.name):
+            return RemoteSession(endpoint, parameters, config.request_seconds)
+        return ResidentSession(
+            lambda: connect(self.spec),
+            parameters,
+            config.request_seconds,
+            lambda n_deaths: forgive(self.spec, n_deaths),
+            config.max_crashing_prompts,
+        )
+
+    def _share(self) -> Share:
+        """Of the executor's window. A remote engine's is no other: so many requests from each executor."""
+        return Share(engine_directory(current_owner(), self.spec.key) / "slots", self.spec.window_size)
 
     def _row(self, key: str, n_tokens: int, answer: Answer) -> tuple[object, ...]:
         text, probability = answer.text, None
@@ -119,4 +144,9 @@ class Generate:
             answer.error_code,
             answer.error_message,
             answer.engine_id,
+            answer.answered_at and datetime.fromtimestamp(answer.answered_at, UTC),
+            answer.seconds,
+            answer.queue_seconds,
+            answer.cached_tokens,
+            answer.n_sends,
         )

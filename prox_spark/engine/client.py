@@ -3,67 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import queue
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Coroutine, Iterable, Iterator
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
-import aiohttp
-
-from prox_spark.engine.resident import Engine
-from prox_spark.engine.spec import MODEL_NAME
-from prox_spark.errors import EngineError, ReasonCode
+from prox_spark.engine.answers import Answer
+from prox_spark.engine.session import Session
+from prox_spark.engine.sharing import Share
+from prox_spark.errors import EngineError
 
 Tag = TypeVar("Tag")
-# Restarts have their own limit (engine.max_restarts); this one ends a prompt whose connection breaks while the engine lives.
-_MAX_SENDS = 10
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What came back for one prompt.
-
-    Attributes:
-        text: the generated text; None with error_code.
-        finish_reason: stop or length; None with error_code.
-        output_tokens: generated tokens.
-        log_probabilities: by token id, natural logarithm, where they were asked for.
-        error_code, error_message: the request failed; the engine is well.
-        engine_id: who answered.
-    """
-
-    text: str | None = None
-    finish_reason: str | None = None
-    output_tokens: int = 0
-    log_probabilities: Mapping[int, float] = field(default_factory=dict)
-    error_code: ReasonCode | None = None
-    error_message: str | None = None
-    engine_id: str | None = None
+# A slot with few requests in flight learns this soon that it may send more.
+_RECHECK_SECONDS = 0.25
 
 
 class Window(Generic[Tag]):
-    """Keeps up to `size` requests in flight at the executor's engine.
+    """Keeps as many requests in flight as the slot has a share of.
 
     Args:
-        connect: finds or starts the engine; called again when it died, raises when it died too often.
-        parameters: body of each completions request, but for model and prompt.
-        size: requests in flight.
-        request_seconds: deadline of one request.
+        session: what asks; closed at the end.
+        share: how many at once.
 
     Example:
-        >>> for tag, answer in Window(connect, {"max_tokens": 8}, size=70).answers(prompts):  # doctest: +SKIP
+        >>> for tag, answer in Window(session, Share(directory, size=70)).answers(prompts):  # doctest: +SKIP
         ...     print(tag, answer.text)
     """
 
-    def __init__(
-        self, connect: Callable[[], Engine], parameters: Mapping[str, Any], size: int, request_seconds: float
-    ) -> None:
-        self._connect = connect
-        self._parameters = parameters
-        self._size = size
-        self._timeout = aiohttp.ClientTimeout(total=request_seconds)
+    def __init__(self, session: Session, share: Share) -> None:
+        self._session = session
+        self._share = share
 
     def answers(self, prompts: Iterable[tuple[Tag, list[int]]]) -> Iterator[tuple[Tag, Answer]]:
         """Sends prompts as fast as the window allows and yields answers as they come, each with its tag.
@@ -75,113 +46,60 @@ class Window(Generic[Tag]):
             EngineError: the engine died and could not be started again.
         """
         done: queue.SimpleQueue[tuple[Tag, Answer] | BaseException] = queue.SimpleQueue()
-        n_in_flight = 0
-        with _LoopThread() as loop:
-            session = _Session(self._connect, self._parameters, self._timeout)
+
+        async def ask(tag: Tag, token_ids: list[int]) -> None:
+            try:
+                answer = await self._session.ask(token_ids)
+            except BaseException as error:  # it must reach the thread that waits for it, whatever it is
+                done.put(error)
+            else:
+                # Also where the consumer is busy elsewhere: the other slots may have its room now.
+                self._share.answered()
+                done.put((tag, answer))
+
+        with self._share as share, _LoopThread() as loop:
             try:
                 for tag, token_ids in prompts:
-                    loop.submit(self._one(session, tag, token_ids, done))
-                    n_in_flight += 1
-                    while n_in_flight and (n_in_flight >= self._size or not done.empty()):
-                        yield _taken(done)
-                        n_in_flight -= 1
-                while n_in_flight:
-                    yield _taken(done)
-                    n_in_flight -= 1
+                    share.sent()
+                    loop.start(ask(tag, token_ids))
+                    while share.n_open and not (done.empty() and share.has_room()):
+                        with suppress(queue.Empty):
+                            yield self._passed_on(done.get(timeout=_RECHECK_SECONDS))
+                while share.n_open:
+                    yield self._passed_on(done.get())
             finally:
                 loop.cancel_all()
-                loop.submit(session.close()).result()
+                loop.run(self._session.close())
 
-    async def _one(
-        self,
-        session: _Session,
-        tag: Tag,
-        token_ids: list[int],
-        done: queue.SimpleQueue[tuple[Tag, Answer] | BaseException],
-    ) -> None:
-        try:
-            done.put((tag, await session.ask(token_ids)))
-        except BaseException as error:  # it must reach the thread that waits for it, whatever it is
-            done.put(error)
-
-
-class _Session:
-    """The connection to an engine, renewed when the engine was."""
-
-    def __init__(
-        self, connect: Callable[[], Engine], parameters: Mapping[str, Any], timeout: aiohttp.ClientTimeout
-    ) -> None:
-        self._connect = connect
-        self._parameters = parameters
-        self._timeout = timeout
-        self._lock = asyncio.Lock()
-        self._engine: Engine | None = None
-        self._http: aiohttp.ClientSession | None = None
-        self._failure: Exception | None = None
-
-    async def ask(self, token_ids: list[int]) -> Answer:
-        """One prompt. An engine that dies meanwhile is replaced and asked again; only unanswered prompts come here twice."""
-        engine: Engine | None = None
-        for _ in range(_MAX_SENDS):
-            engine, http = await self._connected(instead_of=engine)
-            try:
-                async with http.post(
-                    "/v1/completions", json={"model": MODEL_NAME, "prompt": token_ids, **self._parameters}
-                ) as response:
-                    if response.status == 200:
-                        return _answer(200, await response.json(), engine)
-                    body = (await response.text())[:500]
-                    if response.status < 500:
-                        return _answer(response.status, _json(body), engine)
-                if await asyncio.to_thread(engine.is_alive):
-                    return Answer(error_code=ReasonCode.REQUEST_REFUSED, error_message=body, engine_id=engine.engine_id)
-            except TimeoutError:
-                if not await asyncio.to_thread(engine.is_alive):
-                    continue  # not this request is slow, the engine hangs
-                message = f"no answer in engine.request_seconds = {self._timeout.total:g} s"
-                return Answer(error_code=ReasonCode.REQUEST_TIMEOUT, error_message=message, engine_id=engine.engine_id)
-            except aiohttp.ClientError:
-                continue  # the connection broke: the engine is gone, or going
-        raise EngineError(
-            f"the engine broke off the same request {_MAX_SENDS} times. Its last words:\n{engine and engine.last_lines()}"
-        )
-
-    async def close(self) -> None:
-        """Closes the connections; requests in flight end in the engine too."""
-        if self._http:
-            await self._http.close()
-
-    async def _connected(self, instead_of: Engine | None) -> tuple[Engine, aiohttp.ClientSession]:
-        async with self._lock:  # one of all waiting requests connects
-            if self._engine is None or self._http is None or self._engine is instead_of:
-                if self._failure:
-                    raise self._failure
-                try:
-                    engine = await asyncio.to_thread(self._connect)
-                except Exception as error:
-                    self._failure = error  # told to all who wait, not tried again by each
-                    raise
-                if self._engine is None or self._http is None or self._engine.engine_id != engine.engine_id:
-                    await self.close()
-                    connector = aiohttp.UnixConnector(path=engine.socket, limit=0)
-                    self._http = aiohttp.ClientSession("http://engine", connector=connector, timeout=self._timeout)
-                # Else one connection broke and the engine lives: the other requests in flight stay.
-                self._engine = engine
-            return self._engine, self._http
+    def _passed_on(self, item: tuple[Tag, Answer] | BaseException) -> tuple[Tag, Answer]:
+        self._share.passed_on()
+        if isinstance(item, EngineError):
+            raise item
+        if isinstance(item, BaseException):
+            raise EngineError(f"the engine's client failed: {item!r}") from item
+        return item
 
 
 class _LoopThread:
     """An event loop in a thread of its own: requests go on while the caller waits for its next Arrow batch."""
 
     def __enter__(self) -> _LoopThread:
+        self._new: deque[Coroutine[Any, Any, None]] = deque()
+        self._running: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="prox-spark-engine-client", daemon=True)
         self._thread.start()
         return self
 
-    def submit(self, work: Awaitable[None]) -> Any:
-        """Runs a coroutine in the loop; returns its concurrent future."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop)  # type: ignore[arg-type]
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Starts a coroutine in the loop. Waking the loop is what costs: one wake-up serves all that came before it."""
+        self._new.append(work)
+        if len(self._new) == 1:
+            self._loop.call_soon_threadsafe(self._start_new)
+
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Runs a coroutine in the loop to its end."""
+        asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def cancel_all(self) -> None:
         """Ends all that runs; first of all, lest a request that is cut off ask for a new engine."""
@@ -192,7 +110,7 @@ class _LoopThread:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-        self.submit(cancel_all()).result()
+        self.run(cancel_all())
 
     def __exit__(self, *_: object) -> None:
         self.cancel_all()
@@ -200,42 +118,8 @@ class _LoopThread:
         self._thread.join()
         self._loop.close()
 
-
-def _taken(done: queue.SimpleQueue[tuple[Tag, Answer] | BaseException]) -> tuple[Tag, Answer]:
-    item = done.get()
-    if isinstance(item, EngineError):
-        raise item
-    if isinstance(item, BaseException):
-        raise EngineError(f"the engine's client failed: {item!r}") from item
-    return item
-
-
-def _answer(status: int, body: Mapping[str, Any], engine: Engine) -> Answer:
-    if status != 200:
-        error = body.get("error", body)
-        message = error.get("message", str(error)) if isinstance(error, Mapping) else str(error)
-        return Answer(
-            error_code=ReasonCode.REQUEST_REFUSED,
-            error_message=f"{status}: {message}"[:500],
-            engine_id=engine.engine_id,
-        )
-    choice = body["choices"][0]
-    top = (choice.get("logprobs") or {}).get("top_logprobs") or [{}]
-    return Answer(
-        text=choice["text"],
-        finish_reason=choice["finish_reason"],
-        output_tokens=body["usage"]["completion_tokens"],
-        # Asked for as `token_id:N`, see PromptBuilder.request_parameters.
-        log_probabilities={
-            int(token.split(":")[1]): value for token, value in top[0].items() if token.startswith("token_id:")
-        },
-        engine_id=engine.engine_id,
-    )
-
-
-def _json(body: str) -> Mapping[str, Any]:
-    try:
-        found = json.loads(body)
-    except ValueError:
-        found = None
-    return found if isinstance(found, Mapping) else {"error": body}
+    def _start_new(self) -> None:
+        while self._new:
+            task = self._loop.create_task(self._new.popleft())
+            self._running.add(task)  # the loop itself holds its tasks weakly
+            task.add_done_callback(self._running.discard)

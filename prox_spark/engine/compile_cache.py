@@ -22,7 +22,7 @@ def compile_turn(spec: EngineSpec, environment: Mapping[str, str]) -> Iterator[N
         spec: the engine. One that is not compiled waits for nobody.
         environment: what the engine is started with; it says where the cache is.
     """
-    lock_file = _cache(environment) / f"prox-spark-{spec.key[:16]}.lock"
+    lock_file = _cache(environment) / f"prox-spark-{spec.settings_key[:16]}.lock"
     if not spec.compiles or not _made(lock_file.parent):
         yield
         return

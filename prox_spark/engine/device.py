@@ -57,14 +57,6 @@ def cpu_dtype(cpuinfo: str | None = None) -> str:
     return "bfloat16" if flags & _BFLOAT16_FLAGS else "float32"
 
 
-def cpu_cores() -> str:
-    """All cores this process may use, as vLLM writes them (`0-1`, `0,2,4`). Its own `auto` leaves one idle."""
-    cores = sorted(os.sched_getaffinity(0))
-    if cores == list(range(cores[0], cores[-1] + 1)) and len(cores) > 1:
-        return f"{cores[0]}-{cores[-1]}"
-    return ",".join(map(str, cores))
-
-
 def _is_cpu_build() -> bool:
     from importlib.metadata import PackageNotFoundError, version
 

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,12 +24,14 @@ class Engine:
     """A running engine.
 
     Attributes:
-        engine_id: unique for each start; stands in every generation it answers.
+        engine_id: FAMILY-NUMBER, unique for each start; stands in every generation it answers. The first of a family was started
+            because it was wanted, each later one in place of the one before, which died.
         pid: of its supervisor.
         started: of its supervisor, see Owner.
         socket: path of the Unix socket of its OpenAI-compatible server.
         log: path of its log.
         starts: how often this executor has started it, this start included.
+        gpus: addresses of the GPUs it has to itself, separated by commas; empty on CPU or without GPU scheduling.
     """
 
     engine_id: str
@@ -37,6 +40,7 @@ class Engine:
     socket: str
     log: str
     starts: int
+    gpus: str = ""
 
     @property
     def supervisor(self) -> Owner:
@@ -60,18 +64,22 @@ class Record:
         engine: as it was started last; None before the first start, and after it was found dead or ended on purpose.
         starts: how often it was started, whatever became of it.
         deaths: how often it died without being asked to, less those forgiven; `engine.max_restarts` limits these.
+        dead: id of the engine that died last and was not replaced yet.
     """
 
     engine: Engine | None = None
     starts: int = 0
     deaths: int = 0
+    dead: str | None = None
 
     @classmethod
     def load(cls, directory: Path) -> Record:
         """The record in an engine's directory; an empty one where there is none."""
         try:
             data = json.loads((directory / _FILE).read_text(encoding="utf-8"))
-            return cls(Engine(**data["engine"]) if data["engine"] else None, data["starts"], data["deaths"])
+            return cls(
+                Engine(**data["engine"]) if data["engine"] else None, data["starts"], data["deaths"], data["dead"]
+            )
         except FileNotFoundError:
             return cls()
 
@@ -83,11 +91,16 @@ class Record:
 
     def started(self, engine: Engine) -> Record:
         """With another engine."""
-        return replace(self, engine=engine, starts=engine.starts)
+        return replace(self, engine=engine, starts=engine.starts, dead=None)
+
+    def next_id(self) -> str:
+        """Id of the engine to start."""
+        family, _, number = (self.dead or f"{uuid.uuid4().hex[:12]}-0").partition("-")
+        return f"{family}-{int(number) + 1}"
 
     def died(self) -> Record:
         """With one more death and no engine."""
-        return replace(self, engine=None, deaths=self.deaths + 1)
+        return replace(self, engine=None, deaths=self.deaths + 1, dead=self.engine.engine_id if self.engine else None)
 
     def retired(self) -> Record:
         """Without its engine, which was ended on purpose: no death."""

@@ -83,7 +83,7 @@ def _started(spec: EngineSpec, owner: Owner, directory: Path, record: Record) ->
     remove_leftovers()
     environment = engine_environment(spec, directory)
     with compile_turn(spec, environment):
-        start = launch(spec, owner, directory, environment, record.starts + 1)
+        start = launch(spec, owner, directory, environment, record)
         # At once: should this worker be killed, the next one waits for this engine.
         record.started(start.engine).save(directory)
         try:
@@ -110,7 +110,7 @@ def _back_off_seconds(deaths: int) -> float:
 
 @contextlib.contextmanager
 def _turn(spec: EngineSpec, directory: Path) -> Iterator[None]:
-    """With `engine.side_by_side` off, ends the executor's other engines and keeps others from starting meanwhile.
+    """With `engine.side_by_side` off, ends the executor's other engines on this device and keeps others from starting meanwhile.
 
     A stage begins when the tasks of the one before it have ended, so that an engine of that one is idle as a rule. It is not
     where Spark still runs a task twice (speculation) or has given one up that runs on: then its answers are waited for. A
@@ -120,8 +120,8 @@ def _turn(spec: EngineSpec, directory: Path) -> Iterator[None]:
         yield
         return
     with locked(directory.parent):
-        for other in records(directory.parent):
-            if other != directory:
+        for other, record in records(directory.parent).items():
+            if other != directory and record.engine and record.engine.gpus == ",".join(spec.gpus):
                 _retire(other)
         yield
 

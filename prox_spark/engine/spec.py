@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import sys
@@ -10,7 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prox_spark.config import EngineConfig, fingerprint
-from prox_spark.engine.device import cpu_cores, cpu_dtype, detect_device, visible_devices
+from prox_spark.engine.cores import core_list, executor_cores
+from prox_spark.engine.device import assigned_gpus, cpu_dtype, detect_device, visible_devices
+from prox_spark.engine.executor import current_owner
+from prox_spark.errors import EngineStartError
 from prox_spark.refiners import Refiner
 
 MODEL_NAME = "refiner"
@@ -30,13 +34,39 @@ class EngineSpec:
 
     @property
     def key(self) -> str:
-        """Equal for engines that are the same."""
+        """Equal for tasks that share an engine: those with another GPU have another one."""
+        return fingerprint(self.settings_key, self.gpus)
+
+    @property
+    def settings_key(self) -> str:
+        """Equal for engines that serve the same model in the same way."""
         return fingerprint(self.refiner.model_fingerprint, self.refiner.card.context_tokens, self.config.model_dump())
+
+    @property
+    def gpus(self) -> tuple[str, ...]:
+        """Addresses, in order, of the GPUs that Spark assigned to the running task; none on CPU or without GPU scheduling.
+
+        Raises:
+            EngineStartError: they are not as many as an engine uses.
+        """
+        gpus = tuple(sorted(assigned_gpus())) if self.device == "cuda" else ()
+        n_used = self.config.tensor_parallel_size
+        if gpus and len(gpus) != n_used:
+            raise EngineStartError(
+                f"Spark assigned {len(gpus)} GPUs to a task and engine.tensor_parallel_size is {n_used}: set "
+                f"spark.task.resource.gpu.amount to {n_used if n_used > 1 else '1 or a fraction'}, or the field to the GPUs of a task"
+            )
+        return gpus
 
     @property
     def device(self) -> str:
         """Cuda or cpu, decided on the executor."""
         return detect_device() if self.config.device == "auto" else self.config.device
+
+    @property
+    def window_size(self) -> int:
+        """Requests in flight."""
+        return math.ceil(self.config.window_factor * self.config.max_num_seqs)
 
     def command(self, model: Path, socket: Path) -> list[str]:
         """The server's command line: what `vllm serve` runs.
@@ -49,10 +79,15 @@ class EngineSpec:
         arguments += ["--model", str(model), "--served-model-name", MODEL_NAME, "--uds", str(socket)]
         arguments += ["--dtype", self._dtype(), "--max-model-len", str(self.refiner.card.context_tokens)]
         arguments += ["--max-num-seqs", str(config.max_num_seqs), "--disable-uvicorn-access-log", "--max-logprobs", "2"]
+        # What each request waited and found in the prefix cache comes with its answer, see Answer.
+        arguments += ["--enable-per-request-metrics", "--enable-prompt-tokens-details"]
         # The model's own sampling defaults would be another setting that no fingerprint knows.
         arguments += ["--generation-config", "vllm"]
         if config.max_num_batched_tokens:
             arguments += ["--max-num-batched-tokens", str(config.max_num_batched_tokens)]
+        else:
+            # By default vLLM's server takes half or a quarter of the tokens per step that its LLM class takes: for chats.
+            arguments += ["--performance-mode", "throughput"]
         if self.device == "cpu":
             arguments += ["--kv-cache-memory-bytes", str(int(config.cpu_kv_cache_gib * 2**30))]
         else:
@@ -92,7 +127,9 @@ class EngineSpec:
         # Spark sets it to the cores of a task for numpy's sake; the engine has its own binding.
         environment.pop("OMP_NUM_THREADS", None)
         if self.device == "cpu":
-            environment["VLLM_CPU_OMP_THREADS_BIND"] = self.config.cpu_cores or cpu_cores()
+            environment["VLLM_CPU_OMP_THREADS_BIND"] = self.config.cpu_cores or core_list(
+                executor_cores(current_owner())
+            )
         elif devices := visible_devices(gpus, os.environ.get("CUDA_VISIBLE_DEVICES")):
             environment["CUDA_VISIBLE_DEVICES"] = devices
         return environment

@@ -17,7 +17,7 @@ from prox_spark.engine.device import assigned_gpus
 from prox_spark.engine.diagnosis import cause, saturation
 from prox_spark.engine.executor import Owner, fits_socket
 from prox_spark.engine.health import is_healthy
-from prox_spark.engine.record import Engine
+from prox_spark.engine.record import Engine, Record
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.errors import EngineStartError
 from prox_spark.refiners.build import built_path, is_built
@@ -58,7 +58,7 @@ class Start:
         )
 
 
-def launch(spec: EngineSpec, owner: Owner, directory: Path, environment: dict[str, str], starts: int) -> Start:
+def launch(spec: EngineSpec, owner: Owner, directory: Path, environment: dict[str, str], record: Record) -> Start:
     """Starts the process of an engine; the refiner is built first when it is not.
 
     Args:
@@ -66,7 +66,7 @@ def launch(spec: EngineSpec, owner: Owner, directory: Path, environment: dict[st
         owner: the executor that it ends with.
         directory: of the engine; its lock is held.
         environment: see `engine_environment`.
-        starts: how often it was started, this time included.
+        record: what it was so far.
 
     Raises:
         EngineStartError: the refiner can't be built, or the directory can't hold a socket.
@@ -89,8 +89,9 @@ def launch(spec: EngineSpec, owner: Owner, directory: Path, environment: dict[st
         cwd=directory,
     )
     process = Owner.of(psutil.Process(supervisor.pid))
-    engine_id = f"{starts}-{uuid.uuid4().hex[:12]}"
-    return Start(Engine(engine_id, process.pid, process.started, str(sock), str(log), starts), supervisor)
+    place = (str(sock), str(log))
+    engine = Engine(record.next_id(), process.pid, process.started, *place, record.starts + 1, ",".join(spec.gpus))
+    return Start(engine, supervisor)
 
 
 def engine_environment(spec: EngineSpec, directory: Path) -> dict[str, str]:

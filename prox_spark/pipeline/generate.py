@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from prox_spark import schemas
+from prox_spark.engine.usage import AnswerSums, EngineWave, last_engines
 from prox_spark.errors import ReasonCode
 from prox_spark.lineage import Run
 from prox_spark.pipeline.profile import generation_profile
@@ -20,6 +22,7 @@ from udfs.generate import ANSWERS
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+LOG = logging.getLogger(__name__)
 # A task that fails takes the answers it holds with it: this many are asked again at most.
 _PROMPTS_PER_TASK = 4096
 
@@ -54,9 +57,10 @@ class GenerateStage:
             n_missing = missing.count()
             if n_missing == 0:
                 return 0
-            with EngineProgress(self.lake.spark, label, n_missing):
-                rows = self._answered(missing, n_missing, stage)
+            with EngineProgress(self.lake.spark, label, n_missing, stage.generate.spec):
+                rows = self._answered(missing, n_missing, stage, wave)
                 self.lake.append("generations", rows, self.run.run_id, commit=(f"{self.run.run_id}/{name}", wave))
+            self._book(stage, wave, label)
             return n_missing
         finally:
             missing.unpersist()
@@ -70,11 +74,11 @@ class GenerateStage:
             .join(answered(self.lake).select("generation_key"), on="generation_key", how="left_anti")
         )
 
-    def _answered(self, missing: DataFrame, n_missing: int, stage: RefinerStage) -> DataFrame:
+    def _answered(self, missing: DataFrame, n_missing: int, stage: RefinerStage, wave: int) -> DataFrame:
         spark = self.lake.spark
         n_slots = spark.sparkContext.defaultParallelism
         n_tasks = min(n_missing, max(n_slots, math.ceil(n_missing / _PROMPTS_PER_TASK)))
-        profile = generation_profile(spark.sparkContext)
+        profile = generation_profile(spark.sparkContext, stage.generate.spec.config)
         options = {"profile": profile} if profile else {}
         answers = missing.repartition(n_tasks).mapInArrow(stage.generate, ANSWERS, **options)
         return answers.withColumns(
@@ -85,8 +89,27 @@ class GenerateStage:
                 "prompt_fingerprint": F.lit(stage.builder.prompt_fingerprint),
                 "sampling": F.lit(stage.builder.sampling),
                 "run_id": F.lit(self.run.run_id),
+                "wave": F.lit(wave),
             }
         ).select(*schemas.GENERATIONS.columns)
+
+    def _book(self, stage: RefinerStage, wave: int, label: str) -> None:
+        """Adds to the run what was paid for. Read from what was committed: a task that ran twice counts once."""
+        generations = self.lake.read("generations")
+        mine = F.col("run_id") == self.run.run_id
+        name = stage.builder.stage
+        sums = sums_by_engine(generations.where(mine & (F.col("wave") == wave) & (F.col("stage") == name)))
+        self.run.counts["generations"] = self.run.counts.get("generations", 0) + sum(s.prompts for s in sums)
+        last = last_engines(s.engine_id for s in sums if s.engine_id)
+        if new := last.keys() - self.run.engines.keys():
+            # In a notebook an engine may have served earlier runs.
+            relatives = ~mine & F.substring_index("engine_id", "-", 1).isin(*new)
+            earlier = generations.where(relatives).select("engine_id").distinct().collect()
+            self.run.engines |= last_engines(row["engine_id"] for row in earlier)
+        done = EngineWave.of(wave, name, sums, self.run.engines, stage.generate.spec.window_size)
+        self.run.engines |= {family: max(n, self.run.engines.get(family, 0)) for family, n in last.items()}
+        self.run.engine_waves.append(done)
+        LOG.info("%s: %s", label, done)
 
 
 def answered(lake: Lake) -> DataFrame:
@@ -94,21 +117,22 @@ def answered(lake: Lake) -> DataFrame:
     return lake.read("generations").where(~F.col("error_code").eqNullSafe(ReasonCode.REQUEST_TIMEOUT.value))
 
 
-def book_generations(lake: Lake, run: Run) -> None:
-    """Adds to a run what it paid for: generations, tokens, and engines that no earlier run had."""
-    generations = lake.read("generations")
-    mine = F.col("run_id") == run.run_id
-    totals = (
-        generations.where(mine)
-        .agg(
-            F.count("*").alias("n"),
-            F.coalesce(F.sum("prompt_tokens"), F.lit(0)).alias("prompt_tokens"),
-            F.coalesce(F.sum("output_tokens"), F.lit(0)).alias("output_tokens"),
-        )
-        .first()
+def sums_by_engine(answers: DataFrame) -> list[AnswerSums]:
+    """What each engine did, of rows of `generations`."""
+    told = F.col("cached_tokens").isNotNull()
+    answered_at = F.col("answered_at").cast("double")
+    rows = answers.groupBy("engine_id").agg(
+        F.count("*").alias("prompts"),
+        F.count("error_code").alias("errors"),
+        F.sum("prompt_tokens").alias("prompt_tokens"),
+        F.sum("output_tokens").alias("output_tokens"),
+        F.min(answered_at - F.col("request_seconds")).alias("begun"),
+        F.max(answered_at).alias("ended"),
+        F.coalesce(F.sum("request_seconds"), F.lit(0.0)).alias("request_seconds"),
+        F.coalesce(F.sum("queue_seconds"), F.lit(0.0)).alias("queue_seconds"),
+        F.count("queue_seconds").alias("queued"),
+        F.coalesce(F.sum("cached_tokens"), F.lit(0)).alias("cached_tokens"),
+        F.coalesce(F.sum(F.when(told, F.col("prompt_tokens"))), F.lit(0)).alias("cacheable_tokens"),
+        F.coalesce(F.sum(F.col("n_sends") - 1), F.lit(0)).alias("resent"),
     )
-    engines = generations.where(mine & F.col("engine_id").isNotNull()).select("engine_id").distinct()
-    before = generations.where(~mine).select("engine_id")
-    run.counts["generations"] = totals["n"]
-    run.prompt_tokens, run.output_tokens = totals["prompt_tokens"], totals["output_tokens"]
-    run.engine_starts = engines.join(before, on="engine_id", how="left_anti").count() if totals["n"] else 0
+    return [AnswerSums(**row.asDict()) for row in rows.collect()]

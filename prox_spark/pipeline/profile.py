@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+
+from prox_spark.config import EngineConfig
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
@@ -12,8 +15,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 
-@lru_cache(maxsize=1)
-def generation_profile(context: SparkContext) -> Any | None:
+def generation_profile(context: SparkContext, engine: EngineConfig) -> Any | None:
     """The resource profile of the generation stages, one for the whole application.
 
     Stage-level scheduling needs Spark 4.0 and a cluster whose executors have GPUs (`spark.executor.resource.gpu.amount`).
@@ -21,23 +23,36 @@ def generation_profile(context: SparkContext) -> Any | None:
     profile only says that a generating task takes a share of the GPU.
 
     Returns:
-        A profile that asks for `spark.task.resource.gpu.amount` (1 when unset) per task; None where there is nothing to
-        ask for: in local mode, without GPUs, and on Spark 3.5, where the application's own settings hold.
+        A profile that asks, for each task, for `spark.task.resource.gpu.amount`; where that is unset, for as much as lets
+        every core of an executor feed its engines. Then only generation takes GPUs. None where there is nothing to ask for:
+        without GPUs or with engines that need none, in local mode, and on Spark 3.5, where the application's own settings hold.
     """
+    return None if engine.device == "cpu" or engine.endpoint else _profile(context, engine.tensor_parallel_size)
+
+
+@lru_cache(maxsize=1)
+def _profile(context: SparkContext, gpus_per_engine: int) -> Any | None:
     conf = context.getConf()
-    amount = float(conf.get("spark.executor.resource.gpu.amount", "0"))
+    amount = int(conf.get("spark.executor.resource.gpu.amount", "0"))
     if not amount:
         return None
-    if context.master.startswith("local[") or int(context.version.split(".")[0]) < 4:
+    if _is_local(context.master) or int(context.version.split(".")[0]) < 4:
         LOG.info("stage-level GPU scheduling is not available here: the application's own GPU settings hold")
         return None
     from pyspark.resource import ExecutorResourceRequests, ResourceProfileBuilder, TaskResourceRequests
 
-    share = float(conf.get("spark.task.resource.gpu.amount", "1"))
-    builder = ResourceProfileBuilder().require(TaskResourceRequests().cpus(1).resource("gpu", share))
+    n_cores = int(conf.get("spark.executor.cores", "1"))
+    # An engine of several GPUs takes them whole: Spark gives a task with a fraction one GPU only.
+    even = float(gpus_per_engine) if gpus_per_engine > 1 else 1 / max(1, math.ceil(n_cores / amount))
+    share = float(conf.get("spark.task.resource.gpu.amount", str(even)))
+    task = TaskResourceRequests().cpus(int(conf.get("spark.task.cpus", "1"))).resource("gpu", share)
+    builder = ResourceProfileBuilder().require(task)
     if conf.get("spark.dynamicAllocation.enabled", "false") == "true":
         script = conf.get("spark.executor.resource.gpu.discoveryScript", "")
-        executor = ExecutorResourceRequests().resource("gpu", int(amount), script)
-        executor = executor.cores(int(conf.get("spark.executor.cores", "1")))
+        executor = ExecutorResourceRequests().resource("gpu", amount, script).cores(n_cores)
         builder = builder.require(executor.memory(conf.get("spark.executor.memory", "1g")))
     return builder.build
+
+
+def _is_local(master: str) -> bool:
+    return master == "local" or master.startswith("local[")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ from prox_spark.config import Recipe
 from prox_spark.errors import ConservationError
 from prox_spark.lineage import Run, recorded
 from prox_spark.pipeline.apply import ApplyStage
-from prox_spark.pipeline.generate import GenerateStage, book_generations
+from prox_spark.pipeline.generate import GenerateStage
 from prox_spark.pipeline.persist import persisted
 from prox_spark.pipeline.plan import Wave, conserved, ingested_lake, plan, waves
 from prox_spark.pipeline.prompts import WavePrompts, kept, prompts_of
@@ -42,14 +41,18 @@ class RefineSummary:
         if self.n_pending == 0:
             head = f"refine: nothing new among {total:,} documents; no engine was started"
         else:
-            run, busy = self.run, sum(self.run.seconds.get(stage, 0.0) for stage in ("doc", "chunk"))
-            tokens = run.prompt_tokens + run.output_tokens
+            run = self.run
+            prompt_tokens, output_tokens = run.engine_total("prompt_tokens"), run.engine_total("output_tokens")
             head = (
                 f"refine: {self.n_pending:,} of {total:,} documents in {run.total_seconds:.0f} s, {run.counts['generations']:,} "
-                f"generations, {run.prompt_tokens:,} prompt + {run.output_tokens:,} output tokens"
+                f"generations, {prompt_tokens:,} prompt + {output_tokens:,} output tokens"
             )
-            if tokens:
-                head += f" ({tokens / busy:,.0f} tokens/s of the engine stages, start included), {run.engine_starts} engine start(s)"
+            if busy := sum(wave.seconds for wave in run.engine_waves):
+                starts, restarts, resent = map(run.engine_total, ("starts", "restarts", "resent"))
+                head += f" ({(prompt_tokens + output_tokens) / busy:,.0f} tokens/s), {starts} engine start(s)"
+                head += (
+                    f", {restarts} of them restart(s), {resent:,} request(s) sent again" if restarts or resent else ""
+                )
         return "\n".join([head, *(f"  {status:<18}{n:>9,}" for status, n in self.statuses.items())])
 
 
@@ -69,11 +72,7 @@ def refine_lake(spark: SparkSession, recipe: Recipe) -> RefineSummary:
         todo = plan(lake, run, asks=True)
         run.counts["generations"] = 0
         if todo.n_pending:
-            try:
-                _refine_in_waves(lake, todo.stages, run, waves(todo, recipe.waves.documents))
-            finally:
-                with suppress(Exception):  # of a failed run too it is worth knowing what it cost
-                    book_generations(lake, run)
+            _refine_in_waves(lake, todo.stages, run, waves(todo, recipe.waves.documents))
         statuses = conserved(lake, run)
         run.counts |= {"pending": todo.n_pending, "documents": sum(statuses.values()), **statuses}
     return RefineSummary(run, todo.n_pending, statuses)

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import logging
-import re
 import threading
 import time
 from typing import TYPE_CHECKING
 
 from prox_spark.engine.executor import Owner
+from prox_spark.engine.metrics import Growth, Metrics
 from prox_spark.engine.resident import request, running
+from prox_spark.engine.spec import EngineSpec
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 LOG = logging.getLogger(__name__)
 _SECONDS = 5.0
-_METRIC = re.compile(
-    r"^vllm:(request_success_total|prompt_tokens_total|generation_tokens_total)(?:\{[^}]*\})? (\S+)", re.M
-)
 
 
 class EngineProgress:
@@ -31,12 +29,14 @@ class EngineProgress:
         spark: the session.
         label: what is being done.
         n_prompts: how many prompts there are.
+        spec: of the engine.
     """
 
-    def __init__(self, spark: SparkSession, label: str, n_prompts: int) -> None:
+    def __init__(self, spark: SparkSession, label: str, n_prompts: int, spec: EngineSpec) -> None:
         self._spark = spark
         self._label = label
         self._n_prompts = n_prompts
+        self._spec = spec
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="prox-spark-progress", daemon=True)
 
@@ -52,20 +52,25 @@ class EngineProgress:
 
     def _watch(self) -> None:
         owner = self._local_executor()
-        before = self._metrics(owner) if owner else None
-        since = self._begun if before else None
+        engines = self._metrics(owner) if owner else {}
+        growth, since = Growth(engines), self._begun if engines else None
         while not self._stop.wait(_SECONDS):
             if owner is None:
                 LOG.info("%s: %s", self._label, self._tasks())
-            elif (now := self._metrics(owner)) is None:
-                LOG.info("%s: the engine is starting, %.0f s so far", self._label, time.monotonic() - self._begun)
-            else:
+            elif engines := self._metrics(owner):
                 since = since or time.monotonic() - _SECONDS  # it began within the last interval
-                LOG.info("%s: %s", self._label, self._rate(before or {}, now, time.monotonic() - since))
+                added = growth.update(engines)
+                LOG.info("%s: %s", self._label, self._rates(growth.total, time.monotonic() - since, added))
+            else:
+                LOG.info("%s: the engine is starting, %.0f s so far", self._label, time.monotonic() - self._begun)
 
-    def _rate(self, before: dict[str, float], now: dict[str, float], seconds: float) -> str:
-        answered, tokens = (now[name] - before.get(name, 0.0) for name in ("answered", "tokens"))
-        return f"{answered:,.0f} of {self._n_prompts:,} prompts answered, {tokens / seconds:,.0f} tokens/s"
+    def _rates(self, total: Metrics, seconds: float, added: Metrics) -> str:
+        hits = total.cached_tokens / total.cacheable_tokens if total.cacheable_tokens else 0.0
+        return (
+            f"{total.answered:,.0f} of {self._n_prompts:,} prompts, {total.tokens / seconds:,.0f} tokens/s "
+            f"(now {added.tokens / _SECONDS:,.0f}), window {total.in_flight / self._spec.window_size:.0%} full, "
+            f"prefix cache {hits:.0%}"
+        )
 
     def _tasks(self) -> str:
         tracker = self._spark.sparkContext.statusTracker()
@@ -74,8 +79,8 @@ class EngineProgress:
         return f"{done} of {total} tasks done, {time.monotonic() - self._begun:,.0f} s"
 
     def _local_executor(self) -> Owner | None:
-        """The JVM whose engine this process may ask: the driver's own, in local mode."""
-        if not self._spark.sparkContext.master.startswith("local["):
+        """The JVM whose engine this process may ask: the driver's own, in local mode with an engine of ours."""
+        if self._spec.config.endpoint or not self._spark.sparkContext.master.startswith("local["):
             return None
         import psutil
 
@@ -83,12 +88,6 @@ class EngineProgress:
         return Owner.of(psutil.Process(int(jvm.java.lang.ProcessHandle.current().pid()))) if jvm else None
 
     @staticmethod
-    def _metrics(owner: Owner) -> dict[str, float] | None:
-        engines = running(owner)
-        bodies = [request(engine.socket, "/metrics") for engine in engines]
-        if not any(bodies):
-            return None
-        values: dict[str, float] = {"answered": 0.0, "tokens": 0.0}
-        for name, value in _METRIC.findall("\n".join(body or "" for body in bodies)):
-            values["answered" if name == "request_success_total" else "tokens"] += float(value)
-        return values
+    def _metrics(owner: Owner) -> dict[str, Metrics]:
+        bodies = {engine.engine_id: request(engine.socket, "/metrics") for engine in running(owner)}
+        return {engine_id: Metrics.read(body) for engine_id, body in bodies.items() if body}

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pyarrow as pa
@@ -17,8 +18,10 @@ import pytest
 
 from prox_spark.config import EngineConfig
 from prox_spark.engine.client import Window
-from prox_spark.engine.executor import Owner
-from prox_spark.engine.resident import Engine, connect, running
+from prox_spark.engine.executor import Owner, current_owner, engine_directory
+from prox_spark.engine.resident import Engine, connect, forgive, running
+from prox_spark.engine.session import ResidentSession
+from prox_spark.engine.sharing import Share
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.errors import EngineStartError, ReasonCode
 from prox_spark.prompts import PromptBuilder
@@ -66,6 +69,13 @@ def engine(spec: EngineSpec) -> Iterator[Engine]:
 def builder(spec: EngineSpec, stage: str, tiny_llama: Path) -> PromptBuilder:
     tokenizer = (tiny_llama / "tokenizer.json").read_text()
     return PromptBuilder(spec.refiner.card, stage, spec.refiner.model_fingerprint, tokenizer)  # type: ignore[arg-type]
+
+
+def window(spec: EngineSpec, parameters: dict[str, Any], size: int) -> Window[int]:
+    session = ResidentSession(
+        lambda: connect(spec), parameters, 120, lambda n: forgive(spec, n), max_crashing_prompts=1
+    )
+    return Window(session, Share(engine_directory(current_owner(), spec.key) / "slots", size))
 
 
 def generate(spec: EngineSpec, prompts: PromptBuilder, texts: list[str]) -> list[dict[str, object]]:
@@ -124,27 +134,23 @@ def test_grammar_constrains_what_is_decoded(spec: EngineSpec, engine: Engine, ti
 
     parameters = {"temperature": 0, "max_tokens": 12, "structured_outputs": {"grammar": PROGRAM_GRAMMAR}}
     [prompt] = builder(spec, "chunk", tiny_llama).prompts("a page of text")
-    window: Window[int] = Window(lambda: connect(spec), parameters, 4, 60)
-    [(_, answer)] = window.answers([(0, prompt.token_ids)])
+    [(_, answer)] = window(spec, parameters, 4).answers([(0, prompt.token_ids)])
     # Random weights never write a program of themselves.
     assert answer.text and answer.text.lstrip().startswith(("keep_chunk", "remove_lines", "normalize")), answer
 
 
 def test_one_refused_request_is_an_error_and_the_others_are_answered(spec: EngineSpec, engine: Engine) -> None:
-    window: Window[int] = Window(lambda: connect(spec), {"temperature": 0, "max_tokens": 4}, 4, 60)
     prompts = [(n, [1, 300 + n]) for n in range(5)] + [(5, [1] * 600)]
-    answers = dict(window.answers(prompts))
+    answers = dict(window(spec, {"temperature": 0, "max_tokens": 4}, 4).answers(prompts))
     assert answers[5].error_code == ReasonCode.REQUEST_REFUSED and "512" in (answers[5].error_message or "")
     assert [answers[n].error_code for n in range(5)] == [None] * 5
 
 
 def test_killed_engine_is_replaced_and_only_open_prompts_are_asked_again(spec: EngineSpec, engine: Engine) -> None:
     server = psutil.Process(engine.pid).children()[0]
-    window: Window[int] = Window(
-        lambda: connect(spec), {"temperature": 0, "max_tokens": 64, "ignore_eos": True}, 8, 120
-    )
+    parameters = {"temperature": 0, "max_tokens": 64, "ignore_eos": True}
     answers = {}
-    for tag, answer in window.answers((n, [1, 300 + n % 200]) for n in range(60)):
+    for tag, answer in window(spec, parameters, 8).answers((n, [1, 300 + n % 200]) for n in range(60)):
         assert tag not in answers
         answers[tag] = answer
         if len(answers) == 20:

@@ -137,6 +137,15 @@ def test_one_engine_after_the_other_is_no_death(make_spec: Make) -> None:
     assert [record.deaths for record in records(owner_directory(ME)).values()] == [0, 0]
 
 
+def test_engines_on_other_gpus_are_not_in_turn(make_spec: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = {"device": "cuda", "compile": False, "side_by_side": False}
+    engines = []
+    for name, gpu in (("doc", "0"), ("chunk", "1"), ("chunk", "0")):
+        monkeypatch.setattr("prox_spark.engine.spec.assigned_gpus", lambda gpu=gpu: [gpu])
+        engines.append(connect(make_spec(name=name, **alone)))
+    assert {engine.engine_id for engine in running(ME)} == {engine.engine_id for engine in engines[1:]}
+
+
 def test_other_engine_ends_when_it_has_answered(make_spec: Make) -> None:
     doc = make_spec({"latency": 2}, name="doc", side_by_side=False)
     first = connect(doc)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from prox_spark import schemas
 from prox_spark.config import LakeConfig, Recipe
@@ -90,6 +91,25 @@ def test_lake_is_made_once(spark: Any, lake_root: str) -> None:
     lake.ensure()
     lake.ensure()
     assert set(lake.versions().values()) == {0}
+
+
+@pytest.mark.parametrize("place", ["root", "catalog"])
+def test_columns_that_an_older_lake_lacks_are_added_with_their_comments(
+    spark: Any, request: pytest.FixtureRequest, lake_root: str, place: str
+) -> None:
+    where = lake_root if place == "root" else request.getfixturevalue("catalog")
+    lake = Lake(spark, LakeConfig.model_validate({place: where}))
+    older = T.StructType(schemas.RUNS.schema.fields[:3])
+    lake._create(schemas.Table("runs", older, schemas.RUNS.key))
+    lake.append("runs", spark.createDataFrame([("1", "refine", "succeeded")], older), "1", commit=("1", 0))
+    lake.ensure()
+    assert lake.read("runs").schema == schemas.RUNS.schema
+    have = {field.name: field for field in lake.read("runs").schema}
+    assert all(have[want.name].metadata == want.metadata for want in schemas.RUNS.schema)
+    assert have["engine_waves"].dataType.jsonValue() == schemas.RUNS.schema["engine_waves"].dataType.jsonValue()
+    assert [(row["run_id"], row["engine_waves"]) for row in lake.read("runs").collect()] == [("1", None)]
+    lake.ensure()
+    assert lake.version("runs") == 2
 
 
 def test_catalog_or_schema_that_is_not_there_is_named(spark: Any) -> None:

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.unit
 
 
 def spec(key: str = "a" * 64, compiles: bool = True) -> Any:
-    return SimpleNamespace(key=key, compiles=compiles)
+    return SimpleNamespace(settings_key=key, compiles=compiles)
 
 
 class Starts:

@@ -5,12 +5,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from fake_engine import FakeEngineServer, Reply, completion, echo
 
-from prox_spark.engine.client import Answer, Window, _LoopThread
+from prox_spark.engine.answers import Answer
+from prox_spark.engine.client import Window, _LoopThread
 from prox_spark.engine.resident import Engine
+from prox_spark.engine.session import ResidentSession
+from prox_spark.engine.sharing import Share
 from prox_spark.errors import EngineError, EngineStartError, ReasonCode
 
 pytestmark = pytest.mark.unit
@@ -22,8 +26,18 @@ def prompts(n: int) -> Prompts:
     return ((number, [number]) for number in range(n))
 
 
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def window(connect: Callable[[], Engine], size: int = 4, seconds: float = 10) -> Window[int]:
+    session = ResidentSession(connect, {"max_tokens": 4}, seconds, lambda n_deaths: None, max_crashing_prompts=10)
+    return Window(session, Share(Path("slots"), size))
+
+
 def window_at(server: FakeEngineServer, size: int = 8, seconds: float = 10) -> Window[int]:
-    return Window(server.engine, {"max_tokens": 4}, size, seconds)
+    return window(server.engine, size, seconds)
 
 
 def answers_of(server: FakeEngineServer, n: int, **settings: float) -> dict[int, Answer]:
@@ -86,7 +100,7 @@ def test_log_probabilities_are_read_by_token_id() -> None:
 
 def test_no_prompts_are_no_answers_and_no_connection() -> None:
     connect = Connections()
-    assert list(Window(connect, {}, 4, 10).answers(prompts(0))) == []
+    assert list(window(connect).answers(prompts(0))) == []
     assert connect.n_calls == 0
 
 
@@ -173,14 +187,16 @@ def test_a_request_past_its_deadline_is_a_row() -> None:
 def test_an_internal_error_of_a_living_engine_is_a_row() -> None:
     with FakeEngineServer(replies({1: (500, "sampler failed")}), name="e-1") as server:
         answers = answers_of(server, 3)
-    assert answers[1] == Answer(error_code=ReasonCode.REQUEST_REFUSED, error_message="sampler failed", engine_id="e-1")
+    assert answers[1] == Answer(
+        error_code=ReasonCode.REQUEST_REFUSED, error_message="500: sampler failed", engine_id="e-1"
+    )
     assert [answers[tag].text for tag in (0, 2)] == ["0", "2"]
 
 
 def test_an_internal_error_of_a_dead_engine_is_asked_again_of_the_next() -> None:
     with FakeEngineServer(lambda _: (500, "engine core died")) as dying, FakeEngineServer(name="e-2") as next_one:
         connect = Connections(dying.engine(*dead_process()), next_one.engine())
-        answers = dict(Window(connect, {}, 4, 10).answers(prompts(1)))
+        answers = dict(window(connect).answers(prompts(1)))
     assert (answers[0].text, answers[0].engine_id, connect.n_calls) == ("0", "e-2", 2)
 
 
@@ -188,7 +204,7 @@ def test_an_engine_that_fails_its_health_check_is_not_asked_again() -> None:
     with FakeEngineServer(lambda _: (500, "engine core died")) as ill, FakeEngineServer(name="e-2") as next_one:
         ill.is_well = False
         connect = Connections(ill.engine(), next_one.engine())
-        answers = dict(Window(connect, {}, 4, 10).answers(prompts(1)))
+        answers = dict(window(connect).answers(prompts(1)))
     assert answers[0].engine_id == "e-2"
 
 
@@ -201,7 +217,7 @@ def test_after_a_broken_connection_only_unanswered_prompts_are_sent_to_the_new_e
     breaking = replies({number: None for number in range(3, 8)})
     with FakeEngineServer(breaking, once_three_are_taken) as old, FakeEngineServer(name="e-2") as new:
         connect = Connections(old.engine(), new.engine())
-        for tag, answer in Window(connect, {}, 16, 10).answers(prompts(8)):
+        for tag, answer in window(connect, size=16).answers(prompts(8)):
             taken.append(tag)
             assert answer.text == str(tag)
             if len(taken) == 3:
@@ -230,7 +246,7 @@ def test_an_engine_that_can_not_be_started_again_ends_the_task_with_its_own_mess
         FakeEngineServer(replies({0: None})) as server,
         pytest.raises(EngineStartError, match=r"^died 3 times$"),
     ):
-        list(Window(connect, {}, 1, 10).answers(prompts(3)))
+        list(window(connect, size=1).answers(prompts(3)))
 
 
 @pytest.mark.parametrize("failure", [OSError("disk full"), ValueError("disk full"), EngineError("disk full")], ids=repr)
@@ -239,7 +255,7 @@ def test_a_failure_to_connect_surfaces_as_an_engine_error(failure: Exception) ->
         raise failure
 
     with pytest.raises(EngineError, match="disk full") as caught:
-        list(Window(connect, {}, 4, 10).answers(prompts(3)))
+        list(window(connect).answers(prompts(3)))
     assert failure in (caught.value, caught.value.__cause__)
 
 
@@ -278,7 +294,7 @@ def test_a_failed_window_leaves_no_thread() -> None:
         raise EngineStartError("no")
 
     with pytest.raises(EngineStartError):
-        list(Window(connect, {}, 4, 10).answers(prompts(9)))
+        list(window(connect).answers(prompts(9)))
     wait_for(lambda: not threads_of_the_client(), "a thread of the client is left")
 
 
@@ -295,7 +311,7 @@ def test_a_consumer_that_stops_early_does_not_connect_again(monkeypatch: pytest.
     monkeypatch.setattr(_LoopThread, "__exit__", leave_slowly)
     with FakeEngineServer(ready=lambda _, prompt: prompt == [0]) as server:
         connect = Connections(server.engine())
-        answers = Window(connect, {}, 4, 10).answers(prompts(30))
+        answers = window(connect).answers(prompts(30))
         next(answers)
         wait_for(lambda: server.in_flight == 3, "the window is not full")
         answers.close()  # type: ignore[attr-defined]
@@ -318,5 +334,5 @@ def test_an_engine_that_can_not_be_started_is_not_started_once_for_each_prompt()
             time.sleep(0.005)
 
     with pytest.raises(EngineStartError):
-        list(Window(connect, {}, 8, 10).answers(source()))
+        list(window(connect, size=8).answers(source()))
     assert n_calls == 1

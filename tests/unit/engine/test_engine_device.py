@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import os
-
 import pytest
 
-from prox_spark.engine.device import assigned_gpus, cpu_cores, cpu_dtype, detect_device, visible_devices
+from prox_spark.engine.device import assigned_gpus, cpu_dtype, detect_device, visible_devices
 
 pytestmark = pytest.mark.unit
 
@@ -51,15 +49,6 @@ def test_outside_of_a_task_no_gpu_is_assigned() -> None:
 )
 def test_bfloat16_is_for_cpus_that_compute_it(cpuinfo: str, dtype: str) -> None:
     assert cpu_dtype(cpuinfo) == dtype
-
-
-@pytest.mark.parametrize(
-    ("cores", "written"),
-    [({0, 1}, "0-1"), ({4, 5, 6, 7}, "4-7"), ({3}, "3"), ({0, 2, 4}, "0,2,4"), ({7, 1, 2}, "1,2,7")],
-)
-def test_cores_are_written_as_vllm_reads_them(cores: set[int], written: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: cores)
-    assert cpu_cores() == written
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from prox_spark.config import EngineConfig
 from prox_spark.engine.spec import EngineSpec
+from prox_spark.errors import EngineStartError
 from prox_spark.refiners import Refiner, RefinerCard
 
 pytestmark = pytest.mark.unit
@@ -61,11 +63,12 @@ def test_the_models_own_sampling_defaults_are_ignored(tmp_path: Path, device: st
     [
         ("cpu", {"cpu_kv_cache_gib": 1.5}, {"--kv-cache-memory-bytes": "1610612736"}, "--gpu-memory-utilization"),
         ("cuda", {"gpu_memory_fraction": 0.45}, {"--gpu-memory-utilization": "0.45"}, "--kv-cache-memory-bytes"),
-        ("cpu", {}, {"--enforce-eager": ""}, "--max-num-batched-tokens"),
+        ("cpu", {}, {"--enforce-eager": "", "--performance-mode": "throughput"}, "--max-num-batched-tokens"),
         ("cpu", {"compile": True}, {}, "--enforce-eager"),
         ("cuda", {}, {"--dtype": "auto"}, "--enforce-eager"),
         ("cuda", {"compile": False}, {"--enforce-eager": ""}, "--max-num-batched-tokens"),
-        ("cuda", {"max_num_batched_tokens": 512}, {"--max-num-batched-tokens": "512"}, "--port"),
+        ("cuda", {"max_num_batched_tokens": 512}, {"--max-num-batched-tokens": "512"}, "--performance-mode"),
+        ("cuda", {}, {"--enable-per-request-metrics": "", "--enable-prompt-tokens-details": ""}, "--disable-log-stats"),
         ("cpu", {"dtype": "float16"}, {"--dtype": "float16"}, "--port"),
         ("cuda", {}, {}, "--quantization"),
         ("cuda", {"quantization": "fp8"}, {"--quantization": "fp8"}, "--tensor-parallel-size"),
@@ -122,9 +125,9 @@ def test_the_server_finds_the_modules_that_the_worker_finds(tmp_path: Path, monk
     assert path[0] == str(tmp_path) and "" not in path
 
 
-def test_a_cpu_engine_is_bound_to_all_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("prox_spark.engine.spec.cpu_cores", lambda: "0-5")
-    assert spec_of(tmp_path).environment()["VLLM_CPU_OMP_THREADS_BIND"] == "0-5"
+def test_a_cpu_engine_is_bound_to_the_cores_of_its_executor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("prox_spark.engine.spec.executor_cores", lambda _: [2, 3])
+    assert spec_of(tmp_path).environment()["VLLM_CPU_OMP_THREADS_BIND"] == "2-3"
 
 
 def test_a_cpu_engine_is_bound_to_the_cores_of_the_recipe(tmp_path: Path) -> None:
@@ -164,6 +167,44 @@ def test_equal_specs_have_one_key_wherever_the_weights_lie(tmp_path: Path) -> No
 def test_another_model_or_setting_is_another_engine(tmp_path: Path, changed: dict[str, Any]) -> None:
     before = spec_of(tmp_path).key
     assert spec_of(tmp_path, **changed).key != before
+
+
+@pytest.fixture
+def assign(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Plays the Spark that assigns GPUs to the running task."""
+    return lambda *gpus: monkeypatch.setattr("prox_spark.engine.spec.assigned_gpus", lambda: list(gpus))
+
+
+def test_tasks_share_the_engine_of_their_gpu_and_no_other(tmp_path: Path, assign: Callable[..., None]) -> None:
+    spec, keys = spec_of(tmp_path, "cuda"), []
+    for gpus in (["0"], ["1"], ["0"], []):
+        assign(*gpus)
+        keys.append(spec.key)
+    assert keys[0] == keys[2] and len(set(keys)) == 3
+
+
+def test_tasks_with_the_same_gpus_share_an_engine_that_spans_them(tmp_path: Path, assign: Callable[..., None]) -> None:
+    spec = spec_of(tmp_path, "cuda", tensor_parallel_size=2)
+    assign("0", "1")
+    before = spec.key
+    assign("1", "0")
+    assert spec.key == before
+
+
+def test_on_cpu_gpus_make_no_difference(tmp_path: Path, assign: Callable[..., None]) -> None:
+    spec = spec_of(tmp_path, "cpu")
+    before = spec.key
+    assign("0", "1")
+    assert spec.gpus == () and spec.key == before
+
+
+@pytest.mark.parametrize(("n_used", "assigned", "amount"), [(2, ["0"], "2"), (1, ["0", "1"], "1 or a fraction")])
+def test_gpus_that_an_engine_lacks_or_would_leave_idle_are_an_error(
+    tmp_path: Path, n_used: int, assigned: list[str], amount: str, assign: Callable[..., None]
+) -> None:
+    assign(*assigned)
+    with pytest.raises(EngineStartError, match=f"set spark.task.resource.gpu.amount to {amount},"):
+        _ = spec_of(tmp_path, "cuda", tensor_parallel_size=n_used).key
 
 
 def test_the_stages_of_one_refiner_share_an_engine(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -10,7 +12,7 @@ import pytest
 from fake_engine import FakeEngineServer, Reply, completion, echo
 
 from prox_spark.config import EngineConfig
-from prox_spark.engine.client import Answer
+from prox_spark.engine.answers import Answer
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.errors import EngineError, EngineStartError
 from prox_spark.refiners import find
@@ -19,6 +21,11 @@ from udfs.generate import ANSWERS, Generate, Verdict
 pytestmark = pytest.mark.unit
 
 VERDICT = Verdict(keep_token=5, drop_token=17, keep="keep_doc()", drop="drop_doc()")
+
+
+@pytest.fixture(autouse=True)
+def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROX_SPARK_RUNTIME", str(tmp_path))
 
 
 def batches(*sizes: int) -> Iterator[pa.RecordBatch]:
@@ -97,6 +104,8 @@ def test_no_rows_start_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_program_is_stored_with_its_cost_and_its_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     with FakeEngineServer(lambda _: completion("keep_chunk()", n_tokens=3), name="e-1") as server:
         (row,) = generate(server, monkeypatch, 1)
+    age = datetime.now(UTC) - row.pop("answered_at")
+    assert timedelta() <= age < timedelta(minutes=1) and 0 < row.pop("request_seconds") < 60
     assert row == {
         "generation_key": "key 0",
         "output_text": "keep_chunk()",
@@ -107,7 +116,21 @@ def test_a_program_is_stored_with_its_cost_and_its_engine(monkeypatch: pytest.Mo
         "error_code": None,
         "error_message": None,
         "engine_id": "e-1",
+        "queue_seconds": None,
+        "cached_tokens": None,
+        "n_sends": 1,
     }
+
+
+def test_what_the_engine_says_of_a_request_is_stored_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(_: list[int]) -> Reply:
+        status, content = completion("keep_chunk()") or (0, {})
+        content["usage"]["prompt_tokens_details"] = {"cached_tokens": 2}
+        return status, content | {"metrics": {"queue_time_ms": 1500.0}}
+
+    with FakeEngineServer(told) as server:
+        (row,) = generate(server, monkeypatch, 1)
+    assert (row["queue_seconds"], row["cached_tokens"]) == (1.5, 2)
 
 
 @pytest.mark.parametrize(("drop", "text"), [(math.log(0.5), "drop_doc()"), (math.log(0.49), "keep_doc()")])

@@ -7,7 +7,7 @@ same command line. It is ready at once and answers in no time, unless FAKE_ENGIN
     start_seconds   before it listens (0)
     start           "ready"; "hang": never listens; "die": exits at once; "memory": dies like a server out of memory
     poison          a token id; a prompt that holds it kills the server
-    children        processes that it starts, as vLLM starts its engine core (1)
+    children        processes that it starts, as vLLM starts its engine core (1); it dies with the first that does, as vLLM does
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ import asyncio
 import hashlib
 import json
 import multiprocessing
+import multiprocessing.connection
 import os
+import re
 import sys
+import threading
 import time
 from typing import Any
-
-from aiohttp import web
 
 DEFAULTS = {"latency": 0.0, "start_seconds": 0.0, "start": "ready", "poison": None, "children": 1}
 
@@ -39,48 +40,90 @@ def answer(body: dict[str, Any]) -> dict[str, Any]:
         likely = 0 if number % 8 else 1
         scores = {f"token_id:{token}": -0.1 if i == likely else -2.4 for i, token in enumerate(ids)}
         choice |= {"text": "", "finish_reason": "length", "logprobs": {"top_logprobs": [scores]}}
-    usage = {"prompt_tokens": len(prompt), "completion_tokens": 1}
-    return {"choices": [choice], "usage": usage}
+    # A FAKE cache and a FAKE queue: neither is there.
+    cached = {"cached_tokens": len(prompt) // 4}
+    usage = {"prompt_tokens": len(prompt), "completion_tokens": 1, "prompt_tokens_details": cached}
+    return {"choices": [choice], "usage": usage, "metrics": {"queue_time_ms": 250.0}}
 
 
 class FakeServer:
-    """Answers /v1/completions, /health and /metrics."""
+    """Answers /v1/completions, /health and /metrics. Its own HTTP: what a benchmark measures should not be the fake."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self.settings = settings
         self.totals = dict.fromkeys(("request_success_total", "prompt_tokens_total", "generation_tokens_total"), 0)
         self.n_running = 0
 
-    async def complete(self, request: web.Request) -> web.Response:
-        body = await request.json()
+    def complete(self, body: dict[str, Any]) -> bytes:
         if self.settings["poison"] in body["prompt"]:
             print("FATAL: fake engine was given its poison", flush=True)
             os._exit(139)
-        self.n_running += 1
-        try:
-            await asyncio.sleep(self.settings["latency"])
-        finally:
-            self.n_running -= 1
-        answered = answer(body)
+        return json.dumps(answer(body)).encode()
+
+    def count(self, body: dict[str, Any]) -> None:
         self.totals["request_success_total"] += 1
-        self.totals["prompt_tokens_total"] += answered["usage"]["prompt_tokens"]
-        self.totals["generation_tokens_total"] += answered["usage"]["completion_tokens"]
-        return web.json_response(answered)
+        self.totals["prompt_tokens_total"] += len(body["prompt"])
+        self.totals["generation_tokens_total"] += 1
 
-    async def health(self, _: web.Request) -> web.Response:
-        return web.Response()
-
-    async def metrics(self, _: web.Request) -> web.Response:
+    def metrics(self) -> bytes:
         lines = [f'vllm:{name}{{model_name="refiner"}} {value:.1f}' for name, value in self.totals.items()]
         lines += [f'vllm:num_requests_running{{model_name="refiner"}} {self.n_running:.1f}']
-        return web.Response(text="\n".join(lines) + "\n")
+        return ("\n".join(lines) + "\n").encode()
 
-    def application(self) -> web.Application:
-        app = web.Application(client_max_size=2**26)
-        app.router.add_post("/v1/completions", self.complete)
-        app.router.add_get("/health", self.health)
-        app.router.add_get("/metrics", self.metrics)
-        return app
+    async def serve(self, path: str) -> None:
+        server = await asyncio.get_running_loop().create_unix_server(lambda: FakeConnection(self), path)
+        await server.serve_forever()
+
+
+class FakeConnection(asyncio.Protocol):
+    """One request after the other. One whose connection is gone is given up, as vLLM does."""
+
+    def __init__(self, server: FakeServer) -> None:
+        self.server = server
+        self.received = b""
+        self.waiting: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.received += data
+        head, end_of_head, content = self.received.partition(b"\r\n\r\n")
+        length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+        if not end_of_head or (length and len(content) < int(length[1])):
+            return
+        self.received = b""
+        path = head.split(b" ", 2)[1]
+        if path == b"/v1/completions":
+            # A loop's timers are up to a millisecond late: so they are right on average.
+            due = asyncio.get_running_loop().time() + self.server.settings["latency"] - 0.0005
+            body = json.loads(content)
+            answered = self.server.complete(body)
+            self.server.n_running += 1
+            self.waiting = asyncio.get_running_loop().call_at(due, self.answer, body, answered)
+        else:
+            known = {b"/health": b"", b"/metrics": self.server.metrics()}
+            self.respond(b"200 OK" if path in known else b"404 Not Found", known.get(path, b""))
+
+    def answer(self, body: dict[str, Any], answered: bytes) -> None:
+        self.waiting = None
+        self.server.n_running -= 1
+        self.server.count(body)
+        self.respond(b"200 OK", answered)
+
+    def respond(self, status: bytes, content: bytes) -> None:
+        self.transport.write(b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n%b" % (status, len(content), content))
+
+    def connection_lost(self, _: Exception | None) -> None:
+        if self.waiting:
+            self.waiting.cancel()
+            self.server.n_running -= 1
+
+
+def die_with(children: list[multiprocessing.process.BaseProcess]) -> None:
+    multiprocessing.connection.wait([child.sentinel for child in children])
+    print("FATAL: a child of the fake engine died", flush=True)
+    os._exit(1)
 
 
 def main() -> None:
@@ -95,7 +138,10 @@ def main() -> None:
     if settings["start"] == "memory":
         sys.exit("torch.OutOfMemoryError: fake engine was told to run out of memory")
     context = multiprocessing.get_context("fork")
-    for _ in range(settings["children"]):
-        context.Process(target=time.sleep, args=(86_400,), daemon=True).start()
+    children = [context.Process(target=time.sleep, args=(86_400,), daemon=True) for _ in range(settings["children"])]
+    for child in children:
+        child.start()
+    if children:
+        threading.Thread(target=die_with, args=(children,), daemon=True).start()
     time.sleep(86_400 if settings["start"] == "hang" else settings["start_seconds"])
-    web.run_app(FakeServer(settings).application(), path=arguments.uds, print=None, access_log=None)
+    asyncio.run(FakeServer(settings).serve(arguments.uds))

@@ -1,0 +1,70 @@
+"""Which cores of a host an executor's engines are bound to, so that two executors do not fight over the same ones."""
+
+from __future__ import annotations
+
+import fcntl
+import itertools
+import json
+import os
+from collections import Counter
+from collections.abc import Sequence
+
+import psutil
+
+from prox_spark.engine.executor import Owner, owner_directory
+
+
+def executor_cores(owner: Owner) -> list[int]:
+    """The cores of an executor, the same ones for as long as it lives.
+
+    Args:
+        owner: the executor. Its command line says how many cores it has under every cluster manager; where it does not (local
+            mode, a platform with a backend of its own) the executor has the host to itself.
+
+    Returns:
+        Core numbers in order: as many as the executor has, out of those that no other executor of this user has claimed. On a
+        host that promises more cores than it has, those with the fewest claims.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    n_cores = _granted(owner)
+    if n_cores is None or n_cores >= len(cores):
+        return cores
+    path = owner_directory(owner).parent / "cores.json"
+    with path.open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        claims = _standing(file.read())
+        if owner not in claims:
+            n_claims = Counter(core for claimed in claims.values() for core in claimed)
+            claims[owner] = sorted(sorted(cores, key=lambda core: (n_claims[core], core))[:n_cores])
+            file.truncate(0)
+            json.dump([[claimer.pid, claimer.started, claimed] for claimer, claimed in claims.items()], file)
+    return claims[owner]
+
+
+def core_list(cores: Sequence[int]) -> str:
+    """Cores as vLLM reads them: `0-1`, `0,2,4`."""
+    if len(cores) > 1 and list(cores) == list(range(cores[0], cores[-1] + 1)):
+        return f"{cores[0]}-{cores[-1]}"
+    return ",".join(map(str, cores))
+
+
+def _granted(owner: Owner) -> int | None:
+    try:
+        words = psutil.Process(owner.pid).cmdline()
+    except psutil.Error:
+        return None
+    # CoarseGrainedExecutorBackend and its kin of YARN and Kubernetes. A driver's `--cores` is an argument of the job.
+    if not any(word.endswith("ExecutorBackend") for word in words):
+        return None
+    values = (value for word, value in itertools.pairwise(words) if word == "--cores" and value.isdigit())
+    return next(map(int, values), None)
+
+
+def _standing(text: str) -> dict[Owner, list[int]]:
+    """Claims of executors that are alive; a file that was cut off in writing holds none."""
+    try:
+        claims = {Owner(pid, started): cores for pid, started, cores in json.loads(text)}
+    except ValueError:
+        return {}
+    return {owner: cores for owner, cores in claims.items() if owner.is_alive()}

@@ -1,0 +1,75 @@
+"""vLLM's own metrics, as it tells them on its socket, and what they came to since somebody began to look."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+# Source: vLLM 0.32, v1/metrics/loggers.py; the Prometheus client adds _total to the names of counters.
+_FIELDS = {
+    "request_success_total": "answered",
+    "prompt_tokens_total": "tokens",
+    "generation_tokens_total": "tokens",
+    "prefix_cache_hits_total": "cached_tokens",
+    "prefix_cache_queries_total": "cacheable_tokens",
+    "num_requests_running": "in_flight",
+    "num_requests_waiting": "in_flight",
+}
+_SAMPLE = re.compile(rf"^vllm:({'|'.join(_FIELDS)})(?:\{{[^}}]*\}})? (\S+)", re.M)
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Of an engine since its start, or of several.
+
+    Attributes:
+        answered: requests.
+        tokens: of prompts and answers.
+        cached_tokens, cacheable_tokens: prompt tokens found in the prefix cache, of how many looked for.
+        in_flight: requests decoded and held back now.
+    """
+
+    answered: float = 0.0
+    tokens: float = 0.0
+    cached_tokens: float = 0.0
+    cacheable_tokens: float = 0.0
+    in_flight: float = 0.0
+
+    @classmethod
+    def read(cls, text: str) -> Metrics:
+        """Of the text at /metrics; samples that differ in their labels are added up."""
+        values = dict.fromkeys(_FIELDS.values(), 0.0)
+        for name, value in _SAMPLE.findall(text):
+            values[_FIELDS[name]] += float(value)
+        return cls(**values)
+
+    def __add__(self, other: Metrics) -> Metrics:
+        return Metrics(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def __sub__(self, other: Metrics) -> Metrics:
+        return Metrics(*(getattr(self, f.name) - getattr(other, f.name) for f in fields(self)))
+
+
+class Growth:
+    """What engines have done since it was made, through their deaths and restarts.
+
+    Args:
+        engines: metrics by engine id, as they were at the beginning.
+
+    Attributes:
+        total: since the beginning; requests in flight are those of now.
+    """
+
+    def __init__(self, engines: Mapping[str, Metrics]) -> None:
+        self._last = dict(engines)
+        self.total = Metrics(in_flight=sum(metrics.in_flight for metrics in engines.values()))
+
+    def update(self, engines: Mapping[str, Metrics]) -> Metrics:
+        """What was added since the last look."""
+        added = sum((now - self._last.get(name, Metrics()) for name, now in engines.items()), Metrics())
+        # Of a dead engine nothing is in flight any more; what it has done stays.
+        gone = sum((Metrics(in_flight=m.in_flight) for name, m in self._last.items() if name not in engines), Metrics())
+        self.total = self.total + added - gone
+        self._last = dict(engines)
+        return added

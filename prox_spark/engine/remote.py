@@ -1,0 +1,179 @@
+"""Asking an engine that is not ours: any OpenAI-compatible completions server, by engine.endpoint."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import aiohttp
+
+from prox_spark.config import EngineConfig
+from prox_spark.engine.answers import Answer, error_message, read_answer, read_refusal
+from prox_spark.errors import EndpointError, ReasonCode
+
+_FIRST_WAIT_SECONDS = 0.5
+_LONGEST_WAIT_SECONDS = 60.0
+_BUSY = 429
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A remote completions server.
+
+    Attributes:
+        url: up to and with /v1.
+        model: its name there.
+        key_variable: environment variable that holds the key; None for none. The key itself is in no object that is stored.
+        tries: times that a request is sent while the server is busy, fails or can't be reached.
+    """
+
+    url: str
+    model: str
+    key_variable: str | None = None
+    tries: int = 8
+
+    @classmethod
+    def of(cls, config: EngineConfig, refiner: str) -> Endpoint | None:
+        """What the recipe says; None where the engine is the executor's own."""
+        if config.endpoint is None:
+            return None
+        model = config.endpoint_model or refiner
+        return cls(config.endpoint.rstrip("/"), model, config.endpoint_key_variable, config.endpoint_tries)
+
+    def key(self) -> str | None:
+        """The key, from this machine's environment.
+
+        Raises:
+            EndpointError: it is not there.
+        """
+        if self.key_variable is None:
+            return None
+        if key := os.environ.get(self.key_variable):
+            return key
+        raise EndpointError(
+            f"the environment variable {self.key_variable} (engine.endpoint_key_variable) is not set on the executor: set "
+            f"spark.executorEnv.{self.key_variable}, or export it before Spark starts"
+        )
+
+
+def wait_seconds(n_tries: int, retry_after: str | None = None) -> float:
+    """How long to wait before the next try: doubling, with jitter lest all come back at once, or what the server asks for.
+
+    Args:
+        n_tries: so far, from 1.
+        retry_after: header of the answer, in seconds or as an HTTP date.
+    """
+    backoff = min(_FIRST_WAIT_SECONDS * 2 ** (n_tries - 1), _LONGEST_WAIT_SECONDS) * random.uniform(0.5, 1.0)
+    return max(backoff, _seconds(retry_after))
+
+
+class RemoteSession:
+    """Asks an endpoint.
+
+    Args:
+        endpoint: whom.
+        parameters: body of each completions request, but for model and prompt.
+        request_seconds: deadline of one request.
+    """
+
+    def __init__(self, endpoint: Endpoint, parameters: Mapping[str, Any], request_seconds: float) -> None:
+        self._endpoint = endpoint
+        self._parameters = parameters
+        self._request_seconds = request_seconds
+        self._http: aiohttp.ClientSession | None = None
+        self._not_before = 0.0
+
+    async def ask(self, token_ids: list[int]) -> Answer:
+        """One prompt.
+
+        Raises:
+            EndpointError: no key, the key or model is refused, or the endpoint was busy or out of reach too often.
+        """
+        body = {"model": self._endpoint.model, "prompt": token_ids, **self._parameters}
+        trouble = ""
+        for n_tries in range(1, self._endpoint.tries + 1):
+            await asyncio.sleep(self._not_before - time.monotonic())
+            retry_after = None
+            sent = time.monotonic()
+            try:
+                async with self._connected().post(
+                    f"{self._endpoint.url}/completions", json=body, allow_redirects=False
+                ) as response:
+                    status, content = response.status, await response.read()
+                if status != _BUSY and status < 500:
+                    return replace(self._read(status, content), n_sends=n_tries).timed(sent)
+                trouble = f"{status}: {self._words(content)}"
+                retry_after = response.headers.get("Retry-After")
+            except TimeoutError:
+                message = f"no answer in engine.request_seconds = {self._request_seconds:g} s"
+                late = Answer(error_code=ReasonCode.REQUEST_TIMEOUT, error_message=message, n_sends=n_tries)
+                return late.timed(sent)
+            except aiohttp.ClientError as error:
+                trouble = str(error) or type(error).__name__
+            wait = wait_seconds(n_tries, retry_after)
+            if retry_after:  # said to this request, meant for all
+                self._not_before = max(self._not_before, time.monotonic() + wait)
+            elif n_tries < self._endpoint.tries:
+                await asyncio.sleep(wait)
+        raise EndpointError(
+            f"engine.endpoint {self._endpoint.url} gave no answer in {self._endpoint.tries} tries (engine.endpoint_tries), the last "
+            f"time: {trouble}. Is it up? If it is busy, lower engine.max_num_seqs: that many requests come from each executor"
+        )
+
+    async def close(self) -> None:
+        """Closes the connections; requests in flight end."""
+        if self._http:
+            await self._http.close()
+
+    def _connected(self) -> aiohttp.ClientSession:
+        if self._http is None:
+            key = self._endpoint.key()
+            self._http = aiohttp.ClientSession(
+                headers={"Authorization": f"Bearer {key}"} if key else None,
+                connector=aiohttp.TCPConnector(limit=0),
+                timeout=aiohttp.ClientTimeout(total=self._request_seconds),
+                trust_env=True,  # HTTPS_PROXY
+            )
+        return self._http
+
+    def _read(self, status: int, content: bytes) -> Answer:
+        if status == 200:
+            try:
+                return read_answer(content, engine_id=None)
+            except (ValueError, LookupError, TypeError) as error:
+                raise EndpointError(
+                    f"engine.endpoint {self._endpoint.url} answered with something else than a completion: {self._words(content)}"
+                ) from error
+        if status in (401, 403):
+            raise EndpointError(
+                f"engine.endpoint {self._endpoint.url} refused the key ({status}: {self._words(content)}): check "
+                f"engine.endpoint_key_variable (now {self._endpoint.key_variable}) and what that variable holds on the executors"
+            )
+        if status < 400 or status == 404:
+            raise EndpointError(
+                f"engine.endpoint {self._endpoint.url} has no /completions for the model {self._endpoint.model!r} ({status}: "
+                f"{self._words(content)}): check engine.endpoint (a URL up to and with /v1) and engine.endpoint_model"
+            )
+        return read_refusal(status, content, engine_id=None)
+
+    def _words(self, content: bytes) -> str:
+        """What the server said, without the key: some repeat it."""
+        words, key = error_message(content)[:300], self._endpoint.key()
+        return words.replace(key, "***") if key else words
+
+
+def _seconds(retry_after: str | None) -> float:
+    if not retry_after:
+        return 0.0
+    if retry_after.strip().isdigit():
+        return float(retry_after)
+    try:
+        return parsedate_to_datetime(retry_after).timestamp() - time.time()
+    except ValueError:
+        return 0.0

@@ -1,0 +1,136 @@
+"""What the engines did for a stage of a wave, folded from what their answers took."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class AnswerSums:
+    """The answers of one engine in a wave and stage, summed up by Spark.
+
+    Attributes:
+        engine_id: FAMILY-NUMBER of the engine, see Engine; None for a remote one.
+        prompts, errors: rows, and those with an error code.
+        prompt_tokens, output_tokens: of all rows.
+        begun, ended: seconds since the epoch: the first sending and the last answer; None where nothing was sent.
+        request_seconds: sum over the requests, each from sending to answer.
+        queue_seconds, queued: sum of the waits inside the engine, and how many requests told theirs.
+        cached_tokens, cacheable_tokens: prompt tokens found in the prefix cache, of how many in requests that told.
+        resent: sendings beyond the first.
+    """
+
+    engine_id: str | None
+    prompts: int
+    errors: int
+    prompt_tokens: int
+    output_tokens: int
+    begun: float | None
+    ended: float | None
+    request_seconds: float
+    queue_seconds: float
+    queued: int
+    cached_tokens: int
+    cacheable_tokens: int
+    resent: int
+
+
+@dataclass(frozen=True)
+class EngineWave:
+    """A row of `runs.engine_waves`; schemas.ENGINE_WAVE says what its fields are."""
+
+    wave: int
+    stage: str
+    prompts: int
+    errors: int
+    prompt_tokens: int
+    output_tokens: int
+    seconds: float
+    tokens_per_second: float | None
+    in_flight: float | None
+    window_occupancy: float | None
+    queue_seconds: float | None
+    prefix_cache_hit_rate: float | None
+    engines: int
+    starts: int
+    restarts: int
+    resent: int
+
+    @classmethod
+    def of(
+        cls, wave: int, stage: str, answers: Sequence[AnswerSums], before: Mapping[str, int], window_size: int
+    ) -> EngineWave:
+        """Folds the answers of all engines.
+
+        Args:
+            wave: its number.
+            stage: doc or chunk.
+            answers: per engine.
+            before: as `last_engines` of what was answered before this wave.
+            window_size: requests that an executor keeps in flight.
+        """
+
+        def total(name: str) -> int:
+            return sum(getattr(sums, name) for sums in answers)
+
+        engines = {sums.engine_id for sums in answers if sums.engine_id}
+        last = last_engines(engines)
+        # A slot may have had its answers from an engine whose successor has answered before.
+        starts = sum(max(0, number - before.get(family, 0)) for family, number in last.items())
+        spans = [(sums.begun, sums.ended) for sums in answers if sums.begun is not None and sums.ended is not None]
+        seconds = max(end for _, end in spans) - min(begin for begin, _ in spans) if spans else 0.0
+        in_flight = _ratio(sum(sums.request_seconds for sums in answers), seconds)
+        windows = len(last) * window_size
+        return cls(
+            wave=wave,
+            stage=stage,
+            prompts=total("prompts"),
+            errors=total("errors"),
+            prompt_tokens=total("prompt_tokens"),
+            output_tokens=total("output_tokens"),
+            seconds=seconds,
+            tokens_per_second=_ratio(total("prompt_tokens") + total("output_tokens"), seconds),
+            in_flight=in_flight,
+            window_occupancy=None if in_flight is None else _ratio(in_flight, windows),
+            queue_seconds=_ratio(total("queue_seconds"), total("queued")),
+            prefix_cache_hit_rate=_ratio(total("cached_tokens"), total("cacheable_tokens")),
+            engines=len(engines),
+            starts=starts,
+            restarts=starts - len(last.keys() - before.keys()),  # the first of a family takes nobody's place
+            resent=total("resent"),
+        )
+
+    def __str__(self) -> str:
+        """For the terminal; only what there is to say."""
+        parts = [f"{self.prompts:,} prompts in {self.seconds:,.0f} s"]
+        if self.tokens_per_second is not None:
+            parts.append(f"{self.tokens_per_second:,.0f} tokens/s")
+        if self.window_occupancy is not None:
+            parts.append(f"window {self.window_occupancy:.0%} full")
+        if self.queue_seconds is not None:
+            parts.append(f"queue {self.queue_seconds:.1f} s")
+        if self.prefix_cache_hit_rate is not None:
+            parts.append(f"prefix cache {self.prefix_cache_hit_rate:.0%}")
+        parts += [f"{n:,} {name}" for name, n in (("errors", self.errors), ("restarts", self.restarts)) if n]
+        if self.resent:
+            parts.append(f"{self.resent:,} resent")
+        return ", ".join(parts)
+
+
+def last_engines(engine_ids: Iterable[str]) -> dict[str, int]:
+    """By family the highest number among engines, see Engine.engine_id.
+
+    Example:
+        >>> last_engines(["a-1", "b-1", "a-3"])
+        {'a': 3, 'b': 1}
+    """
+    last: dict[str, int] = {}
+    for engine_id in engine_ids:
+        family, _, number = engine_id.partition("-")
+        last[family] = max(last.get(family, 0), int(number))
+    return last
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    return part / whole if whole else None

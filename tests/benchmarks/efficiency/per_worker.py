@@ -1,0 +1,68 @@
+"""The usual way: a pandas UDF that calls `LLM.generate` on each Arrow batch, with an engine in every Python worker."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pandas as pd
+from pyspark import TaskContext
+from pyspark.sql import functions as F
+
+from efficiency.cases import Case, n_tokens, sampling
+from efficiency.plain import engine
+from efficiency.resident import requests
+from prox_spark.engine.spec import EngineSpec
+from prox_spark.session import build_session
+
+_N_WORKERS = 2
+# Of this Python worker, which serves one task after the other.
+_ENGINES: dict[str, Any] = {}
+
+
+def measure(cases: Sequence[Case], batch_rows: int) -> dict[str, float]:
+    """Tokens per second of each case in local[2], both engines started before.
+
+    Args:
+        cases: of one engine.
+        batch_rows: rows of an Arrow batch; Spark's default is 10,000.
+    """
+    spark = build_session(cases[0].recipe)
+    spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", batch_rows)
+    rates = {}
+    for case in cases:
+        udf = GenerateBatches(case.generate.spec, case.request)
+        requests(spark, [case.warm_up] * _N_WORKERS).mapInPandas(udf, "tokens long").collect()
+        rows = requests(spark, case.prompts).cache()
+        rows.count()
+        begun = time.monotonic()
+        tokens = rows.mapInPandas(udf, "tokens long").agg(F.sum("tokens")).collect()[0][0]
+        rates[case.name] = tokens / (time.monotonic() - begun)
+    spark.stop()
+    return rates
+
+
+class GenerateBatches:
+    """For `mapInPandas` over token_ids: tokens read and written per batch."""
+
+    def __init__(self, spec: EngineSpec, request: dict[str, Any]) -> None:
+        self.spec = spec
+        self.request = request
+
+    def __call__(self, batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        """As such UDFs are written."""
+        llm, parameters = engine_of_this_worker(self.spec), sampling(self.request)
+        for batch in batches:
+            prompts = [{"prompt_token_ids": ids.tolist()} for ids in batch["token_ids"]]
+            yield pd.DataFrame({"tokens": [n_tokens(llm.generate(prompts, parameters, use_tqdm=False))]})
+
+
+def engine_of_this_worker(spec: EngineSpec) -> Any:
+    """Started on first use. The workers divide the machine as a careful user has them do: cores, and memory for the KV cache."""
+    if spec.key not in _ENGINES:
+        context = TaskContext.get()
+        assert context
+        cores = str(context.partitionId()) if spec.device == "cpu" else None
+        _ENGINES[spec.key] = engine(spec, cores, kv_share=1 / _N_WORKERS)
+    return _ENGINES[spec.key]

@@ -1,0 +1,164 @@
+"""A Spark standalone cluster out of the pip package, and the processes that the tests' jobs start and must not leave."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+REPOSITORY = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+FAKE_ENGINE = REPOSITORY / "tests" / "fake_engine"
+
+# Handed down to every process that these tests start; other tests may have engines of their own at the same time.
+MARK = {"PROX_SPARK_TEST_RUN": uuid.uuid4().hex}
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Of a job or a daemon."""
+    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+    settings = {"PYSPARK_PYTHON": sys.executable, "PATH": path, "SPARK_LOCAL_IP": "127.0.0.1"}
+    return os.environ | MARK | settings | more
+
+
+def fake_engine_environment(**more: str) -> dict[str, str]:
+    """The same with the fake engine in place of vLLM."""
+    path = os.pathsep.join(filter(None, [str(FAKE_ENGINE), str(REPOSITORY), os.environ.get("PYTHONPATH")]))
+    return environment(PYTHONPATH=path, **more)
+
+
+def marked(but: Sequence[int] = ()) -> list[psutil.Process]:
+    """All that runs and was started by these tests, but for some.
+
+    Args:
+        but: process ids, such as those of a cluster's daemons.
+    """
+    found = psutil.process_iter(["environ", "status"])
+    return [
+        process
+        for process in found
+        if MARK.items() <= (process.info["environ"] or {}).items()
+        and process.info["status"] != psutil.STATUS_ZOMBIE
+        and process.pid not in but
+    ]
+
+
+def engines() -> list[psutil.Process]:
+    """The supervisors of the engines that these tests have started: their guards have the same command line."""
+    return [p for p in marked() if has_word(p, "prox_spark.engine.supervisor") and os.getsid(p.pid) == p.pid]
+
+
+def has_word(process: psutil.Process, word: str) -> bool:
+    """Does a word of the command line of a process end so; False when it has ended."""
+    try:
+        return any(part.endswith(word) for part in process.cmdline())
+    except psutil.NoSuchProcess:
+        return False
+
+
+def wait_for(condition: Callable[[], object], what: str, seconds: float = 60) -> None:
+    """Returns when the condition holds; fails by name after the deadline."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s"
+        time.sleep(0.25)
+
+
+@dataclass
+class Job:
+    """A job that runs."""
+
+    command: list[str]
+    process: subprocess.Popen[bytes]
+    out: Path
+    err: Path
+
+    def ended(self, status: int = 0, seconds: float = 400) -> str:
+        """Waits for its end. Returns what it printed."""
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        printed = self.out.read_text()
+        words = f"{' '.join(self.command)}\n{printed[-3000:]}\n{self.err.read_text()[-6000:]}"
+        assert self.process.returncode == status, words
+        return printed
+
+
+def start_job(command: Sequence[str | Path], env: Mapping[str, str]) -> Job:
+    """Starts a program of this repository or environment; its words go to files."""
+    folder = Path(tempfile.mkdtemp())
+    words, out, err = list(map(str, command)), folder / "out", folder / "err"
+    with out.open("wb") as printed, err.open("wb") as errors:
+        return Job(words, subprocess.Popen(words, env=env, stdout=printed, stderr=errors), out, err)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster that runs: its URL, and the process ids of its master and workers."""
+
+    url: str
+    daemons: tuple[int, ...]
+
+
+@contextmanager
+def standalone(
+    folder: Path, workers: Sequence[Mapping[str, str]], n_cores: int, env: Mapping[str, str]
+) -> Iterator[Cluster]:
+    """A master and workers on this host, gone at the end.
+
+    Args:
+        folder: for logs and the executors' work.
+        workers: one for each; Spark settings of its own, such as the GPUs it announces.
+        n_cores: that each worker offers.
+        env: environment, handed down to the executors.
+    """
+    import pyspark
+
+    spark_class = Path(pyspark.__file__).parent / "bin" / "spark-class"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"spark://127.0.0.1:{port}"
+    log = folder / "cluster.log"
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def start(name: str, *arguments: str, settings: Mapping[str, str]) -> None:
+        command = [str(spark_class), f"org.apache.spark.deploy.{name}", "--host", "127.0.0.1", "--webui-port", "0"]
+        opts = " ".join(f"-D{key}={value}" for key, value in settings.items())
+        with log.open("ab") as words:
+            processes.append(
+                subprocess.Popen(
+                    [*command, *arguments],
+                    env={**env, "SPARK_WORKER_OPTS": opts, "SPARK_DAEMON_MEMORY": "256m"},
+                    stdout=words,
+                    stderr=words,
+                    cwd=folder,
+                )
+            )
+
+    offer = ("--cores", str(n_cores), "--memory", "2g")
+    try:
+        start("master.Master", "--port", str(port), settings={})
+        for number, settings in enumerate(workers):
+            start("worker.Worker", *offer, "--work-dir", str(folder / f"work-{number}"), url, settings=settings)
+        registered = "Successfully registered with master"
+        wait_for(lambda: log.read_text().count(registered) == len(workers), f"the workers register, see {log}")
+        yield Cluster(url, tuple(process.pid for process in processes))
+    finally:
+        for process in reversed(processes):
+            process.terminate()
+            process.wait(20)
+        for left in marked():  # by a test that failed
+            left.kill()

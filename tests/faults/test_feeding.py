@@ -1,0 +1,248 @@
+"""Task slots that feed one FAKE engine, each a process of its own as Spark's Python workers are, and what may happen to them."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+
+from prox_spark.config import EngineConfig
+from prox_spark.engine.executor import current_owner, engine_directory
+from prox_spark.engine.resident import Engine, connect, request
+from prox_spark.engine.spec import EngineSpec
+from prox_spark.refiners import find
+
+pytestmark = pytest.mark.faults
+
+ROOT = Path(__file__).parents[2]
+POISON = 666
+WINDOW = 16
+# A task slot: the generate UDF over Arrow batches of the prompts on its command line; prints each row as it comes.
+SLOT = """
+import json, sys
+import pyarrow as pa
+from prox_spark.config import EngineConfig
+from prox_spark.engine.spec import EngineSpec
+from prox_spark.refiners import find
+from udfs import generate
+refiner, config, prompts = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
+schema = pa.schema([("generation_key", pa.string()), ("token_ids", pa.list_(pa.int32()))])
+def batches():
+    for first in range(0, len(prompts), 10):
+        part = prompts[first:first + 10]
+        yield pa.RecordBatch.from_pydict({"generation_key": [str(p[0]) for p in part], "token_ids": part}, schema=schema)
+generate._ROWS_OUT = 1
+spec = EngineSpec(find(refiner), EngineConfig(**config))
+for batch in generate.Generate(spec, json.dumps({"max_tokens": 8}))(batches()):
+    for row in batch.to_pylist():
+        print(json.dumps(row), flush=True)
+"""
+
+
+@dataclass(frozen=True)
+class Executor:
+    """This process in the part of the executor's JVM: its children are the task slots of one executor."""
+
+    spec: EngineSpec
+
+    def slot(self, prompts: list[list[int]]) -> subprocess.Popen[str]:
+        config = self.spec.config.model_dump_json()
+        command = [sys.executable, "-c", SLOT, str(self.spec.refiner.reference), config, json.dumps(prompts)]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "tests" / "fake_engine"), str(ROOT)])}
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+    def rows(self, *slots: subprocess.Popen[str]) -> dict[int, dict[str, Any]]:
+        """What the slots printed to their ends, by first token; each prompt once."""
+        rows: dict[int, dict[str, Any]] = {}
+        for slot in slots:
+            output, errors = slot.communicate(timeout=120)
+            assert slot.returncode == 0, errors[-3000:]
+            for line in output.splitlines():
+                row = json.loads(line)
+                assert int(row["generation_key"]) not in rows
+                rows[int(row["generation_key"])] = row
+        return rows
+
+    def server(self) -> psutil.Process:
+        """The engine's own process."""
+        return psutil.Process(connect(self.spec).pid).children()[0]
+
+    def engine(self) -> Engine:
+        return connect(self.spec)
+
+    def count(self, metric: str) -> int:
+        """Of the engine's own counters."""
+        lines = (request(self.engine().socket, "/metrics") or "").splitlines()
+        return next((int(float(line.split()[1])) for line in lines if metric in line), 0)
+
+    def n_in_flight(self) -> int:
+        return self.count("num_requests_running")
+
+    @property
+    def directory(self) -> Path:
+        return engine_directory(current_owner(), self.spec.key)
+
+
+@pytest.fixture
+def executor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Executor]]:
+    """Makes an executor whose fake engine behaves as told; at the end no process of its engine is left."""
+    monkeypatch.setenv("PROX_SPARK_RUNTIME", str(tmp_path / "r"))
+    monkeypatch.syspath_prepend(ROOT / "tests" / "fake_engine")
+    monkeypatch.syspath_prepend(ROOT)
+    tasks = {"doc": {"template": "plain", "max_text_tokens": 8}}
+    card = {"name": "none", "licence": "MIT", "base": {"path": "."}, "context_tokens": 64, "tasks": tasks}
+    (tmp_path / "refiner.yaml").write_text(yaml.safe_dump(card))
+    (tmp_path / "config.json").write_text("{}")
+    made: list[Executor] = []
+
+    def make(behaviour: dict[str, Any], **config: Any) -> Executor:
+        monkeypatch.setenv("FAKE_ENGINE", json.dumps(behaviour))
+        settings = {"device": "cpu", "max_num_seqs": WINDOW, "window_factor": 1.0, "request_seconds": 30, **config}
+        made.append(Executor(EngineSpec(find(str(tmp_path)), EngineConfig(**settings))))
+        return made[-1]
+
+    name = Path("/proc/self/comm").read_text().strip()
+    _rename("java")
+    try:
+        yield make
+    finally:
+        for executor in made:
+            if (executor.directory / "engine.json").exists():
+                supervisor = psutil.Process(executor.engine().pid)
+                supervisor.terminate()
+                supervisor.wait(10)
+        _rename(name)
+
+
+def _rename(name: str) -> None:
+    """The name of this process: an executor is known by the name of its JVM."""
+    ctypes.CDLL(None).prctl(15, name.encode(), 0, 0, 0)
+
+
+def prompts(first: int, n: int) -> list[list[int]]:
+    return [[number, 1, 2] for number in range(first, first + n)]
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
+def assert_all_but(rows: dict[int, dict[str, Any]], crashing: set[int]) -> None:
+    errors = {number: row["error_code"] for number, row in rows.items() if row["error_code"]}
+    assert errors == dict.fromkeys(crashing, "engine_crash")
+    assert all(row["output_text"] for number, row in rows.items() if number not in crashing)
+
+
+@pytest.mark.parametrize("place", [0, 199])
+def test_a_prompt_that_crashes_the_engine_is_an_error_and_199_others_are_answered(
+    place: int, executor: Callable[..., Executor]
+) -> None:
+    fed = executor({"poison": POISON, "latency": 0.005})
+    asked = prompts(1000, 199)
+    asked.insert(place, [POISON, 1, 2])
+    rows = fed.rows(fed.slot(asked))
+    assert len(rows) == 200
+    assert_all_but(rows, {POISON})
+    message = rows[POISON]["error_message"]
+    assert message.startswith("the engine died 3 times with this prompt in flight, at last with no other")
+    assert "fake engine was given its poison" in message
+
+
+def test_a_crashing_prompt_costs_neither_its_own_slot_nor_the_other_an_answer(
+    executor: Callable[..., Executor],
+) -> None:
+    fed = executor({"poison": POISON, "latency": 0.02})
+    slots = [fed.slot([*prompts(1000, 50), [POISON, 1, 2], *prompts(1050, 49)]), fed.slot(prompts(2000, 100))]
+    rows = fed.rows(*slots)
+    assert len(rows) == 200
+    assert_all_but(rows, {POISON})
+
+
+def test_two_crashing_prompts_in_one_window_are_both_found(executor: Callable[..., Executor]) -> None:
+    fed = executor({"poison": POISON, "latency": 0.02})
+    # The key is the first token; what kills is anywhere in the prompt.
+    asked = [*prompts(1000, 20), [1, POISON], *prompts(1020, 4), [2, POISON], *prompts(1024, 20)]
+    rows = fed.rows(fed.slot(asked))
+    assert len(rows) == 46
+    assert_all_but(rows, {1, 2})
+
+
+def test_too_many_crashing_prompts_are_an_error_of_the_engine(executor: Callable[..., Executor]) -> None:
+    fed = executor({"poison": POISON}, max_crashing_prompts=1)
+    slot = fed.slot([[1, POISON], [2, POISON], *prompts(1000, 20)])
+    _, errors = slot.communicate(timeout=120)
+    assert slot.returncode != 0
+    assert "2 prompts have crashed the engine" in errors and "engine.max_crashing_prompts is 1" in errors
+
+
+def test_an_engine_that_is_killed_from_outside_costs_nobody_an_answer(executor: Callable[..., Executor]) -> None:
+    fed = executor({"latency": 0.05})
+    fed.engine()
+    slots = [fed.slot(prompts(1000, 150)), fed.slot(prompts(2000, 150))]
+    wait_for(lambda: fed.count("request_success_total") > 2 * WINDOW, "too few answers")
+    fed.server().kill()
+    rows = fed.rows(*slots)
+    assert len(rows) == 300 and len({row["engine_id"] for row in rows.values()}) == 2
+    assert_all_but(rows, set())
+
+
+def test_an_engine_that_is_killed_twice_from_outside_costs_nobody_an_answer(executor: Callable[..., Executor]) -> None:
+    """The prompts of the first window meet both deaths, and are asked one by one."""
+    fed = executor({"latency": 1.0})
+    first = fed.server()
+    slot = fed.slot(prompts(1000, 4))
+    wait_for(lambda: fed.n_in_flight() == 4, "the prompts are not in flight")
+    first.kill()
+    first.wait()
+    wait_for(lambda: fed.n_in_flight() == 4, "the prompts are not in flight again")
+    fed.server().kill()
+    rows = fed.rows(slot)
+    assert len(rows) == 4
+    assert_all_but(rows, set())
+
+
+def test_a_killed_slot_leaves_its_share_to_the_other(executor: Callable[..., Executor]) -> None:
+    # Requests that never end: what a slot has in flight is its share.
+    fed = executor({"latency": 600})
+    first = fed.slot(prompts(1000, 100))
+    wait_for(lambda: fed.n_in_flight() == WINDOW, "the first slot has not the whole window")
+    second = fed.slot(prompts(2000, 100))
+    try:
+        wait_for(lambda: fed.n_in_flight() == WINDOW + 1, "the second slot has not the one request that all have")
+        first.kill()
+        # The slots' own account: the engine's may pass through any number as connections end.
+        state = fed.directory / "slots" / "1"
+        wait_for(lambda: struct.unpack("<i?", state.read_bytes()) == (WINDOW, True), "the second has not all of it")
+    finally:
+        for slot in (first, second):
+            slot.kill()
+            slot.communicate()
+
+
+def test_a_slot_that_is_killed_while_it_asks_alone_holds_up_nobody(executor: Callable[..., Executor]) -> None:
+    fed = executor({"latency": 0.02})
+    fed.engine()
+    hold = "import fcntl, sys; fcntl.flock(open(sys.argv[1], 'ab'), 2); print('held', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", hold, str(fed.directory / "door")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout and holder.stdout.readline() == "held\n"
+        slot = fed.slot(prompts(1000, 30))
+        wait_for((fed.directory / "room").exists, "the slot is not at the door")
+        assert fed.count("request_success_total") == 0
+        holder.kill()
+    assert_all_but(fed.rows(slot), set())

@@ -1,0 +1,187 @@
+"""kill -9 in the middle of a refine run on a standalone cluster with two executors. The engine is a FAKE that takes its time."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pyarrow as pa
+import pytest
+from cluster import (
+    REPOSITORY,
+    Cluster,
+    Job,
+    engines,
+    fake_engine_environment,
+    has_word,
+    marked,
+    standalone,
+    start_job,
+    wait_for,
+)
+from deltalake import DeltaTable, QueryBuilder
+
+from prox_spark.engine.resident import request
+
+pytestmark = pytest.mark.faults
+
+N_DOCUMENTS = 80
+FAKE = {"FAKE_ENGINE": json.dumps({"latency": 0.25})}
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with standalone(tmp_path_factory.mktemp("kills"), [{}, {}], 1, fake_engine_environment(**FAKE)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def ingested(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake with the documents, taken up."""
+    folder = tmp_path_factory.mktemp("ingested")
+    with (folder / "pages.jsonl").open("w") as pages:
+        for number in range(N_DOCUMENTS):
+            lines = [f"Line {line} of page {number} says {number * line} words of no importance." for line in range(5)]
+            pages.write(json.dumps({"id": f"page-{number}", "text": "\n".join(lines)}) + "\n")
+    recipe = write_recipe(folder, "local[2]")
+    start_job(
+        [sys.executable, REPOSITORY / "jobs" / "ingest.py", folder / "pages.jsonl", "--recipe", recipe],
+        fake_engine_environment(),
+    ).ended()
+    return folder / "lake"
+
+
+@pytest.fixture
+def lake(ingested: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(ingested, tmp_path / "lake"))
+
+
+def write_recipe(folder: Path, master: str) -> Path:
+    conf = {
+        "spark.executor.cores": "1",
+        "spark.executor.memory": "512m",
+        "spark.sql.shuffle.partitions": "2",
+        "spark.databricks.delta.snapshotPartitions": "2",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.scheduler.minRegisteredResourcesRatio": "1.0",
+    }
+    recipe = {
+        "lake": {"root": str(folder / "lake")},
+        "engine": {"device": "cpu", "max_num_seqs": 2},
+        "spark": {"master": master, "conf": conf},
+    }
+    (folder / "recipe.yaml").write_text(json.dumps(recipe))
+    return folder / "recipe.yaml"
+
+
+def refine(lake: Path, cluster: Cluster) -> Job:
+    recipe = write_recipe(lake.parent, cluster.url)
+    return start_job(
+        [sys.executable, REPOSITORY / "jobs" / "refine.py", "--recipe", recipe], fake_engine_environment(**FAKE)
+    )
+
+
+def is_busy(supervisor: psutil.Process) -> bool:
+    """Has an engine answered some prompts, and has others in flight."""
+    try:
+        metrics = request(f"{supervisor.cwd()}/s", "/metrics") or ""
+    except psutil.NoSuchProcess:
+        return False
+    numbers = {name: float(value) for name, value in re.findall(r"^vllm:(\w+)\S* (\S+)$", metrics, re.MULTILINE)}
+    return numbers.get("request_success_total", 0) >= 6 and numbers["num_requests_running"] > 0
+
+
+def busy_engine() -> psutil.Process:
+    """The supervisor of an engine in the middle of a stage; waits for it."""
+    found: list[psutil.Process] = []
+    wait_for(lambda: found.extend(filter(is_busy, engines())) or found, "an engine is at work", 300)
+    return found[0]
+
+
+def executor_of(supervisor: psutil.Process) -> psutil.Process:
+    words = supervisor.cmdline()
+    return psutil.Process(int(words[words.index("prox_spark.engine.supervisor") + 1]))
+
+
+def python_workers(supervisor: psutil.Process) -> list[psutil.Process]:
+    daemons = [process for process in executor_of(supervisor).children() if has_word(process, "pyspark.daemon")]
+    return [worker for daemon in daemons for worker in daemon.children()]
+
+
+def server(supervisor: psutil.Process) -> list[psutil.Process]:
+    return supervisor.children()
+
+
+def servers_children(supervisor: psutil.Process) -> list[psutil.Process]:
+    return [child for process in supervisor.children() for child in process.children()]
+
+
+def table(lake: Path, name: str) -> list[dict[str, Any]]:
+    # Not `to_pyarrow_table`: that knows no deletion vectors.
+    found = QueryBuilder().register("rows", DeltaTable(str(lake / name))).execute("SELECT * FROM rows").read_all()
+    return pa.table(found).to_pylist()  # type: ignore[no-any-return]
+
+
+def check_whole(lake: Path) -> dict[str, Any]:
+    """Every document is accounted for once and no answer was paid for twice. Returns the last run."""
+    documents = [row["doc_id"] for row in table(lake, "documents")]
+    refined = [row["doc_id"] for row in table(lake, "refined")]
+    assert len(documents) == N_DOCUMENTS and sorted(refined) == sorted(documents) and not table(lake, "quarantine")
+    keys = [row["generation_key"] for row in table(lake, "generations")]
+    assert len(set(keys)) == len(keys) > N_DOCUMENTS
+    runs = [row for row in table(lake, "runs") if row["command"] == "refine"]
+    run: dict[str, Any] = max(runs, key=lambda row: row["started_at"])
+    counts = dict(run["counts"])
+    statuses = (
+        "kept_unchanged",
+        "edited",
+        "dropped_doc",
+        "blanked_ratio",
+        "blanked_short",
+        "program_discarded",
+        "quarantined",
+    )
+    assert (
+        run["status"] == "succeeded"
+        and counts["documents"] == sum(counts.get(status, 0) for status in statuses) == N_DOCUMENTS
+    )
+    return run
+
+
+@pytest.mark.parametrize(
+    ("victims", "n_starts"),
+    [(python_workers, 2), (server, 3), (servers_children, 3), (lambda s: [executor_of(s)], 2)],
+    ids=["Python worker", "engine", "engine's children", "executor"],
+)
+def test_a_run_ends_right_after_kill_9(
+    victims: Callable[[psutil.Process], list[psutil.Process]], n_starts: int, lake: Path, cluster: Cluster
+) -> None:
+    job = refine(lake, cluster)
+    killed = victims(busy_engine())
+    assert killed
+    for process in killed:
+        process.send_signal(signal.SIGKILL)
+    job.ended()
+    wait_for(lambda: not marked(but=cluster.daemons), "no process is left", 15)
+    assert check_whole(lake)["engine_starts"] >= n_starts
+
+
+def test_a_run_whose_driver_was_killed_fails_and_the_next_pays_for_the_rest_only(lake: Path, cluster: Cluster) -> None:
+    job = refine(lake, cluster)
+    busy_engine()
+    (jvm,) = psutil.Process(job.process.pid).children()
+    os.kill(jvm.pid, signal.SIGKILL)
+    job.ended(status=1)
+    print(job.err.read_text()[-3000:])
+    wait_for(lambda: not marked(but=cluster.daemons), "no process is left", 15)
+    refine(lake, cluster).ended()
+    check_whole(lake)

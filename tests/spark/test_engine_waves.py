@@ -1,0 +1,134 @@
+"""What a refine run tells of its engines: a whole run in two waves on a FAKE engine that one document's prompt kills."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pyspark.sql import functions as F
+from tokenizers import Tokenizer
+
+from prox_spark.config import Recipe
+from prox_spark.pipeline.ingest import ingest
+from prox_spark.pipeline.refine import RefineSummary, refine_lake
+
+TESTS = Path(__file__).parents[1]
+sys.path.append(str(TESTS / "unit"))
+
+from tiny_tokenizer import bytes_json  # noqa: E402
+
+pytestmark = pytest.mark.spark
+
+N_DOCUMENTS = 16
+TASKS = {
+    "doc": {"template": "plain", "max_text_tokens": 32, "drop_threshold": 0.99},
+    "chunk": {"template": "plain", "max_chunk_tokens": 64, "max_answer_tokens": 16},
+}
+CARD = {"name": "none", "licence": "MIT", "base": {"path": "."}, "context_tokens": 256, "tasks": TASKS}
+
+
+@pytest.fixture(scope="module")
+def refiner(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A refiner without weights."""
+    folder = tmp_path_factory.mktemp("refiner")
+    (folder / "config.json").write_text("{}")
+    (folder / "tokenizer.json").write_text(bytes_json())
+    (folder / "refiner.yaml").write_text(yaml.safe_dump(CARD))
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def refined(spark: Any, refiner: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, RefineSummary]]:
+    """A lake after the run."""
+    folder = tmp_path_factory.mktemp("waves")
+    texts = [f"Number {n} is an ordinary page of more than ten words, as most are" for n in range(N_DOCUMENTS)]
+    texts[5] = "~" + texts[5]
+    pages = [json.dumps({"id": f"doc-{n}", "text": text}) for n, text in enumerate(texts)]
+    (folder / "pages.jsonl").write_text("\n".join(pages))
+    root = str(folder / "lake")
+    recipe = Recipe.parse(
+        {
+            "input": {"paths": [str(folder / "pages.jsonl")]},
+            "lake": {"root": root},
+            "refiners": {"doc": refiner, "chunk": refiner},
+            "engine": {"device": "cpu"},
+            "waves": {"documents": N_DOCUMENTS // 2},
+        }
+    )
+    poison = Tokenizer.from_str(bytes_json()).token_to_id("~")
+    ingest(spark, recipe)
+    with pytest.MonkeyPatch.context() as patched:
+        # Spark starts Python workers anew for another environment.
+        environment = spark.sparkContext.environment
+        patched.setitem(environment, "PYTHONPATH", str(TESTS / "fake_engine"))
+        patched.setitem(environment, "FAKE_ENGINE", json.dumps({"latency": 0.05, "poison": poison}))
+        yield root, refine_lake(spark, recipe)
+
+
+def table(spark: Any, root: str, name: str) -> Any:
+    return spark.read.format("delta").load(f"{root}/{name}")
+
+
+def run_row(spark: Any, root: str) -> Any:
+    (row,) = table(spark, root, "runs").where("command = 'refine'").collect()
+    return row
+
+
+def test_each_wave_and_stage_has_what_its_committed_answers_took(
+    spark: Any, refined: tuple[str, RefineSummary]
+) -> None:
+    run = run_row(spark, refined[0])
+    told = {(w["wave"], w["stage"]): w for w in run["engine_waves"]}
+    assert list(told) == [(0, "doc"), (0, "chunk"), (1, "doc"), (1, "chunk")]
+    rows = table(spark, refined[0], "generations").groupBy("wave", "stage")
+    sums = rows.agg(F.count("*"), F.count("error_code"), F.sum("prompt_tokens"), F.sum("output_tokens"))
+    names = ("prompts", "errors", "prompt_tokens", "output_tokens")
+    assert {(row[0], row[1]): row[2:] for row in sums.collect()} == {
+        key: tuple(w[name] for name in names) for key, w in told.items()
+    }
+    assert sum(w["prompts"] for w in told.values()) == run["counts"]["generations"]
+    assert sum(w["prompt_tokens"] for w in told.values()) == run["prompt_tokens"]
+
+
+def test_speed_window_queue_and_cache_are_told(spark: Any, refined: tuple[str, RefineSummary]) -> None:
+    for wave in run_row(spark, refined[0])["engine_waves"]:
+        assert wave["seconds"] > 0.05 and wave["tokens_per_second"] > 0
+        assert 0 < wave["in_flight"] <= wave["prompts"] and 0 < wave["window_occupancy"] < 1
+        assert wave["queue_seconds"] == 0.25  # as the FAKE engine says of every request
+        assert 0.2 < wave["prefix_cache_hit_rate"] <= 0.25
+
+
+def test_a_prompt_that_kills_three_engines_makes_three_restarts(spark: Any, refined: tuple[str, RefineSummary]) -> None:
+    run = run_row(spark, refined[0])
+    assert refined[1].statuses["quarantined"] == 1
+    assert (run["engine_starts"], run["engine_restarts"]) == (4, 3)
+    assert run["requests_resent"] >= 2
+    (crashed,) = table(spark, refined[0], "generations").where("error_code = 'engine_crash'").collect()
+    assert crashed["n_sends"] == 3 and crashed["answered_at"] is not None
+    assert "4 engine start(s), 3 of them restart(s)" in refined[1].summary()
+
+
+def test_every_answer_says_what_it_took(spark: Any, refined: tuple[str, RefineSummary]) -> None:
+    rows = table(spark, refined[0], "generations")
+    whole = "request_seconds >= 0.05 and queue_seconds = 0.25 and cached_tokens is not null and answered_at is not null"
+    assert rows.where(f"error_code is null and not ({whole})").isEmpty()
+
+
+def test_engines_of_an_earlier_run_are_not_started_again(
+    spark: Any, refined: tuple[str, RefineSummary], tmp_path: Path
+) -> None:
+    first = refined[1]
+    page = {"id": "later", "text": "A page that came later and that has more than ten words in it too"}
+    (tmp_path / "later.jsonl").write_text(json.dumps(page))
+    recipe = first.run.recipe.model_copy(
+        update={"input": first.run.recipe.input.model_copy(update={"paths": [str(tmp_path / "later.jsonl")]})}
+    )
+    ingest(spark, recipe)
+    second = refine_lake(spark, recipe)
+    assert second.n_pending == 1 and second.run.counts["generations"] >= 1
+    assert (second.run.engine_total("starts"), second.run.engine_total("restarts")) == (0, 0)

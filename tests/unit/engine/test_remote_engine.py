@@ -1,0 +1,235 @@
+"""The client against a fake completions server over TCP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from prox_spark.config import EngineConfig, Recipe
+from prox_spark.engine import remote
+from prox_spark.engine.answers import Answer
+from prox_spark.engine.remote import Endpoint, RemoteSession, wait_seconds
+from prox_spark.engine.spec import EngineSpec
+from prox_spark.errors import EndpointError, ReasonCode, RecipeError
+from prox_spark.refiners import find
+from udfs.generate import Generate
+
+pytestmark = pytest.mark.unit
+
+KEY = "sk-do-not-tell"
+GOOD = {"choices": [{"text": "keep", "finish_reason": "stop"}], "usage": {"completion_tokens": 2}}
+
+
+class FakeEndpoint:
+    """Gives one reply after the other, the last one over and over, and keeps the requests.
+
+    Args:
+        replies: status, JSON or text body, headers.
+    """
+
+    def __init__(self, *replies: tuple[int, Any, dict[str, str]]) -> None:
+        self._replies = replies
+        self.requests: list[tuple[web.Request, dict[str, Any]]] = []
+        self.times: list[float] = []
+
+    def server(self) -> TestServer:
+        app = web.Application()
+        app.router.add_post("/v1/completions", self._complete)
+        return TestServer(app)
+
+    async def _complete(self, request: web.Request) -> web.Response:
+        self.times.append(time.monotonic())
+        self.requests.append((request, await request.json()))
+        status, body, headers = self._replies[min(len(self.requests), len(self._replies)) - 1]
+        text = body if isinstance(body, str) else json.dumps(body)
+        return web.Response(status=status, text=text, headers=headers, content_type="application/json")
+
+
+def reply(status: int = 200, body: Any = GOOD, **headers: str) -> tuple[int, Any, dict[str, str]]:
+    return status, body, {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+def ask(endpoint: FakeEndpoint, n: int = 1, **settings: Any) -> list[Answer]:
+    async def main() -> list[Answer]:
+        async with endpoint.server() as server:
+            where = Endpoint(str(server.make_url("/v1")), "some-model", **settings)
+            session = RemoteSession(where, {"max_tokens": 4}, request_seconds=5)
+            try:
+                return await asyncio.gather(*(session.ask([number, 7]) for number in range(n)))
+            finally:
+                await session.close()
+
+    return asyncio.run(main())
+
+
+@pytest.fixture(autouse=True)
+def no_proxy_and_little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(remote, "_FIRST_WAIT_SECONDS", 0.01)
+
+
+def test_a_prompt_is_sent_as_token_ids_with_model_and_parameters() -> None:
+    endpoint = FakeEndpoint(reply())
+    assert ask(endpoint) == [Answer("keep", "stop", 2)]
+    (request, body) = endpoint.requests[0]
+    assert body == {"model": "some-model", "prompt": [0, 7], "max_tokens": 4}
+    assert "Authorization" not in request.headers
+
+
+def test_the_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLM_KEY", KEY)
+    endpoint = FakeEndpoint(reply())
+    ask(endpoint, key_variable="LLM_KEY")
+    assert endpoint.requests[0][0].headers["Authorization"] == f"Bearer {KEY}"
+
+
+def test_a_key_that_is_not_there_is_named_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LLM_KEY", raising=False)
+    with pytest.raises(EndpointError, match=r"LLM_KEY .* is not set .* spark\.executorEnv\.LLM_KEY"):
+        ask(FakeEndpoint(reply()), key_variable="LLM_KEY")
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 529])
+def test_a_server_that_is_busy_or_fails_is_asked_again(status: int) -> None:
+    endpoint = FakeEndpoint(reply(status, "busy"), reply(status, "busy"), reply())
+    assert ask(endpoint)[0].text == "keep"
+    assert len(endpoint.requests) == 3
+
+
+def test_a_server_that_stays_busy_ends_the_task_by_name() -> None:
+    endpoint = FakeEndpoint(reply(429, {"error": {"message": "quota"}}))
+    with pytest.raises(EndpointError, match=r"no answer in 3 tries .* 429: quota\. .* engine\.max_num_seqs"):
+        ask(endpoint, tries=3)
+    assert len(endpoint.requests) == 3
+
+
+def test_a_server_that_is_not_there_ends_the_task_by_name() -> None:
+    async def main() -> None:
+        session = RemoteSession(Endpoint("http://127.0.0.1:9/v1", "m", tries=2), {}, request_seconds=5)
+        try:
+            await session.ask([1])
+        finally:
+            await session.close()
+
+    with pytest.raises(EndpointError, match=r"127\.0\.0\.1:9/v1 gave no answer in 2 tries"):
+        asyncio.run(main())
+
+
+def test_the_server_says_how_long_to_wait() -> None:
+    endpoint = FakeEndpoint(reply(429, "busy", Retry_After="1"), reply())
+    ask(endpoint)
+    assert endpoint.times[1] - endpoint.times[0] >= 1
+
+
+def test_what_the_server_says_to_one_request_holds_for_those_that_follow() -> None:
+    endpoint = FakeEndpoint(reply(429, "busy", Retry_After="1"), reply())
+
+    async def main() -> None:
+        async with endpoint.server() as server:
+            session = RemoteSession(Endpoint(str(server.make_url("/v1")), "m"), {}, 5)
+            first = asyncio.create_task(session.ask([1]))
+            while not session._not_before:
+                await asyncio.sleep(0.01)
+            await asyncio.gather(first, session.ask([2]))
+            await session.close()
+
+    asyncio.run(main())
+    assert min(endpoint.times[1:]) - endpoint.times[0] >= 1
+
+
+@pytest.mark.parametrize("n_tries", range(1, 12))
+def test_waits_double_up_to_a_minute_with_jitter(n_tries: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "_FIRST_WAIT_SECONDS", 0.5)
+    longest = min(0.5 * 2 ** (n_tries - 1), 60)
+    waits = [wait_seconds(n_tries) for _ in range(50)]
+    assert longest / 2 <= min(waits) < max(waits) <= longest
+
+
+def test_a_date_to_come_back_at_is_understood() -> None:
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
+    assert 85 < wait_seconds(1, date) <= 90
+
+
+@pytest.mark.parametrize("nonsense", ["soon", "-5", "Tue, 99 Foo"])
+def test_a_date_that_is_none_is_ignored(nonsense: str) -> None:
+    assert wait_seconds(1, nonsense) <= 1
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_key_ends_the_task_and_is_not_told(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLM_KEY", KEY)
+    endpoint = FakeEndpoint(reply(status, {"error": {"message": f"Incorrect API key provided: {KEY}"}}))
+    with pytest.raises(EndpointError, match="LLM_KEY") as caught:
+        ask(endpoint, key_variable="LLM_KEY")
+    assert KEY not in str(caught.value) and len(endpoint.requests) == 1
+
+
+@pytest.mark.parametrize("status", [302, 404])
+def test_a_wrong_model_or_url_ends_the_task_and_says_what_to_change(status: int) -> None:
+    endpoint = FakeEndpoint(reply(status, {"error": {"message": "no such model"}}, Location="http://127.0.0.1:9/"))
+    with pytest.raises(EndpointError, match=r"some-model.*no such model.*engine\.endpoint_model"):
+        ask(endpoint)
+    assert len(endpoint.requests) == 1
+
+
+@pytest.mark.parametrize("body", ["<html>Log in</html>", [], {"choices": []}, {"choices": [{"message": {}}]}], ids=str)
+def test_an_answer_that_is_no_completion_ends_the_task_by_name(body: Any) -> None:
+    with pytest.raises(EndpointError, match="something else than a completion"):
+        ask(FakeEndpoint(reply(200, body)))
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_refused_prompt_is_a_row(status: int) -> None:
+    (answer,) = ask(FakeEndpoint(reply(status, {"error": {"message": "too long"}})))
+    assert (answer.error_code, answer.error_message) == (ReasonCode.REQUEST_REFUSED, f"{status}: too long")
+
+
+def test_a_key_in_the_place_of_its_variable_is_refused() -> None:
+    with pytest.raises(RecipeError, match="endpoint_key_variable"):
+        Recipe.parse({"engine": {"endpoint_key_variable": KEY}})
+
+
+def test_a_url_with_a_password_is_stored_without_it() -> None:
+    recipe = Recipe.parse({"engine": {"endpoint": f"https://user:{KEY}@llm.example.org/v1"}})
+    assert KEY not in json.dumps(recipe.redacted())
+
+
+@pytest.mark.parametrize(("config", "model"), [({}, "refiner-a"), ({"endpoint_model": "b"}, "b")])
+def test_the_model_is_the_refiner_unless_the_recipe_says_otherwise(config: dict[str, str], model: str) -> None:
+    endpoint = Endpoint.of(EngineConfig(endpoint="https://llm.example.org/v1/", **config), "refiner-a")  # type: ignore[arg-type]
+    assert endpoint and (endpoint.url, endpoint.model) == ("https://llm.example.org/v1", model)
+
+
+def test_the_generate_stage_asks_the_endpoint_and_starts_no_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROX_SPARK_RUNTIME", str(tmp_path))
+    monkeypatch.setattr("udfs.generate.connect", lambda _: pytest.fail("an engine was asked for"))
+    endpoint = FakeEndpoint(reply())
+    columns = {"generation_key": [str(n) for n in range(20)], "token_ids": [[n] for n in range(20)]}
+    schema = pa.schema([("generation_key", pa.string()), ("token_ids", pa.list_(pa.int32()))])
+
+    def rows(url: str) -> Iterator[dict[str, Any]]:
+        udf = Generate(EngineSpec(find("web-135m"), EngineConfig(endpoint=url)), json.dumps({"max_tokens": 4}))
+        for batch in udf(iter([pa.RecordBatch.from_pydict(columns, schema=schema)])):
+            yield from batch.to_pylist()
+
+    async def main() -> list[dict[str, Any]]:
+        async with endpoint.server() as server:
+            return await asyncio.to_thread(lambda: list(rows(str(server.make_url("/v1")))))
+
+    answered = asyncio.run(main())
+    assert len(answered) == 20 and {row["output_text"] for row in answered} == {"keep"}
+    assert {row["engine_id"] for row in answered} == {None}
+    assert {body["model"] for _, body in endpoint.requests} == {"web-135m"}

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from prox_spark.engine.sharing import Share, SlotState, has_room
+
+pytestmark = pytest.mark.unit
+
+SIZE = 12
+# A slot in a process of its own: fills its share, says how much that was, and stays until it is killed.
+SLOT = """
+import sys
+from pathlib import Path
+from prox_spark.engine.sharing import Share
+with Share(Path(sys.argv[1]), int(sys.argv[2])) as share:
+    while share.has_room():
+        share.sent()
+    print(share.n_open, flush=True)
+    sys.stdin.read()
+"""
+
+
+def hungry(n: int) -> SlotState:
+    return SlotState(n, is_hungry=True)
+
+
+def content(n: int) -> SlotState:
+    return SlotState(n, is_hungry=False)
+
+
+@pytest.mark.parametrize(
+    ("n_open", "others", "room"),
+    [
+        (11, [], True),
+        (12, [], False),
+        # Two that want all they can get have half each.
+        (5, [hungry(6)], True),
+        (6, [hungry(5)], False),
+        # What one leaves is the other's.
+        (9, [content(2)], True),
+        (10, [content(2)], False),
+        (11, [content(0)], True),
+        # One that came first gives back what is over its share only bit by bit; until then the window is full.
+        (1, [hungry(11)], False),
+        (11, [hungry(1)], False),
+        (1, [hungry(10)], True),
+        # A third that does not divide goes to whoever comes.
+        (3, [hungry(4), hungry(4)], True),
+        (4, [hungry(4), hungry(3)], False),
+        (4, [hungry(4), content(0)], True),
+        # Nobody is left with nothing.
+        (0, [hungry(12)], True),
+        (0, [hungry(1)] * 20, True),
+    ],
+    ids=str,
+)
+def test_what_others_leave_is_shared_out(n_open: int, others: list[SlotState], room: bool) -> None:
+    assert has_room(n_open, others, SIZE) is room
+
+
+def fill(share: Share) -> int:
+    while share.has_room():
+        share.sent()
+    return share.n_open
+
+
+def done(share: Share) -> None:
+    share.answered()
+    share.passed_on()
+
+
+def fills_up_to(share: Share, n: int) -> Callable[[], bool]:
+    return lambda: fill(share) == n
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+def test_a_slot_alone_has_the_whole_window(tmp_path: Path) -> None:
+    with Share(tmp_path, SIZE) as share:
+        assert fill(share) == SIZE
+
+
+def test_a_slot_that_comes_gets_its_half_as_the_other_gives_it_back(tmp_path: Path) -> None:
+    with Share(tmp_path, SIZE) as first:
+        fill(first)
+        with Share(tmp_path, SIZE) as second:
+            assert fill(second) == 1
+
+            def answered_one() -> bool:
+                done(first)
+                return (fill(first), fill(second)) == (6, 6)
+
+            wait_for(answered_one, "the window is not halved")
+
+
+def test_a_slot_that_wants_no_more_leaves_the_window_to_the_other(tmp_path: Path) -> None:
+    with Share(tmp_path, SIZE) as first, Share(tmp_path, SIZE) as second:
+        first.sent()
+        assert fill(second) == SIZE - 1
+        done(first)
+        assert fill(second) == SIZE
+
+
+def test_what_a_slot_has_answers_to_and_not_passed_on_is_room_for_the_other_and_not_for_itself(tmp_path: Path) -> None:
+    with Share(tmp_path, SIZE) as first, Share(tmp_path, SIZE) as second:
+        for _ in range(6):
+            first.sent()
+        assert fill(second) == 6
+        for _ in range(6):
+            first.answered()
+        assert fill(second) == SIZE
+        wait_for(lambda: not first.has_room(), "the slot that came is not seen")
+
+
+def test_a_slot_that_ends_leaves_its_share(tmp_path: Path) -> None:
+    with Share(tmp_path, SIZE) as first:
+        with Share(tmp_path, SIZE) as second:
+            fill(second)
+            first.sent()
+            wait_for(lambda: not first.has_room(), "the slot that came is not seen")
+        wait_for(fills_up_to(first, SIZE), "the share of the slot that ended is not free")
+
+
+def test_a_slot_that_is_killed_leaves_its_share(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", SLOT, str(tmp_path), str(SIZE)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as slot:
+        assert slot.stdout and slot.stdout.readline() == f"{SIZE}\n"
+        with Share(tmp_path, SIZE) as share:
+            assert fill(share) == 1
+            slot.kill()
+            wait_for(fills_up_to(share, SIZE), "the share of the killed slot is not free")
+
+
+def test_the_next_slot_takes_the_file_of_one_that_ended(tmp_path: Path) -> None:
+    for _ in range(5):
+        with Share(tmp_path, SIZE) as share:
+            share.sent()
+    assert [file.name for file in tmp_path.iterdir()] == ["0"]
