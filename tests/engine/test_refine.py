@@ -133,7 +133,7 @@ def test_second_run_changes_nothing_and_pays_nothing(spark: Any, sample_lake: tu
     before, engines = versions(spark, root), engine_ids(spark)
     assert len(engines) == 1
     again = refine_lake(spark, recipe(root))
-    assert again.n_pending == 0 and again.run.counts["generations"] == 0 and again.run.engine_starts == 0
+    assert again.n_pending == 0 and again.run.counts["generations"] == 0 and again.run.engine_total("starts") == 0
     assert again.statuses == summary.statuses
     assert versions(spark, root) == before and engine_ids(spark) == engines
 
