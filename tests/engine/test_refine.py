@@ -202,7 +202,9 @@ def test_two_settings_are_compared_without_writing(spark: Any, sample_lake: tupl
     root = sample_lake[0]
     before = versions(spark, root)
     same = compare_settings(spark, recipe(root), recipe(root))
-    assert same.same_text == same.same_status == same.n_documents == N_PAGES and same.same_lines == same.n_lines > N_PAGES
+    assert (
+        same.same_text == same.same_status == same.n_documents == N_PAGES and same.same_lines == same.n_lines > N_PAGES
+    )
     other = compare_settings(spark, recipe(root), recipe(root, "apply.drop_threshold=0.0"))
     n_dropped = sum(n for a, b, n in other.statuses if a != "dropped_doc" and b == "dropped_doc")
     assert n_dropped >= 1 and other.same_status == N_PAGES - n_dropped
