@@ -119,7 +119,7 @@ def records(executor: Path) -> dict[Path, Record]:
     """
     found = {}
     for path in executor.glob(f"*/{_FILE}"):
-        with contextlib.suppress(OSError, ValueError):  # its directory goes while we look
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError):  # it goes while we look, or is of another version
             found[path.parent] = Record.load(path.parent)
     return found
 
