@@ -16,11 +16,13 @@ import pytest
 from engine_processes import ME, processes_in, wait_until
 
 from prox_spark.engine.client import Window
-from prox_spark.engine.executor import Owner, owner_directory
+from prox_spark.engine.executor import Owner, current_owner, engine_directory, owner_directory
 from prox_spark.engine.health import load
 from prox_spark.engine.reaper import remove_leftovers
 from prox_spark.engine.record import Record, records
-from prox_spark.engine.resident import Engine, connect, running
+from prox_spark.engine.resident import Engine, connect, forgive, running
+from prox_spark.engine.session import ResidentSession
+from prox_spark.engine.sharing import Share
 from prox_spark.engine.spec import EngineSpec
 
 pytestmark = pytest.mark.faults
@@ -40,7 +42,8 @@ except OSError as error:
 
 def ask(spec: EngineSpec, answered: list[str | None]) -> None:
     """One prompt; the id of the engine that answered it is added."""
-    window: Window[int] = Window(lambda: connect(spec), {"max_tokens": 1}, 1, 60)
+    session = ResidentSession(lambda: connect(spec), {"max_tokens": 1}, 60, lambda n: forgive(spec, n), 1)
+    window: Window[int] = Window(session, Share(engine_directory(current_owner(), spec.key) / "slots", size=1))
     answered.extend(answer.engine_id for _, answer in window.answers([(0, [1, 2, 3])]))
 
 

@@ -47,7 +47,7 @@ generate._ROWS_OUT = 1
 spec = EngineSpec(find(refiner), EngineConfig(**config))
 for batch in generate.Generate(spec, json.dumps({"max_tokens": 8}))(batches()):
     for row in batch.to_pylist():
-        print(json.dumps(row), flush=True)
+        print(json.dumps(row, default=str), flush=True)
 """
 
 
