@@ -28,6 +28,8 @@ def environment(**more: str) -> dict[str, str]:
     """Of a job or a daemon."""
     path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
     settings = {"PYSPARK_PYTHON": sys.executable, "PATH": path, "SPARK_LOCAL_IP": "127.0.0.1"}
+    # Half of what a short job costs is compilation for a long life.
+    settings["JAVA_TOOL_OPTIONS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
     return os.environ | MARK | settings | more
 
 

@@ -29,7 +29,9 @@ def executor_cores(owner: Owner) -> list[int]:
     n_cores = _granted(owner)
     if n_cores is None or n_cores >= len(cores):
         return cores
-    path = owner_directory(owner).parent / "cores.json"
+    directory = owner_directory(owner)
+    # One for each world of process ids: containers that share the directory can't tell whether another's executor lives.
+    path = directory.with_name(f"cores-{directory.name.rpartition('-')[2]}.json")
     with path.open("a+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)

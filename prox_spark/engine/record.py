@@ -117,9 +117,8 @@ def records(executor: Path) -> dict[Path, Record]:
     """
     found = {}
     for path in executor.glob(f"*/{_FILE}"):
-        with contextlib.suppress(
-            OSError, ValueError, LookupError, TypeError
-        ):  # it goes while we look, or is of another version
+        # Its directory goes while we look, or another version of this package wrote it.
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             found[path.parent] = Record.load(path.parent)
     return found
 

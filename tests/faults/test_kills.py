@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -90,30 +89,51 @@ def refine(lake: Path, cluster: Cluster) -> Job:
     )
 
 
-def is_busy(supervisor: psutil.Process) -> bool:
-    """Has an engine answered some prompts, and has others in flight."""
+def n_answered(supervisor: psutil.Process) -> int:
+    """Prompts that an engine has answered while others are in flight; 0 when it is not at work."""
     try:
         metrics = request(f"{supervisor.cwd()}/s", "/metrics") or ""
     except psutil.NoSuchProcess:
-        return False
+        return 0
     numbers = {name: float(value) for name, value in re.findall(r"^vllm:(\w+)\S* (\S+)$", metrics, re.MULTILINE)}
-    return numbers.get("request_success_total", 0) >= 6 and numbers["num_requests_running"] > 0
+    return int(numbers.get("request_success_total", 0)) if numbers.get("num_requests_running") else 0
 
 
-def busy_engine() -> psutil.Process:
-    """The supervisor of an engine in the middle of a stage; waits for it."""
-    found: list[psutil.Process] = []
-    wait_for(lambda: found.extend(filter(is_busy, engines())) or found, "an engine is at work", 300)
-    return found[0]
+class Middle:
+    """Finds engines in the middle of a stage, again and again."""
+
+    def __init__(self) -> None:
+        self._before: dict[psutil.Process, int] = {}
+
+    def engine(self) -> psutil.Process:
+        """The supervisor of an engine that has answered some prompts since the last call; waits for it."""
+        found: list[psutil.Process] = []
+
+        def look() -> bool:
+            now = {supervisor: n_answered(supervisor) for supervisor in engines()}
+            found.extend(engine for engine, n in now.items() if n >= self._before.get(engine, 0) + 5)
+            if found:
+                self._before = now
+            return bool(found)
+
+        wait_for(look, "an engine is at work", 200)
+        return found[0]
 
 
-def executor_of(supervisor: psutil.Process) -> psutil.Process:
+def kill(processes: list[psutil.Process]) -> None:
+    assert processes
+    for process in processes:
+        process.send_signal(signal.SIGKILL)
+    psutil.wait_procs(processes, 10)
+
+
+def executor(supervisor: psutil.Process) -> list[psutil.Process]:
     words = supervisor.cmdline()
-    return psutil.Process(int(words[words.index("prox_spark.engine.supervisor") + 1]))
+    return [psutil.Process(int(words[words.index("prox_spark.engine.supervisor") + 1]))]
 
 
 def python_workers(supervisor: psutil.Process) -> list[psutil.Process]:
-    daemons = [process for process in executor_of(supervisor).children() if has_word(process, "pyspark.daemon")]
+    daemons = [process for process in executor(supervisor)[0].children() if has_word(process, "pyspark.daemon")]
     return [worker for daemon in daemons for worker in daemon.children()]
 
 
@@ -157,31 +177,24 @@ def check_whole(lake: Path) -> dict[str, Any]:
     return run
 
 
-@pytest.mark.parametrize(
-    ("victims", "n_starts"),
-    [(python_workers, 2), (server, 3), (servers_children, 3), (lambda s: [executor_of(s)], 2)],
-    ids=["Python worker", "engine", "engine's children", "executor"],
-)
-def test_a_run_ends_right_after_kill_9(
-    victims: Callable[[psutil.Process], list[psutil.Process]], n_starts: int, lake: Path, cluster: Cluster
-) -> None:
-    job = refine(lake, cluster)
-    killed = victims(busy_engine())
-    assert killed
-    for process in killed:
-        process.send_signal(signal.SIGKILL)
+def test_a_run_ends_right_after_kill_9_of_every_part_but_the_driver(lake: Path, cluster: Cluster) -> None:
+    job, middle = refine(lake, cluster), Middle()
+    # The executor first: it takes the answers of its task with it, and with them what they tell of its engines.
+    for part in (executor, python_workers, server, servers_children):
+        kill(part(middle.engine()))
     job.ended()
     wait_for(lambda: not marked(but=cluster.daemons), "no process is left", 15)
-    assert check_whole(lake)["engine_starts"] >= n_starts
+    run = check_whole(lake)
+    assert run["engine_restarts"] == 2 and run["engine_starts"] >= 3
 
 
 def test_a_run_whose_driver_was_killed_fails_and_the_next_pays_for_the_rest_only(lake: Path, cluster: Cluster) -> None:
+    middle = Middle()
     job = refine(lake, cluster)
-    busy_engine()
-    (jvm,) = psutil.Process(job.process.pid).children()
-    os.kill(jvm.pid, signal.SIGKILL)
+    middle.engine()
+    kill(psutil.Process(job.process.pid).children())
     job.ended(status=1)
-    print(job.err.read_text()[-3000:])
+    assert job.err.read_text().splitlines()[-1].startswith("prox-spark: "), job.err.read_text()
     wait_for(lambda: not marked(but=cluster.daemons), "no process is left", 15)
     refine(lake, cluster).ended()
     check_whole(lake)

@@ -83,13 +83,13 @@ def test_who_has_the_host_to_itself_has_all_cores_and_claims_none(
     assert executor_cores(start(*executor(2))) == [0, 1]
 
 
-def test_claims_that_were_cut_off_in_writing_are_none(start: Callable[..., Owner], tmp_path: Path) -> None:
+def test_claims_that_were_cut_off_in_writing_are_none(start: Callable[..., Owner]) -> None:
     owner = start(*executor(2))
-    (owner_directory(owner).parent / "cores.json").write_text("[[1, 2.5, [0, 1")
+    executor_cores(owner)
+    (path,) = owner_directory(owner).parent.glob("cores-*.json")
+    path.write_text("[[1, 2.5, [0, 1")
     assert executor_cores(owner) == [0, 1]
-    assert json.loads((owner_directory(owner).parent / "cores.json").read_text()) == [
-        [owner.pid, owner.started, [0, 1]]
-    ]
+    assert json.loads(path.read_text()) == [[owner.pid, owner.started, [0, 1]]]
 
 
 @pytest.mark.parametrize(

@@ -165,5 +165,6 @@ def test_the_wait_before_a_restart_grows_and_is_bounded() -> None:
 def test_directories_of_executors_that_are_gone_are_removed_at_a_start(fake: Any, runtime: Path) -> None:
     gone = owner_directory(Owner(2**22 - 1, 1.0))
     (gone / "some-engine").mkdir(parents=True)
+    (gone / "some-engine" / "engine.json").write_text('{"of": "another version"}')
     connect(fake())
     assert not gone.exists()
