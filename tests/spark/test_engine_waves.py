@@ -106,6 +106,9 @@ def test_speed_window_queue_and_cache_are_told(spark: Any, refined: tuple[str, R
 def test_a_prompt_that_kills_three_engines_makes_three_restarts(spark: Any, refined: tuple[str, RefineSummary]) -> None:
     run = run_row(spark, refined[0])
     assert refined[1].statuses["quarantined"] == 1
+    (row,) = table(spark, refined[0], "quarantine").collect()
+    assert (row["doc_id"], row["stage"], row["reason"]) == ("doc-5", "doc", "engine_crash")
+    assert "died 3 times with this prompt in flight" in row["message"]
     assert (run["engine_starts"], run["engine_restarts"]) == (4, 3)
     assert run["requests_resent"] >= 2
     (crashed,) = table(spark, refined[0], "generations").where("error_code = 'engine_crash'").collect()
