@@ -20,17 +20,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if needs_shared:
         config.hook.pytest_deselected(items=needs_shared)
         items[:] = [item for item in items if item not in needs_shared]
-        config.stash[_DESELECTED] = len(needs_shared)
 
 
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    n = config.stash.get(_DESELECTED, 0)
-    if n:
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    # Side by side, other processes collect the tests: how many were deselected is not known here.
+    if not (SHARED and Path(SHARED).is_dir()):
         why = f"PROX_SPARK_SHARED={SHARED} is no folder" if SHARED else "PROX_SPARK_SHARED is not set"
-        terminalreporter.write_line(f"{n} tests marked `shared` were deselected: {why}", yellow=True)
-
-
-_DESELECTED = pytest.StashKey[int]()
+        terminalreporter.write_line(f"tests marked `shared` were deselected: {why}", yellow=True)
 
 
 @pytest.fixture(scope="session")

@@ -32,6 +32,7 @@ SPANS: Final = T.ArrayType(
 )
 FINDINGS: Final = T.ArrayType(schemas.DIAGNOSTIC)
 NORMALIZED: Final = T.ArrayType(schemas.NORMALIZATION)
+REMOVED: Final = T.ArrayType(schemas.REMOVED_SPAN)
 # What an executor reads of a chunk: columns of `programs`, diagnostics are the parser's.
 CHUNK: Final = T.StructType(
     [
@@ -72,7 +73,8 @@ def executable(chunks: Column, words_before: Column) -> Column:
 
 def let(value: Column, body: Callable[[Column], Column]) -> Column:
     """Names a value, so that it is computed once however often the body uses it, in a lambda too."""
-    return F.element_at(F.transform(F.array(value), body), 1)
+    # A fold of nothing that ends in the body. `transform` over an array of the value would copy what the body makes.
+    return F.aggregate(F.array(), value, lambda named, _: named, body)
 
 
 def count_words(text: Column) -> Column:
@@ -107,9 +109,10 @@ def joined(lines: Column, spans: Column) -> Column:
 
     def of_span(span: Column) -> Column:
         start = span["line_start"]
-        return F.slice(lines, (start + 1).cast("int"), (span["line_end"] - start + 1).cast("int"))
+        return F.concat_ws("\n", F.slice(lines, (start + 1).cast("int"), (span["line_end"] - start + 1).cast("int")))
 
-    return F.array_join(F.flatten(F.transform(spans, of_span)), "\n")
+    # Text by text: what `transform` makes is copied, and lines are many. `array_join` would grow its result bit by bit.
+    return F.concat_ws("\n", F.transform(spans, of_span))
 
 
 def span(start: Column, end: Column, taker: Column | None = None) -> Column:
@@ -192,20 +195,20 @@ def removed_spans(taken: Column, place: Callable[[Column], tuple[Column, Column]
     )
 
 
-def replaced(text: Column, source: Column, target: Column, body: Callable[[Column, Column, Column], Column]) -> Column:
-    """Calls `body` with the text after a literal replacement, the hits (overlapping ones left out), and the new length."""
+def replaced(text: Column, source: Column, target: Column, body: Callable[[Column, Column], Column]) -> Column:
+    """Calls `body` with the text after a literal replacement and the number of hits (overlapping ones left out)."""
 
-    def counted(without: Column, n_hits: Column) -> Column:
-        n_chars = F.length(text) + n_hits * (F.length(target) - F.length(source))
-        return body(F.when(target == "", without).otherwise(F.replace(text, source, target)), n_hits, n_chars)
+    def counted(without: Column) -> Column:
+        # In bytes, which Spark knows of a text; characters it has to count.
+        n_hits = ((F.octet_length(text) - F.octet_length(without)) / F.octet_length(source)).cast("long")
+        return body(F.when(target == "", without).otherwise(F.replace(text, source, target)), n_hits)
 
-    return let(
-        F.replace(text, source, F.lit("")),
-        lambda without: let(
-            ((F.length(text) - F.length(without)) / F.length(source)).cast("long"),
-            lambda n_hits: counted(without, n_hits),
-        ),
-    )
+    return let(F.replace(text, source, F.lit("")), counted)
+
+
+def grown(text: Column, source: Column, target: Column, n_hits: Column) -> Column:
+    """Characters of a text after a literal replacement."""
+    return F.length(text) + n_hits * (F.length(target) - F.length(source))
 
 
 def numbered(ops: Column) -> Column:

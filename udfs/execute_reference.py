@@ -20,6 +20,7 @@ from udfs.columns import (
     executable,
     finding,
     first_takers,
+    grown,
     let,
     lines_of,
     numbered,
@@ -153,13 +154,14 @@ def _normalize(text: Column, calls: Column) -> Column:
         return F.struct(text.alias("text"), *fields)
 
     def replace(before: Column, call: Column) -> Column:
-        def done(text: Column, n_hits: Column, n_chars: Column) -> Column:
+        def done(text: Column, n_hits: Column) -> Column:
             hit = F.struct(call["chunk_index"], call["op_index"], call["source_str"], call["target_str"], n_hits).cast(
                 NORMALIZED.elementType
             )
             found = _found(call, F.lit(str(DiagnosticCode.TEXT_GROWTH)), snippet(printed(call)))
             too_long = state(before["text"], before["normalized"], F.lit(True), F.array(found))
             replaced_once = state(text, F.concat(before["normalized"], F.array(hit)), F.lit(False), before["findings"])
+            n_chars = grown(before["text"], call["source_str"], call["target_str"], n_hits)
             return F.when(n_chars > limit, too_long).otherwise(replaced_once)
 
         absent = before["outgrown"] | ~F.contains(before["text"], call["source_str"])

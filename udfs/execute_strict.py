@@ -64,7 +64,8 @@ def execute_strict(text: Column, words_before: Column, chunks: Column, gates: Ga
             F.transform(chunks, lambda chunk: _work(chunk, lines, gates)),
             lambda works: _outcome(text, words_before, lines, works, gates),
         )
-        return F.when(is_plain(chunks, lines), execute_plain(text, words_before, chunks, lines, gates)).otherwise(odd)
+        plain = F.when(is_plain(chunks, lines), execute_plain(text, words_before, chunks, lines, gates))
+        return F.coalesce(plain, odd)
 
     return let(lines, outcome)
 

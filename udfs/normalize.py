@@ -15,6 +15,7 @@ from udfs.columns import (
     empty,
     finding,
     gaps,
+    grown,
     joined,
     let,
     lines_of,
@@ -42,7 +43,8 @@ def normalize(chunk_index: Column, ops: Column, lines: Column, first: Column, la
             findings = F.concat(state["findings"], F.array(finding(code, op["op_index"], detail)))
             return _state(state["text"], state["normalized"], findings)
 
-        def done(text: Column, n_hits: Column, n_chars: Column) -> Column:
+        def done(text: Column, n_hits: Column) -> Column:
+            n_chars = grown(state["text"], source, target, n_hits)
             hit = F.struct(chunk_index, op["op_index"], source, target, n_hits).cast(NORMALIZED.elementType)
             too_long = F.concat(
                 n_chars.cast("string"), F.lit(" characters, the limit is "), limit.cast("string"), F.lit(": ")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
+from pathlib import Path
 from typing import IO
 
 
@@ -26,3 +29,15 @@ def try_lock(file: IO[bytes], how: Lock) -> bool:
 def unlock(file: IO[bytes]) -> None:
     """Gives the lock back; closing the file does so too."""
     fcntl.flock(file, fcntl.LOCK_UN)
+
+
+@contextmanager
+def locked(directory: Path, wait: bool = True) -> Iterator[None]:
+    """Holds the lock of a directory.
+
+    Raises:
+        BlockingIOError: somebody else holds it, and we don't wait.
+    """
+    with (directory / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield

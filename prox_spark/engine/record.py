@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import uuid
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -123,18 +121,6 @@ def records(executor: Path) -> dict[Path, Record]:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             found[path.parent] = Record.load(path.parent)
     return found
-
-
-@contextlib.contextmanager
-def locked(directory: Path, wait: bool = True) -> Iterator[None]:
-    """Holds the lock of a directory. The kernel frees it should its holder be killed.
-
-    Raises:
-        BlockingIOError: somebody else holds it, and we don't wait.
-    """
-    with (directory / "lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        yield
 
 
 def tail(log: Path) -> str:

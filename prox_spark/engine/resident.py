@@ -14,8 +14,9 @@ from pathlib import Path
 from prox_spark.engine.compile_cache import compile_turn
 from prox_spark.engine.executor import Owner, current_owner, engine_directory, owner_directory
 from prox_spark.engine.health import is_healthy, load, request
+from prox_spark.engine.locks import locked
 from prox_spark.engine.reaper import end_engine, remove_leftovers
-from prox_spark.engine.record import Engine, Record, locked, records, tail
+from prox_spark.engine.record import Engine, Record, records, tail
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.engine.start import engine_environment, launch, wait_until_ready
 from prox_spark.errors import EngineStartError

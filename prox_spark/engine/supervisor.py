@@ -19,8 +19,9 @@ from pathlib import Path
 from prox_spark.engine.executor import Owner
 from prox_spark.engine.guard import leave_guard
 from prox_spark.engine.health import Load, load
+from prox_spark.engine.locks import locked
 from prox_spark.engine.reaper import clear, end_processes, engine_processes
-from prox_spark.engine.record import Record, locked
+from prox_spark.engine.record import Record
 
 _PR_SET_PDEATHSIG = 1
 _POLL_SECONDS = 0.5
