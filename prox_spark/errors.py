@@ -36,6 +36,10 @@ class RefinerError(ProxSparkError):
     """A refiner can't be found, built or used as asked. The message says which part is missing and how to get it."""
 
 
+class DriverLostError(ProxSparkError):
+    """The JVM of the Spark driver ended under a running job. The message says what is kept and what to do."""
+
+
 class EngineError(ProxSparkError):
     """The engine failed a whole task, not one request. The message holds the engine's last log lines."""
 

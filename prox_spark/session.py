@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prox_spark.config import Recipe
-from prox_spark.errors import ProxSparkError
+from prox_spark.errors import DriverLostError, ProxSparkError
 
 if TYPE_CHECKING:
     from pyspark import SparkConf
@@ -51,6 +52,9 @@ def spark_session(recipe: Recipe) -> Iterator[SparkSession]:
 
     Yields:
         A session with Delta. Under spark-submit, settings given there win.
+
+    Raises:
+        DriverLostError: the JVM ended before the block did.
     """
     from pyspark.sql import SparkSession
 
@@ -58,9 +62,26 @@ def spark_session(recipe: Recipe) -> Iterator[SparkSession]:
     spark = already or build_session(recipe)
     try:
         yield spark
+    except Exception as error:
+        if _is_gone(spark):  # whatever call of it was under way, and however py4j put it
+            raise DriverLostError(
+                "the JVM of the Spark driver is gone: killed, or out of memory (spark.driver.memory). What the run had committed "
+                "is kept: start it again and it pays for the rest only"
+            ) from error
+        raise
     finally:
-        if already is None:
+        if already is None and not _is_gone(spark):
             spark.stop()
+
+
+def _is_gone(spark: SparkSession) -> bool:
+    """Does nobody listen where the JVM does."""
+    gateway = spark.sparkContext._gateway.gateway_parameters
+    try:
+        socket.create_connection((gateway.address, gateway.port), timeout=5).close()
+    except OSError:
+        return True
+    return False
 
 
 def build_session(recipe: Recipe) -> SparkSession:

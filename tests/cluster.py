@@ -6,7 +6,6 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -98,9 +97,8 @@ class Job:
         return printed
 
 
-def start_job(command: Sequence[str | Path], env: Mapping[str, str]) -> Job:
-    """Starts a program of this repository or environment; its words go to files."""
-    folder = Path(tempfile.mkdtemp())
+def start_job(command: Sequence[str | Path], folder: Path, env: Mapping[str, str]) -> Job:
+    """Starts a program of this repository or environment; its words go to files in a folder."""
     words, out, err = list(map(str, command)), folder / "out", folder / "err"
     with out.open("wb") as printed, err.open("wb") as errors:
         return Job(words, subprocess.Popen(words, env=env, stdout=printed, stderr=errors), out, err)

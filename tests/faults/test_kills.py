@@ -51,10 +51,7 @@ def ingested(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path
             lines = [f"Line {line} of page {number} says {number * line} words of no importance." for line in range(5)]
             pages.write(json.dumps({"id": f"page-{number}", "text": "\n".join(lines)}) + "\n")
     recipe = write_recipe(folder, "local[2]")
-    start_job(
-        [sys.executable, REPOSITORY / "jobs" / "ingest.py", folder / "pages.jsonl", "--recipe", recipe],
-        fake_engine_environment(),
-    ).ended()
+    run_job("ingest.py", folder / "pages.jsonl", recipe=recipe).ended()
     return folder / "lake"
 
 
@@ -82,11 +79,14 @@ def write_recipe(folder: Path, master: str) -> Path:
     return folder / "recipe.yaml"
 
 
+def run_job(name: str, *arguments: Path, recipe: Path) -> Job:
+    command = [sys.executable, REPOSITORY / "jobs" / name, *arguments, "--recipe", recipe]
+    return start_job(command, recipe.parent, fake_engine_environment(**FAKE))
+
+
 def refine(lake: Path, cluster: Cluster) -> Job:
     recipe = write_recipe(lake.parent, cluster.url)
-    return start_job(
-        [sys.executable, REPOSITORY / "jobs" / "refine.py", "--recipe", recipe], fake_engine_environment(**FAKE)
-    )
+    return run_job("refine.py", recipe=recipe)
 
 
 def n_answered(supervisor: psutil.Process) -> int:
@@ -189,12 +189,16 @@ def test_a_run_ends_right_after_kill_9_of_every_part_but_the_driver(lake: Path, 
 
 
 def test_a_run_whose_driver_was_killed_fails_and_the_next_pays_for_the_rest_only(lake: Path, cluster: Cluster) -> None:
-    middle = Middle()
-    job = refine(lake, cluster)
+    job, middle = refine(lake, cluster), Middle()
+    wait_for(lambda: "chunk stage:" in job.err.read_text(), "the document stage is committed", 200)
     middle.engine()
     kill(psutil.Process(job.process.pid).children())
     job.ended(status=1)
-    assert job.err.read_text().splitlines()[-1].startswith("prox-spark: "), job.err.read_text()
+    assert job.err.read_text().splitlines()[-1].startswith("prox-spark: the JVM of the Spark driver is gone")
     wait_for(lambda: not marked(but=cluster.daemons), "no process is left", 15)
+    paid = {row["generation_key"] for row in table(lake, "generations")}
+    assert len(paid) == N_DOCUMENTS
     refine(lake, cluster).ended()
-    check_whole(lake)
+    run = check_whole(lake)
+    mine = {row["generation_key"] for row in table(lake, "generations") if row["run_id"] == run["run_id"]}
+    assert mine and not mine & paid and dict(run["counts"])["generations"] == len(mine)

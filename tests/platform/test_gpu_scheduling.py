@@ -32,7 +32,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="module")
-def tasks(cluster: Cluster) -> dict[str, list[dict[str, Any]]]:
+def tasks(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
     """What the tasks of an application say that has two executors of four slots and two GPUs each; it has ended well."""
     settings = {
         "spark.executor.cores": "4",
@@ -47,7 +47,7 @@ def tasks(cluster: Cluster) -> dict[str, list[dict[str, Any]]]:
     }
     options = [word for key, value in settings.items() for word in ("--conf", f"{key}={value}")]
     command = [BIN / "spark-submit", "--master", cluster.url, *options, JOB]
-    said = start_job(command, fake_engine_environment()).ended(seconds=300)
+    said = start_job(command, tmp_path_factory.mktemp("job"), fake_engine_environment()).ended(seconds=300)
     wait_for(lambda: not marked(but=cluster.daemons), "no process is left", 15)
     return json.loads(said)  # type: ignore[no-any-return]
 

@@ -18,10 +18,10 @@ from prox_spark.demo import PAGES
 pytestmark = pytest.mark.platform
 
 
-def spark_submit(job: str, *arguments: str, options: tuple[str, ...]) -> tuple[str, set[int]]:
+def spark_submit(job: str, *arguments: str, options: tuple[str, ...], folder: Path) -> tuple[str, set[int]]:
     """Runs a job to its end. Returns what it printed, and the processes that supervised its engines."""
     command = [BIN / "spark-submit", *options, REPOSITORY / "jobs" / job, *arguments]
-    running = start_job(command, environment())
+    running = start_job(command, folder, environment())
     seen: set[int] = set()
     deadline = time.monotonic() + 400
     while running.process.poll() is None and time.monotonic() < deadline:
@@ -51,7 +51,7 @@ def ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pages, lake = folder / "pages.jsonl", folder / "lake"
     pages.write_bytes(b"\n".join(PAGES.read_bytes().splitlines()[:3]) + b"\n")
     recipe = write_recipe(folder / "recipe.yaml", lake)
-    taken, _ = spark_submit("ingest.py", str(pages), "--recipe", recipe, options=options("local[2]"))
+    taken, _ = spark_submit("ingest.py", str(pages), "--recipe", recipe, options=options("local[2]"), folder=folder)
     assert re.search(r"3 new", taken)
     return lake
 
@@ -70,7 +70,7 @@ def master(where: str, tmp_path: Path) -> Iterator[str]:
 def test_jobs_run_by_spark_submit(master: str, tmp_path: Path, ingested: Path) -> None:
     shutil.copytree(ingested, tmp_path / "lake")
     recipe = write_recipe(tmp_path / "recipe.yaml", tmp_path / "lake")
-    done, supervisors = spark_submit("refine.py", "--recipe", recipe, options=options(master))
+    done, supervisors = spark_submit("refine.py", "--recipe", recipe, options=options(master), folder=tmp_path)
     assert re.search(r"refine: 3 of 3 documents .* 1 engine start", done), done
     assert len(supervisors) == 1
     _, alive = psutil.wait_procs(engines(), timeout=15)
