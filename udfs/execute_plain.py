@@ -55,6 +55,7 @@ def is_plain(chunks: Column, lines: Column) -> Column:
             ),
         )
         follows = chunk["line_start"] == F.coalesce(F.get(chunks, i - 1)["line_end"] + 1, F.lit(0))
+        follows = follows & (chunk["line_end"] >= chunk["line_start"])
         return (F.size(chunk["diagnostics"]) == 0) & follows & (keeps | edits)
 
     n_lines = F.get(chunks, F.size(chunks) - 1)["line_end"] + 1
@@ -160,7 +161,7 @@ def _replace(state: Column, op: Column) -> Column:
         return with_hits(F.concat(head, target, tail), F.lit(1), n_new_words)
 
     def by_hits(head: Column, tail: Column) -> Column:
-        n_around = F.octet_length(head) + F.octet_length(tail)
+        n_around = F.octet_length(head).cast("long") + F.octet_length(tail)
         often = replaced(
             text, source, target, lambda new, n_hits: with_hits(new, n_hits, count_words(new) - count_words(text))
         )
@@ -168,7 +169,7 @@ def _replace(state: Column, op: Column) -> Column:
         return (
             F.when(n_around + F.octet_length(source) == F.octet_length(text), once(head, tail))
             # Cut at a string that is not there, the text is whole.
-            .when(F.coalesce(n_around == 2 * F.octet_length(text), F.lit(True)), absent)
+            .when(F.coalesce(n_around == 2 * F.octet_length(text).cast("long"), F.lit(True)), absent)
             .otherwise(often)
         )
 

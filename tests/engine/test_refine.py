@@ -144,7 +144,7 @@ def test_apply_derives_with_another_threshold_and_the_other_semantics_and_asks_n
     def apply(*overrides: str) -> ApplySummary:
         return apply_lake(spark, recipe(sample_copy, *overrides))
 
-    generations = versions(spark, sample_copy)["generations"]
+    generations, engines = versions(spark, sample_copy)["generations"], engine_ids(spark)
     strictest = apply("apply.drop_threshold=0.0")
     # A document that never saw the model has no probability: a text without words stays what it was.
     assert strictest.n_pending == N_PAGES and strictest.statuses.keys() <= {"dropped_doc", "blanked_short"}
@@ -161,7 +161,7 @@ def test_apply_derives_with_another_threshold_and_the_other_semantics_and_asks_n
     columns = ("doc_id", "text", "status", "removed", "normalized", "words_before", "words_after")
     was, is_now = (table(spark, root, "refined").select(*columns) for root in (sample_lake[0], sample_copy))
     assertDataFrameEqual(is_now, was)
-    assert versions(spark, sample_copy)["generations"] == generations
+    assert versions(spark, sample_copy)["generations"] == generations and engine_ids(spark) == engines
 
 
 def test_apply_leaves_what_was_never_asked_and_says_so(spark: Any, sample_copy: str) -> None:
