@@ -248,9 +248,9 @@ class EngineConfig(_Section):
     )
     endpoint_key_variable: str | None = Field(
         None,
-        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
-        description="Environment variable on the executors that holds the endpoint's key, such as LLM_KEY (set it by "
-        "spark.executorEnv.LLM_KEY or the platform's secrets). The key itself has no place in a recipe. Unset: no key.",
+        pattern=r"^[A-Z_][A-Z0-9_]*$",
+        description="Environment variable on the executors that holds the endpoint's key, in capitals, such as LLM_TOKEN (set it by "
+        "spark.executorEnv.LLM_TOKEN or the platform's secrets; Spark hides settings whose names hold `token`). The key itself has no place in a recipe. Unset: no key.",
     )
     endpoint_tries: int = Field(
         8,
@@ -356,7 +356,7 @@ class Recipe(_Section):
         return redacted
 
 
-_SECRET = r"[\w.-]*(?:secret|passw|token|credential|(?:access|account|private|api)[._-]?key|\.sas\.)[\w.-]*"
+_SECRET = r"[\w.-]*(?:secret|passw|token|credential|(?:access|account|private|api)[._-]?key|Env\.\w*key|\.sas\.)[\w.-]*"
 _HIDDEN = "*** redacted ***"
 
 

@@ -26,8 +26,13 @@ def compile_turn(spec: EngineSpec, environment: Mapping[str, str]) -> Iterator[N
     if not spec.compiles or not _made(lock_file.parent):
         yield
         return
-    with lock_file.open("a+") as lock:
+    try:
+        lock = lock_file.open("a+")
         fcntl.flock(lock, fcntl.LOCK_EX)
+    except OSError:  # a cache that can't be written, or a file system without locks
+        yield
+        return
+    with lock:
         lock.seek(0)
         if lock.read():
             fcntl.flock(lock, fcntl.LOCK_UN)

@@ -28,7 +28,7 @@ def started(process: psutil.Process) -> float:
     """Seconds; on Linux since the boot: the time since the epoch moves when the clock is set."""
     try:
         fields = Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the latter where it ends between opening and reading
         if Path("/proc/self/stat").exists():
             raise psutil.NoSuchProcess(process.pid) from None
         return process.create_time()

@@ -33,6 +33,7 @@ class Isolation:
         self._door, self._room = self._opened("door"), self._opened("room")
         self._n_inside = 0
         self._looked = 0.0
+        self._was_open = False
         self._n_suspects = 0
         self._turn = asyncio.Lock()
         self._closed: ExitStack | None = None
@@ -77,11 +78,12 @@ class Isolation:
         self._room.close()
 
     def _entered(self) -> bool:
-        if self._n_inside and time.monotonic() - self._looked < _POLL_SECONDS:
+        if self._n_inside and self._was_open and time.monotonic() - self._looked < _POLL_SECONDS:
             self._n_inside += 1  # while the slot is inside nobody is alone; the door only asks it to come out some time
             return True
         self._looked = time.monotonic()
-        if not try_lock(self._door, Lock.SHARED):
+        self._was_open = try_lock(self._door, Lock.SHARED)
+        if not self._was_open:
             return False
         try:
             if self._n_inside == 0 and not try_lock(self._room, Lock.SHARED):

@@ -19,7 +19,13 @@ from prox_spark.errors import EndpointError, ReasonCode
 
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 60.0
+_LONGEST_RETRY_AFTER_SECONDS = 300.0
+_CONNECT_SECONDS = 30.0
 _BUSY = 429
+# Statuses below 500 that may be others the next time.
+_PASSING = {408, 409, 425, _BUSY}
+# So many refusals and no answer yet: not the prompts are wrong.
+_REFUSALS_OF_ALL = 16
 
 
 @dataclass(frozen=True)
@@ -67,10 +73,10 @@ def wait_seconds(n_tries: int, retry_after: str | None = None) -> float:
 
     Args:
         n_tries: so far, from 1.
-        retry_after: header of the answer, in seconds or as an HTTP date.
+        retry_after: header of the answer, in seconds or as an HTTP date; heeded up to five minutes.
     """
     backoff = min(_FIRST_WAIT_SECONDS * 2 ** (n_tries - 1), _LONGEST_WAIT_SECONDS) * random.uniform(0.5, 1.0)
-    return max(backoff, _seconds(retry_after))
+    return max(backoff, min(_seconds(retry_after), _LONGEST_RETRY_AFTER_SECONDS))
 
 
 class RemoteSession:
@@ -88,28 +94,33 @@ class RemoteSession:
         self._request_seconds = request_seconds
         self._http: aiohttp.ClientSession | None = None
         self._not_before = 0.0
+        self._n_answered = self._n_refused = 0
 
     async def ask(self, token_ids: list[int]) -> Answer:
         """One prompt.
 
         Raises:
-            EndpointError: no key, the key or model is refused, or the endpoint was busy or out of reach too often.
+            EndpointError: no key, the key, the model or every prompt is refused, or the endpoint was busy or out of reach too often.
         """
         body = {"model": self._endpoint.model, "prompt": token_ids, **self._parameters}
-        trouble = ""
+        trouble, status, content = "", 0, b""
+        n_answered_before = self._n_answered
         for n_tries in range(1, self._endpoint.tries + 1):
-            await asyncio.sleep(self._not_before - time.monotonic())
-            retry_after = None
+            while (wait := self._not_before - time.monotonic()) > 0:
+                await asyncio.sleep(wait + random.uniform(0, _FIRST_WAIT_SECONDS))  # not all in the same moment
+            retry_after, status = None, 0
             sent = time.monotonic()
             try:
                 async with self._connected().post(
                     f"{self._endpoint.url}/completions", json=body, allow_redirects=False
                 ) as response:
-                    status, content = response.status, await response.read()
-                if status != _BUSY and status < 500:
-                    return replace(self._read(status, content), n_sends=n_tries).timed(sent)
+                    status, content = response.status, self._without_key(await response.read())
+                if status not in _PASSING and status < 500:
+                    return replace(self._counted(self._read(status, content)), n_sends=n_tries).timed(sent)
                 trouble = f"{status}: {self._words(content)}"
                 retry_after = response.headers.get("Retry-After")
+            except aiohttp.ConnectionTimeoutError:
+                trouble = f"no connection in {_CONNECT_SECONDS:g} s"
             except TimeoutError:
                 message = f"no answer in engine.request_seconds = {self._request_seconds:g} s"
                 late = Answer(error_code=ReasonCode.REQUEST_TIMEOUT, error_message=message, n_sends=n_tries)
@@ -121,6 +132,9 @@ class RemoteSession:
                 self._not_before = max(self._not_before, time.monotonic() + wait)
             elif n_tries < self._endpoint.tries:
                 await asyncio.sleep(wait)
+        if status >= 500 and self._n_answered > n_answered_before:
+            # Others were answered meanwhile: it is this prompt.
+            return replace(read_refusal(status, content, engine_id=None), n_sends=self._endpoint.tries)
         raise EndpointError(
             f"engine.endpoint {self._endpoint.url} gave no answer in {self._endpoint.tries} tries (engine.endpoint_tries), the last "
             f"time: {trouble}. Is it up? If it is busy, lower engine.max_num_seqs: that many requests come from each executor"
@@ -137,7 +151,7 @@ class RemoteSession:
             self._http = aiohttp.ClientSession(
                 headers={"Authorization": f"Bearer {key}"} if key else None,
                 connector=aiohttp.TCPConnector(limit=0),
-                timeout=aiohttp.ClientTimeout(total=self._request_seconds),
+                timeout=aiohttp.ClientTimeout(total=self._request_seconds, sock_connect=_CONNECT_SECONDS),
                 trust_env=True,  # HTTPS_PROXY
             )
         return self._http
@@ -150,7 +164,7 @@ class RemoteSession:
                 raise EndpointError(
                     f"engine.endpoint {self._endpoint.url} answered with something else than a completion: {self._words(content)}"
                 ) from error
-        if status in (401, 403):
+        if status in (401, 402, 403):
             raise EndpointError(
                 f"engine.endpoint {self._endpoint.url} refused the key ({status}: {self._words(content)}): check "
                 f"engine.endpoint_key_variable (now {self._endpoint.key_variable}) and what that variable holds on the executors"
@@ -162,10 +176,26 @@ class RemoteSession:
             )
         return read_refusal(status, content, engine_id=None)
 
-    def _words(self, content: bytes) -> str:
-        """What the server said, without the key: some repeat it."""
-        words, key = error_message(content)[:300], self._endpoint.key()
-        return words.replace(key, "***") if key else words
+    def _counted(self, answer: Answer) -> Answer:
+        if answer.error_code is None:
+            self._n_answered += 1
+            return answer
+        self._n_refused += 1
+        if self._n_refused >= _REFUSALS_OF_ALL and not self._n_answered:
+            raise EndpointError(
+                f"engine.endpoint {self._endpoint.url} refused the first {self._n_refused} prompts, the last with "
+                f"{answer.error_message!r}: it may not know what the stage asks for (see engine.endpoint)"
+            )
+        return answer
+
+    def _without_key(self, content: bytes) -> bytes:
+        """What the server said: some repeat the key."""
+        key = self._endpoint.key()
+        return content.replace(key.encode(), b"***") if key else content
+
+    @staticmethod
+    def _words(content: bytes) -> str:
+        return error_message(content)[:300]
 
 
 def _seconds(retry_after: str | None) -> float:

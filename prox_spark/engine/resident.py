@@ -85,9 +85,9 @@ def _started(spec: EngineSpec, owner: Owner, directory: Path, record: Record) ->
     environment = engine_environment(spec, directory)
     with compile_turn(spec, environment):
         start = launch(spec, owner, directory, environment, record)
-        # At once: should this worker be killed, the next one waits for this engine.
-        record.started(start.engine).save(directory)
         try:
+            # At once: should this worker be killed, the next one waits for this engine.
+            record.started(start.engine).save(directory)
             start.wait(spec)
         except BaseException:
             end_engine(start.engine, directory)

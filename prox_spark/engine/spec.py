@@ -18,6 +18,19 @@ from prox_spark.errors import EngineStartError
 from prox_spark.refiners import Refiner
 
 MODEL_NAME = "refiner"
+# How an engine is asked, waited for and started again. With others of these it is the same engine.
+_CLIENT_SETTINGS = {
+    "window_factor",
+    "request_seconds",
+    "start_seconds",
+    "max_restarts",
+    "max_crashing_prompts",
+    "side_by_side",
+    "endpoint",
+    "endpoint_model",
+    "endpoint_key_variable",
+    "endpoint_tries",
+}
 
 
 @dataclass(frozen=True)
@@ -40,7 +53,8 @@ class EngineSpec:
     @property
     def settings_key(self) -> str:
         """Equal for engines that serve the same model in the same way."""
-        return fingerprint(self.refiner.model_fingerprint, self.refiner.card.context_tokens, self.config.model_dump())
+        settings = self.config.model_dump(exclude=_CLIENT_SETTINGS)
+        return fingerprint(self.refiner.model_fingerprint, self.refiner.card.context_tokens, settings)
 
     @property
     def gpus(self) -> tuple[str, ...]:

@@ -30,7 +30,6 @@ def discover(folder: Path, nvidia_smi: str | None, visible: str | None = None) -
     [
         ("echo 0", None, ["0"]),
         ("printf '0\\n1\\n 2\\n'", None, ["0", "1", "2"]),
-        ("printf '0\\n1\\n'", "", ["0", "1"]),
         ("printf '0\\n1\\n2\\n3\\n'", "2,3", ["0", "1"]),
         ("printf '0\\n1\\n'", "GPU-aaaa", ["0"]),
     ],

@@ -224,6 +224,7 @@ def test_recipes_for_cpu_and_gpu_ship() -> None:
         "spark.hadoop.fs.azure.account.key.x.blob.core.windows.net",
         "spark.hadoop.fs.azure.sas.c.x.blob.core.windows.net",
         "spark.ssl.keyPassword",
+        "spark.executorEnv.LLM_KEY",
         "spark.hadoop.google.cloud.auth.service.account.CREDENTIAL",
     ],
 )

@@ -161,6 +161,11 @@ def test_equal_specs_have_one_key_wherever_the_weights_lie(tmp_path: Path) -> No
     assert spec_of(one).key == spec_of(other).key
 
 
+def test_another_way_of_asking_is_the_same_engine(tmp_path: Path) -> None:
+    other = spec_of(tmp_path, request_seconds=5.0, window_factor=2.0, max_restarts=0, side_by_side=False)
+    assert other.key == spec_of(tmp_path).key
+
+
 @pytest.mark.parametrize(
     "changed", [{"weights": b"other"}, {"context": 129}, {"max_num_seqs": 7}, {"device": "cuda"}], ids=str
 )

@@ -101,15 +101,23 @@ def test_requests_that_come_do_not_keep_one_from_being_alone(tmp_path: Path) -> 
             async with request(first):
                 await asyncio.sleep(0.05)
 
+        got_alone = asyncio.Event()
+
         async def overlapping() -> None:
+            """Without end, unless the other gets its turn."""
             async with asyncio.TaskGroup() as group:
-                for _ in range(40):
+                while not got_alone.is_set():
                     group.create_task(busy())
-                    await asyncio.sleep(0.01)
+                    await asyncio.sleep(0.005)
+
+        async def alone() -> None:
+            await asyncio.sleep(0.02)
+            if await gets_alone(second, 10):
+                got_alone.set()
 
         requests = asyncio.create_task(overlapping())
-        await asyncio.sleep(0.02)
-        assert await gets_alone(second, 10) and not requests.done()
+        await alone()
+        assert got_alone.is_set()
         await requests
 
     asyncio.run(main())

@@ -195,9 +195,45 @@ def test_a_refused_prompt_is_a_row(status: int) -> None:
     assert (answer.error_code, answer.error_message) == (ReasonCode.REQUEST_REFUSED, f"{status}: too long")
 
 
-def test_a_key_in_the_place_of_its_variable_is_refused() -> None:
+def test_a_server_that_refuses_every_prompt_is_named_instead_of_quarantining_all() -> None:
+    with pytest.raises(EndpointError, match=r"refused the first 16 prompts, the last with '400: unknown field'"):
+        ask(FakeEndpoint(reply(400, {"error": {"message": "unknown field"}})), n=40)
+
+
+def test_a_prompt_that_the_server_fails_on_while_it_answers_others_is_a_row() -> None:
+    async def main() -> list[Answer]:
+        async with endpoint.server() as server:
+            session = RemoteSession(Endpoint(str(server.make_url("/v1")), "m", tries=2), {}, 5)
+            failing = asyncio.create_task(session.ask([1]))
+            while len(endpoint.requests) < 1:
+                await asyncio.sleep(0.001)
+            answered = await session.ask([2])
+            try:
+                return [await failing, answered]
+            finally:
+                await session.close()
+
+    # The first try of the one, the other, the second try of the one.
+    endpoint = FakeEndpoint(reply(500, "boom"), reply(), reply(500, "boom"))
+    failed, answered = asyncio.run(main())
+    assert (failed.error_code, failed.error_message) == (ReasonCode.REQUEST_REFUSED, "500: boom")
+    assert answered.text == "keep"
+
+
+def test_a_refusal_is_stored_without_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLM_KEY", KEY)
+    (answer,) = ask(FakeEndpoint(reply(400, "x" * 290 + KEY)), key_variable="LLM_KEY")
+    assert answer.error_message and KEY[:5] not in answer.error_message
+
+
+def test_a_wait_of_a_day_is_cut() -> None:
+    assert wait_seconds(1, "86400") == 300
+
+
+@pytest.mark.parametrize("key", [KEY, "dapi0123456789abcdef"])
+def test_a_key_in_the_place_of_its_variable_is_refused(key: str) -> None:
     with pytest.raises(RecipeError, match="endpoint_key_variable"):
-        Recipe.parse({"engine": {"endpoint_key_variable": KEY}})
+        Recipe.parse({"engine": {"endpoint_key_variable": key}})
 
 
 def test_a_url_with_a_password_is_stored_without_it() -> None:
