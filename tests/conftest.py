@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,13 @@ def spark() -> Iterator[Any]:
 def lake_root(tmp_path: Path) -> str:
     """Where a lake may be made; nothing is there yet."""
     return str(tmp_path / "lake")
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A folder for Unix sockets: their paths may have 107 bytes, and pytest's own folders are too deep side by side."""
+    with tempfile.TemporaryDirectory(prefix="p", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")

@@ -22,15 +22,15 @@ from prox_spark.refiners import find
 
 
 @pytest.fixture
-def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def runtime(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Where engines have their directories; at the end none of their processes is left."""
-    monkeypatch.setenv("PROX_SPARK_RUNTIME", str(tmp_path / "r"))
+    monkeypatch.setenv("PROX_SPARK_RUNTIME", str(short_path))
     monkeypatch.setattr(resident, "_BACK_OFF_SECONDS", 0.01)
-    yield tmp_path / "r"
+    yield short_path
     for directory, record in records(owner_directory(ME)).items():
         if record.engine:
             end_engine(record.engine, directory)
-    for process in processes_in(tmp_path / "r"):
+    for process in processes_in(short_path):
         process.send_signal(signal.SIGKILL)
 
 

@@ -96,9 +96,9 @@ class Executor:
 
 
 @pytest.fixture
-def executor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Executor]]:
+def executor(tmp_path: Path, short_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Executor]]:
     """Makes an executor whose fake engine behaves as told; at the end no process of its engine is left."""
-    monkeypatch.setenv("PROX_SPARK_RUNTIME", str(tmp_path / "r"))
+    monkeypatch.setenv("PROX_SPARK_RUNTIME", str(short_path))
     monkeypatch.syspath_prepend(ROOT / "tests" / "fake_engine")
     monkeypatch.syspath_prepend(ROOT)
     tasks = {"doc": {"template": "plain", "max_text_tokens": 8}}
@@ -237,7 +237,7 @@ def test_a_killed_slot_leaves_its_share_to_the_other(executor: Callable[..., Exe
 def test_a_slot_that_is_killed_while_it_asks_alone_holds_up_nobody(executor: Callable[..., Executor]) -> None:
     fed = executor({"latency": 0.02})
     fed.engine()
-    hold = "import fcntl, sys; fcntl.flock(open(sys.argv[1], 'ab'), 2); print('held', flush=True); sys.stdin.read()"
+    hold = "import fcntl, sys; door = open(sys.argv[1], 'ab'); fcntl.flock(door, 2); print('held', flush=True); sys.stdin.read()"
     command = [sys.executable, "-c", hold, str(fed.directory / "door")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout and holder.stdout.readline() == "held\n"
