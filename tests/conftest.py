@@ -12,22 +12,28 @@ from typing import Any
 import pytest
 
 SHARED = os.environ.get("PROX_SPARK_SHARED", "")
+LONG = os.environ.get("PROX_SPARK_LONG", "")
+
+
+def _left_out() -> dict[str, str]:
+    """Markers whose tests don't run here, and why."""
+    left_out = {} if LONG else {"long": "PROX_SPARK_LONG is not set"}
+    if not (SHARED and Path(SHARED).is_dir()):
+        left_out["shared"] = f"PROX_SPARK_SHARED={SHARED} is no folder" if SHARED else "PROX_SPARK_SHARED is not set"
+    return left_out
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if Path(SHARED).is_dir() and SHARED:
-        return
-    needs_shared = [item for item in items if item.get_closest_marker("shared")]
-    if needs_shared:
-        config.hook.pytest_deselected(items=needs_shared)
-        items[:] = [item for item in items if item not in needs_shared]
+    left_out = [item for item in items if any(item.get_closest_marker(marker) for marker in _left_out())]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     # Side by side, other processes collect the tests: how many were deselected is not known here.
-    if not (SHARED and Path(SHARED).is_dir()):
-        why = f"PROX_SPARK_SHARED={SHARED} is no folder" if SHARED else "PROX_SPARK_SHARED is not set"
-        terminalreporter.write_line(f"tests marked `shared` were deselected: {why}", yellow=True)
+    for marker, why in _left_out().items():
+        terminalreporter.write_line(f"tests marked `{marker}` were deselected: {why}", yellow=True)
 
 
 @pytest.fixture(scope="session")

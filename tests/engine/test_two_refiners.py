@@ -19,7 +19,7 @@ from prox_spark.engine.record import records
 from prox_spark.pipeline.ingest import ingest
 from prox_spark.pipeline.refine import refine_lake
 
-pytestmark = [pytest.mark.engine, pytest.mark.spark]
+pytestmark = [pytest.mark.engine, pytest.mark.spark, pytest.mark.long]
 
 PAGES = [{"id": f"page-{n}", "text": "\n".join(f"Line {m} of page {n}." for m in range(4))} for n in range(5)]
 
@@ -61,7 +61,7 @@ def test_two_refiners_answer_one_after_the_other(
     with most_engines_at_once(jvm) as most:
         summary = refine_lake(spark, recipe)
     assert most == [1]
-    assert summary.run.engine_starts == 2 and sum(summary.statuses.values()) == len(PAGES)
+    assert summary.run.engine_total("starts") == 2 and sum(summary.statuses.values()) == len(PAGES)
     generations = spark.read.format("delta").load(f"{lake_root}/generations").where(F.col("error_code").isNull())
     answered = {(row["stage"], row["refiner"]) for row in generations.select("stage", "refiner").distinct().collect()}
     assert answered == {("doc", "tiny-random-doc"), ("chunk", "tiny-random-chunk")}

@@ -30,7 +30,7 @@ from deltalake import DeltaTable, QueryBuilder
 
 from prox_spark.engine.resident import request
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.long]
 
 N_DOCUMENTS = 80
 FAKE = {"FAKE_ENGINE": json.dumps({"latency": 0.25})}
