@@ -196,6 +196,7 @@ def test_engine_that_dies_at_start_says_why(tiny_refiner: str) -> None:
         connect(spec)
 
 
+@pytest.mark.long
 def test_kv_cache_that_is_too_small_is_named(tiny_refiner: str) -> None:
     spec = EngineSpec(find(tiny_refiner), EngineConfig(device="cpu", cpu_kv_cache_gib=0.0001))
     with pytest.raises(EngineStartError, match=r"not even one prompt.*Raise engine\.cpu_kv_cache_gib \(now 0\.0001\)"):
