@@ -3,26 +3,9 @@
 from __future__ import annotations
 
 import http.client
-import re
 import socket
-from dataclasses import dataclass
 
-_COUNTS = re.compile(
-    r"^vllm:(num_requests_running|num_requests_waiting|request_success_total)(?:\{[^}]*\})? (\S+)", re.M
-)
-
-
-@dataclass(frozen=True)
-class Load:
-    """How busy a server is.
-
-    Attributes:
-        n_open: requests that it decodes or holds back.
-        n_answered: requests answered since its start.
-    """
-
-    n_open: float
-    n_answered: float
+from prox_spark.engine.metrics import Metrics
 
 
 def request(socket_path: str, path: str, seconds: float = 5.0) -> str | None:
@@ -46,12 +29,7 @@ def is_healthy(socket_path: str, seconds: float = 5.0) -> bool:
     return request(socket_path, "/health", seconds) is not None
 
 
-def load(socket_path: str) -> Load | None:
-    """Requests at a server; None when it does not say."""
+def metrics(socket_path: str) -> Metrics | None:
+    """What a server has done and holds; None when it does not say."""
     body = request(socket_path, "/metrics")
-    if body is None:
-        return None
-    counts = {"num_requests_running": 0.0, "num_requests_waiting": 0.0, "request_success_total": 0.0}
-    for name, value in _COUNTS.findall(body):
-        counts[name] += float(value)
-    return Load(counts["num_requests_running"] + counts["num_requests_waiting"], counts["request_success_total"])
+    return None if body is None else Metrics.read(body)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from prox_spark.engine.compile_cache import compile_turn
 from prox_spark.engine.executor import Owner, current_owner, engine_directory, owner_directory
-from prox_spark.engine.health import is_healthy, load, request
+from prox_spark.engine.health import is_healthy, metrics, request
 from prox_spark.engine.locks import locked
 from prox_spark.engine.reaper import end_engine, remove_leftovers
 from prox_spark.engine.record import Engine, Record, records, tail
@@ -133,7 +133,7 @@ def _retire(directory: Path) -> None:
         if record.engine is None:
             return
         # No deadline of its own: each request has one, and one whose worker was killed is gone with its connection.
-        while (busy := load(record.engine.socket)) and busy.n_open:
+        while (busy := metrics(record.engine.socket)) and busy.in_flight:
             time.sleep(0.2)
         end_engine(record.engine, directory)
         record.retired().save(directory)

@@ -18,8 +18,9 @@ from pathlib import Path
 
 from prox_spark.engine.executor import Owner
 from prox_spark.engine.guard import leave_guard
-from prox_spark.engine.health import Load, load
+from prox_spark.engine.health import metrics
 from prox_spark.engine.locks import locked
+from prox_spark.engine.metrics import Metrics
 from prox_spark.engine.reaper import clear, end_processes, engine_processes
 from prox_spark.engine.record import Record
 
@@ -63,7 +64,7 @@ class Idle:
         self._socket = str(directory / "s")
         self._seconds = seconds
         self._look_seconds = max(_POLL_SECONDS, min(seconds / 10, 60.0))
-        self._last: Load | None = None
+        self._last: Metrics | None = None
         self._used = self._looked = time.monotonic()
 
     def is_over(self) -> bool:
@@ -74,9 +75,9 @@ class Idle:
 
     def is_over_now(self) -> bool:
         """Looks at once. An engine that starts or hangs is not idle; the latter its next user finds."""
-        now = load(self._socket)
+        now = metrics(self._socket)
         self._looked = time.monotonic()
-        if now is None or now.n_open or now != self._last:
+        if now is None or now.in_flight or now != self._last:
             self._used = self._looked
         self._last = now
         return self._looked - self._used >= self._seconds

@@ -8,8 +8,9 @@ import time
 from typing import TYPE_CHECKING
 
 from prox_spark.engine.executor import Owner
+from prox_spark.engine.health import metrics
 from prox_spark.engine.metrics import Growth, Metrics
-from prox_spark.engine.resident import request, running
+from prox_spark.engine.resident import running
 from prox_spark.engine.spec import EngineSpec
 
 if TYPE_CHECKING:
@@ -89,5 +90,5 @@ class EngineProgress:
 
     @staticmethod
     def _metrics(owner: Owner) -> dict[str, Metrics]:
-        bodies = {engine.engine_id: request(engine.socket, "/metrics") for engine in running(owner)}
-        return {engine_id: Metrics.read(body) for engine_id, body in bodies.items() if body}
+        found = {engine.engine_id: metrics(engine.socket) for engine in running(owner)}
+        return {engine_id: of for engine_id, of in found.items() if of}

@@ -17,7 +17,7 @@ from engine_processes import ME, processes_in, wait_until
 
 from prox_spark.engine.client import Window
 from prox_spark.engine.executor import Owner, current_owner, engine_directory, owner_directory
-from prox_spark.engine.health import load
+from prox_spark.engine.health import metrics
 from prox_spark.engine.reaper import remove_leftovers
 from prox_spark.engine.record import Record, records
 from prox_spark.engine.resident import Engine, connect, forgive, running
@@ -155,7 +155,7 @@ def test_other_engine_ends_when_it_has_answered(make_spec: Make) -> None:
     answered: list[str | None] = []
     slow_task = threading.Thread(target=ask, args=(doc, answered))
     slow_task.start()
-    wait_until(lambda: bool((busy := load(first.socket)) and busy.n_open), "the request is open")
+    wait_until(lambda: bool((busy := metrics(first.socket)) and busy.in_flight), "the request is open")
     second = connect(make_spec(name="chunk", side_by_side=False))
     slow_task.join()
     assert answered == [first.engine_id] and running(ME) == [second]
