@@ -36,6 +36,10 @@ class RefinerError(ProxSparkError):
     """A refiner can't be found, built or used as asked. The message says which part is missing and how to get it."""
 
 
+class LabelError(ProxSparkError):
+    """A file or table of labels can't be read. The message names file, line and the shapes that are accepted."""
+
+
 class DriverLostError(ProxSparkError):
     """The JVM of the Spark driver ended under a running job. The message says what is kept and what to do."""
 

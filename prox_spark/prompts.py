@@ -15,7 +15,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from prox_spark.chunking import Chunk, number_line, pack_counted, pack_lines
+from prox_spark.chunking import Chunk, number_line, pack_counted
 from prox_spark.config import fingerprint
 from prox_spark.errors import ReasonCode, RefinerError
 from prox_spark.refiners.card import ChunkTask, DocTask, RefinerCard, Stage
@@ -107,33 +107,43 @@ class PromptBuilder:
         """SHA-256 over template, limits, answer words and packing."""
         return fingerprint(self.card.prompt_fingerprint(self.stage), self.packing if self.stage == "chunk" else None)
 
-    def prompts(self, text: str) -> list[Prompt]:
-        """The prompts of a text: one in the document stage, one per chunk in the chunk stage; none for a text without words."""
+    def prompts(self, text: str, first_line: int = 0) -> list[Prompt]:
+        """The prompts of a text: one in the document stage, one per chunk in the chunk stage; none for a text without words.
+
+        Args:
+            text: a document; in training also a part of one.
+            first_line: number of its first line.
+        """
         if not text.split():
             return []
         return (
             [self._verdict_prompt(text)]
             if self.stage == "doc"
-            else [self._chunk_prompt(chunk) for chunk in self.chunks(text)]
+            else [self._chunk_prompt(chunk) for chunk in self.chunks(text, first_line)]
         )
 
-    def chunks(self, text: str) -> list[Chunk]:
+    def chunks(self, text: str, first_line: int = 0) -> list[Chunk]:
         """Packs the lines of a text into the chunks the refiner reads; lines too long for a prompt are cut in it."""
         task = self._chunk_task
+        numbered = [number_line(number, line) for number, line in enumerate(text.split("\n"), first_line)]
         if self.packing == "reference":
             tokenizer = _tokenizer(self.tokenizer_json, literal=False)  # special tokens and all, as the authors count
-            return pack_lines(text, lambda line: len(tokenizer.encode(line).ids), task.max_chunk_tokens)
-        numbered = [number_line(index, line) for index, line in enumerate(text.split("\n"))]
-        encodings = self.tokenizer.encode_batch_fast(numbered, add_special_tokens=False)
-        counts = [len(encoding.ids) for encoding in encodings]
-        if task.max_line_tokens:
-            for index, count in enumerate(counts):
-                if count > task.max_line_tokens:
-                    numbered[index] = self._cut(numbered[index], task.max_line_tokens)
-                    counts[index] = task.max_line_tokens
-        packed = pack_counted(numbered, counts, task.max_chunk_tokens)
-        fitting = [piece for chunk in packed for piece in self._fitting(chunk, counts)]
-        return [replace(piece, index=index) for index, piece in enumerate(fitting)]
+            counts = [len(tokenizer.encode(line).ids) for line in numbered]
+            chunks = pack_counted(numbered, counts, task.max_chunk_tokens)
+        else:
+            encodings = self.tokenizer.encode_batch_fast(numbered, add_special_tokens=False)
+            counts = [len(encoding.ids) for encoding in encodings]
+            if task.max_line_tokens:
+                for index, count in enumerate(counts):
+                    if count > task.max_line_tokens:
+                        numbered[index] = self._cut(numbered[index], task.max_line_tokens)
+                        counts[index] = task.max_line_tokens
+            packed = pack_counted(numbered, counts, task.max_chunk_tokens)
+            chunks = [piece for chunk in packed for piece in self._fitting(chunk, counts)]
+        return [
+            replace(c, index=index, line_start=first_line + c.line_start, line_end=first_line + c.line_end)
+            for index, c in enumerate(chunks)
+        ]
 
     def _fitting(self, chunk: Chunk, counts: Sequence[int]) -> list[Chunk]:
         """Halves a chunk until it fits the context: its budget knows the lines, not the breaks between them."""

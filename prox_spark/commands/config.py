@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import yaml
 
 from prox_spark.arguments import add_recipe_arguments, recipe_from, run_command
-from prox_spark.config import reference
+from prox_spark.config import Recipe
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     def run() -> int:
-        print(yaml.safe_dump(recipe_from(args).redacted(), sort_keys=False) if args.show else reference())
+        print(yaml.safe_dump(recipe_from(args).redacted(), sort_keys=False) if args.show else Recipe.reference())
         return 0
 
     return run_command(run, debug=args.debug)

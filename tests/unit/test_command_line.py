@@ -14,7 +14,7 @@ from pyspark.logger import PySparkLogger
 from prox_spark import __version__, cli
 from prox_spark.arguments import run_command
 from prox_spark.commands import demo
-from prox_spark.config import Recipe, reference
+from prox_spark.config import Recipe
 from prox_spark.errors import ConservationError, EngineStartError, LakeError, RecipeError, RefinerError
 from prox_spark.refiners import known
 
@@ -90,7 +90,7 @@ def test_lake_and_catalog_together_are_a_usage_error(capsys: Capture) -> None:
 
 def test_config_prints_the_reference(capsys: Capture) -> None:
     assert cli.main(["config"]) == 0
-    assert capsys.readouterr().out == reference() + "\n"
+    assert capsys.readouterr().out == Recipe.reference() + "\n"
 
 
 def test_config_shows_the_recipe_that_the_arguments_make(tmp_path: Path, capsys: Capture) -> None:

@@ -106,7 +106,7 @@ def test_the_engine_imports_no_spark_at_module_level() -> None:
 
 
 def test_prompts_and_refiners_import_no_spark() -> None:
-    assert not offending(modules("prox_spark/refiners", "prox_spark/prompts.py", "prox_spark/config.py"), {"pyspark"})
+    assert not offending(modules("prox_spark/refiners", "prox_spark/prompts.py", "prox_spark/config"), {"pyspark"})
 
 
 @pytest.mark.parametrize(

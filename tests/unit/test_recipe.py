@@ -6,7 +6,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from prox_spark.config import Recipe, fingerprint, reference
+from prox_spark.config import Recipe, fingerprint
 from prox_spark.errors import RecipeError
 
 pytestmark = pytest.mark.unit
@@ -191,18 +191,18 @@ def test_an_override_of_an_unknown_field_is_refused_by_its_name() -> None:
 def test_a_field_is_described_and_stands_in_the_reference(section: str, field: str) -> None:
     description = sections()[section].model_fields[field].description
     assert description and description.endswith((".", ")", "`"))
-    own = reference().partition(f"\n{section}:  #")[2].partition("\n\n")[0]
+    own = Recipe.reference().partition(f"\n{section}:  #")[2].partition("\n\n")[0]
     assert f"\n  {field}:" in own and description in own
 
 
 @pytest.mark.parametrize("section", sections())
 def test_a_section_is_described_and_stands_in_the_reference(section: str) -> None:
     doc = sections()[section].__doc__
-    assert doc and f"\n{section}:  # {' '.join(doc.split())}\n" in reference()
+    assert doc and f"\n{section}:  # {' '.join(doc.split())}\n" in Recipe.reference()
 
 
 def test_the_reference_is_itself_the_default_recipe() -> None:
-    assert Recipe.parse(yaml.safe_load(reference())) == Recipe()
+    assert Recipe.parse(yaml.safe_load(Recipe.reference())) == Recipe()
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)

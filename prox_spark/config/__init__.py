@@ -1,0 +1,30 @@
+"""Recipes: what a run is told. Pure pydantic, no Spark."""
+
+from prox_spark.config.engine import EngineConfig
+from prox_spark.config.file import RecipeFile, Section
+from prox_spark.config.fingerprint import fingerprint
+from prox_spark.config.recipe import (
+    ApplyConfig,
+    GenerationConfig,
+    InputConfig,
+    LakeConfig,
+    Recipe,
+    RefinerConfig,
+    SparkConfig,
+    WaveConfig,
+)
+
+__all__ = [
+    "ApplyConfig",
+    "EngineConfig",
+    "GenerationConfig",
+    "InputConfig",
+    "LakeConfig",
+    "Recipe",
+    "RecipeFile",
+    "RefinerConfig",
+    "Section",
+    "SparkConfig",
+    "WaveConfig",
+    "fingerprint",
+]

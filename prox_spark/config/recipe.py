@@ -1,0 +1,175 @@
+"""The recipe: one YAML file is one run. Field descriptions are the manual; `prox-spark config` prints them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from prox_spark.config.engine import EngineConfig
+from prox_spark.config.file import RecipeFile, Section
+
+
+class InputConfig(Section):
+    """What `ingest` reads and how its columns are named."""
+
+    paths: list[str] = Field(
+        default_factory=list,
+        description="Files, folders or globs; local paths or URIs (s3://, gs://, hdfs://). The command line adds to them.",
+    )
+    format: Literal["auto", "jsonl", "parquet", "delta", "warc", "wet"] = Field(
+        "auto",
+        description="`auto` goes by the file name: .jsonl/.json(.gz/.zst), .parquet, .warc(.gz), .wet(.gz); a folder with _delta_log is Delta.",
+    )
+    text_column: str = Field("text", description="Column that holds the text.")
+    id_column: str | None = Field(
+        None,
+        description="Column that holds a stable id. Unset: `doc_id` or `id` where the input has one, else SHA-256 of url and text.",
+    )
+    url_column: str | None = Field(None, description="Column that holds the URL. Unset: `url` where the input has one.")
+    source: str | None = Field(
+        None,
+        description="Value of the `source` column. Unset: the input's own `source` column, else the name of the input path.",
+    )
+    max_text_chars: int = Field(
+        1_000_000,
+        ge=1,
+        description="A longer text goes to quarantine as text_too_long: one page must not hold up a task.",
+    )
+
+
+class LakeConfig(Section):
+    """Where the tables are."""
+
+    root: str | None = Field(
+        None, description="Path or URI; tables lie at ROOT/<table>. Exactly one of root and catalog is set."
+    )
+    catalog: str | None = Field(
+        None, description="NAME.SCHEMA of a catalog, such as Unity Catalog; tables are NAME.SCHEMA.<table>."
+    )
+    partition_by: list[str] = Field(
+        default_factory=lambda: ["source"],
+        description="Partition columns of documents and refined, fixed when the tables are made; a carried column becomes a string. Few values, thousands of documents in each.",
+    )
+
+    @model_validator(mode="after")
+    def _one_place(self) -> LakeConfig:
+        if self.root and self.catalog:
+            raise ValueError("set lake.root or lake.catalog, not both")
+        return self
+
+
+class RefinerConfig(Section):
+    """Which refiner serves which stage. The same name for both: one engine does both."""
+
+    doc: str = Field(
+        "web-135m",
+        description="Refiner of the document stage: a known name, or a directory or hub model with refiner.yaml.",
+    )
+    chunk: str = Field("web-135m", description="Refiner of the chunk stage, likewise.")
+
+
+class GenerationConfig(Section):
+    """What is asked of the models. Part of the fingerprint of every generation it touches."""
+
+    chunk_below: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="The chunk stage runs on documents whose probability of dropping is below this. Unset: apply.drop_threshold. "
+        "Set it higher to have the chunk programs ready for a later, higher threshold.",
+    )
+    grammar: bool = Field(
+        False,
+        description="Decode chunk programs under the grammar of the program language, so that no answer holds anything else. Costs no speed (measured on CPU); helps models that stray, web-135m hardly does.",
+    )
+    packing: Literal["strict", "reference"] = Field(
+        "strict",
+        description="`reference` packs lines exactly as the released code does: a line over the budget is a chunk of its own. "
+        "`strict` cuts such a line in the prompt (never in the document), as the refiner's card says.",
+    )
+
+
+class ApplyConfig(Section):
+    """From stored generations to text: change it and run `apply`. Only a higher drop_threshold can need the engine, by `refine`."""
+
+    semantics: Literal["strict", "reference"] = Field(
+        "strict",
+        description="`strict` works chunk by chunk on parsed operations; `reference` returns byte for byte what the released executor does.",
+    )
+    drop_threshold: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Drop a document when the model's probability of dropping is at least this. Higher keeps more. "
+        "Unset: what the card of the document refiner says. Lowering it never needs the engine. Raising it needs chunk programs for "
+        "the documents that it newly keeps: `apply` leaves these as they are, `refine` generates what they lack, unless "
+        "generation.chunk_below was that high before.",
+    )
+    min_word_ratio: float = Field(
+        0.05, ge=0, lt=1, description="At most this share of the words left: the document is blanked."
+    )
+    min_words: int = Field(
+        10, ge=0, description="At most this many words left: the document is blanked. (`reference` has 10 built in.)"
+    )
+    max_errors: int = Field(
+        2,
+        ge=1,
+        le=100,
+        description="This many errors discard a program: of the chunk in `strict`, of the document in `reference`.",
+    )
+
+
+class WaveConfig(Section):
+    """Work is cut in waves; a killed run loses at most one."""
+
+    documents: int = Field(
+        50_000,
+        ge=1,
+        description="Documents per wave. Generations are committed after each; smaller loses less, larger commits less.",
+    )
+
+
+def _as_text(value: Any) -> Any:
+    """Spark's settings are strings; YAML reads `true` and `2` as something else."""
+    return str(value).lower() if isinstance(value, bool) else str(value) if isinstance(value, (int, float)) else value
+
+
+class SparkConfig(Section):
+    """The Spark session that the commands make. spark-submit and Databricks settings win over these."""
+
+    master: str = Field("local[2]", description="Used when no master is set by spark-submit or the platform.")
+    driver_memory: str = Field("1g", description="Heap of the driver JVM in local mode.")
+    conf: dict[str, Annotated[str, BeforeValidator(_as_text)]] = Field(
+        default_factory=dict, description="Any further spark.* settings."
+    )
+
+
+class Recipe(RecipeFile):
+    """A whole run.
+
+    Example:
+        >>> Recipe.load("conf/recipes/cpu.yaml", overrides=["apply.drop_threshold=0.7"])  # doctest: +SKIP
+    """
+
+    name: str = Field("default", description="For logs and the runs table.")
+    input: InputConfig = Field(default_factory=InputConfig, description="What to ingest.")
+    lake: LakeConfig = Field(default_factory=LakeConfig, description="Where the tables are.")
+    refiners: RefinerConfig = Field(default_factory=RefinerConfig, description="Which models write the programs.")
+    generation: GenerationConfig = Field(default_factory=GenerationConfig, description="What is asked of them.")
+    apply: ApplyConfig = Field(default_factory=ApplyConfig, description="How programs become text.")
+    waves: WaveConfig = Field(default_factory=WaveConfig, description="How work is cut.")
+    engine: EngineConfig = Field(default_factory=EngineConfig, description="How the models are served.")
+    spark: SparkConfig = Field(default_factory=SparkConfig, description="The Spark session.")
+
+    @property
+    def drop_threshold(self) -> float:
+        """`apply.drop_threshold` of a completed recipe."""
+        assert self.apply.drop_threshold is not None, "the recipe was not completed by its refiners' cards"
+        return self.apply.drop_threshold
+
+    @property
+    def chunk_below(self) -> float:
+        """`generation.chunk_below` of a completed recipe."""
+        assert self.generation.chunk_below is not None, "the recipe was not completed by its refiners' cards"
+        return self.generation.chunk_below

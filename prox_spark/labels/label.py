@@ -1,0 +1,61 @@
+"""A label: a text, and what should come of it. What refiners are trained and judged on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from prox_spark.programs import Operation, OpName
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    r"""What is known of a text; at least one of `keep` and `ops`.
+
+    Attributes:
+        label_id: unique within its set.
+        label_set: the name of the set, such as `line_labels`.
+        text: the raw text; a document, or consecutive lines of one, joined by `\n`.
+        first_line: number of the text's first line within its document.
+        keep: should the document stay; None: nobody said.
+        ops: the program for the text, line numbers counted as `first_line` says; empty: nothing to do; None: nobody said.
+    """
+
+    label_id: str
+    label_set: str
+    text: str
+    first_line: int = 0
+    keep: bool | None = None
+    ops: tuple[Operation, ...] | None = None
+
+    @property
+    def line_numbers(self) -> range:
+        """Numbers of the text's lines within its document."""
+        return range(self.first_line, self.first_line + self.text.count("\n") + 1)
+
+    @property
+    def removed_lines(self) -> frozenset[int]:
+        """Numbers of the lines that should go."""
+        return removed_lines(self.ops or (), self.line_numbers)
+
+
+def removed_lines(ops: Iterable[Operation], lines: range) -> frozenset[int]:
+    """Numbers of the lines that operations remove, out of `lines`."""
+    return frozenset(
+        number
+        for op in ops
+        if op.op is OpName.REMOVE_LINES and op.line_start is not None and op.line_end is not None
+        for number in range(max(op.line_start, lines.start), min(op.line_end + 1, lines.stop))
+    )
+
+
+def removing(removed: Sequence[bool], first_line: int = 0) -> tuple[Operation, ...]:
+    """The fewest `remove_lines` for a flag per line."""
+    ops, start = [], None
+    for number, gone in enumerate([*removed, False], first_line):
+        if gone and start is None:
+            start = number
+        elif not gone and start is not None:
+            ops.append(Operation(OpName.REMOVE_LINES, start, number - 1))
+            start = None
+    return tuple(ops)
