@@ -12,3 +12,11 @@ def cache_directory() -> Path:
         os.environ.get("XDG_CACHE_HOME") or "~/.cache", "prox_spark"
     )
     return Path(root).expanduser()
+
+
+def refiners_directory() -> Path:
+    """Refiners of this user, by name: what `adapt` makes. PROX_SPARK_REFINERS, else the user's data directory."""
+    root = os.environ.get("PROX_SPARK_REFINERS") or os.path.join(
+        os.environ.get("XDG_DATA_HOME") or "~/.local/share", "prox_spark", "refiners"
+    )
+    return Path(root).expanduser()

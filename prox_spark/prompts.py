@@ -119,7 +119,7 @@ class PromptBuilder:
         return (
             [self._verdict_prompt(text)]
             if self.stage == "doc"
-            else [self._chunk_prompt(chunk) for chunk in self.chunks(text, first_line)]
+            else [self.chunk_prompt(chunk) for chunk in self.chunks(text, first_line)]
         )
 
     def chunks(self, text: str, first_line: int = 0) -> list[Chunk]:
@@ -178,7 +178,8 @@ class PromptBuilder:
         assert isinstance(task, DocTask)
         return self._prompt(self._cut(text, task.max_text_tokens), answer_tokens=1)
 
-    def _chunk_prompt(self, chunk: Chunk) -> Prompt:
+    def chunk_prompt(self, chunk: Chunk) -> Prompt:
+        """The prompt of one of a text's `chunks`."""
         return self._prompt(
             chunk.text, self._chunk_task.max_answer_tokens, (chunk.index, chunk.line_start, chunk.line_end)
         )

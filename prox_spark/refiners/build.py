@@ -11,10 +11,14 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prox_spark.errors import ProxSparkError, RefinerError
 from prox_spark.paths import cache_directory
 from prox_spark.refiners.registry import Refiner, find
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 def built_path(refiner: Refiner) -> Path:
@@ -55,7 +59,12 @@ def build(refiner: Refiner) -> Path:
     return target
 
 
-def _write_merged(refiner: Refiner, target: Path) -> None:
+def load_base(refiner: Refiner) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The base of a refiner in float32, without its adapter, and its tokenizer.
+
+    Raises:
+        RefinerError: a package is missing, or the base can't be read.
+    """
     os.environ.setdefault("TQDM_DISABLE", "1")  # the GGUF reader's bar; read when tqdm is imported
     try:
         import torch
@@ -67,20 +76,25 @@ def _write_merged(refiner: Refiner, target: Path) -> None:
         ) from error
     transformers_logging.disable_progress_bar()
     source = refiner.base_source
-    if refiner.card.base.gguf:
-        from transformers import GgufConfig
-
-        model = AutoModelForCausalLM.from_pretrained(
-            source.parent, gguf_file=source.name, quantization_config=GgufConfig(dequantize=True), dtype=torch.float32
-        )
-        tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
-    else:
+    if not refiner.card.base.gguf:
         model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
-        tokenizer = AutoTokenizer.from_pretrained(source)
+        return model, AutoTokenizer.from_pretrained(source)
+    from transformers import GgufConfig
+
+    model = AutoModelForCausalLM.from_pretrained(
+        source.parent, gguf_file=source.name, quantization_config=GgufConfig(dequantize=True), dtype=torch.float32
+    )
+    return model, AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
+
+
+def _write_merged(refiner: Refiner, target: Path) -> None:
+    model, tokenizer = load_base(refiner)
     if refiner.adapter:
         from peft import PeftModel
 
         model = PeftModel.from_pretrained(model, refiner.adapter).merge_and_unload()
+    import torch
+
     # Merged in float32, rounded once. What a CPU without bfloat16 gains from float32 weights is below the noise of Q4.
     model.to(torch.bfloat16).save_pretrained(target)
     tokenizer.save_pretrained(target)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from prox_spark.config import fingerprint
 from prox_spark.errors import RefinerError
+from prox_spark.paths import refiners_directory
 from prox_spark.refiners.card import RefinerCard, load_card
 
 CARDS = Path(__file__).parent / "cards"
@@ -78,7 +79,8 @@ def find(name: str) -> Refiner:
     """The refiner of a name.
 
     Args:
-        name: a shipped or released name, or a directory or hub model that holds refiner.yaml.
+        name: a shipped or released name, that of a refiner made on this machine, or a directory or hub model that holds
+            refiner.yaml.
 
     Raises:
         RefinerError: unknown; the message lists the known names.
@@ -88,6 +90,8 @@ def find(name: str) -> Refiner:
     if (CARDS / f"{name}.yaml").is_file():
         return Refiner(load_card(CARDS / f"{name}.yaml"), CARDS, name)
     directory = Path(name)
+    if (refiners_directory() / name / "refiner.yaml").is_file() and not directory.exists():
+        directory = refiners_directory() / name
     if not (directory / "refiner.yaml").is_file() and re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not directory.exists():
         directory = _download(name, "main")
     if (directory / "refiner.yaml").is_file():
@@ -98,10 +102,11 @@ def find(name: str) -> Refiner:
 
 
 def known() -> list[str]:
-    """Names of the shipped and released refiners."""
+    """Names of the shipped refiners, the released ones, and those that this user made."""
     shipped = [card.parent.relative_to(CARDS).as_posix() for card in CARDS.rglob("refiner.yaml")]
     released = [card.relative_to(CARDS).with_suffix("").as_posix() for card in CARDS.rglob("*-lm.yaml")]
-    return sorted(shipped) + sorted(released)
+    own = [card.parent.name for card in refiners_directory().glob("*/refiner.yaml")]
+    return sorted(shipped) + sorted(released) + sorted(own)
 
 
 def _download(hub_id: str, revision: str) -> Path:

@@ -1,0 +1,54 @@
+"""Adapt a small model into a refiner. Same call as `prox-spark adapt`; needs no Spark, runs on one machine."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from prox_spark.arguments import run_command
+from prox_spark.paths import refiners_directory
+from prox_spark.training.adapt import adapt
+from prox_spark.training.recipe import AdaptRecipe
+
+_DESCRIPTION = """Trains a refiner on labels: a LoRA adapter or all weights, on a GPU if there is one, else on the CPU. The
+result is a directory with a card and, in its default place, a name for recipes (refiners: {doc: NAME, chunk: NAME}). A run
+that was killed goes on from its last checkpoint when it is started again."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns the exit status: 0 done, 1 the run failed, 2 usage or recipe error."""
+    parser = argparse.ArgumentParser(prog="prox-spark adapt", description=_DESCRIPTION)
+    parser.add_argument("recipe", metavar="RECIPE", nargs="?", help="YAML file; --fields prints what it may hold")
+    parser.add_argument(
+        "--set", metavar="KEY=VALUE", action="append", default=[], help="a field of the recipe; again for more"
+    )
+    parser.add_argument(
+        "--labels", metavar="DIR", type=Path, help="where the recipe's label files lie; default: where you are"
+    )
+    parser.add_argument(
+        "--output", metavar="DIR", type=Path, help=f"where the refiner goes; default: {refiners_directory()}/NAME"
+    )
+    parser.add_argument("--restart", action="store_true", help="throw away the checkpoints that are there")
+    parser.add_argument("--fields", action="store_true", help="print every field of the recipe and what it means")
+    parser.add_argument("--debug", action="store_true", help="a stack trace with errors")
+    args = parser.parse_args(argv)
+    if args.fields:
+        print(AdaptRecipe.reference())
+        return 0
+    if not args.recipe:
+        parser.error("name a RECIPE, such as conf/adapt/web-135m.yaml")
+
+    def run() -> int:
+        recipe = AdaptRecipe.load(args.recipe, overrides=args.set)
+        if args.labels:
+            recipe = recipe.with_labels_below(args.labels)
+        print(adapt(recipe, args.output or refiners_directory() / recipe.name, restart=args.restart).summary())
+        return 0
+
+    return run_command(run, debug=args.debug)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,141 @@
+"""`adapt`: from labels and a base model to a refiner with a card."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prox_spark.config import fingerprint
+from prox_spark.errors import RefinerError
+from prox_spark.refiners import find
+from prox_spark.refiners.build import load_base
+from prox_spark.training.cards import adapted_card, write_cards
+from prox_spark.training.data import TrainingData
+from prox_spark.training.recipe import AdaptRecipe
+
+if TYPE_CHECKING:
+    from prox_spark.training.trainer import RefinerTrainer
+
+LOG = logging.getLogger(__name__)
+_TRAINING = "training"
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """What `adapt` made.
+
+    Attributes:
+        directory: of the refiner: a card, its weights or adapter, a model card.
+        steps: of training, those of interrupted runs included.
+        metrics: on the validation examples; empty without any.
+    """
+
+    directory: Path
+    steps: int
+    metrics: dict[str, float]
+
+    def summary(self) -> str:
+        """For the terminal."""
+        figures = "".join(f"\n  {name:<38}{value:>9.4f}" for name, value in self.metrics.items())
+        return f"adapt: {self.steps:,} steps; the refiner is {self.directory}{figures}"
+
+
+def adapt(recipe: AdaptRecipe, directory: Path, restart: bool = False) -> Adaptation:
+    """Trains a refiner. A run that was killed is started again with the same call and goes on from its last checkpoint.
+
+    Args:
+        recipe: what from, on what, how long.
+        directory: where the refiner goes; checkpoints lie below it in `training` and stay there.
+        restart: throw away the checkpoints of an earlier run.
+
+    Raises:
+        LabelError: labels can't be read, or there are none of use.
+        RefinerError: the start can't be had, or the checkpoints there are of another recipe.
+    """
+    start = find(recipe.start.refiner)
+    card = adapted_card(recipe, start)
+    _claim(directory / _TRAINING, fingerprint(recipe.model_dump(), start.model_fingerprint), restart)
+    base, tokenizer = load_base(
+        start
+    )  # first: it silences the library's bars, which is possible only before their import
+    # Imports torch and transformers, which nothing else in the package needs.
+    from prox_spark.training.loss import AnswerLoss, Collator
+    from prox_spark.training.model import with_adapter, write_weights
+    from prox_spark.training.trainer import RefinerTrainer, training_arguments
+    from prox_spark.training.validation import Validation
+
+    arguments = training_arguments(recipe, directory / _TRAINING, validated=bool(recipe.checkpoints.validation))
+    data = TrainingData.of(
+        recipe, card, tokenizer.backend_tokenizer.to_str(), base.config.eos_token_id, arguments.world_size
+    )
+    LOG.info("adapt: %s", data)
+    collator = Collator(tokenizer.pad_token_id or base.config.eos_token_id, recipe.optimiser.verdict_weight)
+    validation = (
+        Validation(data.validation, collator, AnswerLoss(0.0, data.line_token_ids), data.verdict_token_ids)
+        if data.validation
+        else None
+    )
+    model = with_adapter(base, recipe, start)
+    loss = AnswerLoss(recipe.optimiser.line_weight, data.line_token_ids)
+    trainer = RefinerTrainer(model, data.batches, collator, loss, validation, arguments)
+    done = trainer.train(resume_from_checkpoint=_last_checkpoint(directory / _TRAINING))
+    metrics = _best(trainer, recipe)
+    if trainer.is_world_process_zero():
+        write_weights(trainer.model, tokenizer, directory)
+        write_cards(recipe, card, start, data, metrics, directory)
+    return Adaptation(directory, done.global_step, metrics)
+
+
+def _claim(directory: Path, made_of: str, restart: bool) -> None:
+    """Makes the folder of checkpoints, or checks that those in it are of the same recipe."""
+    if restart:
+        shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True, exist_ok=True)
+    stamp = directory / "made_of"
+    if stamp.exists() and stamp.read_text(encoding="utf-8") != made_of:
+        raise RefinerError(
+            f"{directory} holds checkpoints of another recipe, or of one that was changed since: take another --output, or "
+            "throw them away with --restart"
+        )
+    stamp.write_text(made_of, encoding="utf-8")
+
+
+def _checkpoints(directory: Path) -> list[Path]:
+    """Whole checkpoints, oldest first. The state is what the library writes last: one without it was cut short."""
+    found = [path.parent for path in directory.glob("checkpoint-*/trainer_state.json")]
+    return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]))
+
+
+def _last_checkpoint(directory: Path) -> str | None:
+    whole = _checkpoints(directory)
+    if whole:
+        LOG.info("adapt: goes on from %s", whole[-1].name)
+    return str(whole[-1]) if whole else None
+
+
+def _best(trainer: RefinerTrainer, recipe: AdaptRecipe) -> dict[str, float]:
+    """Leaves the best weights in the model: those of the best checkpoint, or the mean of the last ones. Returns their figures."""
+    if not recipe.checkpoints.validation:
+        return {}
+    best = trainer.evaluate()
+    last = _checkpoints(Path(trainer.args.output_dir))[-recipe.checkpoints.average :]
+    if len(last) > 1:
+        from prox_spark.training.model import load_state, mean_state, trained_state
+
+        single = trained_state(trainer.model)
+        load_state(trainer.model, mean_state(last))
+        mean = trainer.evaluate()
+        LOG.info(
+            "adapt: loss %.4f of the best checkpoint, %.4f of the mean of the last %d",
+            best["eval_loss"],
+            mean["eval_loss"],
+            len(last),
+        )
+        if mean["eval_loss"] < best["eval_loss"]:
+            best = mean
+        else:
+            load_state(trainer.model, single)
+    return {name.removeprefix("eval_"): value for name, value in best.items()}

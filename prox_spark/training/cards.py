@@ -1,0 +1,101 @@
+"""The card of a refiner that was trained: what serves it, and what a reader wants to know."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from prox_spark.errors import RecipeError
+from prox_spark.refiners import Refiner, RefinerCard
+from prox_spark.training.data import TrainingData
+from prox_spark.training.recipe import AdaptRecipe
+
+
+def adapted_card(recipe: AdaptRecipe, start: Refiner) -> RefinerCard:
+    """The card of the start with the changes of the recipe.
+
+    Raises:
+        RecipeError: the changes make no valid card.
+    """
+    given = start.card.model_dump(exclude_none=True)
+    if recipe.lora is None:
+        given["base"] = {"path": "."}
+    elif start.card.base.path:
+        given["base"]["path"] = str(start.base_source)  # it stays where it is
+    own = {
+        "name": recipe.name,
+        "description": recipe.description,
+        "licence": recipe.licence,
+        "adapter": None if recipe.lora is None else ".",
+    }
+    try:
+        return RefinerCard.model_validate(_merged(given, recipe.card) | own)
+    except ValidationError as error:
+        raise RecipeError(f"`card` of the recipe makes no card of a refiner: {error}") from error
+
+
+def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    both = dict(old)
+    for key, value in new.items():
+        inner = both.get(key)
+        both[key] = _merged(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
+    return both
+
+
+def write_cards(
+    recipe: AdaptRecipe,
+    card: RefinerCard,
+    start: Refiner,
+    data: TrainingData,
+    metrics: Mapping[str, float],
+    directory: Path,
+) -> None:
+    """Writes refiner.yaml for machines, README.md for people, training.json to make it again."""
+    fields = card.model_dump(exclude_none=True, exclude_defaults=True) | {
+        "tasks": card.tasks.model_dump(exclude_none=True)
+    }
+    (directory / "refiner.yaml").write_text(
+        yaml.safe_dump(fields, sort_keys=False, allow_unicode=True), encoding="utf-8"
+    )
+    made_of = {
+        "recipe": recipe.redacted(),
+        "base_and_start": start.model_fingerprint,
+        "examples_available": data.n_available,
+        "examples_seen": data.n_seen,
+        "tokens": data.n_tokens,
+        "validation": dict(metrics),
+    }
+    (directory / "training.json").write_text(json.dumps(made_of, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (directory / "README.md").write_text(_readme(recipe, start, data, metrics), encoding="utf-8")
+
+
+def _readme(recipe: AdaptRecipe, start: Refiner, data: TrainingData, metrics: Mapping[str, float]) -> str:
+    lora, optimiser = recipe.lora, recipe.optimiser
+    kind = f"LoRA, rank {lora.rank}, alpha {lora.alpha:g}" if lora else "all weights"
+    going_on = f", going on from the adapter of {start.card.name}" if recipe.start.adapter else ""
+    seen = "\n".join(f"| {name} | {data.n_seen.get(name, 0):,} | {n:,} |" for name, n in data.n_available.items())
+    measured = "\n".join(f"| {name} | {value:.4f} |" for name, value in metrics.items())
+    measured = f"\n## Validation\n\n| measure | value |\n|---|---|\n{measured}\n" if measured else ""
+    attribution = f"\n## Attribution\n\n{recipe.attribution.strip()}\n" if recipe.attribution.strip() else ""
+    return f"""# {recipe.name}
+
+{recipe.description or "A refiner made by `prox-spark adapt`."}
+
+| | |
+|---|---|
+| base | that of {start.card.name} ({start.card.licence}){going_on} |
+| trained | {kind}; {optimiser.steps:,} steps of {optimiser.tokens_per_step * optimiser.accumulate:,} tokens, learning rate {optimiser.learning_rate:g}, cosine |
+| tokens | {data.n_tokens:,} |
+| licence | {recipe.licence} |
+
+| examples | seen (with repetitions) | available |
+|---|---|---|
+{seen}
+{measured}{attribution}
+Everything that decides the result is in training.json.
+"""

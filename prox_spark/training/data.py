@@ -1,0 +1,122 @@
+"""What is learnt in which order, and what it is measured on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from random import Random
+
+from prox_spark.errors import LabelError
+from prox_spark.labels import Label, read_labels
+from prox_spark.programs import OpName
+from prox_spark.prompts import PromptBuilder
+from prox_spark.refiners.card import RefinerCard, Stage
+from prox_spark.training.batches import Source, cut_batches, plan_batches
+from prox_spark.training.examples import Example, ExampleBuilder
+from prox_spark.training.recipe import AdaptRecipe
+
+STAGES: tuple[Stage, ...] = ("doc", "chunk")
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Batches to learn, batches to measure on.
+
+    Attributes:
+        batches: one per step and accumulation.
+        validation: held-out examples in batches of like length.
+        n_available: examples there are, by set and stage; training may see fewer of them, or some repeatedly.
+        line_token_ids: tokens that stand for a line that stays and one that goes: those their programs begin with.
+        verdict_token_ids: first tokens of the keep and the drop answer; None where there is no document stage.
+    """
+
+    batches: Sequence[Sequence[Example]]
+    validation: Sequence[Sequence[Example]]
+    n_available: dict[str, int]
+    line_token_ids: tuple[int, int]
+    verdict_token_ids: tuple[int, int] | None
+
+    @cached_property
+    def n_seen(self) -> dict[str, int]:
+        """Examples in the batches, repetitions counted, by set and stage."""
+        return dict(Counter(_name(example) for batch in self.batches for example in batch))
+
+    @cached_property
+    def n_tokens(self) -> int:
+        """Tokens in the batches, padding not counted."""
+        return sum(example.n_tokens for batch in self.batches for example in batch)
+
+    @classmethod
+    def of(
+        cls, recipe: AdaptRecipe, card: RefinerCard, tokenizer_json: str, end_id: int, n_processes: int
+    ) -> TrainingData:
+        """Reads the labels of a recipe and plans the order.
+
+        Args:
+            recipe: which labels, how many steps.
+            card: the prompts and limits.
+            tokenizer_json: contents of tokenizer.json.
+            end_id: the token that ends an answer.
+            n_processes: that train side by side, each on batches of its own.
+
+        Raises:
+            LabelError: labels can't be read, or a source holds nothing for the stages that it is for.
+        """
+        builders = {
+            stage: ExampleBuilder(PromptBuilder(card, stage, "", tokenizer_json), end_id)
+            for stage in STAGES
+            if getattr(card.tasks, stage)
+        }
+        read = cache(lambda path: tuple(read_labels(Path(path))))
+        sources, n_available = [], Counter[str]()
+        for source in recipe.labels:
+            examples = list(_examples(read(source.path), builders, source.stages))
+            if not examples:
+                raise LabelError(
+                    f"{source.path} holds no label for the stages {' and '.join(source.stages)} of {card.name}: take it out, or change `stages`"
+                )
+            n_available.update(map(_name, examples))
+            sources.append(Source(examples, source.share))
+        optimiser = recipe.optimiser
+        n_batches = optimiser.steps * optimiser.accumulate * n_processes
+        batches = plan_batches(sources, optimiser.tokens_per_step, n_batches, optimiser.seed)
+        any_builder = next(iter(builders.values())).prompts
+        words = (OpName.KEEP_CHUNK, OpName.REMOVE_LINES)
+        stays, goes = (any_builder.tokenizer.encode(word, add_special_tokens=False).ids[0] for word in words)
+        verdicts = builders["doc"].prompts.verdict_token_ids if "doc" in builders else None
+        return cls(batches, _validation(recipe, builders), dict(n_available), (stays, goes), verdicts)
+
+    def __str__(self) -> str:
+        """Sizes, for the log."""
+        sets = ", ".join(f"{name}: {self.n_seen.get(name, 0):,} of {n:,}" for name, n in self.n_available.items())
+        n_validation = sum(map(len, self.validation))
+        return f"{len(self.batches):,} batches, {self.n_tokens:,} tokens ({sets}), {n_validation:,} examples to validate on"
+
+
+def _name(example: Example) -> str:
+    return f"{example.label_set} {example.stage}"
+
+
+def _examples(
+    labels: Iterable[Label], builders: dict[Stage, ExampleBuilder], stages: Sequence[Stage]
+) -> Iterator[Example]:
+    for stage in stages:
+        if stage in builders:
+            yield from builders[stage].examples(labels)
+
+
+def _validation(recipe: AdaptRecipe, builders: dict[Stage, ExampleBuilder]) -> list[list[Example]]:
+    wanted = recipe.checkpoints
+    chosen: list[Example] = []
+    for path in wanted.validation:
+        labels = tuple(read_labels(Path(path)))
+        for stage in STAGES:
+            # In a fixed order of its own: another seed of training is measured on the same examples.
+            examples = list(_examples(labels, builders, [stage]))
+            chosen += Random(0).sample(examples, min(wanted.validation_examples, len(examples)))
+    if wanted.validation and not chosen:
+        raise LabelError(f"{', '.join(wanted.validation)}: no label of use; take other files as checkpoints.validation")
+    return cut_batches(chosen, recipe.optimiser.tokens_per_step)

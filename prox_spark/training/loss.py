@@ -1,0 +1,104 @@
+"""What is minimised, and what validation says of it. Imports torch: only `adapt` imports this."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from prox_spark.training.examples import Example
+
+Batch = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Collator:
+    """Turns examples into one padded batch.
+
+    Args:
+        pad_id: token that fills up; masked.
+        verdict_weight: weight of the first answer token in the document stage.
+    """
+
+    pad_id: int
+    verdict_weight: float
+
+    def __call__(self, batches: Sequence[Sequence[Example]]) -> Batch:
+        """One batch, as the loader hands it over: a list of one.
+
+        Returns:
+            `input_ids`, `attention_mask`, `position_ids`: (examples, longest), padded on the left, so that all answers end
+            at the same place and logits are computed for these alone. `answers`, `weights`: (examples, longest answer), 0
+            where there is none. `line_ends`: (lines, 2), example and position; `line_removed`: (lines,).
+        """
+        (examples,) = batches
+        width = max(example.n_tokens for example in examples)
+        longest = max(len(example.answer_ids) for example in examples)
+        rows, answers, weights, line_ends, removed = [], [], [], [], []
+        for index, example in enumerate(examples):
+            n_pad, n_short = width - example.n_tokens, longest - len(example.answer_ids)
+            rows.append([self.pad_id] * n_pad + [*example.prompt_ids, *example.answer_ids])
+            answers.append([self.pad_id] * n_short + [*example.answer_ids])
+            first = self.verdict_weight if example.stage == "doc" else 1.0
+            weights.append([0.0] * n_short + [first] + [1.0] * (len(example.answer_ids) - 1))
+            line_ends += [(index, n_pad + position) for position in example.line_ends]
+            removed += example.line_removed
+        n_pads = torch.tensor([[width - example.n_tokens] for example in examples])
+        positions = torch.arange(width) - n_pads
+        return {
+            "input_ids": torch.tensor(rows),
+            "attention_mask": (positions >= 0).long(),
+            "position_ids": positions.clamp(min=0),
+            "answers": torch.tensor(answers),
+            "weights": torch.tensor(weights),
+            "line_ends": torch.tensor(line_ends, dtype=torch.long).reshape(-1, 2),
+            "line_removed": torch.tensor(removed, dtype=torch.float32),
+        }
+
+
+@dataclass(frozen=True)
+class AnswerLoss:
+    """Weighted cross-entropy of the answers, and the second loss on lines.
+
+    Args:
+        line_weight: of the second loss; 0: none.
+        line_token_ids: the tokens that stand for a line that stays and one that goes, out of the model's own vocabulary, so
+            that the second loss needs no weights of its own.
+    """
+
+    line_weight: float
+    line_token_ids: tuple[int, int]
+
+    def __call__(self, model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Runs the model.
+
+        Returns:
+            The loss to minimise, a scalar, and the logits of the answers, (examples, longest answer, vocabulary).
+        """
+        answers, weights = batch["answers"], batch["weights"]
+        wants_lines = self.line_weight > 0 and len(batch["line_ends"]) > 0
+        outputs = model(
+            input_ids=batch["input_ids"],
+            attention_mask=batch["attention_mask"],
+            position_ids=batch["position_ids"],
+            logits_to_keep=answers.shape[1] + 1,
+            output_hidden_states=wants_lines,
+            use_cache=False,
+        )
+        logits = outputs.logits[:, :-1].float()
+        losses = functional.cross_entropy(logits.flatten(0, 1), answers.flatten(), reduction="none")
+        loss = (losses * weights.flatten()).sum() / weights.sum()
+        if wants_lines:
+            loss = loss + self.line_weight * self._lines(model, outputs, batch)
+        return loss, logits
+
+    def _lines(self, model: Any, outputs: Any, batch: Batch) -> torch.Tensor:
+        example, position = batch["line_ends"].unbind(1)
+        hidden = outputs.hidden_states[-1][example, position]
+        head = getattr(model, "module", model).get_output_embeddings().weight
+        stays, goes = self.line_token_ids
+        margin = hidden @ (head[goes] - head[stays]).to(hidden.dtype)
+        return functional.binary_cross_entropy_with_logits(margin.float(), batch["line_removed"].to(margin.device))

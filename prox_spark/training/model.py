@@ -1,0 +1,84 @@
+"""The model that is trained, and what is written of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors.torch import load_file, save_file
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from prox_spark.errors import RefinerError
+from prox_spark.refiners import Refiner
+from prox_spark.training.recipe import AdaptRecipe
+
+LOG = logging.getLogger(__name__)
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+
+
+def with_adapter(base: PreTrainedModel, recipe: AdaptRecipe, start: Refiner) -> PreTrainedModel | PeftModel:
+    """The base with a trainable adapter; as it is where the recipe has none.
+
+    Raises:
+        RefinerError: the start has no adapter to go on from, or there is no such layer.
+    """
+    lora = recipe.lora
+    if lora is None:
+        return base
+    if recipe.start.adapter:
+        if start.adapter is None:
+            raise RefinerError(f"refiner {start.card.name} has no adapter: set start.adapter to false")
+        model = PeftModel.from_pretrained(base, start.adapter, is_trainable=True)
+    else:
+        torch.manual_seed(recipe.optimiser.seed)
+        config = LoraConfig(
+            r=lora.rank,
+            lora_alpha=lora.alpha,
+            lora_dropout=lora.dropout,
+            target_modules=lora.targets,
+            task_type="CAUSAL_LM",
+        )
+        model = get_peft_model(base, config)
+    n_layers = base.config.num_hidden_layers
+    if lora.first_layer >= n_layers:
+        raise RefinerError(f"lora.first_layer is {lora.first_layer}, and the base has {n_layers} layers")
+    frozen = tuple(f".layers.{layer}." for layer in range(lora.first_layer))
+    for name, parameter in model.named_parameters():
+        if any(layer in name for layer in frozen):
+            parameter.requires_grad_(False)
+    return model
+
+
+def write_weights(model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, directory: Path) -> None:
+    """Writes the adapter in float16, or the whole model in bfloat16 with its tokenizer."""
+    if not isinstance(model, PeftModel):
+        model.to(torch.bfloat16).save_pretrained(directory)
+        tokenizer.save_pretrained(directory)
+        return
+    model.save_pretrained(directory)
+    (directory / "README.md").unlink(missing_ok=True)  # the library's empty form; ours follows
+    path = directory / ADAPTER_WEIGHTS
+    save_file({name: tensor.half() for name, tensor in load_file(path).items()}, path, metadata={"format": "pt"})
+
+
+def trained_state(model: PreTrainedModel | PeftModel) -> dict[str, torch.Tensor]:
+    """A copy of the weights that are trained: the adapter, or all."""
+    state = get_peft_model_state_dict(model) if isinstance(model, PeftModel) else model.state_dict()
+    return {name: tensor.detach().clone() for name, tensor in state.items()}
+
+
+def load_state(model: PreTrainedModel | PeftModel, state: Mapping[str, torch.Tensor]) -> None:
+    """Puts weights in their place that `trained_state` returned."""
+    if isinstance(model, PeftModel):
+        set_peft_model_state_dict(model, dict(state))
+    else:
+        model.load_state_dict(state)
+
+
+def mean_state(checkpoints: Sequence[Path]) -> dict[str, torch.Tensor]:
+    """The mean of several checkpoints' weights."""
+    states = [load_file(next(checkpoint.glob("*model.safetensors"))) for checkpoint in checkpoints]
+    return {name: torch.stack([state[name].float() for state in states]).mean(0) for name in states[0]}

@@ -1,0 +1,124 @@
+"""The recipe of `prox-spark adapt`: one YAML file makes one refiner."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from prox_spark.config import RecipeFile, Section
+from prox_spark.refiners.card import Stage
+
+
+class LabelSource(Section):
+    """A set of labels to train on."""
+
+    path: str = Field(description="File of labels (JSON Lines, .gz), or the Delta table `labels` of a lake.")
+    stages: list[Stage] = Field(["doc", "chunk"], description="What to learn from it, where it says both.")
+    share: float = Field(
+        1.0,
+        gt=0,
+        description="How many prompt tokens of it there are for each of a source with share 1. Sources are repeated, each time in another order.",
+    )
+
+
+class StartConfig(Section):
+    """What training starts from."""
+
+    refiner: str = Field(
+        "web-135m", description="Its card gives the base, the prompts and the limits; a name, a directory or a hub id."
+    )
+    adapter: bool = Field(False, description="Go on from its adapter, where it has one. Otherwise from the base.")
+
+
+class LoraConfig(Section):
+    """The low-rank adapter. Without this section all weights are trained."""
+
+    rank: int = Field(
+        16, ge=1, description="Rank of the update. Size of the adapter and risk of overfitting grow with it."
+    )
+    alpha: float = Field(32.0, gt=0, description="Scale: the update is multiplied by alpha / rank.")
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="Of the adapter's inputs. Useful where data is read several times."
+    )
+    targets: list[str] = Field(
+        ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
+        description="Names of the linear layers that are adapted.",
+    )
+    first_layer: int = Field(
+        0, ge=0, description="Layers below it stay as they are: no gradient flows through them, which saves time."
+    )
+
+
+class OptimiserConfig(Section):
+    """How long and how fast."""
+
+    steps: int = Field(500, ge=1, description="Updates of the weights.")
+    tokens_per_step: int = Field(2800, ge=1, description="Prompt and answer tokens of a batch, padding included.")
+    accumulate: int = Field(
+        1, ge=1, description="Batches per step, where one batch of that size does not fit the memory."
+    )
+    learning_rate: float = Field(
+        5e-4, gt=0, description="Highest rate; it rises to it and falls as a cosine. Full training wants a tenth."
+    )
+    warmup_steps: int = Field(20, ge=0, description="Steps of the rise.")
+    weight_decay: float = Field(0.0, ge=0, description="AdamW's decay.")
+    max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to it.")
+    verdict_weight: float = Field(
+        4.0,
+        ge=0,
+        description="Weight of the deciding token of the document stage; every other token of an answer has weight 1.",
+    )
+    line_weight: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of a second loss that asks at the end of every line whether it goes. Its read-out is thrown away; with few "
+        "labels it teaches lines faster than the sparse tokens of programs.",
+    )
+    seed: int = Field(0, ge=0, description="Of the order of the data and the adapter's first weights.")
+    precision: Literal["auto", "bfloat16", "float32"] = Field(
+        "auto", description="auto: bfloat16 where the GPU or CPU computes with it, else float32."
+    )
+
+
+class CheckpointConfig(Section):
+    """Evaluation on the way, and what is kept of it."""
+
+    every_steps: int = Field(100, ge=1, description="Between two evaluations; each leaves a checkpoint to go on from.")
+    validation: list[str] = Field(
+        default_factory=list,
+        description="Files of labels that are not trained on. Without any, the last checkpoint is taken.",
+    )
+    validation_examples: int = Field(120, ge=1, description="At most so many of each file and stage, chosen once.")
+    keep: int = Field(2, ge=1, description="Checkpoints on disk; the best is one of them.")
+    average: int = Field(
+        1,
+        ge=1,
+        description="Average the weights of the last so many checkpoints; compared with the best one, the better is taken.",
+    )
+
+
+class AdaptRecipe(RecipeFile):
+    """How a refiner is made."""
+
+    name: str = Field(pattern=r"^[\w.-]+$", description="Of the refiner that results, for recipes.")
+    description: str = Field("", description="For its card.")
+    licence: str = Field("Apache-2.0", description="SPDX expression for its card.")
+    attribution: str = Field("", description="Sources and licences of the training data, for its card; Markdown.")
+    start: StartConfig = Field(default_factory=StartConfig, description="What training starts from.")
+    card: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Changes to the card of the start: `tasks: {chunk: {max_line_tokens: 96}}`. Training and serving read the same card.",
+    )
+    labels: list[LabelSource] = Field(min_length=1, description="What is trained on.")
+    lora: LoraConfig | None = Field(default_factory=LoraConfig, description="The adapter; null: train all weights.")
+    optimiser: OptimiserConfig = Field(default_factory=OptimiserConfig, description="How long and how fast.")
+    checkpoints: CheckpointConfig = Field(default_factory=CheckpointConfig, description="Evaluation on the way.")
+
+    def with_labels_below(self, directory: Path) -> AdaptRecipe:
+        """The recipe with its relative paths of labels starting at a directory."""
+        labels = [source.model_copy(update={"path": str(directory / source.path)}) for source in self.labels]
+        validation = [str(directory / path) for path in self.checkpoints.validation]
+        checkpoints = self.checkpoints.model_copy(update={"validation": validation})
+        return self.model_copy(update={"labels": labels, "checkpoints": checkpoints})

@@ -1,0 +1,73 @@
+"""What a model under training is worth, by the examples it is not trained on. Cheap: no text is generated."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+
+from prox_spark.training.examples import Example
+from prox_spark.training.loss import AnswerLoss, Collator
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Measures a model on held-out examples.
+
+    Args:
+        batches: of examples.
+        collator: makes tensors of them.
+        loss: runs the model.
+        verdict_ids: first tokens of the keep and the drop answer; None where no document stage is learnt.
+    """
+
+    batches: Sequence[Sequence[Example]]
+    collator: Collator
+    loss: AnswerLoss
+    verdict_ids: tuple[int, int] | None
+
+    @torch.no_grad()
+    def __call__(self, model: torch.nn.Module) -> dict[str, float]:
+        """Measures.
+
+        Returns:
+            `loss`: mean over sets and stages. For each of these: `<set>_<stage>_loss`, in nats per answer token (in the
+            document stage of the deciding token), and `<set>_doc_auc`.
+        """
+        device = next(model.parameters()).device
+        nats: dict[str, list[float]] = defaultdict(list)
+        tokens: dict[str, list[int]] = defaultdict(list)
+        verdicts: dict[str, list[tuple[float, bool]]] = defaultdict(list)
+        for batch in self.batches:
+            tensors = {name: tensor.to(device) for name, tensor in self.collator([batch]).items()}
+            _, logits = self.loss(model, tensors)
+            log_probs = functional.log_softmax(logits, dim=-1)
+            for row, example in enumerate(batch):
+                name = f"{example.label_set}_{example.stage}"
+                n_answer = len(example.answer_ids)
+                counted = 1 if example.stage == "doc" else n_answer
+                places = range(logits.shape[1] - n_answer, logits.shape[1] - n_answer + counted)
+                picked = [
+                    log_probs[row, place, token] for place, token in zip(places, example.answer_ids, strict=False)
+                ]
+                nats[name].append(-float(sum(picked)))
+                tokens[name].append(counted)
+                if example.keep is not None and self.verdict_ids:
+                    keep, drop = (float(log_probs[row, places[0], token]) for token in self.verdict_ids)
+                    verdicts[name].append((keep - drop, example.keep))
+        losses = {f"{name}_loss": sum(nats[name]) / sum(tokens[name]) for name in nats}
+        aucs = {f"{name}_auc": area_under_roc(scores) for name, scores in verdicts.items()}
+        return {"loss": sum(losses.values()) / len(losses), **losses, **aucs}
+
+
+def area_under_roc(scored: Sequence[tuple[float, bool]]) -> float:
+    """Share of the pairs of a positive and a negative in which the positive has the higher score, ties half; 0.5 without pairs."""
+    positive = [score for score, is_positive in scored if is_positive]
+    negative = [score for score, is_positive in scored if not is_positive]
+    if not positive or not negative:
+        return 0.5
+    wins = sum((p > n) + (p == n) / 2 for p in positive for n in negative)
+    return wins / (len(positive) * len(negative))
