@@ -1,6 +1,6 @@
 """The generate stage on Spark beside plain `LLM.generate` and beside the usual way, an engine per Python worker.
 
-    python tests/benchmarks/engine_efficiency.py [--documents 100] [--prompts 2000] [--rounds 1] [--device cuda]
+    python tests/benchmarks/engine_efficiency.py [--documents 100] [--prompts 2000] [--rounds 1] [--device cuda] [--set engine.cpu_cores=1]
 
 Same prompts, same engine settings, warm, in turn: (a) one call of `LLM.generate` with all prompts; (b) our generate stage in
 local[2], its engine resident; (c) a pandas UDF in local[2] that calls `LLM.generate` per Arrow batch, an engine per worker, each
@@ -39,11 +39,13 @@ def main() -> None:
     parser.add_argument("--batch-rows", type=int, default=256, help="rows of an Arrow batch in (c)")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="a field of the recipe; again for more")
     args = parser.parse_args()
     # Spark's workers import the ways, too.
     here = str(Path(__file__).parent)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
-    recipe = Recipe.load(None, [f"engine.device={args.device}", f"engine.max_num_batched_tokens={_STEP_TOKENS}"])
+    settings = [f"engine.device={args.device}", f"engine.max_num_batched_tokens={_STEP_TOKENS}", *args.set]
+    recipe = Recipe.load(None, settings)
     ways = {"a": plain.measure, "b": resident.measure, "c": partial(per_worker.measure, batch_rows=args.batch_rows)}
     with tempfile.TemporaryDirectory() as folder:
         if args.documents:
