@@ -71,6 +71,7 @@ class Generate:
         spec: the engine that answers; found or started on the executor.
         parameters: JSON body of a request, see PromptBuilder.request_parameters.
         verdict: how to read a document stage's answer; None in the chunk stage.
+        run_id: who asks, see `connect`.
 
     Raises:
         EngineError: the engine failed, not a request.
@@ -80,6 +81,7 @@ class Generate:
     spec: EngineSpec
     parameters: str
     verdict: Verdict | None = None
+    run_id: str = ""
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Streams: the window spans the batches."""
@@ -115,7 +117,7 @@ class Generate:
         if endpoint := Endpoint.of(config, self.spec.refiner.card.name):
             return RemoteSession(endpoint, parameters, config.request_seconds)
         return ResidentSession(
-            lambda: connect(self.spec),
+            lambda: connect(self.spec, self.run_id),
             parameters,
             config.request_seconds,
             lambda n_deaths: forgive(self.spec, n_deaths),

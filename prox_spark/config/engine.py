@@ -90,7 +90,7 @@ class EngineConfig(Section):
     max_restarts: int = Field(
         3,
         ge=0,
-        description="Times a dead engine is started again on an executor, after 1, 2, 4 … s, before its task fails. Finding a prompt that crashes it "
+        description="Times a run starts a dead engine again on an executor, after 1, 2, 4 … s, before its task fails. Finding a prompt that crashes it "
         "takes three deaths, which then no longer count: below 2 it is not found and fails the run, and 3 leave one death to chance.",
     )
     idle_seconds: float | None = Field(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
@@ -80,7 +80,8 @@ class GenerateStage:
         n_tasks = min(n_missing, max(n_slots, math.ceil(n_missing / _PROMPTS_PER_TASK)))
         profile = generation_profile(spark.sparkContext, stage.generate.spec.config)
         options = {"profile": profile} if profile else {}
-        answers = missing.repartition(n_tasks).mapInArrow(stage.generate, ANSWERS, **options)
+        generate = replace(stage.generate, run_id=self.run.run_id)
+        answers = missing.repartition(n_tasks).mapInArrow(generate, ANSWERS, **options)
         return answers.withColumns(
             {
                 "stage": F.lit(stage.builder.stage),

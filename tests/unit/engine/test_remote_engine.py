@@ -251,7 +251,7 @@ def test_the_generate_stage_asks_the_endpoint_and_starts_no_engine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROX_SPARK_RUNTIME", str(tmp_path))
-    monkeypatch.setattr("udfs.generate.connect", lambda _: pytest.fail("an engine was asked for"))
+    monkeypatch.setattr("udfs.generate.connect", lambda *_: pytest.fail("an engine was asked for"))
     endpoint = FakeEndpoint(reply())
     columns = {"generation_key": [str(n) for n in range(20)], "token_ids": [[n] for n in range(20)]}
     schema = pa.schema([("generation_key", pa.string()), ("token_ids", pa.list_(pa.int32()))])
