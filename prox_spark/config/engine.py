@@ -87,6 +87,13 @@ class EngineConfig(Section):
         gt=0,
         description="Deadline of one request, waiting inside the engine included. Past it the row is an error, request_timeout.",
     )
+    hang_seconds: float | None = Field(
+        300,
+        gt=0,
+        description="An engine that prompts wait for and that has counted no token for so long hangs: it is ended and counts as dead. Must be longer "
+        "than any step of the engine (vLLM's own limit of a step is 300 s); on CPU a step may take max_num_batched_tokens ÷ tokens per second. "
+        "Heeded from the engine's next start on. Unset: such an engine is never noticed, and its requests run out of time.",
+    )
     max_restarts: int = Field(
         3,
         ge=0,

@@ -6,6 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 
+from prox_spark.engine.heartbeat import HANGS
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.refiners.card import ChunkTask, DocTask
 
@@ -61,6 +62,11 @@ def cause(log: str, status: int | None, spec: EngineSpec) -> Cause:
     kv_cache = f"engine.cpu_kv_cache_gib (now {config.cpu_kv_cache_gib:g})"
     memory = kv_cache if spec.device == "cpu" else fraction
     batch = "engine.max_num_seqs or engine.max_num_batched_tokens"
+    if HANGS in log:
+        return Cause(
+            "it hung and was ended. Where a step of the engine may take longer than engine.hang_seconds (now "
+            f"{config.hang_seconds}), as on a slow CPU, raise that or lower engine.max_num_batched_tokens."
+        )
     if _GPU_TAKEN.search(log):
         return Cause(
             f"the GPU has less free memory than engine.gpu_memory_fraction asks for. Lower {fraction}; engines that share a GPU "

@@ -48,6 +48,20 @@ def has_room(n_open: int, others: list[SlotState], size: int) -> bool:
     return n_open < share and n_open + sum(other.n_in_flight for other in others) < size
 
 
+def n_in_flight(directory: Path) -> int:
+    """Prompts of all living slots that have no answer yet.
+
+    Args:
+        directory: of the slots, see Share; there need not be one.
+    """
+    total = 0
+    for path in directory.glob("*"):
+        slot = _SlotFile(path)
+        total += slot.state().n_in_flight if slot.is_taken() else 0
+        slot.close()
+    return total
+
+
 class Share:
     """A task slot's part of the window, within a `with` block.
 

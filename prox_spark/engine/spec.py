@@ -23,6 +23,7 @@ _CLIENT_SETTINGS = {
     "window_factor",
     "request_seconds",
     "start_seconds",
+    "hang_seconds",
     "max_restarts",
     "max_crashing_prompts",
     "side_by_side",

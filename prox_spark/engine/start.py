@@ -79,7 +79,8 @@ def launch(spec: EngineSpec, owner: Owner, directory: Path, environment: dict[st
     if log.exists():
         log.rename(log.with_suffix(".previous.log"))
     command = [sys.executable, "-m", "prox_spark.engine.supervisor"]
-    command += [str(owner.pid), repr(owner.started), str(directory), str(spec.config.idle_seconds or "inf")]
+    command += [str(owner.pid), repr(owner.started), str(directory)]
+    command += [str(seconds or "inf") for seconds in (spec.config.idle_seconds, spec.config.hang_seconds)]
     supervisor = subprocess.Popen(
         [*command, "--", *spec.command(model, sock)],
         env=environment,

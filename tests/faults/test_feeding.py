@@ -216,6 +216,28 @@ def test_an_engine_that_is_killed_twice_from_outside_costs_nobody_an_answer(exec
     assert_all_but(rows, set())
 
 
+def test_an_engine_that_is_stopped_is_ended_and_costs_nobody_an_answer(executor: Callable[..., Executor]) -> None:
+    fed = executor({"latency": 0.05}, hang_seconds=1)
+    server = fed.server()
+    slot = fed.slot(prompts(1000, 150))
+    wait_for(lambda: fed.count("request_success_total") > 2 * WINDOW, "too few answers")
+    server.suspend()
+    rows = fed.rows(slot)
+    assert len(rows) == 150 and len({row["engine_id"] for row in rows.values()}) == 2
+    assert_all_but(rows, set())
+    assert not server.is_running()
+
+
+def test_a_prompt_that_the_engine_hangs_with_is_found_while_its_health_check_says_that_all_is_well(
+    executor: Callable[..., Executor],
+) -> None:
+    fed = executor({"hang": POISON, "latency": 0.02}, hang_seconds=1)
+    rows = fed.rows(fed.slot([*prompts(1000, 20), [POISON, 1, 2], *prompts(1020, 20)]))
+    assert len(rows) == 41
+    assert_all_but(rows, {POISON})
+    assert "prox_spark: the engine hangs: prompts waited 1 s" in rows[POISON]["error_message"]
+
+
 def test_a_killed_slot_leaves_its_share_to_the_other(executor: Callable[..., Executor]) -> None:
     # Requests that never end: what a slot has in flight is its share.
     fed = executor({"latency": 600})

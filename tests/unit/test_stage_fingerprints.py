@@ -31,6 +31,7 @@ ENGINE = {
     "cpu_cores": "0-1",
     "compile": True,
     "start_seconds": 5,
+    "hang_seconds": 60,
     "request_seconds": 5,
     "max_restarts": 0,
     "side_by_side": False,

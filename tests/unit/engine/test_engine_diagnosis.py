@@ -11,6 +11,7 @@ import pytest
 
 from prox_spark.config import EngineConfig
 from prox_spark.engine.diagnosis import cause, saturation
+from prox_spark.engine.heartbeat import HANGS
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.refiners import Refiner, RefinerCard
 
@@ -104,6 +105,11 @@ def test_a_log_without_an_error_is_said_to_have_none(make: Make) -> None:
 )
 def test_what_would_happen_again_is_told_from_what_may_pass(make: Make, line: str, status: int, is_final: bool) -> None:
     assert cause(f"INFO starting\n{line}\n", status, make()).is_final is is_final
+
+
+def test_an_engine_that_was_ended_for_hanging_names_the_field(make: Make) -> None:
+    found = cause(f"INFO at work\n{HANGS}: prompts waited\n", None, make(hang_seconds=20))
+    assert "engine.hang_seconds (now 20" in found.text and not found.is_final
 
 
 def test_an_argument_that_vllm_does_not_know_names_the_field(make: Make) -> None:

@@ -58,7 +58,7 @@ class Scene:
 
     def start(self, *command: str) -> subprocess.Popen[bytes]:
         owner = Owner.of(psutil.Process(self.executor.pid))
-        arguments = [str(owner.pid), repr(owner.started), str(self.directory), "inf", "--", *command]
+        arguments = [str(owner.pid), repr(owner.started), str(self.directory), "inf", "inf", "--", *command]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         self.supervisor = subprocess.Popen(
             [sys.executable, "-c", RUN, *arguments],
