@@ -151,17 +151,19 @@ def _turn(spec: EngineSpec, directory: Path) -> Iterator[None]:
     with locked(directory.parent):
         for other, record in records(directory.parent).items():
             if other != directory and record.engine and record.engine.gpus == ",".join(spec.gpus):
-                _retire(other)
+                _retire(other, spec.config.request_seconds)
         yield
 
 
-def _retire(directory: Path) -> None:
+def _retire(directory: Path, answer_seconds: float) -> None:
     with locked(directory):
         record = Record.load(directory)
         if record.engine is None:
             return
-        # No deadline of its own: each request has one, and one whose worker was killed is gone with its connection.
-        while (busy := metrics(record.engine.socket)) and busy.in_flight:
+        # Requests have that deadline, and one whose worker was killed is gone with its connection: what is open after it is
+        # open in an engine that hangs, or for a worker that was stopped.
+        deadline = time.monotonic() + answer_seconds
+        while (busy := metrics(record.engine.socket)) and busy.in_flight and time.monotonic() < deadline:
             time.sleep(0.2)
         end_engine(record.engine, directory)
         record.retired().save(directory)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -160,6 +162,17 @@ def test_other_engine_ends_when_it_has_answered(make_spec: Make) -> None:
     second = connect(make_spec(name="chunk", side_by_side=False))
     slow_task.join()
     assert answered == [first.engine_id] and running(ME) == [second]
+
+
+def test_other_engine_that_does_not_answer_ends_when_its_requests_are_out_of_time(make_spec: Make) -> None:
+    first = connect(make_spec({"latency": 60}, name="doc", side_by_side=False))
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(first.socket)
+        client.sendall(b"POST /v1/completions HTTP/1.1\r\nContent-Length: 15\r\n\r\n" + b'{"prompt": [1]}')
+        wait_until(lambda: bool((busy := metrics(first.socket)) and busy.in_flight), "the request is open")
+        begun = time.monotonic()
+        second = connect(make_spec(name="chunk", side_by_side=False, request_seconds=1))
+        assert 1 <= time.monotonic() - begun < 20 and running(ME) == [second]
 
 
 @pytest.fixture
