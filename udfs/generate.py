@@ -122,6 +122,7 @@ class Generate:
             config.request_seconds,
             lambda n_deaths: forgive(self.spec, n_deaths),
             config.max_crashing_prompts,
+            self.run_id,
         )
 
     def _share(self) -> Share:

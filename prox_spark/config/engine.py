@@ -109,7 +109,7 @@ class EngineConfig(Section):
     max_crashing_prompts: int = Field(
         10,
         ge=0,
-        description="Prompts that may crash the engine of an executor; each costs up to three starts and goes to quarantine as "
+        description="Prompts of a run that may crash the engine of an executor; each costs up to three starts and goes to quarantine as "
         "engine_crash. One more fails the task: so many are a fault of the engine.",
     )
     endpoint: str | None = Field(

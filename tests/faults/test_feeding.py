@@ -187,7 +187,7 @@ def test_too_many_crashing_prompts_are_an_error_of_the_engine(executor: Callable
     slot = fed.slot([[1, POISON], [2, POISON], *prompts(1000, 20)])
     _, errors = slot.communicate(timeout=120)
     assert slot.returncode != 0
-    assert "2 prompts have crashed the engine" in errors and "engine.max_crashing_prompts is 1" in errors
+    assert "2 prompts of this run have crashed the engine" in errors and "engine.max_crashing_prompts is 1" in errors
 
 
 def test_an_engine_that_is_killed_from_outside_costs_nobody_an_answer(executor: Callable[..., Executor]) -> None:

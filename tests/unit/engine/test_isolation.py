@@ -189,8 +189,8 @@ def test_a_slot_that_is_killed_while_alone_opens_the_door(tmp_path: Path) -> Non
     asyncio.run(main())
 
 
-def test_crashes_are_counted_over_all_slots(tmp_path: Path) -> None:
+def test_crashes_are_counted_over_all_slots_and_for_each_run(tmp_path: Path) -> None:
     async def main() -> list[int]:
-        return [Isolation(tmp_path).count_crash() for _ in range(3)]
+        return [Isolation(tmp_path).count_crash(run) for run in ("first", "first", "second", "first")]
 
-    assert asyncio.run(main()) == [1, 2, 3]
+    assert asyncio.run(main()) == [1, 2, 1, 3]
