@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from prox_spark import schemas
+from prox_spark.engine.local import engines_since
 from prox_spark.engine.usage import AnswerSums, EngineWave, last_engines
 from prox_spark.errors import ReasonCode
 from prox_spark.lineage import Run
@@ -102,15 +103,22 @@ class GenerateStage:
         sums = sums_by_engine(generations.where(mine & (F.col("wave") == wave) & (F.col("stage") == name)))
         self.run.counts["generations"] = self.run.counts.get("generations", 0) + sum(s.prompts for s in sums)
         last = last_engines(s.engine_id for s in sums if s.engine_id)
-        if new := last.keys() - self.run.engines.keys():
-            # In a notebook an engine may have served earlier runs.
-            relatives = ~mine & F.substring_index("engine_id", "-", 1).isin(*new)
-            earlier = generations.where(relatives).select("engine_id").distinct().collect()
-            self.run.engines |= last_engines(row["engine_id"] for row in earlier)
+        if last and not self.run.engines:
+            self.run.engines |= self._earlier_engines()
         done = EngineWave.of(wave, name, sums, self.run.engines, stage.generate.spec.window_size)
         self.run.engines |= {family: max(n, self.run.engines.get(family, 0)) for family, n in last.items()}
         self.run.engine_waves.append(done)
         LOG.info("%s: %s", label, done)
+
+    def _earlier_engines(self) -> dict[str, int]:
+        """The last of each family that answered other runs of this session: in a notebook an engine lives through many.
+
+        Delta knows for each file of `generations` from when to when its answers are, and reads only the latest ones.
+        """
+        since = F.timestamp_seconds(F.lit(engines_since(self.lake.spark)))
+        others = (F.col("run_id") != self.run.run_id) & F.col("engine_id").isNotNull() & (F.col("answered_at") >= since)
+        rows = self.lake.read("generations").where(others).select("engine_id").distinct().collect()
+        return last_engines(row["engine_id"] for row in rows)
 
 
 def answered(lake: Lake) -> DataFrame:

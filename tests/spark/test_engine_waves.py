@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 from tokenizers import Tokenizer
 
 from prox_spark.config import Recipe
+from prox_spark.pipeline.generate import GenerateStage
 from prox_spark.pipeline.ingest import ingest
 from prox_spark.pipeline.refine import RefineSummary, refine_lake
 
@@ -122,16 +123,32 @@ def test_every_answer_says_what_it_took(spark: Any, refined: tuple[str, RefineSu
     assert rows.where(f"error_code is null and not ({whole})").isEmpty()
 
 
-def test_engines_of_an_earlier_run_are_not_started_again(
-    spark: Any, refined: tuple[str, RefineSummary], tmp_path: Path
+def with_pages(recipe: Recipe, folder: Path, n: int, **engine: Any) -> Recipe:
+    """The recipe with other pages, never seen before, and other settings of the engine."""
+    texts = [f"Page {folder.name} {n} came later and has more than ten words in it too" for n in range(n)]
+    pages = [json.dumps({"id": text, "text": text}) for text in texts]
+    (folder / "later.jsonl").write_text("\n".join(pages))
+    new = {
+        "input": recipe.input.model_copy(update={"paths": [str(folder / "later.jsonl")]}),
+        "engine": recipe.engine.model_copy(update=engine),
+    }
+    return recipe.model_copy(update=new)
+
+
+def test_engines_of_an_earlier_run_are_not_started_again_and_looked_for_once(
+    spark: Any, refined: tuple[str, RefineSummary], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = refined[1]
-    page = {"id": "later", "text": "A page that came later and that has more than ten words in it too"}
-    (tmp_path / "later.jsonl").write_text(json.dumps(page))
-    recipe = first.run.recipe.model_copy(
-        update={"input": first.run.recipe.input.model_copy(update={"paths": [str(tmp_path / "later.jsonl")]})}
-    )
+    n_looks = 0
+    look = GenerateStage._earlier_engines
+
+    def looked(stage: GenerateStage) -> dict[str, int]:
+        nonlocal n_looks
+        n_looks += 1
+        return look(stage)
+
+    monkeypatch.setattr(GenerateStage, "_earlier_engines", looked)
+    recipe = with_pages(refined[1].run.recipe, tmp_path, 1)
     ingest(spark, recipe)
     second = refine_lake(spark, recipe)
-    assert second.n_pending == 1 and second.run.counts["generations"] >= 1
+    assert second.n_pending == 1 and len(second.run.engine_waves) == 2 and n_looks == 1
     assert (second.run.engine_total("starts"), second.run.engine_total("restarts")) == (0, 0)
