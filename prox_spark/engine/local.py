@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from prox_spark.engine.executor import Owner
+from prox_spark.engine.executor import Owner, owner_directory
+from prox_spark.engine.record import records
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -31,3 +32,9 @@ def engines_since(spark: SparkSession) -> float:
     owner = local_executor(spark)
     begun = psutil.Process(owner.pid).create_time() if owner else spark.sparkContext.startTime / 1000
     return begun - _CLOCKS_SECONDS
+
+
+def known_engines(owner: Owner | None) -> set[str]:
+    """Ids of the engines that an executor on this host started last, alive or dead; none without one."""
+    found = records(owner_directory(owner)).values() if owner else ()
+    return {record.last_id for record in found if record.last_id}

@@ -136,6 +136,11 @@ class Record:
         """With a start that failed, which is a death where a process had been started."""
         return replace(self.died() if self.engine else self, failure=failure)
 
+    @property
+    def last_id(self) -> str | None:
+        """Id of the engine that was started last, unless that was ended on purpose."""
+        return self.engine.engine_id if self.engine else self.dead
+
     def next_id(self) -> str:
         """Id of the engine to start."""
         family, _, number = (self.dead or f"{uuid.uuid4().hex[:12]}-0").partition("-")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
 from prox_spark import schemas
-from prox_spark.engine.local import engines_since
+from prox_spark.engine.local import engines_since, known_engines, local_executor
 from prox_spark.engine.usage import AnswerSums, EngineWave, last_engines
 from prox_spark.errors import ReasonCode
 from prox_spark.lineage import Run
@@ -58,7 +60,10 @@ class GenerateStage:
             n_missing = missing.count()
             if n_missing == 0:
                 return 0
-            with EngineProgress(self.lake.spark, label, n_missing, stage.generate.spec):
+            with (
+                EngineProgress(self.lake.spark, label, n_missing, stage.generate.spec),
+                self._failure_booked(stage, wave),
+            ):
                 rows = self._answered(missing, n_missing, stage, wave)
                 self.lake.append("generations", rows, self.run.run_id, commit=(f"{self.run.run_id}/{name}", wave))
             self._book(stage, wave, label)
@@ -109,6 +114,24 @@ class GenerateStage:
         self.run.engines |= {family: max(n, self.run.engines.get(family, 0)) for family, n in last.items()}
         self.run.engine_waves.append(done)
         LOG.info("%s: %s", label, done)
+
+    @contextmanager
+    def _failure_booked(self, stage: RefinerStage, wave: int) -> Iterator[None]:
+        """Adds to the run the engines that were started in vain, as far as the driver knows: its own, in local mode.
+
+        On a cluster what the executors knew is lost with the tasks that failed, but for the error's message.
+        """
+        executor = None if stage.generate.spec.config.endpoint else local_executor(self.lake.spark)
+        before = known_engines(executor)
+        try:
+            yield
+        except BaseException:
+            if new := known_engines(executor) - before:
+                sums = [AnswerSums(engine_id) for engine_id in sorted(new)]
+                window_size = stage.generate.spec.window_size
+                failed = EngineWave.of(wave, stage.builder.stage, sums, last_engines(before), window_size)
+                self.run.engine_waves.append(failed)
+            raise
 
     def _earlier_engines(self) -> dict[str, int]:
         """The last of each family that answered other runs of this session: in a notebook an engine lives through many.

@@ -123,9 +123,9 @@ def test_every_answer_says_what_it_took(spark: Any, refined: tuple[str, RefineSu
     assert rows.where(f"error_code is null and not ({whole})").isEmpty()
 
 
-def with_pages(recipe: Recipe, folder: Path, n: int, **engine: Any) -> Recipe:
+def with_pages(recipe: Recipe, folder: Path, n: int, start: str = "", **engine: Any) -> Recipe:
     """The recipe with other pages, never seen before, and other settings of the engine."""
-    texts = [f"Page {folder.name} {n} came later and has more than ten words in it too" for n in range(n)]
+    texts = [f"{start}Page {n} of {folder.name} came later and has more than ten words in it" for n in range(n)]
     pages = [json.dumps({"id": text, "text": text}) for text in texts]
     (folder / "later.jsonl").write_text("\n".join(pages))
     new = {
@@ -152,3 +152,35 @@ def test_engines_of_an_earlier_run_are_not_started_again_and_looked_for_once(
     second = refine_lake(spark, recipe)
     assert second.n_pending == 1 and len(second.run.engine_waves) == 2 and n_looks == 1
     assert (second.run.engine_total("starts"), second.run.engine_total("restarts")) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "settings", "starts", "message"),
+    [
+        ({"poison": "~"}, {"max_num_seqs": 5, "max_crashing_prompts": 0}, 3, "have crashed the engine"),
+        ({"start": "die"}, {"max_num_seqs": 3}, 1, "ValueError: fake engine was told to die at once"),
+    ],
+    ids=["engine that a prompt crashes", "engine that does not start"],
+)
+def test_a_run_that_fails_says_which_engines_it_had_started(
+    behaviour: dict[str, str],
+    settings: dict[str, int],
+    starts: int,
+    message: str,
+    spark: Any,
+    refined: tuple[str, RefineSummary],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recipe = with_pages(refined[1].run.recipe, tmp_path, 1, start="~", **settings)
+    ingest(spark, recipe)
+    if "poison" in behaviour:
+        behaviour = {"poison": Tokenizer.from_str(bytes_json()).token_to_id(behaviour["poison"])}
+    monkeypatch.setitem(spark.sparkContext.environment, "FAKE_ENGINE", json.dumps(behaviour))
+    with pytest.raises(Exception, match=message):
+        refine_lake(spark, recipe)
+    runs = table(spark, refined[0], "runs").where("command = 'refine'").orderBy(F.desc("started_at"))
+    failed = runs.first()
+    assert (failed["status"], failed["engine_starts"], failed["engine_restarts"]) == ("failed", starts, starts - 1)
+    (wave,) = failed["engine_waves"]
+    assert (wave["wave"], wave["stage"], wave["prompts"], wave["engines"]) == (0, "doc", 0, 1)
