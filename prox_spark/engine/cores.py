@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import itertools
 import json
 import os
@@ -12,6 +11,7 @@ from collections.abc import Sequence
 import psutil
 
 from prox_spark.engine.executor import Owner, owner_directory
+from prox_spark.locks import lock
 
 
 def executor_cores(owner: Owner) -> list[int]:
@@ -33,7 +33,7 @@ def executor_cores(owner: Owner) -> list[int]:
     # One for each world of process ids: containers that share the directory can't tell whether another's executor lives.
     path = directory.with_name(f"cores-{directory.name.rpartition('-')[2]}.json")
     with path.open("a+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        lock(file)
         file.seek(0)
         claims = _standing(file.read())
         if owner not in claims:

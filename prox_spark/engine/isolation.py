@@ -16,7 +16,7 @@ from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import IO
 
-from prox_spark.engine.locks import Lock, try_lock, unlock
+from prox_spark.locks import Lock, try_lock, unlock
 
 _POLL_SECONDS = 0.05
 

@@ -15,12 +15,12 @@ from prox_spark.engine.compile_cache import compile_turn
 from prox_spark.engine.diagnosis import cause
 from prox_spark.engine.executor import Owner, current_owner, engine_directory, owner_directory
 from prox_spark.engine.health import is_healthy, metrics, request
-from prox_spark.engine.locks import locked
 from prox_spark.engine.reaper import end_engine, remove_leftovers
 from prox_spark.engine.record import Engine, Failure, Record, records, tail
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.engine.start import engine_environment, launch, wait_until_ready
 from prox_spark.errors import EngineStartError
+from prox_spark.locks import locked
 
 __all__ = ["Engine", "connect", "forgive", "is_healthy", "request", "running"]
 

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from prox_spark.engine.locks import Lock, try_lock, unlock
+from prox_spark.locks import Lock, try_lock, unlock
 
 # How soon the others notice a slot that came or was killed. What a living slot does they see at once.
 _LOOK_SECONDS = 0.25

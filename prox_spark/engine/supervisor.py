@@ -20,10 +20,10 @@ from prox_spark.engine.executor import Owner
 from prox_spark.engine.guard import leave_guard
 from prox_spark.engine.health import metrics
 from prox_spark.engine.heartbeat import HANGS, Heartbeat
-from prox_spark.engine.locks import locked
 from prox_spark.engine.metrics import Metrics
 from prox_spark.engine.reaper import clear, end_processes, engine_processes
 from prox_spark.engine.record import Record
+from prox_spark.locks import locked
 
 _PR_SET_PDEATHSIG = 1
 _POLL_SECONDS = 0.5

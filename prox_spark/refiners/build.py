@@ -6,13 +6,13 @@ Serving a LoRA adapter on CPU runs at a sixteenth of the speed of merged weights
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import sys
 from pathlib import Path
 
 from prox_spark.errors import ProxSparkError, RefinerError
+from prox_spark.locks import locked
 from prox_spark.paths import cache_directory
 from prox_spark.refiners.registry import Refiner, find
 
@@ -44,8 +44,7 @@ def build(refiner: Refiner) -> Path:
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     # One builder per machine; the others wait here and find the result.
-    with (target.parent / f".{target.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(target.parent, f".{target.name}.lock"):
         if not is_built(refiner):
             partial = target.with_name(f".{target.name}.partial")
             shutil.rmtree(partial, ignore_errors=True)
