@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from prox_spark.config import Recipe, fingerprint
 from prox_spark.engine.spec import EngineSpec
-from prox_spark.errors import RecipeError, RefinerError
+from prox_spark.errors import RecipeError
 from prox_spark.programs.grammar import PROGRAM_GRAMMAR
 from prox_spark.prompts import PromptBuilder
 from prox_spark.refiners import Refiner, Stage, find
-from prox_spark.refiners.build import build
+from prox_spark.refiners.build import build, tokenizer_json
 from prox_spark.refiners.card import DocTask
 from udfs.generate import Generate, Verdict
 
@@ -25,23 +25,22 @@ class RefinerStage:
 
     @classmethod
     def of(cls, recipe: Recipe, stage: Stage) -> RefinerStage:
-        """The stage as the recipe says; builds the refiner on the driver where it is not yet, for its tokenizer.
+        """The stage as the recipe says. Builds the refiner on the driver where it is not yet, lest each executor fail to.
+
+        Where an endpoint has the model, only its tokenizer is needed.
 
         Raises:
             RefinerError: the refiner is unknown, can't be built or does not serve the stage.
         """
         refiner = find(getattr(recipe.refiners, stage))
         task = refiner.card.task(stage)
-        tokenizer = build(refiner) / "tokenizer.json"
-        if not tokenizer.exists():
-            raise RefinerError(
-                f"refiner {refiner.card.name}: {tokenizer} is missing; save its tokenizer with transformers' AutoTokenizer"
-            )
+        if not recipe.engine.endpoint:
+            build(refiner)
         builder = PromptBuilder(
             refiner.card,
             stage,
             refiner.model_fingerprint,
-            tokenizer.read_text(encoding="utf-8"),
+            tokenizer_json(refiner).read_text(encoding="utf-8"),
             grammar=PROGRAM_GRAMMAR if recipe.generation.grammar and stage == "chunk" else None,
             packing=recipe.generation.packing,
         )

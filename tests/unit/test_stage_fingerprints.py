@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -154,3 +155,22 @@ def test_a_threshold_that_the_recipe_leaves_open_is_that_of_the_card(
 def test_documents_that_are_kept_must_have_chunk_programs(refiner: str) -> None:
     with pytest.raises(RecipeError, match=r"generation\.chunk_below = 0\.7 is under the drop threshold 0\.8"):
         completed(refiner, generation={"chunk_below": 0.7})
+
+
+def test_an_endpoint_takes_the_tokenizer_of_a_hub_model_and_not_its_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the hub has is here; only what is asked for counts."""
+    folder = Path(make_refiner(tmp_path))
+    card = yaml.safe_load((folder / "refiner.yaml").read_text(encoding="utf-8"))
+    (folder / "refiner.yaml").write_text(yaml.safe_dump(card | {"base": {"hub": "a/b"}}), encoding="utf-8")
+    asked: list[str] = []
+
+    def download(_: str, __: str, patterns: Sequence[str] = ("*.safetensors",)) -> Path:
+        asked.extend(patterns)
+        return folder
+
+    monkeypatch.setattr("prox_spark.refiners.registry._download", download)
+    before = prints(str(folder), engine={"endpoint": "https://llm.example.org/v1"})
+    assert "*.json" in asked and "*.safetensors" not in asked
+    assert prints(str(folder)) == before and "*.safetensors" in asked

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from prox_spark.engine.sharing import Share, SlotState, has_room
+from prox_spark.engine.executor import Owner, owner_directory
+from prox_spark.engine.sharing import PassingShare, Share, SlotState, has_room
 
 pytestmark = pytest.mark.unit
 
@@ -140,6 +141,18 @@ def test_a_slot_that_is_killed_leaves_its_share(tmp_path: Path) -> None:
             assert fill(share) == 1
             slot.kill()
             wait_for(fills_up_to(share, SIZE), "the share of the killed slot is not free")
+
+
+def test_a_window_without_an_engine_goes_with_its_last_slot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROX_SPARK_RUNTIME", str(tmp_path))
+    home = owner_directory(Owner(1, 2.0)) / "endpoint"
+    with PassingShare(home, SIZE) as first:
+        with PassingShare(home, SIZE) as second:
+            assert (fill(first), fill(second)) == (SIZE, 1)
+        assert home.is_dir() and home.stat().st_mode & 0o777 == 0o700
+    assert not home.parent.exists()
+    with PassingShare(home, SIZE) as third:
+        assert fill(third) == SIZE
 
 
 def test_the_next_slot_takes_the_file_of_one_that_ended(tmp_path: Path) -> None:
