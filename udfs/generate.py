@@ -137,7 +137,7 @@ class Generate:
 
     @property
     def _endpoint(self) -> Endpoint | None:
-        return Endpoint.of(self.spec.config, self.spec.refiner.card.name)
+        return Endpoint.of(self.spec.config, "doc" if self.verdict else "chunk", self.spec.refiner.card.name)
 
     def _row(self, key: str, n_tokens: int, answer: Answer) -> tuple[object, ...]:
         text, probability = answer.text, None

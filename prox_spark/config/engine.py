@@ -120,8 +120,10 @@ class EngineConfig(Section):
         "flight, all other fields but request_seconds and these do nothing. The document stage needs vLLM behind it (allowed_token_ids, "
         "logprob_token_ids), and so does generation.grammar; the chunk stage takes any server that accepts token ids.",
     )
-    endpoint_model: str | None = Field(
-        None, description="Name of the model at the endpoint. Unset: the name of the stage's refiner."
+    endpoint_model: str | dict[Literal["doc", "chunk"], str] | None = Field(
+        None,
+        description="Name of the model at the endpoint; where the two refiners are different models, of both: {doc: NAME, chunk: NAME}. "
+        "Unset: the name of the stage's refiner.",
     )
     endpoint_key_variable: str | None = Field(
         None,
@@ -139,3 +141,7 @@ class EngineConfig(Section):
         default_factory=list,
         description="Further arguments of `vllm serve`, such as --seed 1. They win over the fields.",
     )
+
+    def endpoint_model_of(self, stage: Literal["doc", "chunk"]) -> str | None:
+        """Name of a stage's model at the endpoint; None where that of the refiner holds."""
+        return self.endpoint_model.get(stage) if isinstance(self.endpoint_model, dict) else self.endpoint_model

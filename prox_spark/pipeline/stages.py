@@ -57,8 +57,25 @@ class RefinerStages:
 
     @classmethod
     def of(cls, recipe: Recipe) -> RefinerStages:
-        """The stages of a recipe."""
-        return cls(RefinerStage.of(recipe, "doc"), RefinerStage.of(recipe, "chunk"))
+        """The stages of a recipe.
+
+        Raises:
+            RefinerError: as for one stage.
+            RecipeError: an endpoint is to serve two models under one name.
+        """
+        doc, chunk = RefinerStage.of(recipe, "doc"), RefinerStage.of(recipe, "chunk")
+        model = recipe.engine.endpoint_model
+        if (
+            recipe.engine.endpoint
+            and isinstance(model, str)
+            and doc.builder.model_fingerprint != chunk.builder.model_fingerprint
+        ):
+            raise RecipeError(
+                f"engine.endpoint_model = {model!r} is one model, and the refiners {doc.refiner.card.name} and "
+                f"{chunk.refiner.card.name} are two: set it to {{doc: NAME, chunk: NAME}}, or leave it unset where the endpoint "
+                "serves both by these names"
+            )
+        return cls(doc, chunk)
 
     def completed(self, recipe: Recipe) -> Recipe:
         """The recipe with what it leaves to the refiners' cards and its own other fields: thresholds."""

@@ -174,3 +174,22 @@ def test_an_endpoint_takes_the_tokenizer_of_a_hub_model_and_not_its_weights(
     before = prints(str(folder), engine={"endpoint": "https://llm.example.org/v1"})
     assert "*.json" in asked and "*.safetensors" not in asked
     assert prints(str(folder)) == before and "*.safetensors" in asked
+
+
+def test_one_name_for_two_models_at_an_endpoint_is_an_error_and_a_name_for_each_is_none(
+    refiner: str, tmp_path: Path
+) -> None:
+    other = make_refiner(tmp_path)
+    refiners = {"doc": refiner, "chunk": other}
+
+    def stages(**engine: Any) -> RefinerStages:
+        engine = {"endpoint": "https://llm.example.org/v1", **engine}
+        return RefinerStages.of(Recipe.parse({"refiners": refiners, "engine": engine}))
+
+    assert stages(endpoint_model="one")  # the same weights under two cards
+    (tmp_path / "model.safetensors").write_bytes(b"others")
+    with pytest.raises(
+        RecipeError, match=r"engine\.endpoint_model = 'one' .* are two: set it to \{doc: NAME, chunk: NAME\}"
+    ):
+        stages(endpoint_model="one")
+    assert stages() and stages(endpoint_model={"doc": "one", "chunk": "two"})

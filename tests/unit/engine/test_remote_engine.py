@@ -241,9 +241,18 @@ def test_a_url_with_a_password_is_stored_without_it() -> None:
     assert KEY not in json.dumps(recipe.redacted())
 
 
-@pytest.mark.parametrize(("config", "model"), [({}, "refiner-a"), ({"endpoint_model": "b"}, "b")])
-def test_the_model_is_the_refiner_unless_the_recipe_says_otherwise(config: dict[str, str], model: str) -> None:
-    endpoint = Endpoint.of(EngineConfig(endpoint="https://llm.example.org/v1/", **config), "refiner-a")  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("config", "model"),
+    [
+        ({}, "refiner-a"),
+        ({"endpoint_model": "b"}, "b"),
+        ({"endpoint_model": {"doc": "c", "chunk": "d"}}, "d"),
+        ({"endpoint_model": {"doc": "c"}}, "refiner-a"),
+    ],
+    ids=str,
+)
+def test_the_model_is_the_refiner_unless_the_recipe_says_otherwise(config: dict[str, Any], model: str) -> None:
+    endpoint = Endpoint.of(EngineConfig(endpoint="https://llm.example.org/v1/", **config), "chunk", "refiner-a")
     assert endpoint and (endpoint.url, endpoint.model) == ("https://llm.example.org/v1", model)
 
 
