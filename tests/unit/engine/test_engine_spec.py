@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -112,6 +113,7 @@ def test_the_environment_calls_nobody_and_forks_nothing(tmp_path: Path, device: 
 def test_the_environment_is_that_of_the_worker_but_for_its_cores(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("prox_spark.engine.cores.quota_cores", lambda: math.inf)
     monkeypatch.setenv("HF_HOME", "/models")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     environment = spec_of(tmp_path).environment()
@@ -126,7 +128,8 @@ def test_the_server_finds_the_modules_that_the_worker_finds(tmp_path: Path, monk
 
 
 def test_a_cpu_engine_is_bound_to_the_cores_of_its_executor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("prox_spark.engine.spec.executor_cores", lambda _: [2, 3])
+    monkeypatch.setattr("prox_spark.engine.cores.quota_cores", lambda: math.inf)
+    monkeypatch.setattr("prox_spark.engine.cores.executor_cores", lambda _: [2, 3])
     assert spec_of(tmp_path).environment()["VLLM_CPU_OMP_THREADS_BIND"] == "2-3"
 
 
