@@ -52,7 +52,7 @@ def quota_cores() -> float:
             quotas += [_ratio(*text.split()) for text in _read_up(_CGROUPS, path, "cpu.max")]
         elif "cpu" in controllers.split(","):
             values = (_read_up(_CGROUPS / "cpu", path, f"cpu.cfs_{name}_us") for name in ("quota", "period"))
-            quotas += itertools.starmap(_ratio, zip(*values, strict=True))
+            quotas += itertools.starmap(_ratio, zip(*values, strict=False))
     return min(quotas)
 
 
