@@ -7,14 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pyarrow as pa
 import pytest
+from waiting import wait_until
 
 from prox_spark.config import EngineConfig
 from prox_spark.engine.client import Window
@@ -43,13 +43,6 @@ spec = EngineSpec(find(sys.argv[1]), EngineConfig(**json.loads(sys.argv[2])))
 print(json.dumps(asdict(connect(spec))), flush=True)
 sys.stdin.read()
 """
-
-
-def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"after {seconds:g} s still not: {what}"
-        time.sleep(0.1)
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +151,7 @@ def test_killed_engine_is_replaced_and_only_open_prompts_are_asked_again(spec: E
     assert sorted(answers) == list(range(60)) and all(a.error_code is None for a in answers.values())
     assert {a.engine_id for a in answers.values()} == {engine.engine_id, connect(spec).engine_id}
     first = Owner(engine.pid, engine.started)
-    wait_until(lambda: not first.is_alive(), 15, "the first supervisor has ended")
+    wait_until(lambda: not first.is_alive(), "the first supervisor has ended")
 
 
 def test_no_process_of_vllm_outlives_its_killed_supervisor(spec: EngineSpec, engine: Engine) -> None:
@@ -187,7 +180,7 @@ def test_no_process_of_an_engine_outlives_its_killed_owner(tiny_refiner: str) ->
         owner.wait()
     gone, alive = psutil.wait_procs(processes, timeout=15)
     assert not alive and len(gone) == len(processes)
-    wait_until(lambda: not Path(engine.socket).parent.exists(), 5, "the engine's directory is gone")
+    wait_until(lambda: not Path(engine.socket).parent.exists(), "the engine's directory is gone", 5)
 
 
 def test_engine_that_dies_at_start_says_why(tiny_refiner: str) -> None:
@@ -209,5 +202,5 @@ def test_engine_that_is_not_ready_in_time_is_ended_and_named(tiny_refiner: str) 
         connect(spec)
     children = [p for p in psutil.Process().children() if "prox_spark.engine.supervisor" in " ".join(p.cmdline())]
     wait_until(
-        lambda: all(spec.key[:12] not in " ".join(p.cmdline()) for p in children if p.is_running()), 15, "it is gone"
+        lambda: all(spec.key[:12] not in " ".join(p.cmdline()) for p in children if p.is_running()), "it is gone"
     )

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from engine_processes import ME, processes_in, wait_until
+from engine_processes import ME, processes_in
+from waiting import wait_until
 
 from prox_spark.engine.client import Window
 from prox_spark.engine.executor import Owner, current_owner, engine_directory, owner_directory

@@ -16,7 +16,8 @@ from typing import Any
 
 import psutil
 import pytest
-from engine_processes import ME, processes_in, wait_until
+from engine_processes import ME, processes_in
+from waiting import wait_until
 
 from prox_spark.engine.executor import owner_directory
 from prox_spark.engine.resident import connect

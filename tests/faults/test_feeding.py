@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 import pytest
 import yaml
+from waiting import wait_until
 
 from prox_spark.config import EngineConfig
 from prox_spark.engine.executor import current_owner, engine_directory
@@ -135,13 +136,6 @@ def prompts(first: int, n: int) -> list[list[int]]:
     return [[number, 1, 2] for number in range(first, first + n)]
 
 
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
-
-
 def assert_all_but(rows: dict[int, dict[str, Any]], crashing: set[int]) -> None:
     errors = {number: row["error_code"] for number, row in rows.items() if row["error_code"]}
     assert errors == dict.fromkeys(crashing, "engine_crash")
@@ -194,7 +188,7 @@ def test_an_engine_that_is_killed_from_outside_costs_nobody_an_answer(executor: 
     fed = executor({"latency": 0.05})
     fed.engine()
     slots = [fed.slot(prompts(1000, 150)), fed.slot(prompts(2000, 150))]
-    wait_for(lambda: fed.count("request_success_total") > 2 * WINDOW, "too few answers")
+    wait_until(lambda: fed.count("request_success_total") > 2 * WINDOW, "there are answers")
     fed.server().kill()
     rows = fed.rows(*slots)
     assert len(rows) == 300 and len({row["engine_id"] for row in rows.values()}) == 2
@@ -206,10 +200,10 @@ def test_an_engine_that_is_killed_twice_from_outside_costs_nobody_an_answer(exec
     fed = executor({"latency": 1.0})
     first = fed.server()
     slot = fed.slot(prompts(1000, 4))
-    wait_for(lambda: fed.n_in_flight() == 4, "the prompts are not in flight")
+    wait_until(lambda: fed.n_in_flight() == 4, "the prompts are in flight")
     first.kill()
     first.wait()
-    wait_for(lambda: fed.n_in_flight() == 4, "the prompts are not in flight again")
+    wait_until(lambda: fed.n_in_flight() == 4, "the prompts are in flight again")
     fed.server().kill()
     rows = fed.rows(slot)
     assert len(rows) == 4
@@ -220,7 +214,7 @@ def test_an_engine_that_is_stopped_is_ended_and_costs_nobody_an_answer(executor:
     fed = executor({"latency": 0.05}, hang_seconds=1)
     server = fed.server()
     slot = fed.slot(prompts(1000, 150))
-    wait_for(lambda: fed.count("request_success_total") > 2 * WINDOW, "too few answers")
+    wait_until(lambda: fed.count("request_success_total") > 2 * WINDOW, "there are answers")
     server.suspend()
     rows = fed.rows(slot)
     assert len(rows) == 150 and len({row["engine_id"] for row in rows.values()}) == 2
@@ -242,14 +236,14 @@ def test_a_killed_slot_leaves_its_share_to_the_other(executor: Callable[..., Exe
     # Requests that never end: what a slot has in flight is its share.
     fed = executor({"latency": 600})
     first = fed.slot(prompts(1000, 100))
-    wait_for(lambda: fed.n_in_flight() == WINDOW, "the first slot has not the whole window")
+    wait_until(lambda: fed.n_in_flight() == WINDOW, "the first slot has the whole window")
     second = fed.slot(prompts(2000, 100))
     try:
-        wait_for(lambda: fed.n_in_flight() == WINDOW + 1, "the second slot has not the one request that all have")
+        wait_until(lambda: fed.n_in_flight() == WINDOW + 1, "the second slot has the one request that all have")
         first.kill()
         # The slots' own account: the engine's may pass through any number as connections end.
         state = fed.directory / "slots" / "1"
-        wait_for(lambda: struct.unpack("<i?", state.read_bytes()) == (WINDOW, True), "the second has not all of it")
+        wait_until(lambda: struct.unpack("<i?", state.read_bytes()) == (WINDOW, True), "the second has all of it")
     finally:
         for slot in (first, second):
             slot.kill()
@@ -264,7 +258,7 @@ def test_a_slot_that_is_killed_while_it_asks_alone_holds_up_nobody(executor: Cal
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout and holder.stdout.readline() == "held\n"
         slot = fed.slot(prompts(1000, 30))
-        wait_for((fed.directory / "room").exists, "the slot is not at the door")
+        wait_until((fed.directory / "room").exists, "the slot is at the door")
         time.sleep(1)  # time enough to ask, if it did not heed the door
         assert fed.count("request_success_total") == 0
         holder.kill()
