@@ -16,8 +16,8 @@ from typing import Any
 
 import psutil
 import pytest
-import yaml
 from waiting import wait_until
+from weightless import write_weightless
 
 from prox_spark.config import EngineConfig
 from prox_spark.engine.executor import current_owner, engine_directory
@@ -102,16 +102,13 @@ def executor(tmp_path: Path, short_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("PROX_SPARK_RUNTIME", str(short_path))
     monkeypatch.syspath_prepend(ROOT / "tests" / "fake_engine")
     monkeypatch.syspath_prepend(ROOT)
-    tasks = {"doc": {"template": "plain", "max_text_tokens": 8}}
-    card = {"name": "none", "licence": "MIT", "base": {"path": "."}, "context_tokens": 64, "tasks": tasks}
-    (tmp_path / "refiner.yaml").write_text(yaml.safe_dump(card))
-    (tmp_path / "config.json").write_text("{}")
+    refiner = find(write_weightless(tmp_path))
     made: list[Executor] = []
 
     def make(behaviour: dict[str, Any], **config: Any) -> Executor:
         monkeypatch.setenv("FAKE_ENGINE", json.dumps(behaviour))
         settings = {"device": "cpu", "max_num_seqs": WINDOW, "window_factor": 1.0, "request_seconds": 30, **config}
-        made.append(Executor(EngineSpec(find(str(tmp_path)), EngineConfig(**settings))))
+        made.append(Executor(EngineSpec(refiner, EngineConfig(**settings))))
         return made[-1]
 
     name = Path("/proc/self/comm").read_text().strip()

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from pyspark.sql import functions as F
 from tokenizers import Tokenizer
+from weightless import write_weightless
 
 from prox_spark.config import Recipe
 from prox_spark.pipeline.generate import GenerateStage
@@ -30,17 +30,14 @@ TASKS = {
     "doc": {"template": "plain", "max_text_tokens": 32, "drop_threshold": 0.99},
     "chunk": {"template": "plain", "max_chunk_tokens": 64, "max_answer_tokens": 16},
 }
-CARD = {"name": "none", "licence": "MIT", "base": {"path": "."}, "context_tokens": 256, "tasks": TASKS}
 
 
 @pytest.fixture(scope="module")
 def refiner(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A refiner without weights."""
     folder = tmp_path_factory.mktemp("refiner")
-    (folder / "config.json").write_text("{}")
     (folder / "tokenizer.json").write_text(bytes_json())
-    (folder / "refiner.yaml").write_text(yaml.safe_dump(CARD))
-    return str(folder)
+    return write_weightless(folder, context_tokens=256, tasks=TASKS)
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from tiny_tokenizer import bytes_json
+from weightless import write_weightless
 
 from prox_spark.config import EngineConfig, Recipe
 from prox_spark.errors import RecipeError
@@ -50,17 +50,13 @@ def refiner(tmp_path_factory: pytest.TempPathFactory) -> str:
     return make_refiner(tmp_path_factory.mktemp("refiner"))
 
 
-def make_refiner(folder: Path, drop_threshold: float = 0.8) -> str:
-    (folder / "config.json").write_text("{}", encoding="utf-8")
-    (folder / "model.safetensors").write_bytes(b"weights")
+def make_refiner(folder: Path, drop_threshold: float = 0.8, **card: Any) -> str:
     (folder / "tokenizer.json").write_text(bytes_json(), encoding="utf-8")
     tasks = {
         "doc": {"template": "plain", "max_text_tokens": 32, "drop_threshold": drop_threshold},
         "chunk": {"template": "plain", "max_chunk_tokens": 64, "max_answer_tokens": 16},
     }
-    card = {"name": "tiny", "licence": "MIT", "base": {"path": "."}, "context_tokens": 256, "tasks": tasks}
-    (folder / "refiner.yaml").write_text(yaml.safe_dump(card), encoding="utf-8")
-    return str(folder)
+    return write_weightless(folder, context_tokens=256, tasks=tasks, **card)
 
 
 def prints(refiner: str, **sections: Any) -> tuple[str, str, str]:
@@ -161,9 +157,7 @@ def test_an_endpoint_takes_the_tokenizer_of_a_hub_model_and_not_its_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the hub has is here; only what is asked for counts."""
-    folder = Path(make_refiner(tmp_path))
-    card = yaml.safe_load((folder / "refiner.yaml").read_text(encoding="utf-8"))
-    (folder / "refiner.yaml").write_text(yaml.safe_dump(card | {"base": {"hub": "a/b"}}), encoding="utf-8")
+    folder = Path(make_refiner(tmp_path, base={"hub": "a/b"}))
     asked: list[str] = []
 
     def download(_: str, __: str, patterns: Sequence[str] = ("*.safetensors",)) -> Path:

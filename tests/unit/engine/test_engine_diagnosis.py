@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from weightless import weightless_card
 
 from prox_spark.config import EngineConfig
 from prox_spark.engine.diagnosis import cause, saturation
@@ -49,8 +50,8 @@ def make(tmp_path: Path) -> Make:
             "doc": {"template": "plain", "max_text_tokens": 50},
             "chunk": {"template": "plain", "max_chunk_tokens": 600, "max_answer_tokens": 200},
         }
-        card = {"name": "tiny", "licence": "MIT", "base": {"path": "."}, "context_tokens": 2048, "tasks": tasks}
-        refiner = Refiner(RefinerCard.model_validate(card), tmp_path, "tiny")
+        card = RefinerCard.model_validate(weightless_card(context_tokens=2048, tasks=tasks))
+        refiner = Refiner(card, tmp_path, "tiny")
         return EngineSpec(refiner, EngineConfig(device=device, **config))  # type: ignore[arg-type]
 
     return make

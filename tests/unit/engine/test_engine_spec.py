@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from weightless import weightless_card
 
 from prox_spark.config import EngineConfig
 from prox_spark.engine.spec import EngineSpec
@@ -23,9 +24,7 @@ def spec_of(
 ) -> EngineSpec:
     (folder / "model.safetensors").write_bytes(weights)
     (folder / "config.json").write_text("{}", encoding="utf-8")
-    tasks = {"doc": {"template": "plain", "max_text_tokens": 8}}
-    fields = {"name": "tiny", "licence": "MIT", "base": {"path": "."}, "context_tokens": context, "tasks": tasks}
-    refiner = Refiner(RefinerCard.model_validate(fields), folder, str(folder))
+    refiner = Refiner(RefinerCard.model_validate(weightless_card(context_tokens=context)), folder, str(folder))
     return EngineSpec(refiner, EngineConfig(device=device, **config))  # type: ignore[arg-type]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
-import yaml
+from weightless import write_weightless
 
 from prox_spark.config import EngineConfig
 from prox_spark.engine import resident
@@ -69,13 +69,10 @@ def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.fixture
 def fake(tmp_path: Path, runtime: Path) -> Any:
     """Makes fake specs around a refiner of a few bytes."""
-    tasks = {"doc": {"template": "plain", "max_text_tokens": 8}}
-    card = {"name": "tiny", "licence": "MIT", "base": {"path": "."}, "context_tokens": 64, "tasks": tasks}
-    (tmp_path / "refiner.yaml").write_text(yaml.safe_dump(card))
-    (tmp_path / "config.json").write_text("{}")
+    refiner = find(write_weightless(tmp_path))
 
     def make(delay: float = 0.0, answers: str = "ok", **config: Any) -> FakeEngineSpec:
-        return FakeEngineSpec(find(str(tmp_path)), EngineConfig(device="cpu", **config), delay, answers)
+        return FakeEngineSpec(refiner, EngineConfig(device="cpu", **config), delay, answers)
 
     return make
 
