@@ -171,10 +171,10 @@ def test_a_request_refused_in_plain_text_is_a_row_too() -> None:
 
 def test_a_request_past_its_deadline_is_a_row() -> None:
     with FakeEngineServer(ready=lambda _, prompt: prompt != [1], name="e-1") as server:
-        answers = answers_of(server, 3, seconds=0.3)
+        answers = answers_of(server, 3, seconds=2)
     late = answers[1]
     assert (late.text, late.error_code, late.engine_id) == (None, ReasonCode.REQUEST_TIMEOUT, "e-1")
-    assert late.error_message == "no answer in engine.request_seconds = 0.3 s"
+    assert late.error_message == "no answer in engine.request_seconds = 2 s"
     assert [answers[tag].text for tag in (0, 2)] == ["0", "2"]
 
 
