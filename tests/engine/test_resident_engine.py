@@ -19,6 +19,7 @@ from waiting import wait_until
 from prox_spark.config import EngineConfig
 from prox_spark.engine.client import Window
 from prox_spark.engine.executor import Owner, current_owner, engine_directory
+from prox_spark.engine.health import metrics
 from prox_spark.engine.resident import Engine, connect, forgive, running
 from prox_spark.engine.session import ResidentSession
 from prox_spark.engine.sharing import Share
@@ -81,6 +82,10 @@ def generate(spec: EngineSpec, prompts: PromptBuilder, texts: list[str]) -> list
     # Two Arrow batches: the window spans them.
     batches = pa.Table.from_pydict(columns).to_batches(max_chunksize=max(1, len(made) // 2))
     return [row for batch in Generate(spec, prompts.sampling, verdict)(iter(batches)) for row in batch.to_pylist()]
+
+
+def test_a_fresh_engine_tells_the_counters_that_a_hang_is_known_by(engine: Engine) -> None:
+    assert metrics(engine.socket) is not None
 
 
 def test_a_second_worker_finds_the_engine_of_the_first(spec: EngineSpec, engine: Engine) -> None:
@@ -185,8 +190,11 @@ def test_no_process_of_an_engine_outlives_its_killed_owner(tiny_refiner: str) ->
 
 def test_engine_that_dies_at_start_says_why(tiny_refiner: str) -> None:
     spec = EngineSpec(find(tiny_refiner), EngineConfig(device="cpu", extra_args=["--no-such-argument"]))
-    with pytest.raises(EngineStartError, match=r"no-such-argument"):
+    with pytest.raises(
+        EngineStartError, match=r"refused its arguments: .*no-such-argument\. Check engine\.extra_args"
+    ) as failure:
         connect(spec)
+    assert failure.value.is_final
 
 
 @pytest.mark.long
