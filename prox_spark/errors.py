@@ -49,7 +49,18 @@ class EngineError(ProxSparkError):
 
 
 class EngineStartError(EngineError):
-    """The engine did not become ready. The message holds the cause, the log's last lines and what to try."""
+    """The engine did not become ready. The message holds the cause, the log's last lines and what to try.
+
+    Args:
+        message: the whole of it.
+        cause: the sentence of it that says why; empty where the message is just that.
+        is_final: it would fail in the same way again, such as for an argument that vLLM does not know.
+    """
+
+    def __init__(self, message: str, cause: str = "", is_final: bool = False) -> None:
+        super().__init__(message)
+        self.cause = cause or message
+        self.is_final = is_final
 
 
 class EndpointError(EngineError):

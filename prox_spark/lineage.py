@@ -26,7 +26,7 @@ class Run:
 
     Attributes:
         engine_waves: what the engines did, in order.
-        engines: the last of each family that has answered so far, be it an earlier run, see `last_engines`.
+        engines: the last of each family that has answered so far, be it an earlier run; see `last_engines`.
 
     Example:
         >>> with recorded(lake, Run("refine", recipe)) as run, run.stage("plan"):  # doctest: +SKIP

@@ -6,14 +6,14 @@ import os
 import socket
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from waiting import wait_until
 
 REPOSITORY = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -65,14 +65,6 @@ def has_word(process: psutil.Process, word: str) -> bool:
         return any(part.endswith(word) for part in process.cmdline())
     except psutil.NoSuchProcess:
         return False
-
-
-def wait_for(condition: Callable[[], object], what: str, seconds: float = 60) -> None:
-    """Returns when the condition holds; fails by name after the deadline."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s"
-        time.sleep(0.25)
 
 
 @dataclass
@@ -154,7 +146,7 @@ def standalone(
         for number, settings in enumerate(workers):
             start("worker.Worker", *offer, "--work-dir", str(folder / f"work-{number}"), url, settings=settings)
         registered = "Successfully registered with master"
-        wait_for(lambda: log.read_text().count(registered) == len(workers), f"the workers register, see {log}")
+        wait_until(lambda: log.read_text().count(registered) == len(workers), f"the workers register, see {log}", 60)
         yield Cluster(url, tuple(process.pid for process in processes))
     finally:
         for process in reversed(processes):

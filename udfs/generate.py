@@ -11,13 +11,15 @@ from datetime import UTC, datetime
 import pyarrow as pa
 from pyspark.sql import types as T
 
+from prox_spark.config import fingerprint
 from prox_spark.engine.answers import Answer
 from prox_spark.engine.client import Window
-from prox_spark.engine.executor import current_owner, engine_directory
+from prox_spark.engine.executor import current_owner, engine_directory, owner_directory
+from prox_spark.engine.reaper import remove_leftovers
 from prox_spark.engine.remote import Endpoint, RemoteSession
 from prox_spark.engine.resident import connect, forgive
 from prox_spark.engine.session import ResidentSession, Session
-from prox_spark.engine.sharing import Share
+from prox_spark.engine.sharing import PassingShare, Share
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.errors import EngineError, RowCountError
 from udfs.arrow import to_batch
@@ -71,6 +73,7 @@ class Generate:
         spec: the engine that answers; found or started on the executor.
         parameters: JSON body of a request, see PromptBuilder.request_parameters.
         verdict: how to read a document stage's answer; None in the chunk stage.
+        run_id: who asks, see `connect`.
 
     Raises:
         EngineError: the engine failed, not a request.
@@ -80,6 +83,7 @@ class Generate:
     spec: EngineSpec
     parameters: str
     verdict: Verdict | None = None
+    run_id: str = ""
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Streams: the window spans the batches."""
@@ -112,19 +116,28 @@ class Generate:
 
     def _session(self) -> Session:
         config, parameters = self.spec.config, json.loads(self.parameters)
-        if endpoint := Endpoint.of(config, self.spec.refiner.card.name):
+        if endpoint := self._endpoint:
             return RemoteSession(endpoint, parameters, config.request_seconds)
         return ResidentSession(
-            lambda: connect(self.spec),
+            lambda: connect(self.spec, self.run_id),
             parameters,
             config.request_seconds,
             lambda n_deaths: forgive(self.spec, n_deaths),
             config.max_crashing_prompts,
+            self.run_id,
         )
 
     def _share(self) -> Share:
         """Of the executor's window. A remote engine's is no other: so many requests from each executor."""
-        return Share(engine_directory(current_owner(), self.spec.key) / "slots", self.spec.window_size)
+        owner, size = current_owner(), self.spec.window_size
+        if endpoint := self._endpoint:
+            remove_leftovers()  # of slots that were killed; where engines start these look for such
+            return PassingShare(owner_directory(owner) / fingerprint(endpoint.url, endpoint.model)[:12], size)
+        return Share(engine_directory(owner, self.spec.key) / "slots", size)
+
+    @property
+    def _endpoint(self) -> Endpoint | None:
+        return Endpoint.of(self.spec.config, "doc" if self.verdict else "chunk", self.spec.refiner.card.name)
 
     def _row(self, key: str, n_tokens: int, answer: Answer) -> tuple[object, ...]:
         text, probability = answer.text, None

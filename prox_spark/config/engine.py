@@ -70,7 +70,7 @@ class EngineConfig(Section):
     )
     cpu_cores: str | None = Field(
         None,
-        description="Cores bound to the engine on CPU, such as 0-7. Unset: on a cluster as many as the executor has (`spark.executor.cores`), none of them another executor's of this user; in local mode all. In a container with a CPU quota but no cores of its own: nobind.",
+        description="Cores bound to the engine on CPU, such as 0-7. Unset: on a cluster as many as the executor has (`spark.executor.cores`), none of them another executor's of this user; in local mode all; under a CPU quota (cgroup) smaller than the host none, with as many threads as it is worth. `nobind` binds to none.",
     )
     compile: bool | None = Field(
         None,
@@ -87,10 +87,17 @@ class EngineConfig(Section):
         gt=0,
         description="Deadline of one request, waiting inside the engine included. Past it the row is an error, request_timeout.",
     )
+    hang_seconds: float | None = Field(
+        300,
+        gt=0,
+        description="An engine that prompts wait for and that has counted no token for so long hangs: it is ended and counts as dead. Must be longer "
+        "than any step of the engine (vLLM's own limit of a step is 300 s); on CPU a step may take max_num_batched_tokens ÷ tokens per second. "
+        "Heeded from the engine's next start on. Unset: such an engine is never noticed, and its requests run out of time.",
+    )
     max_restarts: int = Field(
         3,
         ge=0,
-        description="Times a dead engine is started again on an executor, after 1, 2, 4 … s, before its task fails. Finding a prompt that crashes it "
+        description="Times a run starts a dead engine again on an executor, after 1, 2, 4 … s, before its task fails. Finding a prompt that crashes it "
         "takes three deaths, which then no longer count: below 2 it is not found and fails the run, and 3 leave one death to chance.",
     )
     idle_seconds: float | None = Field(
@@ -102,7 +109,7 @@ class EngineConfig(Section):
     max_crashing_prompts: int = Field(
         10,
         ge=0,
-        description="Prompts that may crash the engine of an executor; each costs up to three starts and goes to quarantine as "
+        description="Prompts of a run that may crash the engine of an executor; each costs up to three starts and goes to quarantine as "
         "engine_crash. One more fails the task: so many are a fault of the engine.",
     )
     endpoint: str | None = Field(
@@ -113,8 +120,10 @@ class EngineConfig(Section):
         "flight, all other fields but request_seconds and these do nothing. The document stage needs vLLM behind it (allowed_token_ids, "
         "logprob_token_ids), and so does generation.grammar; the chunk stage takes any server that accepts token ids.",
     )
-    endpoint_model: str | None = Field(
-        None, description="Name of the model at the endpoint. Unset: the name of the stage's refiner."
+    endpoint_model: str | dict[Literal["doc", "chunk"], str] | None = Field(
+        None,
+        description="Name of the model at the endpoint; where the two refiners are different models, of both: {doc: NAME, chunk: NAME}. "
+        "Unset: the name of the stage's refiner.",
     )
     endpoint_key_variable: str | None = Field(
         None,
@@ -132,3 +141,7 @@ class EngineConfig(Section):
         default_factory=list,
         description="Further arguments of `vllm serve`, such as --seed 1. They win over the fields.",
     )
+
+    def endpoint_model_of(self, stage: Literal["doc", "chunk"]) -> str | None:
+        """Name of a stage's model at the endpoint; None where that of the refiner holds."""
+        return self.endpoint_model.get(stage) if isinstance(self.endpoint_model, dict) else self.endpoint_model

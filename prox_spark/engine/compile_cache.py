@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from prox_spark.engine.spec import EngineSpec
+from prox_spark.locks import lock, unlock
 
 
 @contextlib.contextmanager
@@ -27,20 +27,20 @@ def compile_turn(spec: EngineSpec, environment: Mapping[str, str]) -> Iterator[N
         yield
         return
     try:
-        lock = lock_file.open("a+")
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        turn = lock_file.open("a+")
+        lock(turn)
     except OSError:  # a cache that can't be written, or a file system without locks
         yield
         return
-    with lock:
-        lock.seek(0)
-        if lock.read():
-            fcntl.flock(lock, fcntl.LOCK_UN)
+    with turn:
+        turn.seek(0)
+        if turn.read():
+            unlock(turn)
             yield
         else:
             yield
             # In the cache itself: who removes the one removes the other.
-            lock.write("compiled\n")
+            turn.write("compiled\n")
 
 
 def _cache(environment: Mapping[str, str]) -> Path:

@@ -2,16 +2,72 @@
 
 from __future__ import annotations
 
-import fcntl
 import itertools
 import json
+import math
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import psutil
 
 from prox_spark.engine.executor import Owner, owner_directory
+from prox_spark.locks import lock
+
+_CGROUPS = Path("/sys/fs/cgroup")
+_OWN_CGROUPS = Path("/proc/self/cgroup")
+_NO_BINDING = "nobind"
+
+
+def cpu_binding(owner: Owner, given: str | None) -> dict[str, str]:
+    """Environment variables by which vLLM binds its threads to cores.
+
+    Args:
+        owner: the executor.
+        given: cores by the recipe, or `nobind`; None leaves it to us.
+
+    Returns:
+        The cores. Under a CPU quota that is smaller than the host none are named: the kernel does not say which cores other
+        containers use, so that all would take the first. Then, and by `nobind`, the number of threads is set.
+    """
+    n_host, n_quota = len(os.sched_getaffinity(0)), quota_cores()
+    if given != _NO_BINDING and (given or n_quota >= n_host):
+        return {"VLLM_CPU_OMP_THREADS_BIND": given or core_list(executor_cores(owner))}
+    # Rounded down: threads that wait for each other at every step are all as slow as the one that is held back.
+    n_threads = max(1, math.floor(min(n_quota, n_host, _granted(owner) or n_host)))
+    return {"VLLM_CPU_OMP_THREADS_BIND": _NO_BINDING, "OMP_NUM_THREADS": str(n_threads)}
+
+
+def quota_cores() -> float:
+    """CPU time that the cgroups of this process may use, in cores; infinite without a limit."""
+    try:
+        lines = _OWN_CGROUPS.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return math.inf
+    quotas = [math.inf]
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:  # version 2
+            quotas += [_ratio(*text.split()) for text in _read_up(_CGROUPS, path, "cpu.max")]
+        elif "cpu" in controllers.split(","):
+            values = (_read_up(_CGROUPS / "cpu", path, f"cpu.cfs_{name}_us") for name in ("quota", "period"))
+            quotas += itertools.starmap(_ratio, zip(*values, strict=False))
+    return min(quotas)
+
+
+def _read_up(mount: Path, path: str, name: str) -> Iterator[str]:
+    """A file of a cgroup and those above it, where they are there: in a container the mount may begin at its own."""
+    inner = mount / path.lstrip("/")
+    for folder in (inner, *inner.parents)[: len(inner.relative_to(mount).parts) + 1]:
+        try:
+            yield (folder / name).read_text(encoding="utf-8")
+        except OSError:
+            continue
+
+
+def _ratio(quota: str, period: str) -> float:
+    return math.inf if quota.strip() in ("max", "-1") else int(quota) / int(period)
 
 
 def executor_cores(owner: Owner) -> list[int]:
@@ -33,7 +89,7 @@ def executor_cores(owner: Owner) -> list[int]:
     # One for each world of process ids: containers that share the directory can't tell whether another's executor lives.
     path = directory.with_name(f"cores-{directory.name.rpartition('-')[2]}.json")
     with path.open("a+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        lock(file)
         file.seek(0)
         claims = _standing(file.read())
         if owner not in claims:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
 
+from prox_spark.engine.heartbeat import HANGS
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.refiners.card import ChunkTask, DocTask
 
@@ -21,16 +23,38 @@ _KV_TOKENS = re.compile(r"KV cache size: ([\d,]+) tokens")
 # What a server says that died of something else, which stands further above.
 _SECONDARY = "Engine core initialization failed"
 _EXCEPTION = re.compile(r"(?:^|\s)((?:[a-zA-Z_]\w*\.)*[A-Z]\w*(?:Error|Exception): .+)$")
+# What Python says of a setting, a model or an installation that it can't work with: it would say so again. Others, such as
+# RuntimeError, are also what a device says that is being reset.
+_FINAL = re.compile(
+    r"(?:\w+\.)*(?:Value|Type|Key|Attribute|NotImplemented|Import|ModuleNotFound|FileNotFound|Validation|Safetensor)Error: "
+    r"|RuntimeError: Cannot find any model weights"
+)
+# argparse's last line, and the status that goes with it.
+_USAGE = re.compile(r": error: (.+)$", re.M)
+_USAGE_STATUS = 2
 # Of the engine, of its supervisor.
 _KILLED_STATUSES = (137, -9)
 
 
-def cause(log: str, status: int | None, spec: EngineSpec) -> str:
-    """Why an engine died while starting and what to change: a sentence or two.
+@dataclass(frozen=True)
+class Cause:
+    """Why an engine died and what to change.
+
+    Attributes:
+        text: a sentence or two.
+        is_final: another start would end in the same way; others may not, as when memory was short that somebody else held.
+    """
+
+    text: str
+    is_final: bool = False
+
+
+def cause(log: str, status: int | None, spec: EngineSpec) -> Cause:
+    """Why an engine died.
 
     Args:
         log: of the engine.
-        status: with which its supervisor ended, as a shell would have it (137: killed); None when it still runs.
+        status: with which its supervisor ended, as a shell would have it (137: killed); None when that is not known.
         spec: the engine.
     """
     config = spec.config
@@ -38,8 +62,13 @@ def cause(log: str, status: int | None, spec: EngineSpec) -> str:
     kv_cache = f"engine.cpu_kv_cache_gib (now {config.cpu_kv_cache_gib:g})"
     memory = kv_cache if spec.device == "cpu" else fraction
     batch = "engine.max_num_seqs or engine.max_num_batched_tokens"
+    if HANGS in log:
+        return Cause(
+            "it hung and was ended. Where a step of the engine may take longer than engine.hang_seconds (now "
+            f"{config.hang_seconds}), as on a slow CPU, raise that or lower engine.max_num_batched_tokens."
+        )
     if _GPU_TAKEN.search(log):
-        return (
+        return Cause(
             f"the GPU has less free memory than engine.gpu_memory_fraction asks for. Lower {fraction}; engines that share a GPU "
             "have to stay under 1 together, or set engine.side_by_side: false for one after the other."
         )
@@ -47,15 +76,22 @@ def cause(log: str, status: int | None, spec: EngineSpec) -> str:
         needed = _KV_NEEDED.search(log)
         # Told with two decimals.
         at_least = f" to {float(needed[1]) + 0.01:.2f} or more" if needed and spec.device == "cpu" else ""
-        return f"what is left for the KV cache holds not even one prompt of full length. Raise {memory}{at_least}."
+        text = f"what is left for the KV cache holds not even one prompt of full length. Raise {memory}{at_least}."
+        return Cause(text, is_final=spec.device == "cpu")
     if _GPU_MEMORY.search(log):
-        return f"it ran out of GPU memory. Lower {fraction}, {batch}."
+        return Cause(f"it ran out of GPU memory. Lower {fraction}, {batch}.")
     if _CPU_MEMORY.search(log):
-        return f"it ran out of memory. Lower {kv_cache}, {batch}, or give the executor's host more memory."
+        return Cause(f"it ran out of memory. Lower {kv_cache}, {batch}, or give the executor's host more memory.")
     if status in _KILLED_STATUSES or _KILLED.search(log):
-        return f"it was killed (signal 9), as the kernel does when memory runs out. Lower {memory} or give the host more memory."
+        return Cause(
+            f"it was killed (signal 9), as the kernel does when memory runs out. Lower {memory} or give the host more memory."
+        )
+    if status == _USAGE_STATUS and (refused := _USAGE.search(log)):
+        return Cause(f"vLLM refused its arguments: {refused[1][:500]}. Check engine.extra_args.", is_final=True)
     found = [match[1] for line in log.splitlines() if _SECONDARY not in line and (match := _EXCEPTION.search(line))]
-    return f"{found[-1][:500]}." if found else "its log holds no error."
+    if not found:
+        return Cause("its log holds no error.")
+    return Cause(f"{found[-1][:500]}.", is_final=bool(_FINAL.match(found[-1])))
 
 
 def saturation(log: str, spec: EngineSpec) -> str | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
 import platform
 import stat
@@ -125,9 +126,18 @@ def engine_directory(owner: Owner, key: str) -> Path:
     path = owner_directory(owner) / key[:12]
     if not fits_socket(path / "s"):
         raise EngineStartError(f"{path} is too long for a Unix socket: set PROX_SPARK_RUNTIME to a shorter directory")
+    return private_directory(path)
+
+
+def private_directory(path: Path) -> Path:
+    """Makes a directory of ours alone (mode 0700), as are those above it, down from the one that all executors share.
+
+    Raises:
+        EngineStartError: it can't be made, or belongs to somebody else.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True)
-        for directory in (path, path.parent, path.parent.parent):
+        for directory in itertools.takewhile(lambda above: above != _root().parent, (path, *path.parents)):
             status = directory.lstat()  # a link would lead to where somebody else wants us
             if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode):
                 raise EngineStartError(

@@ -16,7 +16,7 @@ from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import IO
 
-from prox_spark.engine.locks import Lock, try_lock, unlock
+from prox_spark.locks import Lock, try_lock, unlock
 
 _POLL_SECONDS = 0.05
 
@@ -65,9 +65,9 @@ class Isolation:
             if self._n_suspects == 0:
                 self._open_door()
 
-    def count_crash(self) -> int:
-        """Notes, while alone, that a prompt crashed the engine; returns how many have on this executor."""
-        with (self._directory / "crashes").open("a+b") as crashes:
+    def count_crash(self, run: str) -> int:
+        """Notes, while alone, that a prompt crashed the engine; returns how many of a run have on this executor."""
+        with (self._directory / f"crashes-{run}").open("a+b") as crashes:
             crashes.write(b".")
             return crashes.tell()
 

@@ -37,10 +37,13 @@ class Metrics:
     in_flight: float = 0.0
 
     @classmethod
-    def read(cls, text: str) -> Metrics:
-        """Of the text at /metrics; samples that differ in their labels are added up."""
+    def read(cls, text: str) -> Metrics | None:
+        """Of the text at /metrics; samples that differ in their labels are added up. None where there are none."""
         values = dict.fromkeys(_FIELDS.values(), 0.0)
-        for name, value in _SAMPLE.findall(text):
+        samples = _SAMPLE.findall(text)
+        if not samples:
+            return None
+        for name, value in samples:
             values[_FIELDS[name]] += float(value)
         return cls(**values)
 

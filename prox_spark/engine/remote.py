@@ -16,6 +16,7 @@ import aiohttp
 from prox_spark.config import EngineConfig
 from prox_spark.engine.answers import Answer, error_message, read_answer, read_refusal
 from prox_spark.errors import EndpointError, ReasonCode
+from prox_spark.refiners import Stage
 
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 60.0
@@ -45,11 +46,11 @@ class Endpoint:
     tries: int = 8
 
     @classmethod
-    def of(cls, config: EngineConfig, refiner: str) -> Endpoint | None:
-        """What the recipe says; None where the engine is the executor's own."""
+    def of(cls, config: EngineConfig, stage: Stage, refiner: str) -> Endpoint | None:
+        """What the recipe says of a stage with a refiner; None where the engine is the executor's own."""
         if config.endpoint is None:
             return None
-        model = config.endpoint_model or refiner
+        model = config.endpoint_model_of(stage) or refiner
         return cls(config.endpoint.rstrip("/"), model, config.endpoint_key_variable, config.endpoint_tries)
 
     def key(self) -> str | None:

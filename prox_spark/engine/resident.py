@@ -12,14 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from prox_spark.engine.compile_cache import compile_turn
+from prox_spark.engine.diagnosis import cause
 from prox_spark.engine.executor import Owner, current_owner, engine_directory, owner_directory
 from prox_spark.engine.health import is_healthy, metrics, request
-from prox_spark.engine.locks import locked
 from prox_spark.engine.reaper import end_engine, remove_leftovers
-from prox_spark.engine.record import Engine, Record, records, tail
+from prox_spark.engine.record import Engine, Failure, Record, records, tail
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.engine.start import engine_environment, launch, wait_until_ready
 from prox_spark.errors import EngineStartError
+from prox_spark.locks import locked
 
 __all__ = ["Engine", "connect", "forgive", "is_healthy", "request", "running"]
 
@@ -27,15 +28,25 @@ __all__ = ["Engine", "connect", "forgive", "is_healthy", "request", "running"]
 # is being reset or memory that another program holds, may pass.
 _BACK_OFF_SECONDS = 1.0
 _MAX_BACK_OFF_SECONDS = 30.0
+# In which the reason for a death is looked for.
+_LAST_LINES = 500
 
 
-def connect(spec: EngineSpec) -> Engine:
+def connect(spec: EngineSpec, run: str = "") -> Engine:
     """The executor's engine for a spec; started, and its refiner built, when it is not there.
+
+    A start that fails is the answer to all slots that waited for it; one that is sure to fail again is not tried again by
+    the same run.
+
+    Args:
+        spec: which engine.
+        run: id of the run that asks. Each may start a dead engine anew `engine.max_restarts` times, whatever others saw of it.
 
     Raises:
         EngineStartError: it was not ready in time, died at once or died too often, or there is no place for its files. The
             message holds the cause and its last log lines.
     """
+    asked = time.monotonic()
     owner = current_owner()
     directory = engine_directory(owner, spec.key)
     try:
@@ -43,16 +54,17 @@ def connect(spec: EngineSpec) -> Engine:
         with _turn(spec, directory), locked(directory):
             record = Record.load(directory)
             if record.engine and wait_until_ready(record.engine, spec.config.start_seconds):
+                if run not in record.deaths_before:
+                    record.asked_by(run).save(directory)
                 return record.engine
-            record = _buried(record, directory)
-            if record.deaths > spec.config.max_restarts:
-                log = directory / "engine.log"
-                raise EngineStartError(
-                    f"the engine of refiner {spec.refiner.card.name} died {record.deaths} times on this executor, "
-                    f"engine.max_restarts is {spec.config.max_restarts}. Its last words ({log}):\n{tail(log)}"
-                )
-            time.sleep(_back_off_seconds(record.deaths))
-            return _started(spec, owner, directory, record)
+            record = _buried(record, directory).asked_by(run)
+            if record.failure and record.failure.concerns(run, asked):
+                raise EngineStartError(record.failure.message, record.failure.cause, record.failure.is_final)
+            n_deaths = record.deaths_in(run)
+            if n_deaths > spec.config.max_restarts:
+                raise _died_too_often(spec, directory, record, n_deaths)
+            time.sleep(_back_off_seconds(n_deaths))
+            return _started(spec, owner, directory, record, run)
     except OSError as error:
         raise EngineStartError(
             f"can't keep an engine's files in {directory}: {error}. Set PROX_SPARK_RUNTIME to a directory on a local disk with space"
@@ -80,19 +92,35 @@ def running(owner: Owner) -> list[Engine]:
     return [record.engine for record in found if record.engine and record.engine.is_alive()]
 
 
-def _started(spec: EngineSpec, owner: Owner, directory: Path, record: Record) -> Engine:
+def _started(spec: EngineSpec, owner: Owner, directory: Path, record: Record, run: str) -> Engine:
     remove_leftovers()
     environment = engine_environment(spec, directory)
-    with compile_turn(spec, environment):
-        start = launch(spec, owner, directory, environment, record)
-        try:
-            # At once: should this worker be killed, the next one waits for this engine.
-            record.started(start.engine).save(directory)
-            start.wait(spec)
-        except BaseException:
-            end_engine(start.engine, directory)
-            raise
+    try:
+        with compile_turn(spec, environment):
+            start = launch(spec, owner, directory, environment, record)
+            try:
+                # At once: should this worker be killed, the next one waits for this engine.
+                record = record.started(start.engine)
+                record.save(directory)
+                start.wait(spec)
+            except BaseException:
+                end_engine(start.engine, directory)
+                raise
+    except EngineStartError as error:
+        failure = Failure(run, time.monotonic(), str(error), error.cause, error.is_final)
+        record.failed(failure).save(directory)
+        raise
     return start.engine
+
+
+def _died_too_often(spec: EngineSpec, directory: Path, record: Record, n_deaths: int) -> EngineStartError:
+    log = directory / "engine.log"
+    why = record.failure.cause if record.failure else cause(tail(log, _LAST_LINES), None, spec).text
+    return EngineStartError(
+        f"the engine of refiner {spec.refiner.card.name} died {n_deaths} times on this executor, engine.max_restarts is "
+        f"{spec.config.max_restarts}. The last time: {why} Its last words ({log}):\n{tail(log)}",
+        why,
+    )
 
 
 def _buried(record: Record, directory: Path) -> Record:
@@ -123,17 +151,19 @@ def _turn(spec: EngineSpec, directory: Path) -> Iterator[None]:
     with locked(directory.parent):
         for other, record in records(directory.parent).items():
             if other != directory and record.engine and record.engine.gpus == ",".join(spec.gpus):
-                _retire(other)
+                _retire(other, spec.config.request_seconds)
         yield
 
 
-def _retire(directory: Path) -> None:
+def _retire(directory: Path, answer_seconds: float) -> None:
     with locked(directory):
         record = Record.load(directory)
         if record.engine is None:
             return
-        # No deadline of its own: each request has one, and one whose worker was killed is gone with its connection.
-        while (busy := metrics(record.engine.socket)) and busy.in_flight:
+        # Requests have that deadline, and one whose worker was killed is gone with its connection: what is open after it is
+        # open in an engine that hangs, or for a worker that was stopped.
+        deadline = time.monotonic() + answer_seconds
+        while (busy := metrics(record.engine.socket)) and busy.in_flight and time.monotonic() < deadline:
             time.sleep(0.2)
         end_engine(record.engine, directory)
         record.retired().save(directory)

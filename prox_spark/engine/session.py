@@ -61,7 +61,8 @@ class ResidentSession:
         parameters: body of each completions request, but for model and prompt.
         request_seconds: deadline of one request.
         forgive: takes deaths that a prompt explains off those that `connect` counts.
-        max_crashing_prompts: how many prompts of an executor may crash the engine before that is an error of the engine.
+        max_crashing_prompts: how many prompts of a run may crash an executor's engine before that is an error of the engine.
+        run: id of the run; an executor may live for days and see many.
     """
 
     def __init__(
@@ -71,12 +72,14 @@ class ResidentSession:
         request_seconds: float,
         forgive: Callable[[int], None],
         max_crashing_prompts: int,
+        run: str = "",
     ) -> None:
         self._connect = connect
         self._parameters = parameters
         self._request_seconds = request_seconds
         self._forgive = forgive
         self._max_crashing_prompts = max_crashing_prompts
+        self._run = run
         self._connecting = asyncio.Lock()
         self._link: _Link | None = None
         self._failure: Exception | None = None
@@ -139,10 +142,10 @@ class ResidentSession:
             except OSError as error:
                 if not isinstance(error, BrokenConnection) or await link.is_alive():
                     return None
-            n_crashing = isolation.count_crash()
+            n_crashing = isolation.count_crash(self._run)
             if n_crashing > self._max_crashing_prompts:
                 raise EngineError(
-                    f"{n_crashing} prompts have crashed the engine of this executor, engine.max_crashing_prompts is "
+                    f"{n_crashing} prompts of this run have crashed the engine of this executor, engine.max_crashing_prompts is "
                     f"{self._max_crashing_prompts}: look at the engine rather than at them. Its last words "
                     f"({link.engine.log}):\n{link.engine.last_lines()}"
                 )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import mmap
 import os
+import shutil
 import struct
 import time
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from prox_spark.engine.locks import Lock, try_lock, unlock
+from prox_spark.engine.executor import private_directory
+from prox_spark.locks import Lock, locked, try_lock, unlock
 
 # How soon the others notice a slot that came or was killed. What a living slot does they see at once.
 _LOOK_SECONDS = 0.25
@@ -46,6 +49,26 @@ def has_room(n_open: int, others: list[SlotState], size: int) -> bool:
     share = (size - sum(other.n_in_flight for other in others if not other.is_hungry)) / n_hungry
     # The second: a slot that had more than its share gives it back only as its answers come in.
     return n_open < share and n_open + sum(other.n_in_flight for other in others) < size
+
+
+def n_in_flight(directory: Path) -> int:
+    """Prompts of all living slots that have no answer yet.
+
+    Args:
+        directory: of the slots, see Share; there need not be one.
+    """
+    return sum(state.n_in_flight for state in _living(directory))
+
+
+def _living(directory: Path) -> list[SlotState]:
+    """What the slots say that were not killed."""
+    found = []
+    for path in directory.glob("*"):
+        slot = _SlotFile(path)
+        if slot.is_taken():
+            found.append(slot.state())
+        slot.close()
+    return found
 
 
 class Share:
@@ -120,6 +143,37 @@ class Share:
         if number not in self._slots:
             self._slots[number] = _SlotFile(self._directory / str(number))
         return self._slots[number]
+
+
+class PassingShare(Share):
+    """A part of a window that has no engine to end with: its directory goes with the last slot.
+
+    Args:
+        home: where the slots find each other, in the directory of their executor, see `owner_directory`.
+        size: as for Share.
+    """
+
+    def __init__(self, home: Path, size: int) -> None:
+        super().__init__(home / "slots", size)
+        self._home = home
+
+    def __enter__(self) -> PassingShare:
+        with self._alone():
+            private_directory(self._home)
+            super().__enter__()
+        return self
+
+    def __exit__(self, *why: object) -> None:
+        with self._alone():
+            super().__exit__(*why)
+            if not _living(self._directory):
+                shutil.rmtree(self._home, ignore_errors=True)
+                with suppress(OSError):
+                    self._home.parent.rmdir()  # unless it has an engine as well
+
+    def _alone(self) -> AbstractContextManager[None]:
+        """Lest one slot comes while the other goes."""
+        return locked(private_directory(self._home.parent.parent), "endpoints.lock")
 
 
 class _SlotFile:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prox_spark.config import EngineConfig, fingerprint
-from prox_spark.engine.cores import core_list, executor_cores
+from prox_spark.engine.cores import cpu_binding
 from prox_spark.engine.device import assigned_gpus, cpu_dtype, detect_device, visible_devices
 from prox_spark.engine.executor import current_owner
 from prox_spark.errors import EngineStartError
@@ -23,6 +23,7 @@ _CLIENT_SETTINGS = {
     "window_factor",
     "request_seconds",
     "start_seconds",
+    "hang_seconds",
     "max_restarts",
     "max_crashing_prompts",
     "side_by_side",
@@ -141,9 +142,7 @@ class EngineSpec:
         # Spark sets it to the cores of a task for numpy's sake; the engine has its own binding.
         environment.pop("OMP_NUM_THREADS", None)
         if self.device == "cpu":
-            environment["VLLM_CPU_OMP_THREADS_BIND"] = self.config.cpu_cores or core_list(
-                executor_cores(current_owner())
-            )
+            environment |= cpu_binding(current_owner(), self.config.cpu_cores)
         elif devices := visible_devices(gpus, os.environ.get("CUDA_VISIBLE_DEVICES")):
             environment["CUDA_VISIBLE_DEVICES"] = devices
         return environment

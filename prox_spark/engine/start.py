@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from prox_spark.engine.device import assigned_gpus
-from prox_spark.engine.diagnosis import cause, saturation
+from prox_spark.engine.diagnosis import Cause, cause, saturation
 from prox_spark.engine.executor import Owner, fits_socket
 from prox_spark.engine.health import is_healthy
 from prox_spark.engine.record import Engine, Record
@@ -49,13 +49,14 @@ class Start:
         status = self.supervisor.poll()
         if status is None:
             happened = f"was not ready after engine.start_seconds = {spec.config.start_seconds:g} s"
-            why = "Raise it if the model is large or its disk slow."
+            why = Cause("Raise it if the model is large or its disk slow.")
         else:
             happened, why = "died while starting", cause(_read(self.engine.log), status, spec)
-        raise EngineStartError(
-            f"the engine of refiner {spec.refiner.card.name} {happened}: {why} "
+        message = (
+            f"the engine of refiner {spec.refiner.card.name} {happened}: {why.text} "
             f"Its last words ({self.engine.log}):\n{self.engine.last_lines()}"
         )
+        raise EngineStartError(message, f"it {happened}: {why.text}", why.is_final)
 
 
 def launch(spec: EngineSpec, owner: Owner, directory: Path, environment: dict[str, str], record: Record) -> Start:
@@ -78,7 +79,8 @@ def launch(spec: EngineSpec, owner: Owner, directory: Path, environment: dict[st
     if log.exists():
         log.rename(log.with_suffix(".previous.log"))
     command = [sys.executable, "-m", "prox_spark.engine.supervisor"]
-    command += [str(owner.pid), repr(owner.started), str(directory), str(spec.config.idle_seconds or "inf")]
+    command += [str(owner.pid), repr(owner.started), str(directory)]
+    command += [str(seconds or "inf") for seconds in (spec.config.idle_seconds, spec.config.hang_seconds)]
     supervisor = subprocess.Popen(
         [*command, "--", *spec.command(model, sock)],
         env=environment,

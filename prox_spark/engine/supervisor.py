@@ -1,8 +1,8 @@
-"""The process between an executor and its engine: starts the engine and ends it when the executor has gone.
+"""The process between an executor and its engine: starts the engine and ends it when the executor has gone, or when it hangs.
 
-Run as `python -m prox_spark.engine.supervisor OWNER_PID OWNER_STARTED DIRECTORY IDLE_SECONDS -- COMMAND…`, in a session of its
-own, so that nothing that Spark does to its Python workers (it kills their process group) reaches the engine. Imports little: it
-must be there at once and cost nothing.
+Run as `python -m prox_spark.engine.supervisor OWNER_PID OWNER_STARTED DIRECTORY IDLE_SECONDS HANG_SECONDS -- COMMAND…`, in a
+session of its own, so that nothing that Spark does to its Python workers (it kills their process group) reaches the engine.
+Imports little: it must be there at once and cost nothing.
 """
 
 from __future__ import annotations
@@ -19,18 +19,19 @@ from pathlib import Path
 from prox_spark.engine.executor import Owner
 from prox_spark.engine.guard import leave_guard
 from prox_spark.engine.health import metrics
-from prox_spark.engine.locks import locked
+from prox_spark.engine.heartbeat import HANGS, Heartbeat
 from prox_spark.engine.metrics import Metrics
 from prox_spark.engine.reaper import clear, end_processes, engine_processes
 from prox_spark.engine.record import Record
+from prox_spark.locks import locked
 
 _PR_SET_PDEATHSIG = 1
 _POLL_SECONDS = 0.5
 
 
 def main(argv: list[str]) -> int:
-    """Runs the command until it ends, its owner does or nobody has asked it anything for IDLE_SECONDS (`inf`: never mind)."""
-    pid, started, folder, idle_seconds, _, *command = argv
+    """Runs the command until it ends, its owner does, nobody has asked it anything for IDLE_SECONDS or it hangs (`inf`: never mind)."""
+    pid, started, folder, idle_seconds, hang_seconds, _, *command = argv
     directory = Path(folder)
     owner = Owner(int(pid), float(started))
     leave_guard(owner, directory)
@@ -40,11 +41,13 @@ def main(argv: list[str]) -> int:
         engine = subprocess.Popen(
             command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent
         )
-    idle = Idle(directory, float(idle_seconds))
+    idle, heartbeat = Idle(directory, float(idle_seconds)), Heartbeat(directory, float(hang_seconds))
     try:
         while engine.poll() is None and owner.is_alive():
             if idle.is_over():
                 _retire(directory, idle)
+            if heartbeat.is_lost():
+                _end_hung(directory, hang_seconds)
             time.sleep(_POLL_SECONDS)
     finally:
         clear(os.getpid(), owner, directory)
@@ -89,6 +92,13 @@ def _retire(directory: Path, idle: Idle) -> None:
         if idle.is_over_now():
             Record.load(directory).retired().save(directory)
             end_processes(engine_processes(os.getpid(), directory))
+
+
+def _end_hung(directory: Path, hang_seconds: str) -> None:
+    """Ends an engine that hangs. Its users find their connections broken, as with any that died, and start it again."""
+    with (directory / "engine.log").open("a", encoding="utf-8") as log:
+        log.write(f"{HANGS}: prompts waited {float(hang_seconds):g} s (engine.hang_seconds) and it counted no token\n")
+    end_processes(engine_processes(os.getpid(), directory))
 
 
 def _die_with_parent() -> None:

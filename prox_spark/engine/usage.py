@@ -22,18 +22,18 @@ class AnswerSums:
     """
 
     engine_id: str | None
-    prompts: int
-    errors: int
-    prompt_tokens: int
-    output_tokens: int
-    begun: float | None
-    ended: float | None
-    request_seconds: float
-    queue_seconds: float
-    queued: int
-    cached_tokens: int
-    cacheable_tokens: int
-    resent: int
+    prompts: int = 0
+    errors: int = 0
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    begun: float | None = None
+    ended: float | None = None
+    request_seconds: float = 0.0
+    queue_seconds: float = 0.0
+    queued: int = 0
+    cached_tokens: int = 0
+    cacheable_tokens: int = 0
+    resent: int = 0
 
 
 @dataclass(frozen=True)

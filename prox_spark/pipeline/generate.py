@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
 from prox_spark import schemas
+from prox_spark.engine.local import engines_since, known_engines, local_executor
 from prox_spark.engine.usage import AnswerSums, EngineWave, last_engines
 from prox_spark.errors import ReasonCode
 from prox_spark.lineage import Run
@@ -57,7 +60,10 @@ class GenerateStage:
             n_missing = missing.count()
             if n_missing == 0:
                 return 0
-            with EngineProgress(self.lake.spark, label, n_missing, stage.generate.spec):
+            with (
+                EngineProgress(self.lake.spark, label, n_missing, stage.generate.spec),
+                self._failure_booked(stage, wave),
+            ):
                 rows = self._answered(missing, n_missing, stage, wave)
                 self.lake.append("generations", rows, self.run.run_id, commit=(f"{self.run.run_id}/{name}", wave))
             self._book(stage, wave, label)
@@ -80,7 +86,8 @@ class GenerateStage:
         n_tasks = min(n_missing, max(n_slots, math.ceil(n_missing / _PROMPTS_PER_TASK)))
         profile = generation_profile(spark.sparkContext, stage.generate.spec.config)
         options = {"profile": profile} if profile else {}
-        answers = missing.repartition(n_tasks).mapInArrow(stage.generate, ANSWERS, **options)
+        generate = replace(stage.generate, run_id=self.run.run_id)
+        answers = missing.repartition(n_tasks).mapInArrow(generate, ANSWERS, **options)
         return answers.withColumns(
             {
                 "stage": F.lit(stage.builder.stage),
@@ -101,15 +108,40 @@ class GenerateStage:
         sums = sums_by_engine(generations.where(mine & (F.col("wave") == wave) & (F.col("stage") == name)))
         self.run.counts["generations"] = self.run.counts.get("generations", 0) + sum(s.prompts for s in sums)
         last = last_engines(s.engine_id for s in sums if s.engine_id)
-        if new := last.keys() - self.run.engines.keys():
-            # In a notebook an engine may have served earlier runs.
-            relatives = ~mine & F.substring_index("engine_id", "-", 1).isin(*new)
-            earlier = generations.where(relatives).select("engine_id").distinct().collect()
-            self.run.engines |= last_engines(row["engine_id"] for row in earlier)
+        if last and not self.run.engines:
+            self.run.engines |= self._earlier_engines()
         done = EngineWave.of(wave, name, sums, self.run.engines, stage.generate.spec.window_size)
         self.run.engines |= {family: max(n, self.run.engines.get(family, 0)) for family, n in last.items()}
         self.run.engine_waves.append(done)
         LOG.info("%s: %s", label, done)
+
+    @contextmanager
+    def _failure_booked(self, stage: RefinerStage, wave: int) -> Iterator[None]:
+        """Adds to the run the engines that were started in vain, as far as the driver knows: its own, in local mode.
+
+        On a cluster what the executors knew is lost with the tasks that failed, but for the error's message.
+        """
+        executor = None if stage.generate.spec.config.endpoint else local_executor(self.lake.spark)
+        before = known_engines(executor)
+        try:
+            yield
+        except BaseException:
+            if new := known_engines(executor) - before:
+                sums = [AnswerSums(engine_id) for engine_id in sorted(new)]
+                window_size = stage.generate.spec.window_size
+                failed = EngineWave.of(wave, stage.builder.stage, sums, last_engines(before), window_size)
+                self.run.engine_waves.append(failed)
+            raise
+
+    def _earlier_engines(self) -> dict[str, int]:
+        """The last of each family that answered other runs of this session: in a notebook an engine lives through many.
+
+        Delta knows for each file of `generations` from when to when its answers are, and reads only the latest ones.
+        """
+        since = F.timestamp_seconds(F.lit(engines_since(self.lake.spark)))
+        others = (F.col("run_id") != self.run.run_id) & F.col("engine_id").isNotNull() & (F.col("answered_at") >= since)
+        rows = self.lake.read("generations").where(others).select("engine_id").distinct().collect()
+        return last_engines(row["engine_id"] for row in rows)
 
 
 def answered(lake: Lake) -> DataFrame:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from pyspark import SparkContext
 
 LOG = logging.getLogger(__name__)
+# For ever by default.
+_CACHED_TIMEOUT = "spark.dynamicAllocation.cachedExecutorIdleTimeout"
 
 
 def generation_profile(context: SparkContext, engine: EngineConfig) -> Any | None:
@@ -48,6 +50,13 @@ def _profile(context: SparkContext, gpus_per_engine: int) -> Any | None:
     task = TaskResourceRequests().cpus(int(conf.get("spark.task.cpus", "1"))).resource("gpu", share)
     builder = ResourceProfileBuilder().require(task)
     if conf.get("spark.dynamicAllocation.enabled", "false") == "true":
+        if not conf.get(_CACHED_TIMEOUT, ""):
+            LOG.warning(
+                "generation may wait for ever for GPUs of executors that idle, for Spark keeps those that hold cached prompts: set "
+                "%s (such as 5m; others go after spark.dynamicAllocation.executorIdleTimeout), or let "
+                "spark.dynamicAllocation.maxExecutors and the cluster's GPUs be enough for the executors of both kinds",
+                _CACHED_TIMEOUT,
+            )
         script = conf.get("spark.executor.resource.gpu.discoveryScript", "")
         executor = ExecutorResourceRequests().resource("gpu", amount, script).cores(n_cores)
         builder = builder.require(executor.memory(conf.get("spark.executor.memory", "1g")))

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from prox_spark.config import Recipe, fingerprint
 from prox_spark.engine.spec import EngineSpec
-from prox_spark.errors import RecipeError, RefinerError
+from prox_spark.errors import RecipeError
 from prox_spark.programs.grammar import PROGRAM_GRAMMAR
 from prox_spark.prompts import PromptBuilder
 from prox_spark.refiners import Refiner, Stage, find
-from prox_spark.refiners.build import build
+from prox_spark.refiners.build import build, tokenizer_json
 from prox_spark.refiners.card import DocTask
 from udfs.generate import Generate, Verdict
 
@@ -25,23 +25,22 @@ class RefinerStage:
 
     @classmethod
     def of(cls, recipe: Recipe, stage: Stage) -> RefinerStage:
-        """The stage as the recipe says; builds the refiner on the driver where it is not yet, for its tokenizer.
+        """The stage as the recipe says. Builds the refiner on the driver where it is not yet, lest each executor fail to.
+
+        Where an endpoint has the model, only its tokenizer is needed.
 
         Raises:
             RefinerError: the refiner is unknown, can't be built or does not serve the stage.
         """
         refiner = find(getattr(recipe.refiners, stage))
         task = refiner.card.task(stage)
-        tokenizer = build(refiner) / "tokenizer.json"
-        if not tokenizer.exists():
-            raise RefinerError(
-                f"refiner {refiner.card.name}: {tokenizer} is missing; save its tokenizer with transformers' AutoTokenizer"
-            )
+        if not recipe.engine.endpoint:
+            build(refiner)
         builder = PromptBuilder(
             refiner.card,
             stage,
             refiner.model_fingerprint,
-            tokenizer.read_text(encoding="utf-8"),
+            tokenizer_json(refiner).read_text(encoding="utf-8"),
             grammar=PROGRAM_GRAMMAR if recipe.generation.grammar and stage == "chunk" else None,
             packing=recipe.generation.packing,
         )
@@ -58,8 +57,25 @@ class RefinerStages:
 
     @classmethod
     def of(cls, recipe: Recipe) -> RefinerStages:
-        """The stages of a recipe."""
-        return cls(RefinerStage.of(recipe, "doc"), RefinerStage.of(recipe, "chunk"))
+        """The stages of a recipe.
+
+        Raises:
+            RefinerError: as for one stage.
+            RecipeError: an endpoint is to serve two models under one name.
+        """
+        doc, chunk = RefinerStage.of(recipe, "doc"), RefinerStage.of(recipe, "chunk")
+        model = recipe.engine.endpoint_model
+        if (
+            recipe.engine.endpoint
+            and isinstance(model, str)
+            and doc.builder.model_fingerprint != chunk.builder.model_fingerprint
+        ):
+            raise RecipeError(
+                f"engine.endpoint_model = {model!r} is one model, and the refiners {doc.refiner.card.name} and "
+                f"{chunk.refiner.card.name} are two: set it to {{doc: NAME, chunk: NAME}}, or leave it unset where the endpoint "
+                "serves both by these names"
+            )
+        return cls(doc, chunk)
 
     def completed(self, recipe: Recipe) -> Recipe:
         """The recipe with what it leaves to the refiners' cards and its own other fields: thresholds."""

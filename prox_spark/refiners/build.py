@@ -6,14 +6,15 @@ Serving a LoRA adapter on CPU runs at a sixteenth of the speed of merged weights
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prox_spark.errors import ProxSparkError, RefinerError
+from prox_spark.locks import locked
 from prox_spark.paths import cache_directory
 from prox_spark.refiners.registry import Refiner, find
 
@@ -23,10 +24,14 @@ if TYPE_CHECKING:
 
 def built_path(refiner: Refiner) -> Path:
     """Directory of the weights as served. A whole transformers model is served where it lies."""
-    if refiner.adapter is None and not refiner.card.base.wheel:
+    if _is_served_as_it_lies(refiner):
         return refiner.base_source
     name = refiner.card.name.replace("/", "--")
     return cache_directory() / "refiners" / f"{name}-{refiner.model_fingerprint[:12]}"
+
+
+def _is_served_as_it_lies(refiner: Refiner) -> bool:
+    return refiner.adapter is None and not refiner.card.base.wheel
 
 
 def is_built(refiner: Refiner) -> bool:
@@ -43,20 +48,67 @@ def build(refiner: Refiner) -> Path:
     Raises:
         RefinerError: a package for building is missing, or the base can't be read.
     """
-    target = built_path(refiner)
-    if is_built(refiner):
-        return target
+    return _made(built_path(refiner) / "config.json", lambda partial: _write_merged(refiner, partial)).parent
+
+
+def tokenizer_json(refiner: Refiner) -> Path:
+    """The refiner's tokenizer.json, for which no weights are downloaded, converted or merged.
+
+    Raises:
+        RefinerError: as for build, or it has none.
+    """
+    if _is_served_as_it_lies(refiner) or not (is_built(refiner) or refiner.card.base.wheel):
+        path = refiner.tokenizer_source / "tokenizer.json"
+    elif is_built(refiner):
+        path = built_path(refiner) / "tokenizer.json"
+    else:
+        home = built_path(refiner).with_name(f"{built_path(refiner).name}-tokenizer")
+        path = _made(home / "tokenizer.json", lambda partial: _write_tokenizer(refiner, partial))
+    if not path.exists():
+        raise RefinerError(
+            f"refiner {refiner.card.name}: {path} is missing; save its tokenizer with transformers' AutoTokenizer"
+        )
+    return path
+
+
+def _made(path: Path, write: Callable[[Path], None]) -> Path:
+    """A file in a directory that is written whole or not at all.
+
+    Args:
+        path: of the file that says that all is there.
+        write: makes the directory.
+    """
+    target = path.parent
+    if path.exists():
+        return path
     target.parent.mkdir(parents=True, exist_ok=True)
     # One builder per machine; the others wait here and find the result.
-    with (target.parent / f".{target.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not is_built(refiner):
+    with locked(target.parent, f".{target.name}.lock"):
+        if not path.exists():
             partial = target.with_name(f".{target.name}.partial")
             shutil.rmtree(partial, ignore_errors=True)
-            _write_merged(refiner, partial)
+            write(partial)
             shutil.rmtree(target, ignore_errors=True)
-            partial.rename(target)  # whole or not at all
-    return target
+            partial.rename(target)
+    return path
+
+
+def _write_tokenizer(refiner: Refiner, target: Path) -> None:
+    """Out of a GGUF file."""
+    os.environ.setdefault("TQDM_DISABLE", "1")  # the GGUF reader's bar; read when tqdm is imported
+    try:
+        from transformers import AutoTokenizer
+
+        source = refiner.base_source
+        AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name).save_pretrained(target)
+    except ImportError as error:
+        raise _lacks(refiner, error) from error
+
+
+def _lacks(refiner: Refiner, error: ImportError) -> RefinerError:
+    return RefinerError(
+        f"building refiner {refiner.card.name} needs {error.name or error}: see the README, refiners, for what it is built with"
+    )
 
 
 def load_base(refiner: Refiner) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -71,9 +123,7 @@ def load_base(refiner: Refiner) -> tuple[PreTrainedModel, PreTrainedTokenizerBas
         from transformers import AutoModelForCausalLM, AutoTokenizer
         from transformers.utils import logging as transformers_logging
     except ImportError as error:
-        raise RefinerError(
-            f"building refiner {refiner.card.name} needs {error.name}: see the README, refiners, for what it is built with"
-        ) from error
+        raise _lacks(refiner, error) from error
     transformers_logging.disable_progress_bar()
     source = refiner.base_source
     if not refiner.card.base.gguf:

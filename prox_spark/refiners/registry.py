@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +17,8 @@ from prox_spark.refiners.card import RefinerCard, load_card
 
 CARDS = Path(__file__).parent / "cards"
 _ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
-_HUB_FILES = ["*.json", "*.safetensors", "*.bin", "*.model", "*.txt", "refiner.yaml"]
+_SMALL_FILES = ("*.json", "*.model", "*.txt", "refiner.yaml")
+_HUB_FILES = (*_SMALL_FILES, "*.safetensors", "*.bin")
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,22 @@ class Refiner:
                 )
             return source
         assert base.hub
-        return _download(base.hub, base.revision)
+        return _download(base.hub, self._hub_snapshot.name)
+
+    @property
+    def tokenizer_source(self) -> Path:
+        """Directory of the base's tokenizer, or its GGUF file; of a hub model nothing large is downloaded.
+
+        Raises:
+            RefinerError: as for base_source.
+        """
+        return self._hub_snapshot if self.card.base.hub else self.base_source
+
+    @cached_property
+    def _hub_snapshot(self) -> Path:
+        """A hub model without its weights. The hub's cache names it by its commit."""
+        assert self.card.base.hub
+        return _download(self.card.base.hub, self.card.base.revision, _SMALL_FILES)
 
     @property
     def adapter(self) -> Path | None:
@@ -66,7 +83,7 @@ class Refiner:
         if base.wheel:
             weights = _sha256(self.base_source)
         elif base.hub:
-            weights = f"{base.hub}@{self.base_source.name}"  # the hub's cache names a snapshot by its commit
+            weights = f"{base.hub}@{self._hub_snapshot.name}"
         else:
             parts = {file for kind in ("*.safetensors", "*.bin", "config.json") for file in self.base_source.glob(kind)}
             weights = fingerprint(*(_sha256(file) for file in sorted(parts)))
@@ -109,13 +126,13 @@ def known() -> list[str]:
     return sorted(shipped) + sorted(released) + sorted(own)
 
 
-def _download(hub_id: str, revision: str) -> Path:
+def _download(hub_id: str, revision: str, patterns: Sequence[str] = _HUB_FILES) -> Path:
     """The snapshot of a hub model on this machine."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=_HUB_FILES))
+        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=list(patterns)))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise RefinerError(
             f"{hub_id} (revision {revision}) can't be had from the hub: {str(error).splitlines()[0]} Check the network, HF_TOKEN "

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from prox_spark.engine.executor import Owner
 from prox_spark.engine.health import metrics
+from prox_spark.engine.local import local_executor
 from prox_spark.engine.metrics import Growth, Metrics
 from prox_spark.engine.resident import running
 from prox_spark.engine.spec import EngineSpec
@@ -52,7 +53,7 @@ class EngineProgress:
         self._thread.join()
 
     def _watch(self) -> None:
-        owner = self._local_executor()
+        owner = None if self._spec.config.endpoint else local_executor(self._spark)
         engines = self._metrics(owner) if owner else {}
         growth, since = Growth(engines), self._begun if engines else None
         while not self._stop.wait(_SECONDS):
@@ -78,15 +79,6 @@ class EngineProgress:
         stages = [tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()]
         done, total = (sum(getattr(s, name) for s in stages if s) for name in ("numCompletedTasks", "numTasks"))
         return f"{done} of {total} tasks done, {time.monotonic() - self._begun:,.0f} s"
-
-    def _local_executor(self) -> Owner | None:
-        """The JVM whose engine this process may ask: the driver's own, in local mode with an engine of ours."""
-        if self._spec.config.endpoint or not self._spark.sparkContext.master.startswith("local["):
-            return None
-        import psutil
-
-        jvm = self._spark.sparkContext._jvm
-        return Owner.of(psutil.Process(int(jvm.java.lang.ProcessHandle.current().pid()))) if jvm else None
 
     @staticmethod
     def _metrics(owner: Owner) -> dict[str, Metrics]:

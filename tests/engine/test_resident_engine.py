@@ -7,18 +7,19 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pyarrow as pa
 import pytest
+from waiting import wait_until
 
 from prox_spark.config import EngineConfig
 from prox_spark.engine.client import Window
 from prox_spark.engine.executor import Owner, current_owner, engine_directory
+from prox_spark.engine.health import metrics
 from prox_spark.engine.resident import Engine, connect, forgive, running
 from prox_spark.engine.session import ResidentSession
 from prox_spark.engine.sharing import Share
@@ -43,13 +44,6 @@ spec = EngineSpec(find(sys.argv[1]), EngineConfig(**json.loads(sys.argv[2])))
 print(json.dumps(asdict(connect(spec))), flush=True)
 sys.stdin.read()
 """
-
-
-def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"after {seconds:g} s still not: {what}"
-        time.sleep(0.1)
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +82,10 @@ def generate(spec: EngineSpec, prompts: PromptBuilder, texts: list[str]) -> list
     # Two Arrow batches: the window spans them.
     batches = pa.Table.from_pydict(columns).to_batches(max_chunksize=max(1, len(made) // 2))
     return [row for batch in Generate(spec, prompts.sampling, verdict)(iter(batches)) for row in batch.to_pylist()]
+
+
+def test_a_fresh_engine_tells_the_counters_that_a_hang_is_known_by(engine: Engine) -> None:
+    assert metrics(engine.socket) is not None
 
 
 def test_a_second_worker_finds_the_engine_of_the_first(spec: EngineSpec, engine: Engine) -> None:
@@ -158,7 +156,7 @@ def test_killed_engine_is_replaced_and_only_open_prompts_are_asked_again(spec: E
     assert sorted(answers) == list(range(60)) and all(a.error_code is None for a in answers.values())
     assert {a.engine_id for a in answers.values()} == {engine.engine_id, connect(spec).engine_id}
     first = Owner(engine.pid, engine.started)
-    wait_until(lambda: not first.is_alive(), 15, "the first supervisor has ended")
+    wait_until(lambda: not first.is_alive(), "the first supervisor has ended")
 
 
 def test_no_process_of_vllm_outlives_its_killed_supervisor(spec: EngineSpec, engine: Engine) -> None:
@@ -187,13 +185,16 @@ def test_no_process_of_an_engine_outlives_its_killed_owner(tiny_refiner: str) ->
         owner.wait()
     gone, alive = psutil.wait_procs(processes, timeout=15)
     assert not alive and len(gone) == len(processes)
-    wait_until(lambda: not Path(engine.socket).parent.exists(), 5, "the engine's directory is gone")
+    wait_until(lambda: not Path(engine.socket).parent.exists(), "the engine's directory is gone", 5)
 
 
 def test_engine_that_dies_at_start_says_why(tiny_refiner: str) -> None:
     spec = EngineSpec(find(tiny_refiner), EngineConfig(device="cpu", extra_args=["--no-such-argument"]))
-    with pytest.raises(EngineStartError, match=r"no-such-argument"):
+    with pytest.raises(
+        EngineStartError, match=r"refused its arguments: .*no-such-argument\. Check engine\.extra_args"
+    ) as failure:
         connect(spec)
+    assert failure.value.is_final
 
 
 @pytest.mark.long
@@ -209,5 +210,5 @@ def test_engine_that_is_not_ready_in_time_is_ended_and_named(tiny_refiner: str) 
         connect(spec)
     children = [p for p in psutil.Process().children() if "prox_spark.engine.supervisor" in " ".join(p.cmdline())]
     wait_until(
-        lambda: all(spec.key[:12] not in " ".join(p.cmdline()) for p in children if p.is_running()), 15, "it is gone"
+        lambda: all(spec.key[:12] not in " ".join(p.cmdline()) for p in children if p.is_running()), "it is gone"
     )

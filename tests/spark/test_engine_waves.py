@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from pyspark.sql import functions as F
 from tokenizers import Tokenizer
+from weightless import write_weightless
 
 from prox_spark.config import Recipe
+from prox_spark.pipeline.generate import GenerateStage
 from prox_spark.pipeline.ingest import ingest
 from prox_spark.pipeline.refine import RefineSummary, refine_lake
 
@@ -29,17 +30,14 @@ TASKS = {
     "doc": {"template": "plain", "max_text_tokens": 32, "drop_threshold": 0.99},
     "chunk": {"template": "plain", "max_chunk_tokens": 64, "max_answer_tokens": 16},
 }
-CARD = {"name": "none", "licence": "MIT", "base": {"path": "."}, "context_tokens": 256, "tasks": TASKS}
 
 
 @pytest.fixture(scope="module")
 def refiner(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A refiner without weights."""
     folder = tmp_path_factory.mktemp("refiner")
-    (folder / "config.json").write_text("{}")
     (folder / "tokenizer.json").write_text(bytes_json())
-    (folder / "refiner.yaml").write_text(yaml.safe_dump(CARD))
-    return str(folder)
+    return write_weightless(folder, context_tokens=256, tasks=TASKS)
 
 
 @pytest.fixture(scope="module")
@@ -122,16 +120,64 @@ def test_every_answer_says_what_it_took(spark: Any, refined: tuple[str, RefineSu
     assert rows.where(f"error_code is null and not ({whole})").isEmpty()
 
 
-def test_engines_of_an_earlier_run_are_not_started_again(
-    spark: Any, refined: tuple[str, RefineSummary], tmp_path: Path
+def with_pages(recipe: Recipe, folder: Path, n: int, start: str = "", **engine: Any) -> Recipe:
+    """The recipe with other pages, never seen before, and other settings of the engine."""
+    texts = [f"{start}Page {n} of {folder.name} came later and has more than ten words in it" for n in range(n)]
+    pages = [json.dumps({"id": text, "text": text}) for text in texts]
+    (folder / "later.jsonl").write_text("\n".join(pages))
+    new = {
+        "input": recipe.input.model_copy(update={"paths": [str(folder / "later.jsonl")]}),
+        "engine": recipe.engine.model_copy(update=engine),
+    }
+    return recipe.model_copy(update=new)
+
+
+def test_engines_of_an_earlier_run_are_not_started_again_and_looked_for_once(
+    spark: Any, refined: tuple[str, RefineSummary], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = refined[1]
-    page = {"id": "later", "text": "A page that came later and that has more than ten words in it too"}
-    (tmp_path / "later.jsonl").write_text(json.dumps(page))
-    recipe = first.run.recipe.model_copy(
-        update={"input": first.run.recipe.input.model_copy(update={"paths": [str(tmp_path / "later.jsonl")]})}
-    )
+    n_looks = 0
+    look = GenerateStage._earlier_engines
+
+    def looked(stage: GenerateStage) -> dict[str, int]:
+        nonlocal n_looks
+        n_looks += 1
+        return look(stage)
+
+    monkeypatch.setattr(GenerateStage, "_earlier_engines", looked)
+    recipe = with_pages(refined[1].run.recipe, tmp_path, 1)
     ingest(spark, recipe)
     second = refine_lake(spark, recipe)
-    assert second.n_pending == 1 and second.run.counts["generations"] >= 1
+    assert second.n_pending == 1 and len(second.run.engine_waves) == 2 and n_looks == 1
     assert (second.run.engine_total("starts"), second.run.engine_total("restarts")) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "settings", "starts", "message"),
+    [
+        ({"poison": "~"}, {"max_num_seqs": 5, "max_crashing_prompts": 0}, 3, "have crashed the engine"),
+        ({"start": "die"}, {"max_num_seqs": 3}, 1, "ValueError: fake engine was told to die at once"),
+    ],
+    ids=["engine that a prompt crashes", "engine that does not start"],
+)
+def test_a_run_that_fails_says_which_engines_it_had_started(
+    behaviour: dict[str, str],
+    settings: dict[str, int],
+    starts: int,
+    message: str,
+    spark: Any,
+    refined: tuple[str, RefineSummary],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recipe = with_pages(refined[1].run.recipe, tmp_path, 1, start="~", **settings)
+    ingest(spark, recipe)
+    if "poison" in behaviour:
+        behaviour = {"poison": Tokenizer.from_str(bytes_json()).token_to_id(behaviour["poison"])}
+    monkeypatch.setitem(spark.sparkContext.environment, "FAKE_ENGINE", json.dumps(behaviour))
+    with pytest.raises(Exception, match=message):
+        refine_lake(spark, recipe)
+    runs = table(spark, refined[0], "runs").where("command = 'refine'").orderBy(F.desc("started_at"))
+    failed = runs.first()
+    assert (failed["status"], failed["engine_starts"], failed["engine_restarts"]) == ("failed", starts, starts - 1)
+    (wave,) = failed["engine_waves"]
+    assert (wave["wave"], wave["stage"], wave["prompts"], wave["engines"]) == (0, "doc", 0, 1)

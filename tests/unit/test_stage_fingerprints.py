@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from tiny_tokenizer import bytes_json
+from weightless import write_weightless
 
 from prox_spark.config import EngineConfig, Recipe
 from prox_spark.errors import RecipeError
@@ -31,6 +32,7 @@ ENGINE = {
     "cpu_cores": "0-1",
     "compile": True,
     "start_seconds": 5,
+    "hang_seconds": 60,
     "request_seconds": 5,
     "max_restarts": 0,
     "side_by_side": False,
@@ -48,17 +50,13 @@ def refiner(tmp_path_factory: pytest.TempPathFactory) -> str:
     return make_refiner(tmp_path_factory.mktemp("refiner"))
 
 
-def make_refiner(folder: Path, drop_threshold: float = 0.8) -> str:
-    (folder / "config.json").write_text("{}", encoding="utf-8")
-    (folder / "model.safetensors").write_bytes(b"weights")
+def make_refiner(folder: Path, drop_threshold: float = 0.8, **card: Any) -> str:
     (folder / "tokenizer.json").write_text(bytes_json(), encoding="utf-8")
     tasks = {
         "doc": {"template": "plain", "max_text_tokens": 32, "drop_threshold": drop_threshold},
         "chunk": {"template": "plain", "max_chunk_tokens": 64, "max_answer_tokens": 16},
     }
-    card = {"name": "tiny", "licence": "MIT", "base": {"path": "."}, "context_tokens": 256, "tasks": tasks}
-    (folder / "refiner.yaml").write_text(yaml.safe_dump(card), encoding="utf-8")
-    return str(folder)
+    return write_weightless(folder, context_tokens=256, tasks=tasks, **card)
 
 
 def prints(refiner: str, **sections: Any) -> tuple[str, str, str]:
@@ -153,3 +151,39 @@ def test_a_threshold_that_the_recipe_leaves_open_is_that_of_the_card(
 def test_documents_that_are_kept_must_have_chunk_programs(refiner: str) -> None:
     with pytest.raises(RecipeError, match=r"generation\.chunk_below = 0\.7 is under the drop threshold 0\.8"):
         completed(refiner, generation={"chunk_below": 0.7})
+
+
+def test_an_endpoint_takes_the_tokenizer_of_a_hub_model_and_not_its_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the hub has is here; only what is asked for counts."""
+    folder = Path(make_refiner(tmp_path, base={"hub": "a/b"}))
+    asked: list[str] = []
+
+    def download(_: str, __: str, patterns: Sequence[str] = ("*.safetensors",)) -> Path:
+        asked.extend(patterns)
+        return folder
+
+    monkeypatch.setattr("prox_spark.refiners.registry._download", download)
+    before = prints(str(folder), engine={"endpoint": "https://llm.example.org/v1"})
+    assert "*.json" in asked and "*.safetensors" not in asked
+    assert prints(str(folder)) == before and "*.safetensors" in asked
+
+
+def test_one_name_for_two_models_at_an_endpoint_is_an_error_and_a_name_for_each_is_none(
+    refiner: str, tmp_path: Path
+) -> None:
+    other = make_refiner(tmp_path)
+    refiners = {"doc": refiner, "chunk": other}
+
+    def stages(**engine: Any) -> RefinerStages:
+        engine = {"endpoint": "https://llm.example.org/v1", **engine}
+        return RefinerStages.of(Recipe.parse({"refiners": refiners, "engine": engine}))
+
+    assert stages(endpoint_model="one")  # the same weights under two cards
+    (tmp_path / "model.safetensors").write_bytes(b"others")
+    with pytest.raises(
+        RecipeError, match=r"engine\.endpoint_model = 'one' .* are two: set it to \{doc: NAME, chunk: NAME\}"
+    ):
+        stages(endpoint_model="one")
+    assert stages() and stages(endpoint_model={"doc": "one", "chunk": "two"})

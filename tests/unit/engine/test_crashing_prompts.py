@@ -37,8 +37,8 @@ class FakeExecutor:
     def connect(self) -> Engine:
         return next(server for server in self.servers if server.is_well).engine()
 
-    def answers(self, n: int = N_PROMPTS, max_crashing_prompts: int = 10) -> dict[int, Answer]:
-        session = ResidentSession(self.connect, {}, 10, self.forgiven.append, max_crashing_prompts)
+    def answers(self, n: int = N_PROMPTS, max_crashing_prompts: int = 10, run: str = "") -> dict[int, Answer]:
+        session = ResidentSession(self.connect, {}, 10, self.forgiven.append, max_crashing_prompts, run)
         window: Window[int] = Window(session, Share(self.folder / "slots", n))
         return dict(window.answers((number, [number]) for number in range(n)))
 
@@ -141,6 +141,13 @@ def test_one_crashing_prompt_more_than_allowed_is_an_error_of_the_engine(
     executor: Callable[..., FakeExecutor],
 ) -> None:
     fed = executor("full", "full", "poison", "well")
-    with pytest.raises(EngineError, match=r"1 prompts have crashed .* engine\.max_crashing_prompts is 0"):
+    with pytest.raises(EngineError, match=r"1 prompts of this run have crashed .* engine\.max_crashing_prompts is 0"):
         fed.answers(max_crashing_prompts=0)
     assert fed.forgiven == []
+
+
+def test_crashes_of_an_earlier_run_are_not_held_against_the_next(executor: Callable[..., FakeExecutor]) -> None:
+    fed = executor(*["full", "full", "poison", "well"] * 2)
+    for run, last in (("first", 3), ("second", 7)):
+        assert fed.answers(max_crashing_prompts=1, run=run)[POISON[0]].error_code is ReasonCode.ENGINE_CRASH
+        fed.servers[last].is_well = False

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from fake_engine import FakeEngineServer, Reply, completion, echo
+from waiting import wait_until
 
 from prox_spark.engine.answers import Answer
 from prox_spark.engine.client import Window, _LoopThread
@@ -42,13 +43,6 @@ def window_at(server: FakeEngineServer, size: int = 8, seconds: float = 10) -> W
 
 def answers_of(server: FakeEngineServer, n: int, **settings: float) -> dict[int, Answer]:
     return dict(window_at(server, **settings).answers(prompts(n)))  # type: ignore[arg-type]
-
-
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.005)
 
 
 def dead_process() -> tuple[int, float]:
@@ -149,7 +143,7 @@ def test_one_window_spans_the_batches_of_its_source() -> None:
 
     def source() -> Prompts:
         yield from prompts(2)
-        wait_for(lambda: server.in_flight == 2, "the first batch is not in flight")
+        wait_until(lambda: server.in_flight == 2, "the first batch is in flight")
         yield 2, [2]
 
     with FakeEngineServer(ready=lambda server, _: len(server.received) == 3) as server:
@@ -177,10 +171,10 @@ def test_a_request_refused_in_plain_text_is_a_row_too() -> None:
 
 def test_a_request_past_its_deadline_is_a_row() -> None:
     with FakeEngineServer(ready=lambda _, prompt: prompt != [1], name="e-1") as server:
-        answers = answers_of(server, 3, seconds=0.3)
+        answers = answers_of(server, 3, seconds=2)
     late = answers[1]
     assert (late.text, late.error_code, late.engine_id) == (None, ReasonCode.REQUEST_TIMEOUT, "e-1")
-    assert late.error_message == "no answer in engine.request_seconds = 0.3 s"
+    assert late.error_message == "no answer in engine.request_seconds = 2 s"
     assert [answers[tag].text for tag in (0, 2)] == ["0", "2"]
 
 
@@ -276,7 +270,7 @@ def threads_of_the_client() -> list[str]:
 def test_all_answers_taken_leave_no_thread() -> None:
     with FakeEngineServer() as server:
         answers_of(server, 9)
-        wait_for(lambda: not threads_of_the_client(), "a thread of the client is left")
+        wait_until(lambda: not threads_of_the_client(), "no thread of the client is left")
 
 
 def test_a_consumer_that_stops_early_leaves_no_thread_and_no_request() -> None:
@@ -285,8 +279,8 @@ def test_a_consumer_that_stops_early_leaves_no_thread_and_no_request() -> None:
         assert next(answers)[0] == 0
         assert "prox-spark-engine-client" in threads_of_the_client()
         answers.close()  # type: ignore[attr-defined]
-        wait_for(lambda: not threads_of_the_client(), "a thread of the client is left")
-        wait_for(lambda: server.in_flight == 0, "a request is left in flight")
+        wait_until(lambda: not threads_of_the_client(), "no thread of the client is left")
+        wait_until(lambda: server.in_flight == 0, "no request is left in flight")
 
 
 def test_a_failed_window_leaves_no_thread() -> None:
@@ -295,7 +289,7 @@ def test_a_failed_window_leaves_no_thread() -> None:
 
     with pytest.raises(EngineStartError):
         list(window(connect).answers(prompts(9)))
-    wait_for(lambda: not threads_of_the_client(), "a thread of the client is left")
+    wait_until(lambda: not threads_of_the_client(), "no thread of the client is left")
 
 
 def test_a_consumer_that_stops_early_does_not_connect_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,7 +307,7 @@ def test_a_consumer_that_stops_early_does_not_connect_again(monkeypatch: pytest.
         connect = Connections(server.engine())
         answers = window(connect).answers(prompts(30))
         next(answers)
-        wait_for(lambda: server.in_flight == 3, "the window is not full")
+        wait_until(lambda: server.in_flight == 3, "the window is full")
         answers.close()  # type: ignore[attr-defined]
     assert connect.n_calls == 1
 

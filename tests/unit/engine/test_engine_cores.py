@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from prox_spark.engine import cores
 from prox_spark.engine.cores import core_list, executor_cores
 from prox_spark.engine.executor import Owner, owner_directory
 
@@ -92,9 +94,73 @@ def test_claims_that_were_cut_off_in_writing_are_none(start: Callable[..., Owner
     assert json.loads(path.read_text()) == [[owner.pid, owner.started, [0, 1]]]
 
 
+@pytest.fixture
+def limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Puts this process into cgroups with files as given."""
+    monkeypatch.setattr(cores, "_CGROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(cores, "_OWN_CGROUPS", tmp_path / "own")
+
+    def put(own: str, **files: str) -> None:
+        (tmp_path / "own").write_text(own)
+        for name, text in files.items():
+            path = tmp_path / "cgroup" / name.replace("__", "/").replace("cpu_", "cpu.")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+    return put
+
+
+V1 = "4:memory:/box\n2:cpu,cpuacct:/box\n"
+
+
 @pytest.mark.parametrize(
-    ("cores", "written"),
+    ("own", "files", "n_cores"),
+    [
+        ("0::/\n", {"cpu_max": "max 100000\n"}, math.inf),
+        ("0::/\n", {"cpu_max": "150000 100000\n"}, 1.5),
+        ("0::/a/b\n", {"a__cpu_max": "200000 100000\n", "a__b__cpu_max": "max 100000\n"}, 2),
+        ("0::/host/path/that/is/not/mounted\n", {"cpu_max": "300000 100000\n"}, 3),
+        (V1, {"cpu__cpu_cfs_quota_us": "-1\n", "cpu__cpu_cfs_period_us": "100000\n"}, math.inf),
+        (V1, {"cpu__box__cpu_cfs_quota_us": "50000\n", "cpu__box__cpu_cfs_period_us": "100000\n"}, 0.5),
+        ("0::/\n", {}, math.inf),
+    ],
+)
+def test_the_smallest_quota_of_a_cgroup_and_those_above_holds(
+    own: str, files: dict[str, str], n_cores: float, limit: Callable[..., None]
+) -> None:
+    limit(own, **files)
+    assert cores.quota_cores() == n_cores
+
+
+@pytest.mark.parametrize(
+    ("quota", "arguments", "given", "bound", "threads"),
+    [
+        ("max", ("sh",), None, "0-7", None),
+        ("800000", executor(2), None, "0-1", None),
+        ("350000", ("sh",), None, "nobind", "3"),
+        ("350000", executor(2), None, "nobind", "2"),
+        ("50000", ("sh",), None, "nobind", "1"),
+        ("350000", ("sh",), "4-7", "4-7", None),
+        ("max", executor(2), "nobind", "nobind", "2"),
+    ],
+)
+def test_under_a_quota_threads_are_counted_and_not_bound(
+    quota: str,
+    arguments: tuple[str, ...],
+    given: str | None,
+    bound: str,
+    threads: str | None,
+    start: Callable[..., Owner],
+    limit: Callable[..., None],
+) -> None:
+    limit("0::/\n", cpu_max=f"{quota} 100000\n")
+    binding = cores.cpu_binding(start(*arguments), given)
+    assert (binding["VLLM_CPU_OMP_THREADS_BIND"], binding.get("OMP_NUM_THREADS")) == (bound, threads)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "written"),
     [([0, 1], "0-1"), ([4, 5, 6, 7], "4-7"), ([3], "3"), ([0, 2, 4], "0,2,4"), ([1, 2, 7], "1,2,7")],
 )
-def test_cores_are_written_as_vllm_reads_them(cores: list[int], written: str) -> None:
-    assert core_list(cores) == written
+def test_cores_are_written_as_vllm_reads_them(numbers: list[int], written: str) -> None:
+    assert core_list(numbers) == written

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from weightless import weightless_card
 
 from prox_spark.config import EngineConfig
 from prox_spark.engine.diagnosis import cause, saturation
+from prox_spark.engine.heartbeat import HANGS
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.refiners import Refiner, RefinerCard
 
@@ -48,8 +50,8 @@ def make(tmp_path: Path) -> Make:
             "doc": {"template": "plain", "max_text_tokens": 50},
             "chunk": {"template": "plain", "max_chunk_tokens": 600, "max_answer_tokens": 200},
         }
-        card = {"name": "tiny", "licence": "MIT", "base": {"path": "."}, "context_tokens": 2048, "tasks": tasks}
-        refiner = Refiner(RefinerCard.model_validate(card), tmp_path, "tiny")
+        card = RefinerCard.model_validate(weightless_card(context_tokens=2048, tasks=tasks))
+        refiner = Refiner(card, tmp_path, "tiny")
         return EngineSpec(refiner, EngineConfig(device=device, **config))  # type: ignore[arg-type]
 
     return make
@@ -69,22 +71,53 @@ def make(tmp_path: Path) -> Make:
 )
 def test_memory_that_is_short_names_the_field(make: Make, device: str, line: str, advice: str) -> None:
     log = "\n".join(["INFO starting", PREFIX + line, *["frame"] * 40, SERVER_ENDS.format("{}")])
-    assert advice in cause(log, 1, make(device))
+    assert advice in cause(log, 1, make(device)).text
 
 
 def test_the_cause_is_the_cores_exception_not_that_the_core_failed(make: Make) -> None:
     log = f"{PREFIX}ValueError: no such layer\n" + "frame\n" * 40 + SERVER_ENDS.format("{'EngineCore': 1}")
-    assert cause(log, 1, make()) == "ValueError: no such layer."
+    assert cause(log, 1, make()).text == "ValueError: no such layer."
 
 
 @pytest.mark.parametrize(("status", "failed"), [(137, "{}"), (-9, "{}"), (1, "{'EngineCore_DP0': -9}")])
 def test_a_kill_is_told_with_what_to_lower(make: Make, status: int, failed: str) -> None:
-    found = cause(SERVER_ENDS.format(failed), status, make())
+    found = cause(SERVER_ENDS.format(failed), status, make()).text
     assert "killed (signal 9)" in found and "Lower engine.cpu_kv_cache_gib (now 1)" in found
 
 
 def test_a_log_without_an_error_is_said_to_have_none(make: Make) -> None:
-    assert cause("INFO starting", 1, make()) == "its log holds no error."
+    assert cause("INFO starting", 1, make()).text == "its log holds no error."
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "is_final"),
+    [
+        ("ValueError: no such layer", 1, True),
+        ("pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig", 1, True),
+        ("RuntimeError: Cannot find any model weights with `/models/none`", 1, True),
+        ("-c: error: unrecognized arguments: --no-such-argument", 2, True),
+        (KV_TOO_SMALL, 1, True),
+        ("RuntimeError: CUDA error: device busy", 1, False),
+        (GPU_TAKEN, 1, False),
+        (GPU_MEMORY, 1, False),
+        ("", 137, False),
+        ("", 1, False),
+    ],
+)
+def test_what_would_happen_again_is_told_from_what_may_pass(make: Make, line: str, status: int, is_final: bool) -> None:
+    assert cause(f"INFO starting\n{line}\n", status, make()).is_final is is_final
+
+
+def test_an_engine_that_was_ended_for_hanging_names_the_field(make: Make) -> None:
+    found = cause(f"INFO at work\n{HANGS}: prompts waited\n", None, make(hang_seconds=20))
+    assert "engine.hang_seconds (now 20" in found.text and not found.is_final
+
+
+def test_an_argument_that_vllm_does_not_know_names_the_field(make: Make) -> None:
+    log = "usage: -c [-h]\n-c: error: unrecognized arguments: --no-such-argument\n"
+    assert cause(log, 2, make()).text == (
+        "vLLM refused its arguments: unrecognized arguments: --no-such-argument. Check engine.extra_args."
+    )
 
 
 def kv_line(n_tokens: str) -> str:

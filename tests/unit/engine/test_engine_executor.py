@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import stat
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from waiting import wait_until
 
 from prox_spark.engine.executor import Owner, current_owner, engine_directory, owner_directories, owner_directory
 from prox_spark.errors import EngineStartError
@@ -56,10 +56,8 @@ def test_a_zombie_is_not_alive(sleeper: subprocess.Popen[bytes]) -> None:
     process = psutil.Process(sleeper.pid)
     owner = Owner.of(process)
     sleeper.kill()  # and not yet waited for
-    deadline = time.monotonic() + 10
-    while process.status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
-        time.sleep(0.005)
-    assert process.status() == psutil.STATUS_ZOMBIE and not owner.is_alive()
+    wait_until(lambda: process.status() == psutil.STATUS_ZOMBIE, "it is a zombie")
+    assert not owner.is_alive()
 
 
 def test_a_pid_that_was_given_to_another_process_is_not_alive(sleeper: subprocess.Popen[bytes]) -> None:

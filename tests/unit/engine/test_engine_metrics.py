@@ -34,8 +34,8 @@ def test_samples_of_a_metric_are_added_up_and_those_of_similar_names_left_out() 
     assert Metrics.read(TEXT) == Metrics(13, 2110, 512, 2000, 71)
 
 
-def test_an_engine_that_says_nothing_has_done_nothing() -> None:
-    assert Metrics.read("python_info 1.0\n") == Metrics()
+def test_an_engine_that_does_not_count_says_nothing() -> None:
+    assert Metrics.read("python_info 1.0\n") is None
 
 
 def test_what_an_engine_did_before_does_not_count() -> None:

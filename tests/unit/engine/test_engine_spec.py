@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from weightless import weightless_card
 
 from prox_spark.config import EngineConfig
 from prox_spark.engine.spec import EngineSpec
@@ -22,9 +24,7 @@ def spec_of(
 ) -> EngineSpec:
     (folder / "model.safetensors").write_bytes(weights)
     (folder / "config.json").write_text("{}", encoding="utf-8")
-    tasks = {"doc": {"template": "plain", "max_text_tokens": 8}}
-    fields = {"name": "tiny", "licence": "MIT", "base": {"path": "."}, "context_tokens": context, "tasks": tasks}
-    refiner = Refiner(RefinerCard.model_validate(fields), folder, str(folder))
+    refiner = Refiner(RefinerCard.model_validate(weightless_card(context_tokens=context)), folder, str(folder))
     return EngineSpec(refiner, EngineConfig(device=device, **config))  # type: ignore[arg-type]
 
 
@@ -112,6 +112,7 @@ def test_the_environment_calls_nobody_and_forks_nothing(tmp_path: Path, device: 
 def test_the_environment_is_that_of_the_worker_but_for_its_cores(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("prox_spark.engine.cores.quota_cores", lambda: math.inf)
     monkeypatch.setenv("HF_HOME", "/models")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     environment = spec_of(tmp_path).environment()
@@ -126,7 +127,8 @@ def test_the_server_finds_the_modules_that_the_worker_finds(tmp_path: Path, monk
 
 
 def test_a_cpu_engine_is_bound_to_the_cores_of_its_executor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("prox_spark.engine.spec.executor_cores", lambda _: [2, 3])
+    monkeypatch.setattr("prox_spark.engine.cores.quota_cores", lambda: math.inf)
+    monkeypatch.setattr("prox_spark.engine.cores.executor_cores", lambda _: [2, 3])
     assert spec_of(tmp_path).environment()["VLLM_CPU_OMP_THREADS_BIND"] == "2-3"
 
 

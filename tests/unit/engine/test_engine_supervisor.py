@@ -7,13 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 import pytest
+from waiting import wait_until
 
 from prox_spark.engine.executor import Owner
 
@@ -31,13 +31,6 @@ sys.exit(supervisor.main(sys.argv[1:]))
 # A tree of three levels: the shell, one below it, one below that.
 TREE = "sleep 300 & sh -c 'sleep 300 & wait' & wait"
 STUBBORN = "trap '' TERM; sleep 300 & wait; sleep 300"
-
-
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 15
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.01)
 
 
 def runs(process: psutil.Process) -> bool:
@@ -58,7 +51,7 @@ class Scene:
 
     def start(self, *command: str) -> subprocess.Popen[bytes]:
         owner = Owner.of(psutil.Process(self.executor.pid))
-        arguments = [str(owner.pid), repr(owner.started), str(self.directory), "inf", "--", *command]
+        arguments = [str(owner.pid), repr(owner.started), str(self.directory), "inf", "inf", "--", *command]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         self.supervisor = subprocess.Popen(
             [sys.executable, "-c", RUN, *arguments],
@@ -71,8 +64,11 @@ class Scene:
     def start_tree(self, script: str, n_processes: int) -> list[psutil.Process]:
         supervisor = psutil.Process(self.start("sh", "-c", script).pid)
         # Until then a child of the supervisor may be one that is about to leave the guard behind.
-        wait_for(lambda: (directly := names_below(supervisor.pid)) != [] and "python" not in directly[0], "no engine")
-        wait_for(lambda: len(supervisor.children(recursive=True)) == n_processes, "the tree did not grow")
+        wait_until(
+            lambda: (directly := names_below(supervisor.pid)) != [] and "python" not in directly[0],
+            "there is an engine",
+        )
+        wait_until(lambda: len(supervisor.children(recursive=True)) == n_processes, "the tree has grown")
         self.seen = supervisor.children(recursive=True)
         return self.seen
 
@@ -99,7 +95,7 @@ def test_when_its_owner_is_killed_the_whole_process_tree_ends(scene: Scene) -> N
     tree = scene.start_tree(TREE, 4)
     scene.executor.kill()
     scene.executor.wait()
-    wait_for(lambda: not any(map(runs, tree)), "processes are left")
+    wait_until(lambda: not any(map(runs, tree)), "no process is left")
 
 
 def test_when_its_owner_is_killed_the_directories_go_with_it(scene: Scene) -> None:
@@ -131,7 +127,7 @@ def test_an_engine_that_does_not_listen_is_killed(scene: Scene) -> None:
     tree = scene.start_tree(STUBBORN, 2)
     scene.executor.kill()
     scene.executor.wait()
-    wait_for(lambda: not any(map(runs, tree)), "processes are left")
+    wait_until(lambda: not any(map(runs, tree)), "no process is left")
 
 
 def test_an_engine_that_ends_ends_its_supervisor_with_its_status(scene: Scene) -> None:
@@ -146,14 +142,14 @@ def test_the_log_of_an_engine_that_ended_is_kept_while_its_owner_lives(scene: Sc
 def test_processes_that_a_dead_engine_left_behind_end(scene: Scene) -> None:
     tree = scene.start_tree("sleep 300 & sleep 300", 3)
     tree[0].kill()
-    wait_for(lambda: not any(map(runs, tree)), "processes are left")
+    wait_until(lambda: not any(map(runs, tree)), "no process is left")
 
 
 def test_a_process_that_works_elsewhere_is_none_of_the_engine(scene: Scene, tmp_path: Path) -> None:
     tree = scene.start_tree(f"(cd {tmp_path} && exec sleep 300) & sleep 300", 3)
     elsewhere = next(process for process in tree if process.cwd() == str(tmp_path))
     tree[0].kill()
-    wait_for(lambda: sum(map(runs, tree)) == 1, "processes of the engine are left, or the other one is not")
+    wait_until(lambda: sum(map(runs, tree)) == 1, "of the processes the other one alone is left")
     assert runs(elsewhere)
 
 
@@ -162,7 +158,7 @@ def test_a_supervisor_that_is_asked_to_end_ends_its_engine(scene: Scene, number:
     tree = scene.start_tree(TREE, 4)
     assert scene.supervisor is not None
     scene.supervisor.send_signal(number)
-    wait_for(lambda: not any(map(runs, tree)), "processes are left")
+    wait_until(lambda: not any(map(runs, tree)), "no process is left")
     assert scene.supervisor.wait(15) == 0 and scene.directory.is_dir()
 
 
@@ -170,27 +166,27 @@ def test_a_supervisor_that_is_killed_takes_all_that_its_engine_started_with_it(s
     tree = scene.start_tree(TREE, 4)
     assert scene.supervisor is not None
     scene.supervisor.kill()
-    wait_for(lambda: not any(map(runs, tree)), "processes are left")
+    wait_until(lambda: not any(map(runs, tree)), "no process is left")
     assert scene.directory.is_dir()
 
 
 def test_a_supervisor_that_is_killed_after_its_owner_leaves_no_directory(scene: Scene) -> None:
     supervisor = scene.start("sleep", "300")
-    wait_for(lambda: names_below(supervisor.pid) == ["sleep"], "the engine did not start")
+    wait_until(lambda: names_below(supervisor.pid) == ["sleep"], "the engine has started")
     supervisor.send_signal(signal.SIGSTOP)
     scene.executor.kill()
     scene.executor.wait()
     supervisor.kill()
-    wait_for(lambda: not scene.directory.parent.exists(), "the directory is left")
+    wait_until(lambda: not scene.directory.parent.exists(), "the directory is gone")
 
 
 def test_the_guard_is_in_no_session_of_the_engine_and_ends_with_it(scene: Scene) -> None:
     supervisor = scene.start("sleep", "300")
-    wait_for(lambda: names_below(supervisor.pid) == ["sleep"], "the engine did not start")
-    wait_for(lambda: guards(supervisor.pid) != [], "there is no guard")
+    wait_until(lambda: names_below(supervisor.pid) == ["sleep"], "the engine has started")
+    wait_until(lambda: guards(supervisor.pid) != [], "there is a guard")
     (guard,) = guards(supervisor.pid)
     os.killpg(supervisor.pid, signal.SIGKILL)
-    wait_for(lambda: not runs(guard), "the guard is left")
+    wait_until(lambda: not runs(guard), "the guard is gone")
 
 
 def names_below(supervisor: int) -> list[str]:

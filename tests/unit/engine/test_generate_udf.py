@@ -45,7 +45,7 @@ def generate(
     verdict: Verdict | None = None,
     **config: Any,
 ) -> list[dict[str, Any]]:
-    monkeypatch.setattr("udfs.generate.connect", lambda _: server.engine())
+    monkeypatch.setattr("udfs.generate.connect", lambda *_: server.engine())
     spec = EngineSpec(find("web-135m"), EngineConfig(**{"device": "cpu", "request_seconds": 10, **config}))
     udf = Generate(spec, json.dumps({"max_tokens": 4}), verdict)
     return [row for batch in udf(batches(*sizes)) for row in batch.to_pylist()]
@@ -93,7 +93,7 @@ def test_rows_out_are_rows_in_over_all_batches(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_no_rows_start_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    def connect(_: EngineSpec) -> None:
+    def connect(*_: object) -> None:
         raise AssertionError("an engine was asked for")
 
     monkeypatch.setattr("udfs.generate.connect", connect)
@@ -165,7 +165,7 @@ def test_the_columns_are_those_that_spark_is_told(monkeypatch: pytest.MonkeyPatc
 
 
 def test_an_engine_that_does_not_start_fails_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
-    def connect(_: EngineSpec) -> None:
+    def connect(*_: object) -> None:
         raise EngineStartError("out of memory")
 
     monkeypatch.setattr("udfs.generate.connect", connect)

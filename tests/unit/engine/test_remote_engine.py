@@ -241,23 +241,36 @@ def test_a_url_with_a_password_is_stored_without_it() -> None:
     assert KEY not in json.dumps(recipe.redacted())
 
 
-@pytest.mark.parametrize(("config", "model"), [({}, "refiner-a"), ({"endpoint_model": "b"}, "b")])
-def test_the_model_is_the_refiner_unless_the_recipe_says_otherwise(config: dict[str, str], model: str) -> None:
-    endpoint = Endpoint.of(EngineConfig(endpoint="https://llm.example.org/v1/", **config), "refiner-a")  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("config", "model"),
+    [
+        ({}, "refiner-a"),
+        ({"endpoint_model": "b"}, "b"),
+        ({"endpoint_model": {"doc": "c", "chunk": "d"}}, "d"),
+        ({"endpoint_model": {"doc": "c"}}, "refiner-a"),
+    ],
+    ids=str,
+)
+def test_the_model_is_the_refiner_unless_the_recipe_says_otherwise(config: dict[str, Any], model: str) -> None:
+    endpoint = Endpoint.of(EngineConfig(endpoint="https://llm.example.org/v1/", **config), "chunk", "refiner-a")
     assert endpoint and (endpoint.url, endpoint.model) == ("https://llm.example.org/v1", model)
 
 
 def test_the_generate_stage_asks_the_endpoint_and_starts_no_engine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PROX_SPARK_RUNTIME", str(tmp_path))
-    monkeypatch.setattr("udfs.generate.connect", lambda _: pytest.fail("an engine was asked for"))
+    """Nor does it need what an engine needs: a short path for its socket and as many GPUs as it uses."""
+    runtime = tmp_path / ("long" * 25)
+    monkeypatch.setenv("PROX_SPARK_RUNTIME", str(runtime))
+    monkeypatch.setattr("prox_spark.engine.spec.assigned_gpus", lambda: ["0", "1"])
+    monkeypatch.setattr("udfs.generate.connect", lambda *_: pytest.fail("an engine was asked for"))
     endpoint = FakeEndpoint(reply())
     columns = {"generation_key": [str(n) for n in range(20)], "token_ids": [[n] for n in range(20)]}
     schema = pa.schema([("generation_key", pa.string()), ("token_ids", pa.list_(pa.int32()))])
 
     def rows(url: str) -> Iterator[dict[str, Any]]:
-        udf = Generate(EngineSpec(find("web-135m"), EngineConfig(endpoint=url)), json.dumps({"max_tokens": 4}))
+        config = EngineConfig(endpoint=url, device="cuda")
+        udf = Generate(EngineSpec(find("web-135m"), config), json.dumps({"max_tokens": 4}))
         for batch in udf(iter([pa.RecordBatch.from_pydict(columns, schema=schema)])):
             yield from batch.to_pylist()
 
@@ -269,3 +282,5 @@ def test_the_generate_stage_asks_the_endpoint_and_starts_no_engine(
     assert len(answered) == 20 and {row["output_text"] for row in answered} == {"keep"}
     assert {row["engine_id"] for row in answered} == {None}
     assert {body["model"] for _, body in endpoint.requests} == {"web-135m"}
+    (root,) = runtime.iterdir()
+    assert [path.name for path in root.iterdir()] == ["endpoints.lock"], "a directory is left"

@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
-import yaml
+from weightless import write_weightless
 
 from prox_spark.config import EngineConfig
 from prox_spark.engine import resident
@@ -31,7 +31,9 @@ import os, signal, socketserver, sys, time
 from http.server import BaseHTTPRequestHandler
 socket, delay, answers = sys.argv[1], float(sys.argv[2]), sys.argv[3]
 if answers == "dies":
-    sys.exit("no such device")
+    sys.exit("RuntimeError: no such device")
+if answers == "refuses":
+    sys.exit("ValueError: no such setting")
 class Health(BaseHTTPRequestHandler):
     def do_GET(self):
         hung = os.path.exists(socket + ".hang")
@@ -67,13 +69,10 @@ def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.fixture
 def fake(tmp_path: Path, runtime: Path) -> Any:
     """Makes fake specs around a refiner of a few bytes."""
-    tasks = {"doc": {"template": "plain", "max_text_tokens": 8}}
-    card = {"name": "tiny", "licence": "MIT", "base": {"path": "."}, "context_tokens": 64, "tasks": tasks}
-    (tmp_path / "refiner.yaml").write_text(yaml.safe_dump(card))
-    (tmp_path / "config.json").write_text("{}")
+    refiner = find(write_weightless(tmp_path))
 
     def make(delay: float = 0.0, answers: str = "ok", **config: Any) -> FakeEngineSpec:
-        return FakeEngineSpec(find(str(tmp_path)), EngineConfig(device="cpu", **config), delay, answers)
+        return FakeEngineSpec(refiner, EngineConfig(device="cpu", **config), delay, answers)
 
     return make
 
@@ -123,7 +122,8 @@ def test_dead_engine_is_replaced_and_counted(fake: Any) -> None:
     kill(first)
     second = connect(spec)
     assert second.starts == 2 and second.engine_id != first.engine_id
-    assert record_of(spec) == Record(second, starts=2, deaths=1)
+    record = record_of(spec)
+    assert (record.engine, record.starts, record.deaths) == (second, 2, 1)
 
 
 def test_engine_that_hangs_is_ended_before_another_is_started(fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,9 +142,60 @@ def test_engine_that_dies_again_and_again_is_given_up(fake: Any) -> None:
     for _ in range(2):
         with pytest.raises(EngineStartError, match="died while starting"):
             connect(spec)
-    with pytest.raises(EngineStartError, match=r"died 2 times .* engine\.max_restarts is 1"):
+    with pytest.raises(
+        EngineStartError, match=r"died 2 times .* engine\.max_restarts is 1\. .*: RuntimeError: no such device\."
+    ):
         connect(spec)
     assert supervisors() == []
+
+
+def test_slots_that_wait_for_a_start_that_fails_are_told_why_and_do_not_try_again(fake: Any) -> None:
+    spec, told = fake(answers="dies"), []
+    all_here = threading.Barrier(6)
+
+    def slot() -> None:
+        all_here.wait(10)
+        with pytest.raises(EngineStartError) as failure:
+            connect(spec)
+        told.append(str(failure.value))
+
+    threads = [threading.Thread(target=slot) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(told) == 6 and len(set(told)) == 1 and "RuntimeError: no such device" in told[0]
+    assert (record_of(spec).starts, record_of(spec).deaths) == (1, 1)
+
+
+def test_a_start_that_is_sure_to_fail_is_tried_once_by_a_run_and_anew_by_the_next(fake: Any) -> None:
+    spec = fake(answers="refuses", max_restarts=0)
+    told = []
+    for run in ("first", "first", "second", "second"):
+        with pytest.raises(EngineStartError, match="died while starting: ValueError: no such setting") as failure:
+            connect(spec, run)
+        told.append((str(failure.value), record_of(spec).starts))
+    assert [starts for _, starts in told] == [1, 1, 2, 2] and told[0] == told[1]
+
+
+def test_a_run_that_gave_an_engine_up_does_not_keep_the_next_from_starting_it(fake: Any, runtime: Path) -> None:
+    broken = fake(answers="dies", max_restarts=0)
+    for message in ("died while starting", "died 1 times"):
+        with pytest.raises(EngineStartError, match=message):
+            connect(broken, "first")
+    mended = connect(fake(), "second")
+    assert mended.engine_id.endswith("-1"), "the first that the second run starts takes nobody's place"
+    assert mended.starts == 2 and record_of(broken).deaths_in("second") == 0
+
+
+def test_engines_that_die_count_for_each_run_that_asks_for_them(fake: Any) -> None:
+    spec = fake(max_restarts=1)
+    kill(connect(spec, "first"))
+    kill(connect(spec, "first"))
+    kill(connect(spec, "second"))
+    with pytest.raises(EngineStartError, match="died 3 times"):
+        connect(spec, "first")
+    assert connect(spec, "second").starts == 4
 
 
 def test_forgiven_deaths_do_not_count(fake: Any) -> None:

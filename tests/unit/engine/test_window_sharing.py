@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from waiting import wait_until
 
-from prox_spark.engine.sharing import Share, SlotState, has_room
+from prox_spark.engine.executor import Owner, owner_directory
+from prox_spark.engine.sharing import PassingShare, Share, SlotState, has_room
 
 pytestmark = pytest.mark.unit
 
@@ -79,13 +80,6 @@ def fills_up_to(share: Share, n: int) -> Callable[[], bool]:
     return lambda: fill(share) == n
 
 
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
-
-
 def test_a_slot_alone_has_the_whole_window(tmp_path: Path) -> None:
     with Share(tmp_path, SIZE) as share:
         assert fill(share) == SIZE
@@ -101,7 +95,7 @@ def test_a_slot_that_comes_gets_its_half_as_the_other_gives_it_back(tmp_path: Pa
                 done(first)
                 return (fill(first), fill(second)) == (6, 6)
 
-            wait_for(answered_one, "the window is not halved")
+            wait_until(answered_one, "the window is halved")
 
 
 def test_a_slot_that_wants_no_more_leaves_the_window_to_the_other(tmp_path: Path) -> None:
@@ -120,7 +114,7 @@ def test_what_a_slot_has_answers_to_and_not_passed_on_is_room_for_the_other_and_
         for _ in range(6):
             first.answered()
         assert fill(second) == SIZE
-        wait_for(lambda: not first.has_room(), "the slot that came is not seen")
+        wait_until(lambda: not first.has_room(), "the slot that came is seen")
 
 
 def test_a_slot_that_ends_leaves_its_share(tmp_path: Path) -> None:
@@ -128,8 +122,8 @@ def test_a_slot_that_ends_leaves_its_share(tmp_path: Path) -> None:
         with Share(tmp_path, SIZE) as second:
             fill(second)
             first.sent()
-            wait_for(lambda: not first.has_room(), "the slot that came is not seen")
-        wait_for(fills_up_to(first, SIZE), "the share of the slot that ended is not free")
+            wait_until(lambda: not first.has_room(), "the slot that came is seen")
+        wait_until(fills_up_to(first, SIZE), "the share of the slot that ended is free")
 
 
 def test_a_slot_that_is_killed_leaves_its_share(tmp_path: Path) -> None:
@@ -139,7 +133,19 @@ def test_a_slot_that_is_killed_leaves_its_share(tmp_path: Path) -> None:
         with Share(tmp_path, SIZE) as share:
             assert fill(share) == 1
             slot.kill()
-            wait_for(fills_up_to(share, SIZE), "the share of the killed slot is not free")
+            wait_until(fills_up_to(share, SIZE), "the share of the killed slot is free")
+
+
+def test_a_window_without_an_engine_goes_with_its_last_slot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROX_SPARK_RUNTIME", str(tmp_path))
+    home = owner_directory(Owner(1, 2.0)) / "endpoint"
+    with PassingShare(home, SIZE) as first:
+        with PassingShare(home, SIZE) as second:
+            assert (fill(first), fill(second)) == (SIZE, 1)
+        assert home.is_dir() and home.stat().st_mode & 0o777 == 0o700
+    assert not home.parent.exists()
+    with PassingShare(home, SIZE) as third:
+        assert fill(third) == SIZE
 
 
 def test_the_next_slot_takes_the_file_of_one_that_ended(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ same command line. It is ready at once and answers in no time, unless FAKE_ENGIN
     start_seconds   before it listens (0)
     start           "ready"; "hang": never listens; "die": exits at once; "memory": dies like a server out of memory
     poison          a token id; a prompt that holds it kills the server
+    hang            a token id; from a prompt that holds it on no prompt is answered, while the server says that it is well
     children        processes that it starts, as vLLM starts its engine core (1); it dies with the first that does, as vLLM does
 """
 
@@ -25,7 +26,7 @@ import threading
 import time
 from typing import Any
 
-DEFAULTS = {"latency": 0.0, "start_seconds": 0.0, "start": "ready", "poison": None, "children": 1}
+DEFAULTS = {"latency": 0.0, "start_seconds": 0.0, "start": "ready", "poison": None, "hang": None, "children": 1}
 
 
 def answer(body: dict[str, Any]) -> dict[str, Any]:
@@ -53,11 +54,13 @@ class FakeServer:
         self.settings = settings
         self.totals = dict.fromkeys(("request_success_total", "prompt_tokens_total", "generation_tokens_total"), 0)
         self.n_running = 0
+        self.hangs = False
 
     def complete(self, body: dict[str, Any]) -> bytes:
         if self.settings["poison"] in body["prompt"]:
             print("FATAL: fake engine was given its poison", flush=True)
             os._exit(139)
+        self.hangs |= self.settings["hang"] in body["prompt"]
         return json.dumps(answer(body)).encode()
 
     def count(self, body: dict[str, Any]) -> None:
@@ -106,6 +109,8 @@ class FakeConnection(asyncio.Protocol):
             self.respond(b"200 OK" if path in known else b"404 Not Found", known.get(path, b""))
 
     def answer(self, body: dict[str, Any], answered: bytes) -> None:
+        if self.server.hangs:
+            return
         self.waiting = None
         self.server.n_running -= 1
         self.server.count(body)
