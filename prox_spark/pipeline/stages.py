@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from prox_spark.config import Recipe, fingerprint
 from prox_spark.engine.spec import EngineSpec
-from prox_spark.errors import RecipeError, RefinerError
+from prox_spark.errors import RecipeError
 from prox_spark.programs.grammar import PROGRAM_GRAMMAR
 from prox_spark.prompts import PromptBuilder
 from prox_spark.refiners import Refiner, Stage, find
-from prox_spark.refiners.build import build
+from prox_spark.refiners.build import tokenizer_directory
 from prox_spark.refiners.card import DocTask
 from udfs.generate import Generate, Verdict
 
@@ -32,11 +32,7 @@ class RefinerStage:
         """
         refiner = find(getattr(recipe.refiners, stage))
         task = refiner.card.task(stage)
-        tokenizer = build(refiner) / "tokenizer.json"
-        if not tokenizer.exists():
-            raise RefinerError(
-                f"refiner {refiner.card.name}: {tokenizer} is missing; save its tokenizer with transformers' AutoTokenizer"
-            )
+        tokenizer = tokenizer_directory(refiner) / "tokenizer.json"
         builder = PromptBuilder(
             refiner.card,
             stage,

@@ -55,6 +55,21 @@ def build(refiner: Refiner) -> Path:
     return target
 
 
+def tokenizer_directory(refiner: Refiner) -> Path:
+    """Directory with the tokenizer as served. The weights of a hub model that is served as it is are not fetched for it.
+
+    Raises:
+        RefinerError: as `build`, or there is no tokenizer.json.
+    """
+    is_whole = refiner.card.base.hub and refiner.adapter is None
+    directory = refiner.description_source if is_whole else build(refiner)
+    if not (directory / "tokenizer.json").exists():
+        raise RefinerError(
+            f"refiner {refiner.card.name}: {directory / 'tokenizer.json'} is missing; save its tokenizer with transformers' AutoTokenizer"
+        )
+    return directory
+
+
 def _write_merged(refiner: Refiner, target: Path) -> None:
     os.environ.setdefault("TQDM_DISABLE", "1")  # the GGUF reader's bar; read when tqdm is imported
     try:

