@@ -90,11 +90,11 @@ def _exported(row: Row) -> dict[str, Any]:
 def _annotated(row: Row) -> dict[str, Any]:
     first_line = int(row.get("line_start") or 0)
     edu, form = row.get("edu"), row.get("format")
-    scored = first_line == 0 and edu is not None and form is not None
     return {
         "text": _NUMBER.sub("", row["window"]),
         "first_line": first_line,
-        "keep": is_worth_keeping(edu, form) if scored else None,
+        # The scores are about the beginning of a document.
+        "keep": None if first_line or edu is None or form is None else is_worth_keeping(edu, form),
         "edu": edu,
         "format": form,
         "ops": read_operations(row["ops"]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,29 +76,28 @@ def import_file(lake: Lake, path: Path, run: Run) -> Counter[str]:
     label_set, seen = run.recipe.annotation.label_set, set[tuple[str, str]]()
     labels = read_labels(path)
     while batch := list(islice(labels, _BATCH)):
-        rows = [_row(label, label_set or label.label_set, str(path), run.run_id) for label in batch]
-        for row in rows:
-            key = (row["label_set"], row["label_id"])
+        if label_set:
+            batch = [replace(label, label_set=label_set) for label in batch]
+        for label in batch:
+            key = (label.label_set, label.label_id)
             if key in seen:
-                raise LabelError(f"{path}: the id {key[1]!r} is there twice in the set {key[0]!r}")
+                raise LabelError(f"{path}: the id {label.label_id!r} is there twice in the set {label.label_set!r}")
             seen.add(key)
-        store_labels(lake, _frame(lake, rows), run.run_id)
+        store_labels(lake, _frame(lake, batch, str(path), run.run_id), run.run_id)
     return Counter(name for name, _ in seen)
 
 
-def _row(label: Label, label_set: str, origin: str, run_id: str) -> dict[str, object]:
-    return {
-        **dict.fromkeys(schemas.LABELS.columns),
-        **asdict(label),
-        "label_set": label_set,
-        "origin": origin,
-        "run_id": run_id,
-    }
-
-
-def _frame(lake: Lake, rows: Sequence[dict[str, object]]) -> DataFrame:
+def _frame(lake: Lake, labels: Sequence[Label], origin: str, run_id: str) -> DataFrame:
+    """Labels as rows of the table."""
     schema = schemas.LABELS.schema
-    return lake.spark.createDataFrame([tuple(row[name] for name in schema.names) for row in rows], schema)
+
+    def row(label: Label) -> tuple[object, ...]:
+        # The JVM knows no Python enums.
+        ops = None if label.ops is None else [{**asdict(op), "op": str(op.op)} for op in label.ops]
+        told = {**dict.fromkeys(schema.names), **asdict(label), "ops": ops, "origin": origin, "run_id": run_id}
+        return tuple(told[name] for name in schema.names)
+
+    return lake.spark.createDataFrame([row(label) for label in labels], schema)
 
 
 def _differs() -> Column:

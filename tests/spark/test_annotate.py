@@ -29,7 +29,7 @@ from tiny_tokenizer import bytes_json  # noqa: E402
 
 pytestmark = pytest.mark.spark
 
-CHAT = "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}</s>\n{% endfor %}<|im_start|>assistant\n"
+CHAT = "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}</s>\n{% endfor %}<|im_start|>assistant{{ '\\n' }}"
 N_DOCUMENTS, N_ASKED = 12, 8
 
 

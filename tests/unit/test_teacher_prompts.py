@@ -18,7 +18,7 @@ from prox_spark.refiners import find
 
 pytestmark = pytest.mark.unit
 
-CHAT = "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}</s>\n{% endfor %}<|im_start|>assistant\n"
+CHAT = "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}</s>\n{% endfor %}<|im_start|>assistant{{ '\\n' }}"
 EDU, NAVIGATION = QUESTIONS[0], QUESTIONS[2]
 PAGE = "Home\nThe quick brown fox\njumps over the lazy dog."
 
