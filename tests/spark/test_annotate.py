@@ -16,7 +16,8 @@ from prox_spark.annotation import QUESTIONS
 from prox_spark.config import AnnotationConfig, Recipe
 from prox_spark.errors import LabelError, RefinerError
 from prox_spark.labels import Label, read_labels, write_labels
-from prox_spark.pipeline.annotate import AnnotateSummary, annotate_lake, sampled
+from prox_spark.lineage import Run
+from prox_spark.pipeline.annotate import AnnotateSummary, annotate_lake, sampled, teacher_stages
 from prox_spark.pipeline.ingest import ingest
 from prox_spark.pipeline.labels import lake_labels
 from prox_spark.programs import Operation, OpName, execute
@@ -140,26 +141,33 @@ def test_an_export_is_read_as_the_labels_of_the_lake(spark: Any, asked: tuple[Re
 
 
 def test_a_second_run_pays_only_for_what_is_missing(spark: Any, asked: tuple[Recipe, AnnotateSummary]) -> None:
-    made, _ = asked
+    made, first = asked
     before = {row["label_id"]: row for row in rows_of(spark, made, "labels")}
-    again = annotate_lake(spark, made)
-    assert again.run.counts["generations"] == 0 and not again.run.engine_waves
-    assert "no engine was started" in again.summary()
-    assert {row["label_id"]: row for row in rows_of(spark, made, "labels")} == before
-    # All questions are in other chunks now, all scores are there.
+    # Programs are for other chunks now, scores are as they were.
     other = made.model_copy(update={"annotation": made.annotation.model_copy(update={"max_chunk_tokens": 60})})
     changed = annotate_lake(spark, other)
-    assert not {"annotate_edu", "annotate_format"} & {wave.stage for wave in changed.run.engine_waves}
-    after = rows_of(spark, made, "labels")
+    asked_now = {wave.stage for wave in changed.run.engine_waves}
+    assert asked_now == {question.stage for question in QUESTIONS if not question.asks_for_score}
+    assert changed.run.engine_total("starts") == 0
+    after = {row["label_id"]: row for row in rows_of(spark, made, "labels")}
+    documents = {label_id for label_id in before if ":" not in label_id}
+    assert {label_id: after[label_id] for label_id in documents} == {i: before[i] for i in documents}
+    assert {row["run_id"] for row in after.values()} == {first.run.run_id, changed.run.run_id}
     assert sum(changed.n_labels.values()) + sum(changed.rejected.values()) == len(after), (
         "labels of old chunks are left"
     )
-    assert {row["label_id"] for row in after} != before.keys()
 
 
-def test_a_refiner_is_no_teacher(spark: Any, asked: tuple[Recipe, AnnotateSummary]) -> None:
+def test_a_refiner_is_no_teacher() -> None:
     with pytest.raises(RefinerError, match="web-135m is no teacher"):
-        annotate_lake(spark, recipe(asked[0].lake.root or "", teacher="web-135m"))
+        teacher_stages(recipe("lake", teacher="web-135m"))
+
+
+def test_a_run_that_paid_for_nothing_says_so() -> None:
+    run = Run("annotate", Recipe(), counts={"generations": 0})
+    text = AnnotateSummary(run, 8, {"mine": 20}, {"bad_program": 3}).summary()
+    assert "8 documents, 20 labels in the set mine" in text and "no engine was started" in text
+    assert "rejected, bad_program" in text and "tokens" not in text
 
 
 def test_documents_are_drawn_in_turns_from_each_source_and_length(spark: Any) -> None:
@@ -209,7 +217,9 @@ def test_labels_are_imported_once_and_read_back(spark: Any, lake_root: str, tmp_
         lake_labels(lake, "silver")
 
 
-def test_an_id_that_is_twice_in_a_file_is_an_error_that_names_it(spark: Any, lake_root: str, tmp_path: Path) -> None:
+def test_an_id_that_is_twice_in_a_file_is_an_error_that_names_it(
+    spark: Any, asked: tuple[Recipe, AnnotateSummary], tmp_path: Path
+) -> None:
     write_labels(tmp_path / "twice.jsonl", [Label("a", "x", "A page", keep=True)] * 2)
     with pytest.raises(LabelError, match=r"twice\.jsonl: the id 'a' is there twice in the set 'one'"):
-        annotate_lake(spark, recipe(lake_root, label_set="one"), [str(tmp_path / "twice.jsonl")])
+        annotate_lake(spark, recipe(asked[0].lake.root or "", label_set="one"), [str(tmp_path / "twice.jsonl")])
