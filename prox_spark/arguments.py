@@ -58,6 +58,14 @@ def add_input_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", metavar="NAME", help="value of the source column; default: the input's name")
 
 
+def add_annotation_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds who is asked about which documents."""
+    parser.add_argument("--teacher", metavar="NAME", help="who is asked: a known name, a directory or a hub model")
+    parser.add_argument("--documents", metavar="N", type=int, help="documents to ask about")
+    parser.add_argument("--seed", metavar="N", type=int, help="another seed draws other documents")
+    parser.add_argument("--label-set", metavar="NAME", help="name of the set; default: the teacher's or the file's")
+
+
 def recipe_from(args: argparse.Namespace) -> Recipe:
     """The recipe that the arguments describe: the file, then --set, then the options of their own.
 
@@ -77,6 +85,11 @@ def recipe_from(args: argparse.Namespace) -> Recipe:
         if (value := getattr(args, name, None)) is not None
     }
     data["input"] |= given
+    data["annotation"] |= {
+        name: value
+        for name in ("teacher", "documents", "seed", "label_set")
+        if (value := getattr(args, name, None)) is not None
+    }
     data["input"]["paths"] = [*data["input"]["paths"], *getattr(args, "input", [])]
     return Recipe.parse(data, origin="the command line")
 

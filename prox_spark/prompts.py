@@ -66,6 +66,11 @@ class PromptBuilder:
         return _tokenizer(self.tokenizer_json, literal=True)
 
     @property
+    def name(self) -> str:
+        """Under which `stage` its generations are stored."""
+        return self.stage
+
+    @property
     def sampling(self) -> str:
         """Sampling parameters as JSON: greedy, one token for a verdict, a program otherwise."""
         return json.dumps(self.request_parameters, sort_keys=True)
@@ -148,7 +153,7 @@ class PromptBuilder:
     def _fitting(self, chunk: Chunk, counts: Sequence[int]) -> list[Chunk]:
         """Halves a chunk until it fits the context: its budget knows the lines, not the breaks between them."""
         n_lines = chunk.line_end - chunk.line_start + 1
-        at_most = chunk.n_tokens + n_lines + self._frame_tokens
+        at_most = chunk.n_tokens + n_lines + self.frame_tokens
         room = self.card.context_tokens - self._chunk_task.max_answer_tokens
         if n_lines == 1 or at_most <= room or len(self._token_ids(chunk.text)) <= room:
             return [chunk]
@@ -163,7 +168,7 @@ class PromptBuilder:
         return [*self._fitting(first, counts), *self._fitting(second, counts)]
 
     @cached_property
-    def _frame_tokens(self) -> int:
+    def frame_tokens(self) -> int:
         """Tokens of a prompt around its text."""
         return len(self._token_ids(""))
 
@@ -176,19 +181,16 @@ class PromptBuilder:
     def _verdict_prompt(self, text: str) -> Prompt:
         task = self.card.task("doc")
         assert isinstance(task, DocTask)
-        return self._prompt(self._cut(text, task.max_text_tokens), answer_tokens=1)
+        return self._prompt(self._cut(text, task.max_text_tokens))
 
     def chunk_prompt(self, chunk: Chunk) -> Prompt:
         """The prompt of one of a text's `chunks`."""
-        return self._prompt(
-            chunk.text, self._chunk_task.max_answer_tokens, (chunk.index, chunk.line_start, chunk.line_end)
-        )
+        return self._prompt(chunk.text, (chunk.index, chunk.line_start, chunk.line_end))
 
-    def _prompt(
-        self, text: str, answer_tokens: int, lines: tuple[int | None, int | None, int | None] = (None, None, None)
-    ) -> Prompt:
+    def _prompt(self, text: str, lines: tuple[int | None, int | None, int | None] = (None, None, None)) -> Prompt:
         token_ids = self._token_ids(text)
-        skip = ReasonCode.PROMPT_TOO_LONG if len(token_ids) + answer_tokens > self.card.context_tokens else None
+        n_tokens = len(token_ids) + self.request_parameters["max_tokens"]
+        skip = ReasonCode.PROMPT_TOO_LONG if n_tokens > self.card.context_tokens else None
         return Prompt(self._key(token_ids), [] if skip else token_ids, *lines, skip_reason=skip)
 
     def _token_ids(self, text: str) -> list[int]:
@@ -230,7 +232,7 @@ class PromptBuilder:
 
     @cached_property
     def _key_prefix(self) -> bytes:
-        return fingerprint(self.stage, self.model_fingerprint, self.prompt_fingerprint, self.sampling).encode()
+        return fingerprint(self.name, self.model_fingerprint, self.prompt_fingerprint, self.sampling).encode()
 
 
 @lru_cache(maxsize=4)

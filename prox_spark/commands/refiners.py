@@ -14,7 +14,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Lists or builds."""
     parser = argparse.ArgumentParser(prog="prox-spark refiners", description=__doc__)
     actions = parser.add_subparsers(dest="action", required=True)
-    actions.add_parser("list", help="names, stages, licences")
+    actions.add_parser("list", help="names, uses, licences")
     builder = actions.add_parser("build", help="convert and merge the weights into the cache; prints where they are")
     builder.add_argument("name", help="a name of the list, or a directory with refiner.yaml")
     args = parser.parse_args(argv)
@@ -24,8 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _list() -> int:
     for name in known():
         card = find(name).card
-        stages = "+".join(stage for stage in ("doc", "chunk") if getattr(card.tasks, stage))
-        print(f"{name:<34}{stages:<11}{card.licence:<12}{card.description}")
+        print(f"{name:<34}{'+'.join(card.uses):<11}{card.licence:<12}{card.description}")
     return 0
 
 

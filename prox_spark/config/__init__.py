@@ -1,5 +1,6 @@
 """Recipes: what a run is told. Pure pydantic, no Spark."""
 
+from prox_spark.config.annotation import AnnotationConfig
 from prox_spark.config.engine import EngineConfig
 from prox_spark.config.file import RecipeFile, Section
 from prox_spark.config.fingerprint import fingerprint
@@ -15,6 +16,7 @@ from prox_spark.config.recipe import (
 )
 
 __all__ = [
+    "AnnotationConfig",
     "ApplyConfig",
     "EngineConfig",
     "GenerationConfig",

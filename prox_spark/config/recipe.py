@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from prox_spark.config.annotation import AnnotationConfig
 from prox_spark.config.engine import EngineConfig
 from prox_spark.config.file import RecipeFile, Section
 
@@ -159,6 +160,9 @@ class Recipe(RecipeFile):
     generation: GenerationConfig = Field(default_factory=GenerationConfig, description="What is asked of them.")
     apply: ApplyConfig = Field(default_factory=ApplyConfig, description="How programs become text.")
     waves: WaveConfig = Field(default_factory=WaveConfig, description="How work is cut.")
+    annotation: AnnotationConfig = Field(
+        default_factory=AnnotationConfig, description="Which documents a teacher labels."
+    )
     engine: EngineConfig = Field(default_factory=EngineConfig, description="How the models are served.")
     spark: SparkConfig = Field(default_factory=SparkConfig, description="The Spark session.")
 

@@ -123,9 +123,11 @@ def saturation(log: str, spec: EngineSpec) -> str | None:
 
 
 def _longest_tokens(spec: EngineSpec) -> int:
-    """Prompt and answer of the longest kind that the card allows, but for the template's own tokens."""
+    """Prompt and answer of the longest kind that the card allows, but for the template's own tokens; a teacher's context."""
     tasks = spec.refiner.card.tasks
-    return max(_task_tokens(task) for task in (tasks.doc, tasks.chunk) if task)
+    return max(
+        (_task_tokens(task) for task in (tasks.doc, tasks.chunk) if task), default=spec.refiner.card.context_tokens
+    )
 
 
 def _task_tokens(task: DocTask | ChunkTask) -> int:

@@ -65,7 +65,7 @@ class EngineWave:
 
         Args:
             wave: its number.
-            stage: doc or chunk.
+            stage: as in `generations`.
             answers: per engine.
             before: as `last_engines` of what was answered before this wave.
             window_size: requests that an executor keeps in flight.

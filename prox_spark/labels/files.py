@@ -1,4 +1,4 @@
-"""Reading labels from JSON Lines, in each of the shapes that labels come in.
+"""Labels as JSON Lines: read in each of the shapes that they come in, written in one of them.
 
 | columns | what a row is |
 |---|---|
@@ -14,7 +14,8 @@ from __future__ import annotations
 import gzip
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,16 @@ def read_labels(path: Path) -> Iterator[Label]:
         raise LabelError(f"can't read labels from {path}: {error}") from error
 
 
+def write_labels(path: Path, labels: Iterable[Label]) -> int:
+    """Writes labels as `read_labels` reads them, plain or .gz. Returns their number."""
+    n_labels = 0
+    with gzip.open(path, "wt", encoding="utf-8") if path.suffix == ".gz" else path.open("w", encoding="utf-8") as lines:
+        for label in labels:
+            lines.write(json.dumps(asdict(label), ensure_ascii=False) + "\n")
+            n_labels += 1
+    return n_labels
+
+
 def _labels(line: str, place: str, label_set: str, number: int) -> Iterator[Label]:
     try:
         row = json.loads(line)
@@ -70,18 +81,23 @@ def _exported(row: Row) -> dict[str, Any]:
         "text": row["text"],
         "first_line": row.get("first_line") or 0,
         "keep": row.get("keep"),
-        "ops": None if ops is None else _operations(ops),
+        "edu": row.get("edu"),
+        "format": row.get("format"),
+        "ops": None if ops is None else read_operations(ops),
     }
 
 
 def _annotated(row: Row) -> dict[str, Any]:
     first_line = int(row.get("line_start") or 0)
-    scored = first_line == 0 and row.get("edu") is not None and row.get("format") is not None
+    edu, form = row.get("edu"), row.get("format")
     return {
         "text": _NUMBER.sub("", row["window"]),
         "first_line": first_line,
-        "keep": is_worth_keeping(row["edu"], row["format"]) if scored else None,
-        "ops": _operations(row["ops"]),
+        # The scores are about the beginning of a document.
+        "keep": None if first_line or edu is None or form is None else is_worth_keeping(edu, form),
+        "edu": edu,
+        "format": form,
+        "ops": read_operations(row["ops"]),
     }
 
 
@@ -103,7 +119,8 @@ def _paired(row: Row) -> dict[str, Any] | None:
     return {"text": row["raw"], "ops": tuple(op for op in induction.program.ops if op.op is not OpName.KEEP_CHUNK)}
 
 
-def _operations(ops: list[Row]) -> tuple[Operation, ...]:
+def read_operations(ops: Iterable[Row]) -> tuple[Operation, ...]:
+    """Operations out of mappings with their fields, absent ones None."""
     return tuple(
         Operation(
             OpName(op["op"]), op.get("line_start"), op.get("line_end"), op.get("source_str"), op.get("target_str")

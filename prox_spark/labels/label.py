@@ -19,6 +19,7 @@ class Label:
         first_line: number of the text's first line within its document.
         keep: should the document stay; None: nobody said.
         ops: the program for the text, line numbers counted as `first_line` says; empty: nothing to do; None: nobody said.
+        edu, format: a teacher's scores, 0 to 5; None where nobody scored it.
     """
 
     label_id: str
@@ -27,6 +28,8 @@ class Label:
     first_line: int = 0
     keep: bool | None = None
     ops: tuple[Operation, ...] | None = None
+    edu: int | None = None
+    format: int | None = None
 
     @property
     def line_numbers(self) -> range:

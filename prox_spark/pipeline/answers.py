@@ -19,6 +19,22 @@ if TYPE_CHECKING:
 NO_GENERATION = "no_generation"
 
 
+def final_answers(generations: DataFrame, *columns: str) -> DataFrame:
+    """One answer per prompt.
+
+    Args:
+        generations: rows of that table.
+        columns: what is wanted of an answer, beside its error.
+
+    Returns:
+        generation_key and generation, a struct of `columns`, error_code and error_message.
+    """
+    answer = F.struct(*columns, "error_code", "error_message")
+    # A prompt that timed out and was asked again has two rows: the answer counts. Equal rows: any does.
+    final = F.min_by(answer, F.col("error_code").isNotNull())
+    return generations.groupBy("generation_key").agg(final.alias("generation"))
+
+
 def parsed_answers(lake: Lake, stages: RefinerStages, prompts: WavePrompts, recipe: Recipe) -> DataFrame:
     """The stored answers to prompts, read by the parser of the recipe's semantics.
 
@@ -31,13 +47,7 @@ def parsed_answers(lake: Lake, stages: RefinerStages, prompts: WavePrompts, reci
     Returns:
         One row per prompt, columns of `udfs.parse.PARSED`; one without an answer has NO_GENERATION for an error.
     """
-    answer = ("output_text", "drop_probability", "error_code", "error_message")
-    generations = (
-        lake.read("generations")
-        .groupBy("generation_key")
-        # A prompt that timed out and was asked again has two rows: the answer counts. Equal rows: any does.
-        .agg(F.min_by(F.struct(*answer), F.col("error_code").isNotNull()).alias("generation"))
-    )
+    generations = final_answers(lake.read("generations"), "output_text", "drop_probability")
     doc_limit, chunk_limit = (stage.refiner.card.context_tokens for stage in (stages.doc, stages.chunk))
     limit = F.when(F.col("chunk_index") == DOC_STAGE, doc_limit).otherwise(chunk_limit)
     too_long = F.format_string("the prompt and its answer are over %d tokens", limit)

@@ -54,7 +54,7 @@ class GenerateStage:
         Returns:
             Number of generations committed. With none missing no engine is started.
         """
-        name = stage.builder.stage
+        name = stage.builder.name
         missing = self._missing(prompts).persist()
         try:
             n_missing = missing.count()
@@ -90,7 +90,7 @@ class GenerateStage:
         answers = missing.repartition(n_tasks).mapInArrow(generate, ANSWERS, **options)
         return answers.withColumns(
             {
-                "stage": F.lit(stage.builder.stage),
+                "stage": F.lit(stage.builder.name),
                 "refiner": F.lit(stage.refiner.card.name),
                 "model_fingerprint": F.lit(stage.builder.model_fingerprint),
                 "prompt_fingerprint": F.lit(stage.builder.prompt_fingerprint),
@@ -104,7 +104,7 @@ class GenerateStage:
         """Adds to the run what was paid for. Read from what was committed: a task that ran twice counts once."""
         generations = self.lake.read("generations")
         mine = F.col("run_id") == self.run.run_id
-        name = stage.builder.stage
+        name = stage.builder.name
         sums = sums_by_engine(generations.where(mine & (F.col("wave") == wave) & (F.col("stage") == name)))
         self.run.counts["generations"] = self.run.counts.get("generations", 0) + sum(s.prompts for s in sums)
         last = last_engines(s.engine_id for s in sums if s.engine_id)

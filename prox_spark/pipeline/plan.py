@@ -109,12 +109,12 @@ class Wave:
         return f" wave {self.number + 1} of {self.n_waves}" if self.n_waves > 1 else ""
 
 
-def waves(plan: Plan, size: int) -> Iterator[Wave]:
-    """Cuts by a hash of the id, evenly and without an order to keep."""
-    n_waves = math.ceil(plan.n_pending / size)
+def waves(pending: DataFrame, n_pending: int, size: int) -> Iterator[Wave]:
+    """Cuts documents by a hash of the id, evenly and without an order to keep."""
+    n_waves = math.ceil(n_pending / size)
     for number in range(n_waves):
         chosen = F.pmod(F.xxhash64("doc_id"), F.lit(n_waves)) == number
-        yield Wave(number, n_waves, plan.pending.where(chosen) if n_waves > 1 else plan.pending)
+        yield Wave(number, n_waves, pending.where(chosen) if n_waves > 1 else pending)
 
 
 def conserved(lake: Lake, run: Run, n_waiting: int = 0) -> dict[str, int]:

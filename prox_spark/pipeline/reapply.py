@@ -95,7 +95,7 @@ def apply_lake(spark: SparkSession, recipe: Recipe) -> ApplySummary:
         n_waiting = 0
         with run.stage("apply"):
             apply = ApplyStage(lake, todo.stages, run)
-            for wave in waves(todo, recipe.waves.documents):
+            for wave in waves(todo.pending, todo.n_pending, recipe.waves.documents):
                 with stored_prompts(lake, todo.stages, wave.documents, run.recipe) as prompts:
                     n_waiting += apply(wave.documents, prompts)
         statuses = conserved(lake, run, n_waiting)

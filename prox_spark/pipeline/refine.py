@@ -72,7 +72,7 @@ def refine_lake(spark: SparkSession, recipe: Recipe) -> RefineSummary:
         todo = plan(lake, run, asks=True)
         run.counts["generations"] = 0
         if todo.n_pending:
-            _refine_in_waves(lake, todo.stages, run, waves(todo, recipe.waves.documents))
+            _refine_in_waves(lake, todo.stages, run, waves(todo.pending, todo.n_pending, recipe.waves.documents))
         statuses = conserved(lake, run)
         run.counts |= {"pending": todo.n_pending, "documents": sum(statuses.values()), **statuses}
     return RefineSummary(run, todo.n_pending, statuses)

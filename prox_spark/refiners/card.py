@@ -84,16 +84,10 @@ class ChunkTask(_Part):
 
 
 class Tasks(_Part):
-    """The stages a refiner serves; at least one."""
+    """The stages a refiner serves."""
 
     doc: DocTask | None = None
     chunk: ChunkTask | None = None
-
-    @model_validator(mode="after")
-    def _some(self) -> Tasks:
-        if self.doc is None and self.chunk is None:
-            raise ValueError("a refiner serves the doc stage, the chunk stage or both")
-        return self
 
 
 class RefinerCard(_Part):
@@ -113,7 +107,24 @@ class RefinerCard(_Part):
         None, description="The BOS token that the model expects once before the prompt, such as <s>; null for none."
     )
     context_tokens: int = Field(ge=8, description="Prompt and answer together, as served.")
-    tasks: Tasks
+    teaches: bool = Field(
+        False, description="It follows instructions, in the chat format of its tokenizer: `annotate` may ask it."
+    )
+    tasks: Tasks = Field(
+        default_factory=Tasks, description="The stages it serves; none for a teacher that is no refiner."
+    )
+
+    @model_validator(mode="after")
+    def _of_use(self) -> RefinerCard:
+        if not (self.tasks.doc or self.tasks.chunk or self.teaches):
+            raise ValueError("a refiner serves the doc stage, the chunk stage or both; a teacher says teaches: true")
+        return self
+
+    @property
+    def uses(self) -> list[str]:
+        """What it is good for: doc, chunk, teacher."""
+        can = {"doc": self.tasks.doc, "chunk": self.tasks.chunk, "teacher": self.teaches}
+        return [use for use, able in can.items() if able]
 
     def template(self, stage: Stage) -> str:
         """Prompt template of a stage, with {text} once."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,8 +18,10 @@ from prox_spark.refiners.card import RefinerCard, load_card
 
 CARDS = Path(__file__).parent / "cards"
 _ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
-_SMALL_FILES = ("*.json", "*.model", "*.txt", "refiner.yaml")
+_SMALL_FILES = ("*.json", "*.jinja", "*.model", "*.txt", "refiner.yaml")
 _HUB_FILES = (*_SMALL_FILES, "*.safetensors", "*.bin")
+# Of a model without a card: long enough for a page and an answer, and the KV cache is for many of these.
+_CONTEXT_TOKENS = 8192
 
 
 @dataclass(frozen=True)
@@ -93,11 +96,11 @@ class Refiner:
 
 
 def find(name: str) -> Refiner:
-    """The refiner of a name.
+    """The refiner or teacher of a name.
 
     Args:
-        name: a shipped or released name, that of a refiner made on this machine, or a directory or hub model that holds
-            refiner.yaml.
+        name: a shipped or released name, that of a refiner made on this machine, or a directory or hub model: one that
+            holds refiner.yaml, or any language model, which then is a teacher.
 
     Raises:
         RefinerError: unknown; the message lists the known names.
@@ -106,15 +109,35 @@ def find(name: str) -> Refiner:
         return Refiner(load_card(CARDS / name / "refiner.yaml"), CARDS / name, name)
     if (CARDS / f"{name}.yaml").is_file():
         return Refiner(load_card(CARDS / f"{name}.yaml"), CARDS, name)
-    directory = Path(name)
+    directory, base = Path(name), {"path": "."}
     if (refiners_directory() / name / "refiner.yaml").is_file() and not directory.exists():
         directory = refiners_directory() / name
-    if not (directory / "refiner.yaml").is_file() and re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not directory.exists():
-        directory = _download(name, "main")
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not directory.exists():
+        directory, base = _download(name, "main", _SMALL_FILES), {"hub": name}
+        if (directory / "refiner.yaml").is_file():
+            directory = _download(name, "main")
     if (directory / "refiner.yaml").is_file():
         return Refiner(load_card(directory / "refiner.yaml"), directory.resolve(), str(directory.resolve()))
+    if (directory / "config.json").is_file():
+        reference = name if "hub" in base else str(directory.resolve())
+        return Refiner(_teacher_card(name, directory, base), directory.resolve(), reference)
     raise RefinerError(
         f"no refiner {name!r}: take one of {', '.join(known())}, or a directory or hub model with refiner.yaml"
+    )
+
+
+def _teacher_card(name: str, directory: Path, base: dict[str, str]) -> RefinerCard:
+    """The card of a model that has none: it may teach."""
+    config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    context = int(config.get("max_position_embeddings") or _CONTEXT_TOKENS)
+    return RefinerCard.model_validate(
+        {
+            "name": name if "hub" in base else directory.resolve().name,
+            "licence": "unknown",
+            "base": base,
+            "context_tokens": min(context, _CONTEXT_TOKENS),
+            "teaches": True,
+        }
     )
 
 

@@ -39,7 +39,9 @@ def main() -> None:
     parser.add_argument("--batch-rows", type=int, default=256, help="rows of an Arrow batch in (c)")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="a field of the recipe; again for more")
+    parser.add_argument(
+        "--set", metavar="KEY=VALUE", action="append", default=[], help="a field of the recipe; again for more"
+    )
     args = parser.parse_args()
     # Spark's workers import the ways, too.
     here = str(Path(__file__).parent)

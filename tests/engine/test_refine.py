@@ -21,6 +21,7 @@ from prox_spark.demo import PAGES
 from prox_spark.engine.executor import Owner
 from prox_spark.engine.resident import running
 from prox_spark.pipeline import refine as refine_module
+from prox_spark.pipeline.annotate import annotate_lake
 from prox_spark.pipeline.compare import compare_settings
 from prox_spark.pipeline.ingest import ingest
 from prox_spark.pipeline.reapply import ApplySummary, apply_lake
@@ -299,6 +300,8 @@ def test_delta_rs_reads_every_table(
     # A second text for the same id, so that tables with deletion vectors have some.
     changed = json.dumps({"id": "ordinary", "text": "Another text altogether.\n" * 12})
     ingest(spark, recipe(lake_root, f"input.paths=[{write_lines(tmp_path / 'changed.jsonl', [changed.encode()])}]"))
+    labels = write_lines(tmp_path / "labels.jsonl", [b'{"text": "A page", "keep": true}'])
+    annotate_lake(spark, recipe(lake_root), [labels])
     for of in TABLES:
         mine = table(spark, lake_root, of.name).count()
         query = "select count(*) as n from t"

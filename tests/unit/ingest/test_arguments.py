@@ -4,7 +4,13 @@ import argparse
 
 import pytest
 
-from prox_spark.arguments import add_input_arguments, add_recipe_arguments, recipe_from, run_command
+from prox_spark.arguments import (
+    add_annotation_arguments,
+    add_input_arguments,
+    add_recipe_arguments,
+    recipe_from,
+    run_command,
+)
 from prox_spark.config import Recipe
 from prox_spark.errors import LakeError, RecipeError
 
@@ -14,8 +20,16 @@ pytestmark = pytest.mark.unit
 def parse(*argv: str) -> Recipe:
     parser = argparse.ArgumentParser()
     add_input_arguments(parser)
+    add_annotation_arguments(parser)
     add_recipe_arguments(parser)
     return recipe_from(parser.parse_args(argv))
+
+
+def test_annotation_options_win_over_set_and_the_others_stay() -> None:
+    given = ("--documents", "5", "--label-set", "mine", "--set", "annotation.documents=7", "--set", "annotation.seed=3")
+    annotation = parse(*given).annotation
+    assert (annotation.documents, annotation.label_set, annotation.seed) == (5, "mine", 3)
+    assert annotation.teacher == Recipe().annotation.teacher
 
 
 def test_options_win_over_set_and_set_over_the_file(tmp_path) -> None:

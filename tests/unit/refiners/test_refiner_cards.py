@@ -34,23 +34,24 @@ def write(folder: Path, text: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("name", "stages"),
+    ("name", "uses"),
     [
         ("web-135m", {"doc", "chunk"}),
         ("gair-prox/web-doc-refining-lm", {"doc"}),
         ("gair-prox/web-chunk-refining-lm", {"chunk"}),
         ("gair-prox/math-doc-refining-lm", {"doc"}),
         ("gair-prox/math-chunk-refining-lm", {"chunk"}),
+        ("smollm2-135m-instruct", {"teacher"}),
     ],
 )
-def test_a_shipped_or_released_refiner_serves_its_stages(name: str, stages: set[str]) -> None:
+def test_a_shipped_or_released_model_has_its_uses(name: str, uses: set[str]) -> None:
     card = find(name).card
     assert card.name == name
-    assert {stage for stage in ("doc", "chunk") if getattr(card.tasks, stage)} == stages
+    assert set(card.uses) == uses
 
 
-def test_no_refiner_is_known_that_the_table_of_stages_lacks() -> None:
-    assert len(known()) == len(set(known())) == 5
+def test_no_model_is_known_that_the_table_of_uses_lacks() -> None:
+    assert len(known()) == len(set(known())) == 6
 
 
 @pytest.mark.parametrize("name", known())
@@ -96,6 +97,7 @@ def test_a_stage_that_is_not_served_is_an_error_that_says_what_to_set() -> None:
         ({"tasks": {"doc": {"template": "plain"}}}, "tasks.doc.max_text_tokens"),
         ({"tasks": {"doc": {"template": "plain", "max_text_tokens": 0}}}, "tasks.doc.max_text_tokens"),
         ({"tasks": {"chunks": {}}}, "tasks.chunks"),
+        ({"tasks": {}}, "a refiner serves the doc stage, the chunk stage or both"),
         ({"tasks": {"chunk": {"template": "plain", "max_chunk_tokens": 9}}}, "tasks.chunk.max_answer_tokens"),
     ],
 )

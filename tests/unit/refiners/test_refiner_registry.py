@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -139,7 +140,7 @@ def test_a_hub_model_is_fingerprinted_by_name_and_commit(tmp_path: Path, monkeyp
     folder = make_refiner(tmp_path / "mine", base={"hub": "a/b", "revision": "v1"})
 
     def fingerprint_at(commit: str) -> str:
-        monkeypatch.setattr(registry, "_download", lambda *_: tmp_path / "snapshots" / commit)
+        monkeypatch.setattr(registry, "_download", lambda *_, **__: tmp_path / "snapshots" / commit)
         return fingerprint_of(folder)
 
     assert fingerprint_at("0a1b") == fingerprint_at("0a1b") != fingerprint_at("0a1c")
@@ -173,3 +174,31 @@ def test_a_missing_adapter_is_an_error_that_names_it(tmp_path: Path) -> None:
 def test_the_home_of_nobody_is_an_unknown_name() -> None:
     with pytest.raises(RefinerError, match="no refiner"):
         find("~no-such-user/refiner")
+
+
+@pytest.mark.parametrize(("positions", "context"), [({"max_position_embeddings": 2048}, 2048), ({}, 8192)])
+def test_a_model_without_a_card_is_a_teacher(tmp_path: Path, positions: dict[str, int], context: int) -> None:
+    folder = tmp_path / "some-instruct"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(positions), encoding="utf-8")
+    found = find(str(folder))
+    assert (found.card.name, found.card.uses, found.card.context_tokens) == ("some-instruct", ["teacher"], context)
+    assert find(found.reference) == found and found.base_source == folder.resolve()
+
+
+def test_the_weights_of_a_teacher_on_the_hub_are_fetched_when_they_are_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched = []
+
+    def download(hub_id: str, revision: str, weights: bool) -> Path:
+        fetched.append((hub_id, weights))
+        return tmp_path / "0a1b"
+
+    (tmp_path / "0a1b").mkdir()
+    (tmp_path / "0a1b" / "config.json").write_text("{}", encoding="utf-8")
+    monkeypatch.setattr(registry, "_download", download)
+    found = find("some/instruct")
+    assert found.card.base.hub == found.reference == found.card.name == "some/instruct"
+    assert found.model_fingerprint and set(fetched) == {("some/instruct", False)}
+    assert found.base_source == tmp_path / "0a1b" and fetched[-1] == ("some/instruct", True)

@@ -30,12 +30,14 @@ DEFAULTS = {"latency": 0.0, "start_seconds": 0.0, "start": "ready", "poison": No
 
 
 def answer(body: dict[str, Any]) -> dict[str, Any]:
-    """Depends on the prompt alone: a verdict for the document stage, for the chunk stage removal of its first line or none."""
+    """Depends on the prompt alone: a verdict for the document stage, one of several choices, else removal of line 0 or nothing."""
     prompt = body["prompt"]
     number = int.from_bytes(hashlib.sha256(json.dumps(prompt).encode()).digest()[:4], "big")
     choice: dict[str, Any] = {"text": "keep_chunk()", "finish_reason": "stop", "logprobs": None}
     if number % 2:
         choice["text"] = "remove_lines(line_start=0, line_end=0)"
+    if choices := body.get("structured_outputs", {}).get("choice"):
+        choice["text"] = choices[number % len(choices)]
     if ids := body.get("allowed_token_ids"):
         # Keep and drop, in this order; one document in eight is dropped.
         likely = 0 if number % 8 else 1

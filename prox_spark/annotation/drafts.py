@@ -1,0 +1,143 @@
+"""From a teacher's answers about a text to a label, or to the reason why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from prox_spark.annotation.answers import read_program, read_score
+from prox_spark.annotation.questions import EDU, FORMAT
+from prox_spark.labels import is_worth_keeping, removed_lines, removing
+from prox_spark.programs import ChunkProgram, Gates, Operation, OpName, Program, execute_chunks
+from prox_spark.programs.operations import DiagnosticCode, Explained, snippet
+from prox_spark.programs.strict import MIN_SOURCE_CHARS
+
+# One error is one too many, and what is left of the text is judged here.
+_GATES: Final = Gates(min_word_ratio=-1.0, min_words=-1, max_errors=1)
+# A program that says keep and edits too is clear enough, and any other finding means that it is not what the teacher meant.
+_HARMLESS: Final = frozenset({DiagnosticCode.KEEP_WITH_EDITS})
+
+
+class Rejection(Explained):
+    """Why a teacher's answers about a text are no label."""
+
+    NO_ANSWER = "no_answer", "A question was not answered: the request failed, or its prompt was too long."
+    NO_SCORE = "no_score", "An answer holds no number from 0 to 5."
+    BAD_PROGRAM = (
+        "bad_program",
+        "A program does not parse: stray text, unknown calls, lines outside the chunk, a loop, a cut.",
+    )
+    NOT_APPLICABLE = "not_applicable", "The programs together can't be carried out on the text."
+    REMOVES_TOO_MUCH = "removes_too_much", "More of the words would go than annotation.max_removed_share allows."
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was stored of one answer: text, or the error that came in its place."""
+
+    text: str | None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A label in the making; `reason` and `message` say why it is none, then keep and ops are None.
+
+    Attributes:
+        text: what the label is about: a document, or the lines of a chunk.
+        first_line: number of its first line.
+        keep, edu, format, ops: as in a Label.
+    """
+
+    text: str
+    first_line: int = 0
+    keep: bool | None = None
+    edu: int | None = None
+    format: int | None = None
+    ops: tuple[Operation, ...] | None = None
+    reason: Rejection | None = None
+    message: str | None = None
+
+
+def draft_document(text: str, answers: Mapping[str, Answer]) -> Draft:
+    """The label of a document by its two scores.
+
+    Args:
+        text: the document.
+        answers: by question.
+    """
+    if missing := _missing(answers, (EDU.name, FORMAT.name)):
+        return Draft(text, reason=Rejection.NO_ANSWER, message=missing)
+    edu, form = (read_score(answers[name].text or "") for name in (EDU.name, FORMAT.name))
+    if edu is None or form is None:
+        name = EDU.name if edu is None else FORMAT.name
+        message = f"{name}: {(answers[name].text or '')[-80:]!r}"
+        return Draft(text, edu=edu, format=form, reason=Rejection.NO_SCORE, message=message)
+    return Draft(text, keep=is_worth_keeping(edu, form), edu=edu, format=form)
+
+
+def draft_chunk(text: str, lines: range, answers: Mapping[str, Answer], names: Sequence[str], most: float) -> Draft:
+    r"""The label of a chunk by the programs of several questions, made one.
+
+    Args:
+        text: the whole document; its lines are those of `text.split("\n")`.
+        lines: numbers of the chunk's lines.
+        answers: by question.
+        names: the questions, in the order in which their programs are carried out.
+        most: share of the chunk's words that may go.
+    """
+    chunk = text.split("\n")[lines.start : lines.stop]
+
+    def rejected(reason: Rejection, message: str) -> Draft:
+        return Draft("\n".join(chunk), lines.start, reason=reason, message=message)
+
+    if missing := _missing(answers, names):
+        return rejected(Rejection.NO_ANSWER, missing)
+    programs = {name: read_program(answers[name].text or "", lines) for name in names}
+    for name, program in programs.items():
+        if bad := next((f for f in program.diagnostics if f.code not in _HARMLESS), None):
+            return rejected(Rejection.BAD_PROGRAM, f"{name}: {bad.code}: {bad.detail}")
+        if not program.ops or any(op.op is OpName.DROP_DOC for op in program.ops):
+            return rejected(Rejection.BAD_PROGRAM, f"{name}: {snippet(str(program)) or 'it is empty'}")
+    ops = combined(programs.values(), chunk, lines.start)
+    done = execute_chunks(text, [ChunkProgram(0, lines.start, lines.stop - 1, Program(ops))], _GATES)
+    if done.diagnostics:
+        finding = done.diagnostics[0]
+        return rejected(Rejection.NOT_APPLICABLE, f"{finding.code}: {finding.detail}")
+    n_words, n_removed = len(" ".join(chunk).split()), done.words_before - done.words_after
+    if n_removed > most * n_words:
+        return rejected(Rejection.REMOVES_TOO_MUCH, f"{n_removed} of {n_words} words")
+    return Draft("\n".join(chunk), lines.start, ops=ops)
+
+
+def combined(programs: Iterable[Program], lines: Sequence[str], first_line: int) -> tuple[Operation, ...]:
+    """One program that does what several do: the lines go that any removes, and replacements stay that then find something.
+
+    Args:
+        programs: for the same lines.
+        lines: their text.
+        first_line: number of the first.
+    """
+    ops = [op for program in programs for op in program.ops]
+    numbers = range(first_line, first_line + len(lines))
+    everything = any(op.op is OpName.REMOVE_LINES and op.line_start is None for op in ops)
+    gone = frozenset(numbers) if everything else removed_lines(ops, numbers)
+    staying = "\n".join(line for number, line in zip(numbers, lines, strict=True) if number not in gone)
+    replacements = []
+    for op in ops:
+        source, target = op.source_str or "", op.target_str or ""
+        findable = len(source.strip()) >= MIN_SOURCE_CHARS and "\n" not in source and source != target
+        if op.op is OpName.NORMALIZE and findable and source in staying:
+            staying = staying.replace(source, target)
+            replacements.append(op)
+    return (*removing([number in gone for number in numbers], first_line), *replacements)
+
+
+def _missing(answers: Mapping[str, Answer], names: Iterable[str]) -> str | None:
+    """Which question has no answer, and why; None where all have one."""
+    for name in names:
+        answer = answers.get(name)
+        if answer is None or answer.text is None:
+            return f"{name}: {answer.error if answer and answer.error else 'it was not asked'}"
+    return None

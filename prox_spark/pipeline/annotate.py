@@ -1,0 +1,238 @@
+"""Annotate: a sample of documents goes to a teacher, and its answers become labels. Or labels come from files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pyspark.sql import Window
+from pyspark.sql import functions as F
+
+from prox_spark import schemas
+from prox_spark.annotation import QUESTIONS, Question
+from prox_spark.annotation.prompts import question_prompts
+from prox_spark.config import AnnotationConfig, Recipe, fingerprint
+from prox_spark.engine.spec import EngineSpec
+from prox_spark.errors import RefinerError
+from prox_spark.labels import write_labels
+from prox_spark.lineage import Run, recorded
+from prox_spark.pipeline.answers import final_answers
+from prox_spark.pipeline.execute import DOCUMENT
+from prox_spark.pipeline.generate import GenerateStage
+from prox_spark.pipeline.labels import import_file, label_rows, store_labels
+from prox_spark.pipeline.persist import persisted
+from prox_spark.pipeline.plan import ingested_lake, waves
+from prox_spark.pipeline.prompts import prompts_of
+from prox_spark.pipeline.stages import RefinerStage
+from prox_spark.refiners import find
+from prox_spark.refiners.build import build, tokenizer_json
+from prox_spark.tables import Lake
+from udfs.annotate import ANSWER, DRAFTS, DraftLabels
+from udfs.columns import count_words
+from udfs.generate import Generate
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+
+@dataclass(frozen=True)
+class AnnotateSummary:
+    """What came of it.
+
+    Attributes:
+        run: its row in `runs`.
+        n_documents: documents that the teacher was asked about; None after an import.
+        n_labels: by label set, labels that this run made or imported, those that were there before among them.
+        rejected: by reason, answers that are no label.
+        exported: file and number of labels in it; None without --export.
+    """
+
+    run: Run
+    n_documents: int | None
+    n_labels: dict[str, int]
+    rejected: dict[str, int] = field(default_factory=dict)
+    exported: tuple[str, int] | None = None
+
+    def summary(self) -> str:
+        """For the terminal."""
+        run, made = self.run, sum(self.n_labels.values())
+        sets = ", ".join(self.n_labels)
+        if self.n_documents is None:
+            lines = [f"annotate: {made:,} labels imported into the set {sets}, {run.total_seconds:.0f} s"]
+        else:
+            tokens = run.engine_total("prompt_tokens") + run.engine_total("output_tokens")
+            busy = sum(wave.seconds for wave in run.engine_waves)
+            cost = f"{run.counts['generations']:,} answers, {tokens:,} tokens in {busy:.0f} s"
+            cost += f" ({tokens / busy:,.0f} tokens/s)" if busy else ""
+            lines = [
+                f"annotate: {self.n_documents:,} documents, {made:,} labels in the set {sets}, {run.total_seconds:.0f} s",
+                f"  paid for: {cost}" if tokens else "  everything was answered before; no engine was started",
+                *(f"  rejected, {reason:<18}{n:>9,}" for reason, n in self.rejected.items()),
+            ]
+        if self.exported:
+            lines.append(f"  exported: {self.exported[1]:,} labels into {self.exported[0]}")
+        return "\n".join(lines)
+
+
+def annotate_lake(
+    spark: SparkSession, recipe: Recipe, files: Sequence[str] = (), export: str | None = None
+) -> AnnotateSummary:
+    """Makes labels: from a teacher, or from files where any are given.
+
+    Args:
+        spark: a session with Delta.
+        recipe: lake, annotation and engine.
+        files: labels to import, see `labels.read_labels`; then no teacher is asked.
+        export: JSON Lines file for the labels of the sets that were written.
+
+    Raises:
+        LakeError: a teacher is to be asked and there are no documents.
+        RefinerError, EngineError: the teacher can't be had or its engine failed.
+        LabelError: a file can't be read.
+    """
+    lake = Lake(spark, recipe.lake) if files else ingested_lake(spark, recipe)
+    lake.ensure()
+    with recorded(lake, Run("annotate", recipe)) as run:
+        summary = _imported(lake, run, files) if files else _asked(lake, run)
+        run.counts |= {"labels": sum(summary.n_labels.values()), **summary.rejected}
+    if export is None:
+        return summary
+    rows = lake.read("labels").where(F.col("label_set").isin(*summary.n_labels))
+    n_exported = write_labels(Path(export), label_rows(rows))
+    return AnnotateSummary(run, summary.n_documents, summary.n_labels, summary.rejected, (export, n_exported))
+
+
+def _imported(lake: Lake, run: Run, files: Sequence[str]) -> AnnotateSummary:
+    run.versions_in = {"labels": lake.version("labels")}
+    with run.stage("import"):
+        counts = sum((import_file(lake, Path(file), run) for file in files), Counter[str]())
+    return AnnotateSummary(run, None, dict(counts))
+
+
+def _asked(lake: Lake, run: Run) -> AnnotateSummary:
+    with run.stage("plan"):
+        stages = teacher_stages(run.recipe)
+        run.recipe = _completed(run.recipe, stages)
+        config = run.recipe.annotation
+        run.recipe_fingerprint = _fingerprint(run.recipe, stages)
+        run.versions_in = {name: lake.version(name) for name in ("documents", "labels")}
+        run.counts["generations"] = 0
+        documents = lake.read("documents", run.versions_in["documents"]).transform(sampled(config))
+    with persisted(documents) as sample:
+        n_documents = sample.count()
+        for wave in waves(sample, n_documents, run.recipe.waves.documents):
+            with persisted(_prompts(wave.documents, stages, config)) as prompts:
+                for question, stage in stages.items():
+                    with run.stage(question.name):
+                        mine = prompts.where(F.col("question") == question.name)
+                        GenerateStage(lake, run)(mine, stage, wave.number, f"{question.name}{wave}")
+                with run.stage("labels"):
+                    _store(lake, run, wave.documents, prompts)
+        labels = lake.read("labels").where(F.col("label_set") == config.label_set)
+        mine = labels.join(sample.select(*DOCUMENT), on=DOCUMENT, how="left_semi")
+        counts = {row["reason"]: row["count"] for row in mine.groupBy("reason").count().orderBy("reason").collect()}
+    run.counts["documents"] = n_documents
+    n_labels = {str(config.label_set): counts.pop(None, 0)}
+    return AnnotateSummary(run, n_documents, n_labels, counts)
+
+
+def teacher_stages(recipe: Recipe) -> dict[Question, RefinerStage]:
+    """The teacher with each question.
+
+    Raises:
+        RefinerError: it can't be had, or does not follow instructions.
+        RecipeError: the questions are too long for it.
+    """
+    config = recipe.annotation
+    refiner = find(config.teacher)
+    if not refiner.card.teaches:
+        raise RefinerError(
+            f"{config.teacher} is no teacher: its card does not say `teaches: true`. Set annotation.teacher to a model that follows instructions"
+        )
+    if not recipe.engine.endpoint:
+        build(refiner)
+    tokenizer, spec = tokenizer_json(refiner).parent, EngineSpec(refiner, recipe.engine)
+    stages = {}
+    for question in QUESTIONS:
+        builder = question_prompts(question, refiner.card, refiner.model_fingerprint, tokenizer, config)
+        stages[question] = RefinerStage(refiner, builder, Generate(spec, builder.sampling))
+    return stages
+
+
+def sampled(config: AnnotationConfig) -> Callable[[DataFrame], DataFrame]:
+    """Draws documents in turns from every stratum, a source and a length, at random within it.
+
+    A document's place is a matter of its id and the seed, so a larger sample holds the smaller one.
+
+    Returns:
+        A transformation of `documents`: `DOCUMENT` and text of at most `config.documents` that have words.
+    """
+    n_words = F.coalesce("n_words", count_words(F.col("text")))
+    length = reduce(lambda n, bound: n + (n_words >= bound).cast("int"), config.length_bounds, F.lit(0))
+    draw = F.xxhash64(F.lit(config.seed), "doc_id")
+
+    def draw_from(documents: DataFrame) -> DataFrame:
+        places = documents.where(n_words > 0).select(*DOCUMENT, "source", length.alias("length"), draw.alias("draw"))
+        turn = F.row_number().over(Window.partitionBy("source", "length").orderBy("draw", "doc_id"))
+        chosen = places.withColumn("turn", turn).orderBy("turn", "draw", "doc_id").limit(config.documents)
+        return documents.select(*DOCUMENT, "text").join(chosen.select(*DOCUMENT), on=DOCUMENT, how="left_semi")
+
+    return draw_from
+
+
+def _prompts(documents: DataFrame, stages: dict[Question, RefinerStage], config: AnnotationConfig) -> DataFrame:
+    """All prompts about documents, columns of `udfs.prompts.PROMPTS` and question; of chunks no more than the recipe says."""
+    draw = F.xxhash64(F.lit(config.seed), "doc_id", "chunk_index")
+    place = F.row_number().over(Window.partitionBy(*DOCUMENT, "question").orderBy(draw, "chunk_index"))
+    prompts = (
+        prompts_of(documents, stage, with_token_ids=True).withColumn("question", F.lit(question.name))
+        for question, stage in stages.items()
+    )
+    every = reduce(lambda a, b: a.unionByName(b), prompts)
+    return every.withColumn("place", place).where(F.col("place") <= config.chunks).drop("place")
+
+
+def _store(lake: Lake, run: Run, documents: DataFrame, prompts: DataFrame) -> None:
+    """Derives the labels of a wave from committed answers, and removes what other prompts once made of its documents."""
+    config = run.recipe.annotation
+    asked = lake.read("generations").where(F.col("stage").isin(*(question.stage for question in QUESTIONS)))
+    answers = (
+        prompts.join(final_answers(asked, "output_text"), on="generation_key", how="left")
+        .withColumn("output_text", F.col("generation.output_text"))
+        .withColumn("error_message", F.coalesce("generation.error_message", "skip_reason"))
+        .groupBy(*DOCUMENT)
+        .agg(F.collect_list(F.struct(*ANSWER.names)).alias("answers"))
+    )
+    drafts = documents.join(answers, on=DOCUMENT, how="inner").select(*DOCUMENT, "text", "answers")
+    own = {"label_set": config.label_set, "origin": config.teacher, "run_id": run.run_id}
+    labels = (
+        drafts.mapInArrow(DraftLabels(config.max_removed_share), DRAFTS)
+        .withColumns({name: F.lit(value) for name, value in own.items()})
+        .select(*schemas.LABELS.columns)
+    )
+    with persisted(labels) as rows:
+        old = lake.read("labels").where(F.col("label_set") == own["label_set"])
+        stale = (
+            old.join(documents.select("doc_id"), on="doc_id", how="left_semi")
+            .join(rows.select("label_id"), on="label_id", how="left_anti")
+            .select(*schemas.LABELS.key)
+        )
+        if not stale.isEmpty():
+            lake.remove(schemas.LABELS, stale, schemas.LABELS.key, run.run_id)
+        store_labels(lake, rows, run.run_id)
+
+
+def _completed(recipe: Recipe, stages: dict[Question, RefinerStage]) -> Recipe:
+    """The recipe with the name of the label set, where it leaves that to the teacher."""
+    config = recipe.annotation
+    name = config.label_set or next(iter(stages.values())).refiner.card.name
+    return recipe.model_copy(update={"annotation": config.model_copy(update={"label_set": name})})
+
+
+def _fingerprint(recipe: Recipe, stages: dict[Question, RefinerStage]) -> str:
+    prints = [(s.builder.model_fingerprint, s.builder.prompt_fingerprint, s.builder.sampling) for s in stages.values()]
+    return fingerprint(prints, recipe.annotation.model_dump())

@@ -1,0 +1,32 @@
+"""The tables of a lake, column by column. A comment says what an on-call engineer would ask: unit, when null.
+
+Spark types only: importing this package needs pyspark but no session.
+"""
+
+from prox_spark.schemas.documents import DOCUMENTS, NORMALIZATION, PROVENANCE, QUARANTINE, REFINED, REMOVED_SPAN
+from prox_spark.schemas.labels import INDUCED, LABELS, LEFTOVER
+from prox_spark.schemas.programs import DIAGNOSTIC, GENERATIONS, OPERATION, PROGRAMS
+from prox_spark.schemas.runs import ENGINE_WAVE, RUNS
+from prox_spark.schemas.table import Table
+
+TABLES = (DOCUMENTS, GENERATIONS, PROGRAMS, REFINED, QUARANTINE, LABELS, RUNS)
+
+__all__ = [
+    "DIAGNOSTIC",
+    "DOCUMENTS",
+    "ENGINE_WAVE",
+    "GENERATIONS",
+    "INDUCED",
+    "LABELS",
+    "LEFTOVER",
+    "NORMALIZATION",
+    "OPERATION",
+    "PROGRAMS",
+    "PROVENANCE",
+    "QUARANTINE",
+    "REFINED",
+    "REMOVED_SPAN",
+    "RUNS",
+    "TABLES",
+    "Table",
+]
