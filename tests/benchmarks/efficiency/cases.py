@@ -69,8 +69,8 @@ def refiner_cases(recipe: Recipe, pages: Path, n_documents: int) -> list[Case]:
 
 def tiny_cases(recipe: Recipe, folder: Path, n_prompts: int) -> list[Case]:
     """Many short prompts for a random Llama of two small layers, so fast that what surrounds the engine shows."""
-    sys.path.append(str(Path(__file__).parents[2] / "engine"))
-    from conftest import write_tiny_llama  # the engine tests' model
+    sys.path.append(str(Path(__file__).parents[2]))
+    from tiny_llama import write_tiny_llama  # the tests' model
 
     write_tiny_llama(folder)
     (folder / "refiner.yaml").write_text(json.dumps(_TINY_CARD))

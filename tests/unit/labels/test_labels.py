@@ -90,7 +90,7 @@ def test_split_files_are_named_by_their_folder_and_read_compressed(tmp_path: Pat
 def test_row_that_is_no_label_is_named_with_its_line_and_what_is_accepted(
     tmp_path: Path, row: str, problem: str
 ) -> None:
-    with pytest.raises(LabelError, match="bad.jsonl:2") as raised:
+    with pytest.raises(LabelError, match=r"bad\.jsonl:2") as raised:
         read(tmp_path / "bad.jsonl", '{"text": "a", "keep": true}', row)
     assert problem in str(raised.value) and "ops+window" in str(raised.value)
 

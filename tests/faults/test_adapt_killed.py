@@ -1,0 +1,83 @@
+"""Training that is killed: on real torch, with a tiny random Llama."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from tiny_llama import write_card, write_tiny_llama
+from waiting import wait_until
+
+from prox_spark.errors import RefinerError
+from prox_spark.refiners.card import load_card
+from prox_spark.training.adapt import adapt
+from prox_spark.training.recipe import AdaptRecipe
+
+pytestmark = pytest.mark.faults
+
+STEPS, EVERY = 30, 5
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recipe of 30 steps on a dozen labels."""
+    folder = tmp_path_factory.mktemp("adapt")
+    write_tiny_llama(folder)
+    start = write_card(folder, "doc", "chunk")
+    labels = [
+        {"label_id": str(n), "text": f"Menu {n}\nA page of text, number {n}.", "keep": n % 2 == 0, "ops": ops}
+        for n, ops in enumerate([[{"op": "remove_lines", "line_start": 0, "line_end": 0}], []] * 6)
+    ]
+    (folder / "labels.jsonl").write_text("\n".join(map(json.dumps, labels)))
+    fields = {
+        "name": "tiny-adapted",
+        "start": {"refiner": start},
+        "labels": [{"path": str(folder / "labels.jsonl")}],
+        "lora": {"rank": 2},
+        "optimiser": {"steps": STEPS, "tokens_per_step": 400, "warmup_steps": 2, "line_weight": 0.5},
+        "checkpoints": {"every_steps": EVERY, "validation": [str(folder / "labels.jsonl")], "average": 2},
+    }
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(fields))
+    return folder / "recipe.yaml"
+
+
+def losses(directory: Path) -> list[tuple[int, float]]:
+    """Step and training loss of every logged step of a finished run."""
+    state = json.loads((directory / "training" / f"checkpoint-{STEPS}" / "trainer_state.json").read_text())
+    return [(entry["step"], entry["loss"]) for entry in state["log_history"] if "loss" in entry]
+
+
+def test_killed_training_goes_on_and_ends_as_one_that_was_not(recipe: Path, tmp_path: Path) -> None:
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    command = [sys.executable, "-m", "jobs.adapt", str(recipe), "--output", str(killed)]
+    first = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    wait_until(lambda: any(killed.glob("training/checkpoint-*/trainer_state.json")) or first.poll() is not None, 120)
+    first.send_signal(signal.SIGKILL)
+    assert first.wait() == -signal.SIGKILL, "it was killed in the middle"
+    assert not (killed / "refiner.yaml").exists()
+
+    second = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert "goes on from checkpoint-" in second.stderr
+    assert f"adapt: {STEPS} steps" in second.stdout
+    adaptation = adapt(AdaptRecipe.load(recipe), whole)
+    assert adaptation.steps == STEPS
+    assert [step for step, _ in losses(killed)] == [step for step, _ in losses(whole)]
+    # The same batches in the same order: the last losses are those of the run that was never killed.
+    assert losses(killed)[-1][1] == pytest.approx(losses(whole)[-1][1], rel=1e-3)
+
+    card = load_card(killed / "refiner.yaml")
+    assert (card.name, card.adapter) == ("tiny-adapted", ".")
+    assert json.loads((killed / "training.json").read_text())["validation"].keys() >= {"loss", "labels_doc_auc"}
+    assert f"{STEPS} steps of 400 tokens" in (killed / "README.md").read_text()
+
+
+def test_checkpoints_of_another_recipe_are_not_gone_on_from(recipe: Path, tmp_path: Path) -> None:
+    (tmp_path / "training").mkdir()
+    (tmp_path / "training" / "made_of").write_text("something else")
+    with pytest.raises(RefinerError, match="--restart"):
+        adapt(AdaptRecipe.load(recipe), tmp_path)
