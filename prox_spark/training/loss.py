@@ -37,7 +37,8 @@ class Collator:
         (examples,) = batches
         width = max(example.n_tokens for example in examples)
         longest = max(len(example.answer_ids) for example in examples)
-        rows, answers, weights, line_ends, removed = [], [], [], [], []
+        rows, answers, weights, line_ends = [], [], [], []
+        removed: list[bool] = []
         for index, example in enumerate(examples):
             n_pad, n_short = width - example.n_tokens, longest - len(example.answer_ids)
             rows.append([self.pad_id] * n_pad + [*example.prompt_ids, *example.answer_ids])

@@ -64,7 +64,8 @@ class RefinerTrainer(Trainer):
         self.model.train()
         metrics = {f"eval_{name}": value for name, value in found.items()}
         self.log(metrics)
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        control: TrainerControl = self.control
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, control, metrics)
         return metrics
 
 

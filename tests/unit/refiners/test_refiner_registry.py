@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -191,8 +192,8 @@ def test_the_weights_of_a_teacher_on_the_hub_are_fetched_when_they_are_served(
 ) -> None:
     fetched = []
 
-    def download(hub_id: str, revision: str, weights: bool) -> Path:
-        fetched.append((hub_id, weights))
+    def download(hub_id: str, revision: str, patterns: Sequence[str] = registry._HUB_FILES) -> Path:
+        fetched.append((hub_id, "*.safetensors" in patterns))
         return tmp_path / "0a1b"
 
     (tmp_path / "0a1b").mkdir()

@@ -57,8 +57,8 @@ def test_verdict_is_learnt_on_the_prompt_of_inference(keep: bool, word: str) -> 
 
 def test_every_chunk_is_learnt_on_the_prompt_of_inference_with_its_part_of_the_program() -> None:
     label = Label("a", "s", PAGE, ops=(remove(0, 0), remove(3, 4)))
-    found = examples("chunk", label)
-    asked = prompts("chunk").prompts(PAGE)
+    found = examples("chunk", label, max_chunk_tokens=30)
+    asked = prompts("chunk", max_chunk_tokens=30).prompts(PAGE)
     assert [example.prompt_ids for example in found] == [prompt.token_ids for prompt in asked]
     assert len(found) > 1
     said = [answer(example) for example in found]
