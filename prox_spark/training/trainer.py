@@ -64,8 +64,7 @@ class RefinerTrainer(Trainer):
         self.model.train()
         metrics = {f"eval_{name}": value for name, value in found.items()}
         self.log(metrics)
-        control: TrainerControl = self.control
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, control, metrics)
+        self.control: TrainerControl = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
 
