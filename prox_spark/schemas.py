@@ -112,7 +112,9 @@ GENERATIONS = Table(
                 "more than 1 where an engine died with it in flight, or a remote one was busy",
             ),
             _field("run_id", T.StringType(), "the run that paid for it"),
-            _field("wave", T.IntegerType(), "of that run, from 0; null in rows of an older lake"),
+            _field(
+                "wave", T.IntegerType(), "of that run, from 0; -1 its prompt self-test; null in rows of an older lake"
+            ),
         ]
     ),
     key=("generation_key",),
@@ -225,7 +227,7 @@ QUARANTINE = Table(
 
 ENGINE_WAVE = T.StructType(
     [
-        _field("wave", T.IntegerType(), "of the run, from 0"),
+        _field("wave", T.IntegerType(), "of the run, from 0; -1 the prompt self-test"),
         _field("stage", T.StringType(), "doc or chunk"),
         _field("prompts", T.LongType(), "prompts answered, errors among them"),
         _field("errors", T.LongType(), "of these, rows with an error_code"),

@@ -10,6 +10,7 @@ from prox_spark.config.recipe import (
     LakeConfig,
     Recipe,
     RefinerConfig,
+    SelfTestConfig,
     SparkConfig,
     WaveConfig,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "RecipeFile",
     "RefinerConfig",
     "Section",
+    "SelfTestConfig",
     "SparkConfig",
     "WaveConfig",
     "fingerprint",

@@ -90,6 +90,39 @@ class GenerationConfig(Section):
     )
 
 
+class SelfTestConfig(Section):
+    """Pages of our own that a refiner answers before it is asked for yours: a wrong prompt fails the run instead of filling tables with no-ops."""
+
+    enabled: bool = Field(
+        True,
+        description="Off, a run writes whatever the refiners say. The test costs a dozen short prompts, once per refiner and lake; with "
+        "nothing to ask for there is no test and no engine.",
+    )
+    min_parsed: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Chunk stage: share of the programs that say something and have no error, at least.",
+    )
+    min_acting: float = Field(
+        0.3,
+        ge=0,
+        le=1,
+        description="Chunk stage: share of the programs that change something, at least. Every page of the sample has boilerplate.",
+    )
+    min_words_kept: float = Field(
+        0.2, ge=0, le=1, description="Chunk stage: share of the sample's words that stay, at least."
+    )
+    max_words_kept: float = Field(0.98, ge=0, le=1, description="Likewise, at most.")
+    min_verdict_margin: float = Field(
+        0.05,
+        ge=-1,
+        le=1,
+        description="Document stage: the mean probability of dropping the sample's junk, less that of dropping its good pages, at least. "
+        "A refiner that does not tell them apart has a margin near 0.",
+    )
+
+
 class ApplyConfig(Section):
     """From stored generations to text: change it and run `apply`. Only a higher drop_threshold can need the engine, by `refine`."""
 
@@ -157,6 +190,9 @@ class Recipe(RecipeFile):
     lake: LakeConfig = Field(default_factory=LakeConfig, description="Where the tables are.")
     refiners: RefinerConfig = Field(default_factory=RefinerConfig, description="Which models write the programs.")
     generation: GenerationConfig = Field(default_factory=GenerationConfig, description="What is asked of them.")
+    self_test: SelfTestConfig = Field(
+        default_factory=SelfTestConfig, description="What their answers to a fixed sample must be like."
+    )
     apply: ApplyConfig = Field(default_factory=ApplyConfig, description="How programs become text.")
     waves: WaveConfig = Field(default_factory=WaveConfig, description="How work is cut.")
     engine: EngineConfig = Field(default_factory=EngineConfig, description="How the models are served.")

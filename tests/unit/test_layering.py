@@ -105,12 +105,28 @@ def test_the_engine_imports_no_spark_at_module_level() -> None:
     assert not offending(modules("prox_spark/engine"), {"pyspark", "delta", "pyarrow"}, at_module_level=True)
 
 
-def test_prompts_and_refiners_import_no_spark() -> None:
-    assert not offending(modules("prox_spark/refiners", "prox_spark/prompts.py", "prox_spark/config"), {"pyspark"})
+def test_prompts_refiners_labels_and_figures_import_no_spark() -> None:
+    pure = (
+        "prox_spark/refiners",
+        "prox_spark/prompts.py",
+        "prox_spark/config",
+        "prox_spark/labels",
+        "prox_spark/quality",
+    )
+    assert not offending(modules(*pure), {"pyspark"})
 
 
 @pytest.mark.parametrize(
-    "place", ["prox_spark/programs", "prox_spark/engine", "prox_spark/refiners", "prox_spark/prompts.py", "udfs"]
+    "place",
+    [
+        "prox_spark/programs",
+        "prox_spark/engine",
+        "prox_spark/refiners",
+        "prox_spark/prompts.py",
+        "prox_spark/quality",
+        "prox_spark/report",
+        "udfs",
+    ],
 )
 def test_the_pipeline_is_imported_from_above_only(place: str) -> None:
     above = {"prox_spark.pipeline", "prox_spark.commands", "prox_spark.cli", "prox_spark.lineage", "jobs"}
