@@ -13,6 +13,7 @@ COMMANDS = {
     "refine": ("jobs.refine", "refine what is new in a lake"),
     "apply": ("jobs.apply", "derive the tables anew from stored generations, with other thresholds or semantics"),
     "compare": ("prox_spark.commands.compare", "what two settings make of the same generations"),
+    "evaluate": ("jobs.evaluate", "hold a refiner against labels, beside baselines"),
     "induce": ("jobs.induce", "write the programs that turn raw texts into clean ones: training data"),
     "sql": ("prox_spark.commands.sql", "query the tables of a lake"),
     "demo": ("prox_spark.commands.demo", "ingest and refine a sample, or your own files, and show what happened"),
