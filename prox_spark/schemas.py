@@ -87,7 +87,7 @@ GENERATIONS = Table(
             _field(
                 "drop_probability",
                 T.DoubleType(),
-                "doc stage: probability of drop against keep, 0..1; null in the chunk stage",
+                "doc stage: probability of drop against keep, 0..1; null in the chunk stage and the self-test",
             ),
             _field("prompt_tokens", T.IntegerType(), "tokens sent"),
             _field("output_tokens", T.IntegerType(), "tokens generated"),

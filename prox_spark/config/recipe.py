@@ -99,13 +99,13 @@ class SelfTestConfig(Section):
         "nothing to ask for there is no test and no engine.",
     )
     min_parsed: float = Field(
-        0.5,
+        0.8,
         ge=0,
         le=1,
-        description="Chunk stage: share of the programs that say something and have no error, at least.",
+        description="Share of the answers that are programs without an error or, in the document stage, one of its two answers, at least.",
     )
     min_acting: float = Field(
-        0.3,
+        0.4,
         ge=0,
         le=1,
         description="Chunk stage: share of the programs that change something, at least. Every page of the sample has boilerplate.",
@@ -114,13 +114,6 @@ class SelfTestConfig(Section):
         0.2, ge=0, le=1, description="Chunk stage: share of the sample's words that stay, at least."
     )
     max_words_kept: float = Field(0.98, ge=0, le=1, description="Likewise, at most.")
-    min_verdict_margin: float = Field(
-        0.05,
-        ge=-1,
-        le=1,
-        description="Document stage: the mean probability of dropping the sample's junk, less that of dropping its good pages, at least. "
-        "A refiner that does not tell them apart has a margin near 0.",
-    )
 
 
 class ApplyConfig(Section):

@@ -12,7 +12,7 @@ from prox_spark.lineage import Run
 from prox_spark.pipeline.generate import GenerateStage, answered
 from prox_spark.pipeline.stages import RefinerStage
 from prox_spark.prompts import Prompt
-from prox_spark.quality.sample import PAGES, SamplePage
+from prox_spark.quality.sample import PAGES
 from prox_spark.quality.self_test import SampleAnswer, check
 from prox_spark.tables import Lake
 from udfs.prompts import PROMPTS
@@ -26,6 +26,8 @@ WAVE = -1
 class SelfTest:
     """For `GenerateStage.before_asking`: tests a stage once, right before its first prompts.
 
+    The sample is answered without the two answers of the document stage and without a grammar: a model that is held to an
+    answer gives it in whatever format it is asked.
     Not both stages at the start: two refiners that don't fit side by side would have to start two engines each. The answers
     are generations like all others, so that the next run on the lake has them already.
 
@@ -46,20 +48,20 @@ class SelfTest:
         name, config = stage.builder.stage, self.run.recipe.self_test
         if not config.enabled or name in self._passed:
             return
-        prompts = [(page, prompt) for page in PAGES for prompt in stage.builder.prompts(page.text)]
-        told = check(stage.refiner.card, name, self._answers(stage, prompts), config)
+        free = stage.in_its_own_words()
+        prompts = [(page, prompt) for page in PAGES for prompt in free.builder.prompts(page)]
+        told = check(stage.refiner.card, name, self._answers(free, prompts), config)
         LOG.info("self-test of the %s stage: %s", name, told)
         self._passed.add(name)
 
-    def _answers(self, stage: RefinerStage, prompts: list[tuple[SamplePage, Prompt]]) -> list[SampleAnswer]:
+    def _answers(self, stage: RefinerStage, prompts: list[tuple[str, Prompt]]) -> list[SampleAnswer]:
         rows = [
-            (page.page_id, None, p.key, p.chunk_index, p.line_start, p.line_end, p.skip_reason, p.token_ids)
-            for page, p in prompts
+            (None, None, p.key, p.chunk_index, p.line_start, p.line_end, p.skip_reason, p.token_ids) for _, p in prompts
         ]
         frame = self.lake.spark.createDataFrame(rows, PROMPTS)
         GenerateStage(self.lake, self.run)(frame, stage, WAVE, f"self-test of the {stage.builder.stage} stage")
         keys = [prompt.key for _, prompt in prompts]
-        columns = ("generation_key", "output_text", "drop_probability", "error_message")
+        columns = ("generation_key", "output_text", "error_message")
         stored = answered(self.lake).where(F.col("generation_key").isin(keys)).select(*columns)
         answers = {key: answer for key, *answer in stored.collect()}
         return [
@@ -67,7 +69,7 @@ class SelfTest:
                 page,
                 prompt,
                 stage.builder.tokenizer.decode(prompt.token_ids, skip_special_tokens=False),
-                *answers.get(prompt.key, (None, None, str(prompt.skip_reason or ReasonCode.REQUEST_TIMEOUT))),
+                *answers.get(prompt.key, (None, str(prompt.skip_reason or ReasonCode.REQUEST_TIMEOUT))),
             )
             for page, prompt in prompts
         ]

@@ -1,18 +1,6 @@
-"""The pages of the prompt self-test: written for it, with boilerplate that no refiner should leave alone."""
+"""The pages of the prompt self-test: written for it, each with boilerplate that no refiner should leave alone."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True, slots=True)
-class SamplePage:
-    """A page, and whether it is worth keeping, whatever a refiner was trained on: prose and mathematics, or plainly junk."""
-
-    page_id: str
-    text: str
-    is_good: bool
-
 
 _NUMBERS = """Home | Lessons | Forum | Sign in
 Why a sum of two odd numbers is even
@@ -65,10 +53,4 @@ Who is online: 0 members and 14 guests
 Mark all read | Jump to: Off topic
 Powered by BoardEngine 2.0. All times are GMT."""
 
-PAGES = (
-    SamplePage("numbers", _NUMBERS, True),
-    SamplePage("tides", _TIDES, True),
-    SamplePage("bread", _BREAD, True),
-    SamplePage("shop", _SHOP, False),
-    SamplePage("index", _INDEX, False),
-)
+PAGES = (_NUMBERS, _TIDES, _BREAD, _SHOP, _INDEX)

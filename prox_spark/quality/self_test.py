@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
 from prox_spark.config import SelfTestConfig
 from prox_spark.errors import SelfTestError
 from prox_spark.programs import ChunkProgram, Gates, execute_chunks, parse
 from prox_spark.prompts import Prompt
-from prox_spark.quality.sample import SamplePage
-from prox_spark.refiners.card import RefinerCard, Stage
+from prox_spark.refiners.card import DocTask, RefinerCard, Stage
 
 # The figures are about programs, not about what becomes of pages that are shorter than any real one.
 _GATES = Gates(min_word_ratio=0.0, min_words=0)
@@ -27,19 +25,17 @@ class SampleAnswer:
     """A refiner's answer to a prompt of the sample.
 
     Attributes:
-        page: what was asked about.
+        page: the text that was asked about.
         prompt: how.
         prompt_text: the prompt's tokens as text.
         output: the answer; None where there was an error.
-        drop_probability: document stage: of dropping, 0..1.
         error: what the engine said instead of an answer.
     """
 
-    page: SamplePage
+    page: str
     prompt: Prompt
     prompt_text: str
     output: str | None
-    drop_probability: float | None = None
     error: str | None = None
 
 
@@ -61,15 +57,16 @@ class Gate:
         return f"{self.what} {self.value:.2f} ({self.field} = {self.limit:g}{'' if self.holds else ', missed'})"
 
 
-def gates(stage: Stage, answers: Sequence[SampleAnswer], config: SelfTestConfig) -> list[Gate]:
+def gates(card: RefinerCard, stage: Stage, answers: Sequence[SampleAnswer], config: SelfTestConfig) -> list[Gate]:
     """The figures of a stage beside their limits.
 
     Args:
+        card: of the refiner.
         stage: doc or chunk.
         answers: one or more, to all prompts of the sample; an error is an answer that says nothing.
         config: the limits.
     """
-    return _verdict_gates(answers, config) if stage == "doc" else _program_gates(answers, config)
+    return _verdict_gates(answers, card, config) if stage == "doc" else _program_gates(answers, config)
 
 
 def check(card: RefinerCard, stage: Stage, answers: Sequence[SampleAnswer], config: SelfTestConfig) -> str:
@@ -81,16 +78,14 @@ def check(card: RefinerCard, stage: Stage, answers: Sequence[SampleAnswer], conf
     Raises:
         SelfTestError: one is missed. The message holds all of them, an example and what to change.
     """
-    found = gates(stage, answers, config)
+    found = gates(card, stage, answers, config)
     told = ", ".join(map(str, found))
     if all(gate.holds for gate in found):
         return told
     example = answers[0]
-    answer = f"error: {example.error}" if example.output is None else repr(example.output[:_ANSWER_CHARS])
-    if example.drop_probability is not None:
-        answer += f", probability of dropping {example.drop_probability:.3f}"
+    answer = f"the error {example.error}" if example.output is None else repr(example.output[:_ANSWER_CHARS])
     raise SelfTestError(
-        f"refiner {card.name} failed the prompt self-test of the {stage} stage, so nothing was asked about documents: {told}. "
+        f"refiner {card.name} failed the prompt self-test of the {stage} stage, so it was asked nothing about documents: {told}. "
         f"For example, a prompt that begins with {example.prompt_text[:_TAIL_CHARS]!r} and ends with "
         f"{example.prompt_text[-_TAIL_CHARS:]!r} was answered by {answer}. Does its card give the prompt format that it was "
         f"trained with (tasks.{stage}.template is {card.task(stage).template!r}, bos is {card.bos!r})? Correct refiner.yaml, or "
@@ -98,28 +93,27 @@ def check(card: RefinerCard, stage: Stage, answers: Sequence[SampleAnswer], conf
     )
 
 
-def _verdict_gates(answers: Sequence[SampleAnswer], config: SelfTestConfig) -> list[Gate]:
-    # An error tells nothing apart: half and half.
-    drop = [0.5 if answer.drop_probability is None else answer.drop_probability for answer in answers]
-    good = [p for p, answer in zip(drop, answers, strict=True) if answer.page.is_good]
-    junk = [p for p, answer in zip(drop, answers, strict=True) if not answer.page.is_good]
-    margin = fmean(junk) - fmean(good)
-    return [Gate("margin between junk and good pages", margin, config.min_verdict_margin, "min_verdict_margin")]
+def _verdict_gates(answers: Sequence[SampleAnswer], card: RefinerCard, config: SelfTestConfig) -> list[Gate]:
+    task = card.task("doc")
+    assert isinstance(task, DocTask)
+    # In a run the first token decides, so the answer must begin with it; a Llama writes a blank before.
+    n_parsed = sum((answer.output or "").lstrip(" ").startswith((task.keep, task.drop)) for answer in answers)
+    return [Gate("share of verdicts", n_parsed / len(answers), config.min_parsed, "min_parsed")]
 
 
 def _program_gates(answers: Sequence[SampleAnswer], config: SelfTestConfig) -> list[Gate]:
-    programs = [(answer.page, _program(answer)) for answer in answers]
-    n_parsed = sum(bool(chunk.program.ops) and not chunk.program.n_errors for _, chunk in programs)
-    n_acting = words_before = words_after = 0
-    for page in dict.fromkeys(page for page, _ in programs):
-        done = execute_chunks(page.text, [chunk for of, chunk in programs if of is page], _GATES)
+    n_parsed = n_acting = words_before = words_after = 0
+    for page in dict.fromkeys(answer.page for answer in answers):
+        chunks = [_program(answer) for answer in answers if answer.page == page]
+        done = execute_chunks(page, chunks, _GATES)
+        n_parsed += sum(bool(c.program.ops) and not v.n_errors for c, v in zip(chunks, done.verdicts, strict=True))
         n_acting += len({edit.chunk_index for edit in (*done.removed, *done.normalized)})
         words_before += done.words_before
         words_after += done.words_after
     kept = words_after / words_before
     return [
-        Gate("share of programs that parse", n_parsed / len(programs), config.min_parsed, "min_parsed"),
-        Gate("share that act", n_acting / len(programs), config.min_acting, "min_acting"),
+        Gate("share of programs that parse", n_parsed / len(answers), config.min_parsed, "min_parsed"),
+        Gate("share that act", n_acting / len(answers), config.min_acting, "min_acting"),
         Gate("words kept", kept, config.min_words_kept, "min_words_kept"),
         Gate("words kept", kept, config.max_words_kept, "max_words_kept"),
     ]

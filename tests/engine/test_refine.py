@@ -304,12 +304,12 @@ def test_wrong_prompt_fails_the_run_before_documents_are_asked_about(
     card = (refiner / "refiner.yaml").read_text()
     (refiner / "refiner.yaml").write_text(card.replace("template: plain", "template: llama2-chat"))
     engines = engine_ids(spark)
-    wrong = (f"refiners.doc={refiner}", f"refiners.chunk={refiner}", "self_test.min_verdict_margin=-1")
+    wrong = (f"refiners.doc={refiner}", f"refiners.chunk={refiner}")
     path = sample(tmp_path / "pages.jsonl", 1)
-    with pytest.raises(SelfTestError, match=r"chunk stage.*missed.*was answered by.*tasks\.chunk\.template"):
-        take_up(spark, lake_root, path, *wrong, "apply.drop_threshold=1.0")
+    with pytest.raises(SelfTestError, match=r"doc stage.*missed.*was answered by.*tasks\.doc\.template"):
+        take_up(spark, lake_root, path, *wrong)
     assert engine_ids(spark) == engines
-    asked = table(spark, lake_root, "generations").where("stage = 'chunk'")
+    asked = table(spark, lake_root, "generations")
     assert asked.where("wave >= 0").isEmpty() and asked.count() == len(self_test_sample.PAGES)
     assert table(spark, lake_root, "programs").isEmpty() and table(spark, lake_root, "refined").isEmpty()
     assert table(spark, lake_root, "runs").where("command = 'refine'").first()["error"].startswith("SelfTestError")
@@ -346,9 +346,8 @@ def test_lines_are_asked_about_whatever_the_document_stage_says_and_without_a_la
     spark: Any, sample_lake: tuple[str, RefineSummary]
 ) -> None:
     engines = engine_ids(spark)
-    # The self-test's pages: what it asks is all that is asked.
-    pages = self_test_sample.PAGES
-    labels = [Label(page.page_id, "sample", page.text, keep=page.is_good, ops=()) for page in pages]
+    pages = self_test_sample.PAGES  # their programs are those of the self-test
+    labels = [Label(str(n), "sample", page, keep=n < 3, ops=()) for n, page in enumerate(pages)]
     found = evaluate_labels(spark, Recipe.load(None, ["engine.device=cpu", "apply.drop_threshold=0.0"]), labels)
     documents, lines = found.methods[0].documents, found.methods[0].lines
     assert documents and documents.words_kept == 0.0 and documents.auc and documents.auc > 0.5
