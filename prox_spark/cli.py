@@ -14,6 +14,7 @@ COMMANDS = {
     "apply": ("jobs.apply", "derive the tables anew from stored generations, with other thresholds or semantics"),
     "compare": ("prox_spark.commands.compare", "what two settings make of the same generations"),
     "annotate": ("jobs.annotate", "make labels: ask a teacher about a sample, or import them"),
+    "evaluate": ("jobs.evaluate", "hold a refiner against labels, beside baselines"),
     "induce": ("jobs.induce", "write the programs that turn raw texts into clean ones: training data"),
     "adapt": ("jobs.adapt", "train a small model on labels until it is a refiner"),
     "sql": ("prox_spark.commands.sql", "query the tables of a lake"),

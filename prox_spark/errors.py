@@ -67,6 +67,10 @@ class EndpointError(EngineError):
     """The remote engine (engine.endpoint) can't be used, or not any more. The message says what to change."""
 
 
+class SelfTestError(ProxSparkError):
+    """A refiner's answers to the fixed sample are not worth asking for more. The message holds figures, an example and a cure."""
+
+
 class RowCountError(ProxSparkError):
     """A stage returned another number of rows than it was given; nothing of it was committed."""
 

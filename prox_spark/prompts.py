@@ -20,6 +20,9 @@ from prox_spark.config import fingerprint
 from prox_spark.errors import ReasonCode, RefinerError
 from prox_spark.refiners.card import ChunkTask, DocTask, RefinerCard, Stage
 
+# Either answer with some room; the released ones have five or six tokens.
+_FREE_VERDICT_TOKENS = 12
+
 
 @dataclass(frozen=True)
 class Prompt:
@@ -51,6 +54,7 @@ class PromptBuilder:
         tokenizer_json: contents of tokenizer.json.
         grammar: a grammar that answers are decoded under; part of the sampling.
         packing: strict or reference, see GenerationConfig.
+        free_verdict: document stage: let the model write what it likes instead of one of its two answers.
     """
 
     card: RefinerCard
@@ -59,6 +63,7 @@ class PromptBuilder:
     tokenizer_json: str
     grammar: str | None = None
     packing: str = "strict"
+    free_verdict: bool = False
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -81,6 +86,8 @@ class PromptBuilder:
 
         Source: vLLM 0.32, entrypoints/openai/completion/protocol.py.
         """
+        if self.free_verdict:
+            return {"temperature": 0, "max_tokens": _FREE_VERDICT_TOKENS}
         if self.stage == "doc":
             # Both answers differ in their first token: its two probabilities are all there is to know.
             ids = list(self.verdict_token_ids)

@@ -11,6 +11,7 @@ from prox_spark.config.recipe import (
     LakeConfig,
     Recipe,
     RefinerConfig,
+    SelfTestConfig,
     SparkConfig,
     WaveConfig,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "RecipeFile",
     "RefinerConfig",
     "Section",
+    "SelfTestConfig",
     "SparkConfig",
     "WaveConfig",
     "fingerprint",

@@ -91,6 +91,32 @@ class GenerationConfig(Section):
     )
 
 
+class SelfTestConfig(Section):
+    """Pages of our own that a refiner answers before it is asked for yours: a wrong prompt fails the run instead of filling tables with no-ops."""
+
+    enabled: bool = Field(
+        True,
+        description="Off, a run writes whatever the refiners say. The test costs a dozen short prompts, once per refiner and lake; with "
+        "nothing to ask for there is no test and no engine.",
+    )
+    min_parsed: float = Field(
+        0.8,
+        ge=0,
+        le=1,
+        description="Share of the answers that are programs without an error or, in the document stage, one of its two answers, at least.",
+    )
+    min_acting: float = Field(
+        0.4,
+        ge=0,
+        le=1,
+        description="Chunk stage: share of the programs that change something, at least. Every page of the sample has boilerplate.",
+    )
+    min_words_kept: float = Field(
+        0.2, ge=0, le=1, description="Chunk stage: share of the sample's words that stay, at least."
+    )
+    max_words_kept: float = Field(0.98, ge=0, le=1, description="Likewise, at most.")
+
+
 class ApplyConfig(Section):
     """From stored generations to text: change it and run `apply`. Only a higher drop_threshold can need the engine, by `refine`."""
 
@@ -158,6 +184,9 @@ class Recipe(RecipeFile):
     lake: LakeConfig = Field(default_factory=LakeConfig, description="Where the tables are.")
     refiners: RefinerConfig = Field(default_factory=RefinerConfig, description="Which models write the programs.")
     generation: GenerationConfig = Field(default_factory=GenerationConfig, description="What is asked of them.")
+    self_test: SelfTestConfig = Field(
+        default_factory=SelfTestConfig, description="What their answers to a fixed sample must be like."
+    )
     apply: ApplyConfig = Field(default_factory=ApplyConfig, description="How programs become text.")
     waves: WaveConfig = Field(default_factory=WaveConfig, description="How work is cut.")
     annotation: AnnotationConfig = Field(

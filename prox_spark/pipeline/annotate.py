@@ -23,7 +23,8 @@ from prox_spark.lineage import Run, recorded
 from prox_spark.pipeline.answers import final_answers
 from prox_spark.pipeline.execute import DOCUMENT
 from prox_spark.pipeline.generate import GenerateStage
-from prox_spark.pipeline.labels import import_file, label_rows, store_labels
+from prox_spark.pipeline.label_sources import label_rows
+from prox_spark.pipeline.labels import import_file, store_labels
 from prox_spark.pipeline.persist import persisted
 from prox_spark.pipeline.plan import ingested_lake, waves
 from prox_spark.pipeline.prompts import prompts_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -37,10 +37,12 @@ class GenerateStage:
     Args:
         lake: where generations are looked up and appended.
         run: whom to book them to.
+        before_asking: called with a stage whenever it is about to ask an engine.
     """
 
     lake: Lake
     run: Run
+    before_asking: Callable[[RefinerStage], None] | None = None
 
     def __call__(self, prompts: DataFrame, stage: RefinerStage, wave: int, label: str) -> int:
         """Asks the engine for the prompts that have no generation yet, and commits the answers.
@@ -48,7 +50,7 @@ class GenerateStage:
         Args:
             prompts: of the stage, with token ids.
             stage: which refiner asks what.
-            wave: number of the wave, for the commit.
+            wave: number of the wave, for the commit; those of a run come in rising order.
             label: for the progress line.
 
         Returns:
@@ -60,12 +62,15 @@ class GenerateStage:
             n_missing = missing.count()
             if n_missing == 0:
                 return 0
+            if self.before_asking:
+                self.before_asking(stage)
             with (
                 EngineProgress(self.lake.spark, label, n_missing, stage.generate.spec),
                 self._failure_booked(stage, wave),
             ):
                 rows = self._answered(missing, n_missing, stage, wave)
-                self.lake.append("generations", rows, self.run.run_id, commit=(f"{self.run.run_id}/{name}", wave))
+                # Delta takes a version that is not above the last one for a repeated commit, and -1 for the one before the first.
+                self.lake.append("generations", rows, self.run.run_id, commit=(f"{self.run.run_id}/{name}", wave + 1))
             self._book(stage, wave, label)
             return n_missing
         finally:
@@ -73,11 +78,13 @@ class GenerateStage:
 
     def _missing(self, prompts: DataFrame) -> DataFrame:
         """Prompts without an answer, once each."""
+        # At its version: Spark forgets persisted frames over a table that grows.
+        known = answered(self.lake, self.lake.version("generations"))
         return (
             prompts.where(F.col("skip_reason").isNull())
             .select("generation_key", "token_ids")
             .dropDuplicates(["generation_key"])
-            .join(answered(self.lake).select("generation_key"), on="generation_key", how="left_anti")
+            .join(known.select("generation_key"), on="generation_key", how="left_anti")
         )
 
     def _answered(self, missing: DataFrame, n_missing: int, stage: RefinerStage, wave: int) -> DataFrame:
@@ -144,9 +151,9 @@ class GenerateStage:
         return last_engines(row["engine_id"] for row in rows)
 
 
-def answered(lake: Lake) -> DataFrame:
+def answered(lake: Lake, version: int | None = None) -> DataFrame:
     """Generations that stand. A request that ran out of time is asked again by the next run."""
-    return lake.read("generations").where(~F.col("error_code").eqNullSafe(ReasonCode.REQUEST_TIMEOUT.value))
+    return lake.read("generations", version).where(~F.col("error_code").eqNullSafe(ReasonCode.REQUEST_TIMEOUT.value))
 
 
 def sums_by_engine(answers: DataFrame) -> list[AnswerSums]:

@@ -1,10 +1,10 @@
-"""The table `labels`: into it from teachers and files, out of it for training, evaluation and export."""
+"""Into the table `labels`, from teachers and files."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, fields, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from prox_spark import schemas
 from prox_spark.errors import LabelError
-from prox_spark.labels import Label, read_labels, read_operations
+from prox_spark.labels import Label, read_labels
 from prox_spark.lineage import Run
 from prox_spark.tables import Lake
 
@@ -22,35 +22,6 @@ if TYPE_CHECKING:
 
 # Labels of a file that go to Spark at once: some ten megabytes of text.
 _BATCH = 5000
-
-
-def label_rows(rows: DataFrame) -> Iterator[Label]:
-    """The labels among rows of the table `labels`, in the order of their keys; rejected ones are none."""
-    labels = (
-        rows.where(F.col("reason").isNull())
-        .select(*(field.name for field in fields(Label)))
-        .orderBy("label_set", "label_id")
-    )
-    for row in labels.toLocalIterator():
-        values = row.asDict(recursive=True)
-        ops = values.pop("ops")
-        yield Label(**values, ops=None if ops is None else read_operations(ops))
-
-
-def lake_labels(lake: Lake, label_set: str) -> list[Label]:
-    """The labels of a set.
-
-    Raises:
-        LabelError: the lake has no such set; the message says which it has.
-    """
-    rows = lake.read("labels")
-    labels = list(label_rows(rows.where(F.col("label_set") == label_set)))
-    if not labels:
-        sets = sorted(row["label_set"] for row in rows.select("label_set").distinct().collect())
-        raise LabelError(
-            f"{lake} has no labels in a set {label_set!r}; its sets are {', '.join(sets) or 'none'}. Make some with `prox-spark annotate`"
-        )
-    return labels
 
 
 def store_labels(lake: Lake, rows: DataFrame, run_id: str) -> None:

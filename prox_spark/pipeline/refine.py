@@ -14,6 +14,7 @@ from prox_spark.pipeline.generate import GenerateStage
 from prox_spark.pipeline.persist import persisted
 from prox_spark.pipeline.plan import Wave, conserved, ingested_lake, plan, waves
 from prox_spark.pipeline.prompts import WavePrompts, kept, prompts_of
+from prox_spark.pipeline.self_test import SelfTest
 from prox_spark.pipeline.stages import RefinerStages
 from prox_spark.tables import Lake
 
@@ -65,6 +66,7 @@ def refine_lake(spark: SparkSession, recipe: Recipe) -> RefineSummary:
     Raises:
         LakeError: there are no documents.
         RefinerError, EngineError: a model can't be had or its engine failed.
+        SelfTestError: a refiner's answers to the fixed sample are not those of a refiner.
         ConservationError: documents are not the sum over the statuses.
     """
     lake = ingested_lake(spark, recipe)
@@ -79,7 +81,7 @@ def refine_lake(spark: SparkSession, recipe: Recipe) -> RefineSummary:
 
 
 def _refine_in_waves(lake: Lake, stages: RefinerStages, run: Run, waves: Iterator[Wave]) -> None:
-    generate, apply = GenerateStage(lake, run), ApplyStage(lake, stages, run)
+    generate, apply = GenerateStage(lake, run, SelfTest(lake, run)), ApplyStage(lake, stages, run)
     for wave in waves:
         documents = wave.documents
         # Prompts are made once, and read by the generating and the applying side.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from prox_spark.config import Recipe, fingerprint
 from prox_spark.engine.spec import EngineSpec
@@ -46,6 +46,13 @@ class RefinerStage:
         )
         verdict = Verdict(*builder.verdict_token_ids, task.keep, task.drop) if isinstance(task, DocTask) else None
         return cls(refiner, builder, Generate(EngineSpec(refiner, recipe.engine), builder.sampling, verdict))
+
+    def in_its_own_words(self) -> RefinerStage:
+        """The stage with answers that are held to nothing: what the model would write by itself."""
+        builder = replace(self.builder, grammar=None, free_verdict=self.builder.stage == "doc")
+        return replace(
+            self, builder=builder, generate=replace(self.generate, parameters=builder.sampling, verdict=None)
+        )
 
 
 @dataclass(frozen=True)

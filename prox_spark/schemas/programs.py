@@ -27,7 +27,7 @@ GENERATIONS = Table(
             field(
                 "drop_probability",
                 T.DoubleType(),
-                "doc stage: probability of drop against keep, 0..1; null in the chunk stage",
+                "doc stage: probability of drop against keep, 0..1; null in the chunk stage and the self-test",
             ),
             field("prompt_tokens", T.IntegerType(), "tokens sent"),
             field("output_tokens", T.IntegerType(), "tokens generated"),
@@ -52,7 +52,9 @@ GENERATIONS = Table(
                 "more than 1 where an engine died with it in flight, or a remote one was busy",
             ),
             field("run_id", T.StringType(), "the run that paid for it"),
-            field("wave", T.IntegerType(), "of that run, from 0; null in rows of an older lake"),
+            field(
+                "wave", T.IntegerType(), "of that run, from 0; -1 its prompt self-test; null in rows of an older lake"
+            ),
         ]
     ),
     key=("generation_key",),

@@ -54,6 +54,7 @@ def test_two_refiners_answer_one_after_the_other(
             "refiners": tiny_refiners,
             "apply": {"drop_threshold": 1.0},  # all are kept, so that the chunk refiner is asked
             "engine": engine,
+            "self_test": {"enabled": False},  # random weights write no programs
         }
     )
     ingest(spark, recipe)

@@ -74,6 +74,7 @@ def write_recipe(folder: Path, master: str) -> Path:
     recipe = {
         "lake": {"root": str(folder / "lake")},
         "engine": {"device": "cpu", "max_num_seqs": 2},
+        "self_test": {"enabled": False},  # the FAKE's answers are no refiner's
         "spark": {"master": master, "conf": conf},
     }
     (folder / "recipe.yaml").write_text(json.dumps(recipe))

@@ -19,7 +19,7 @@ from prox_spark.labels import Label, read_labels, write_labels
 from prox_spark.lineage import Run
 from prox_spark.pipeline.annotate import AnnotateSummary, annotate_lake, sampled, teacher_stages
 from prox_spark.pipeline.ingest import ingest
-from prox_spark.pipeline.labels import lake_labels
+from prox_spark.pipeline.label_sources import find_labels
 from prox_spark.programs import Operation, OpName, execute
 from prox_spark.tables import Lake
 
@@ -134,7 +134,7 @@ def test_an_export_is_read_as_the_labels_of_the_lake(spark: Any, asked: tuple[Re
     made, summary = asked
     assert summary.exported is not None
     exported = list(read_labels(Path(summary.exported[0])))
-    assert exported == lake_labels(Lake(spark, made.lake), "fake") and len(exported) == summary.exported[1]
+    assert exported == find_labels(spark, [f"{made.lake.root}/labels#fake"]) and len(exported) == summary.exported[1]
     for label in exported:
         if label.ops and not label.first_line:
             assert execute(label.text, "\n".join(map(str, label.ops))).removed
@@ -204,8 +204,8 @@ def test_labels_are_imported_once_and_read_back(spark: Any, lake_root: str, tmp_
     summary = annotate_lake(spark, recipe(lake_root), files)
     assert summary.n_labels == {"gold": 3, "lines": 1}
     lake = Lake(spark, recipe(lake_root).lake)
-    assert lake_labels(lake, "gold") == labels
-    assert lake_labels(lake, "lines") == [
+    assert find_labels(spark, [f"{lake_root}/labels#gold"]) == labels
+    assert find_labels(spark, [f"{lake_root}/labels#lines"]) == [
         Label("p", "lines", "Menu\nText", ops=(Operation(OpName.REMOVE_LINES, 0, 0),))
     ]
     # One label says something else now; the others keep the run that brought them.
@@ -213,8 +213,8 @@ def test_labels_are_imported_once_and_read_back(spark: Any, lake_root: str, tmp_
     second = annotate_lake(spark, recipe(lake_root), files[:1])
     runs = {row["label_id"]: row["run_id"] for row in lake.read("labels").collect()}
     assert runs == dict.fromkeys(["a", "b:7-8", "p"], summary.run.run_id) | {"c": second.run.run_id}
-    with pytest.raises(LabelError, match=r"no labels in a set 'silver'; its sets are gold, lines"):
-        lake_labels(lake, "silver")
+    with pytest.raises(LabelError, match=r"no labels in .*/labels#silver"):
+        find_labels(spark, [f"{lake_root}/labels#silver"])
 
 
 def test_an_id_that_is_twice_in_a_file_is_an_error_that_names_it(

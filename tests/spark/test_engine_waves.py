@@ -56,6 +56,7 @@ def refined(spark: Any, refiner: str, tmp_path_factory: pytest.TempPathFactory) 
             "refiners": {"doc": refiner, "chunk": refiner},
             "engine": {"device": "cpu"},
             "waves": {"documents": N_DOCUMENTS // 2},
+            "self_test": {"enabled": False},  # the FAKE's answers are no refiner's
         }
     )
     poison = Tokenizer.from_str(bytes_json()).token_to_id("~")

@@ -109,8 +109,8 @@ def test_the_engine_imports_no_spark_at_module_level() -> None:
     assert not offending(modules("prox_spark/engine"), {"pyspark", "delta", "pyarrow"}, at_module_level=True)
 
 
-def test_prompts_refiners_and_labels_import_no_spark() -> None:
-    places = ("refiners", "prompts.py", "config", "labels", "annotation", "training")
+def test_prompts_refiners_labels_and_figures_import_no_spark() -> None:
+    places = ("refiners", "prompts.py", "config", "labels", "annotation", "training", "quality")
     assert not offending(modules(*(f"prox_spark/{place}" for place in places)), {"pyspark"})
 
 
@@ -124,6 +124,8 @@ def test_prompts_refiners_and_labels_import_no_spark() -> None:
         "prox_spark/labels",
         "prox_spark/annotation",
         "prox_spark/training",
+        "prox_spark/quality",
+        "prox_spark/report",
         "udfs",
     ],
 )

@@ -94,10 +94,13 @@ def test_an_engine_setting_is_part_of_no_fingerprint(name: str, refiner: str) ->
         {"spark": {"master": "local[1]"}},
         {"lake": {"root": "elsewhere"}},
         {"input": {"paths": ["a.jsonl"]}},
+        {"self_test": {"enabled": False}},
     ],
     ids=str,
 )
-def test_names_places_and_sizes_are_part_of_no_fingerprint(sections: dict[str, Any], refiner: str) -> None:
+def test_names_places_sizes_and_the_self_test_are_part_of_no_fingerprint(
+    sections: dict[str, Any], refiner: str
+) -> None:
     assert prints(refiner, **sections) == prints(refiner)
 
 
@@ -187,3 +190,17 @@ def test_one_name_for_two_models_at_an_endpoint_is_an_error_and_a_name_for_each_
     ):
         stages(endpoint_model="one")
     assert stages() and stages(endpoint_model={"doc": "one", "chunk": "two"})
+
+
+def test_answers_in_a_models_own_words_are_other_generations_and_are_held_to_nothing(refiner: str) -> None:
+    stages = RefinerStages.of(recipe_with(refiner, generation={"grammar": True}))
+    doc, chunk = stages.doc.in_its_own_words(), stages.chunk.in_its_own_words()
+    assert doc.generate.verdict is None and stages.doc.generate.verdict is not None
+    for held, free in ((stages.doc, doc), (stages.chunk, chunk)):
+        (of_held,), (of_free,) = held.builder.prompts(PAGE), free.builder.prompts(PAGE)
+        assert of_held.token_ids == of_free.token_ids and of_held.key != of_free.key
+        assert set(free.builder.request_parameters) == {"temperature", "max_tokens"}
+        assert free.generate.parameters == free.builder.sampling
+    # Where nothing holds the chunk stage, its answers are those of a run.
+    plain = RefinerStages.of(recipe_with(refiner)).chunk
+    assert plain.in_its_own_words().builder.prompts(PAGE) == plain.builder.prompts(PAGE)

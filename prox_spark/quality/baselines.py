@@ -1,0 +1,87 @@
+"""What a refiner is measured against: doing nothing, removing everything, short lines, and the rule filters of C4, Gopher and FineWeb."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+LOG = logging.getLogger(__name__)
+# A line with fewer words that does not end as a sentence does is taken for navigation, a button or a heading.
+SHORT_LINE_WORDS = 10
+_SENTENCE_ENDS = (".", "!", "?", ":", ";", ",", '"', "'", "”", "’", "…", ")")
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A method without a model.
+
+    Attributes:
+        name: for the table.
+        drops: the probability of dropping a text, 0..1; None: says nothing about documents.
+        removes: a flag per line of a text, true to remove; None: says nothing about lines.
+    """
+
+    name: str
+    drops: Callable[[str], float] | None = None
+    removes: Callable[[list[str]], list[bool]] | None = None
+
+
+def baselines() -> list[Baseline]:
+    """All that can be had here; without the packages of the extra `evaluate` those of datatrove are left out."""
+    return [
+        Baseline("keep everything", lambda text: 0.0, lambda lines: [False] * len(lines)),
+        Baseline("remove everything", lambda text: 1.0, lambda lines: [True] * len(lines)),
+        Baseline("short lines", share_of_words_in_short_lines, lambda lines: [is_short(line) for line in lines]),
+        *_rule_filters(),
+    ]
+
+
+def is_short(line: str) -> bool:
+    """Has the line words, fewer than ten, and no punctuation at its end."""
+    return 0 < len(line.split()) < SHORT_LINE_WORDS and not line.rstrip().endswith(_SENTENCE_ENDS)
+
+
+def share_of_words_in_short_lines(text: str) -> float:
+    """As a probability of dropping a document: pages of short lines are lists, menus and indexes."""
+    n_words = len(text.split())
+    short = sum(len(line.split()) for line in text.split("\n") if is_short(line))
+    return short / n_words if n_words else 1.0
+
+
+def _rule_filters() -> list[Baseline]:
+    """The filters as datatrove ships them, English, with its defaults."""
+    try:
+        import spacy  # noqa: F401  (datatrove counts English words with it)
+        from datatrove.data import Document
+        from datatrove.pipeline.filters import (
+            C4QualityFilter,
+            FineWebQualityFilter,
+            GopherQualityFilter,
+            GopherRepetitionFilter,
+        )
+        from datatrove.pipeline.filters.base_filter import BaseFilter
+    except ImportError as error:
+        LOG.info("without the C4, Gopher and FineWeb filters: %s (pip install 'prox-spark[evaluate]')", error)
+        return []
+    # Line by line: what C4 says of the whole page (a curly bracket, too few sentences) is no reason to remove a line.
+    c4_lines = C4QualityFilter(min_num_sentences=-1, filter_lorem_ipsum=False, filter_curly_bracket=False)
+
+    def drops(*filters: BaseFilter) -> Callable[[str], float]:
+        def passes(text: str, one: BaseFilter) -> bool:
+            result = one.filter(Document(text=text, id=""))  # C4 changes the document
+            return bool(result[0] if isinstance(result, tuple) else result)
+
+        # They divide by the number of words.
+        return lambda text: 0.0 if text.split() and all(passes(text, one) for one in filters) else 1.0
+
+    def removed_by_c4(line: str) -> bool:
+        document = Document(text=line, id="")
+        c4_lines.filter(document)
+        return not document.text
+
+    return [
+        Baseline("C4", drops(C4QualityFilter()), lambda lines: [removed_by_c4(line) for line in lines]),
+        Baseline("Gopher", drops(GopherQualityFilter(), GopherRepetitionFilter())),
+        Baseline("FineWeb", drops(FineWebQualityFilter())),
+    ]

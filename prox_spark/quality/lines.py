@@ -1,0 +1,93 @@
+"""Figures of the chunk stage, line by line: over the lines that should go and over those that should stay.
+
+Lines without words don't count: whether a blank line is removed is a matter of a labeller's taste, changes no word, and
+there are enough of them to move every figure. `count_blank` counts them all the same, for comparison with figures that do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
+from statistics import fmean
+
+from prox_spark.labels import Label
+from prox_spark.quality.scores import Score
+
+
+@dataclass(frozen=True, slots=True)
+class LineClassScores:
+    """How well the removed or the kept lines were found.
+
+    Attributes:
+        micro: over all lines of all texts; long texts weigh more.
+        macro_precision, macro_recall, macro_f1: means over the texts of each text's own figure.
+        n_empty: texts without a line of this class, by label and by method alike: their F1 counts as 1 in the mean.
+    """
+
+    micro: Score
+    macro_precision: float
+    macro_recall: float
+    macro_f1: float
+    n_empty: int
+
+
+@dataclass(frozen=True, slots=True)
+class LineScores:
+    """How well lines were removed from one or more texts.
+
+    Attributes:
+        n_lines: that count.
+        n_to_remove: of these, should go.
+        words_kept: share of the texts' words on lines that stay; replacements within a line are not looked at.
+        words_to_keep: the same as the labels have it.
+    """
+
+    n_texts: int
+    n_lines: int
+    n_to_remove: int
+    removed: LineClassScores
+    kept: LineClassScores
+    words_kept: float
+    words_to_keep: float
+
+
+def line_scores(labels: Sequence[Label], removed: Sequence[Set[int]], count_blank: bool = False) -> LineScores:
+    """Scores what was removed.
+
+    Args:
+        labels: with operations; one or more.
+        removed: for each, numbers of the lines that were removed, counted as the label counts.
+        count_blank: count lines without words, too.
+    """
+    gone_scores, stay_scores = [], []
+    n_lines = n_to_remove = n_words = n_words_kept = n_words_to_keep = 0
+    for label, gone in zip(labels, removed, strict=True):
+        words = dict(zip(label.line_numbers, (len(line.split()) for line in label.text.split("\n")), strict=True))
+        lines = {number for number, n in words.items() if n or count_blank}
+        to_go, gone = label.removed_lines & lines, gone & lines
+        gone_scores.append(_score(gone, to_go))
+        stay_scores.append(_score(lines - gone, lines - to_go))
+        n_lines += len(lines)
+        n_to_remove += len(to_go)
+        n_words += sum(words.values())
+        n_words_kept += sum(words[number] for number in lines - gone)
+        n_words_to_keep += sum(words[number] for number in lines - to_go)
+    return LineScores(
+        len(labels),
+        n_lines,
+        n_to_remove,
+        _class_scores(gone_scores),
+        _class_scores(stay_scores),
+        n_words_kept / n_words if n_words else 0.0,
+        n_words_to_keep / n_words if n_words else 0.0,
+    )
+
+
+def _score(said: Set[int], true: Set[int]) -> Score:
+    return Score.of(len(said & true), len(said - true), len(true - said))
+
+
+def _class_scores(scores: Sequence[Score]) -> LineClassScores:
+    counts = (sum(getattr(score, name) for score in scores) for name in ("n_found", "n_false", "n_missed"))
+    means = (fmean(getattr(score, name) for score in scores) for name in ("precision", "recall", "f1"))
+    return LineClassScores(Score.of(*counts), *means, n_empty=sum(score.is_empty for score in scores))
