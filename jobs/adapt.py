@@ -1,4 +1,4 @@
-"""Adapt a small model into a refiner. Same call as `prox-spark adapt`; needs no Spark, runs on one machine."""
+"""Adapt a small model into a refiner. Same call as `prox-spark adapt`; runs on one machine, Spark only reads tables."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from prox_spark.arguments import run_command
 from prox_spark.paths import refiners_directory
+from prox_spark.pipeline.label_sources import labels_at
 from prox_spark.training.adapt import adapt
 from prox_spark.training.recipe import AdaptRecipe
 
@@ -25,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--set", metavar="KEY=VALUE", action="append", default=[], help="a field of the recipe; again for more"
     )
     parser.add_argument(
-        "--labels", metavar="DIR", type=Path, help="where the recipe's label files lie; default: where you are"
+        "--labels", metavar="DIR", type=Path, help="where relative paths of labels start; default: where you are"
     )
     parser.add_argument(
         "--output", metavar="DIR", type=Path, help=f"where the refiner goes; default: {refiners_directory()}/NAME"
@@ -44,7 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         recipe = AdaptRecipe.load(args.recipe, overrides=args.set)
         if args.labels:
             recipe = recipe.with_labels_below(args.labels)
-        print(adapt(recipe, args.output or refiners_directory() / recipe.name, restart=args.restart).summary())
+        directory = args.output or refiners_directory() / recipe.name
+        print(adapt(recipe, labels_at(recipe.places), directory, restart=args.restart).summary())
         return 0
 
     return run_command(run, debug=args.debug)

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 from pyspark.errors import AnalysisException
 from pyspark.sql import functions as F
 
+from prox_spark.config import Recipe
 from prox_spark.errors import LabelError
 from prox_spark.ingest.files import absolute, is_folder_with, is_uri
 from prox_spark.labels import Label, read_labels, read_operations
+from prox_spark.session import spark_session
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -22,6 +24,14 @@ if TYPE_CHECKING:
 _REQUIRED = ("label_id", "label_set", "text")
 _OPTIONAL = tuple(field.name for field in fields(Label) if field.name not in _REQUIRED)
 _TABLE_NAME = re.compile(r"(?!.*\.(?:jsonl?|gz)$)\w+(?:\.\w+){1,2}")
+
+
+def labels_at(places: Sequence[str]) -> dict[str, list[Label]]:
+    """The labels of each place, as `find_labels` reads them; Spark is started for tables only, and stopped again."""
+    if all(Path(place).is_file() for place in places):
+        return {place: list(read_labels(Path(place))) for place in places}
+    with spark_session(Recipe()) as spark:
+        return {place: find_labels(spark, [place]) for place in places}
 
 
 def find_labels(spark: SparkSession, places: Sequence[str], limit: int | None = None, seed: int = 0) -> list[Label]:

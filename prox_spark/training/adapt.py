@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prox_spark.config import fingerprint
 from prox_spark.errors import RefinerError
+from prox_spark.labels import Label
 from prox_spark.refiners import find
 from prox_spark.refiners.build import load_base
 from prox_spark.training.cards import adapted_card, write_cards
@@ -43,16 +45,19 @@ class Adaptation:
         return f"adapt: {self.steps:,} steps; the refiner is {self.directory}{figures}"
 
 
-def adapt(recipe: AdaptRecipe, directory: Path, restart: bool = False) -> Adaptation:
+def adapt(
+    recipe: AdaptRecipe, labels: Mapping[str, Sequence[Label]], directory: Path, restart: bool = False
+) -> Adaptation:
     """Trains a refiner. A run that was killed is started again with the same call and goes on from its last checkpoint.
 
     Args:
         recipe: what from, on what, how long.
+        labels: of each of the recipe's places.
         directory: where the refiner goes; checkpoints lie below it in `training` and stay there.
         restart: throw away the checkpoints of an earlier run.
 
     Raises:
-        LabelError: labels can't be read, or there are none of use.
+        LabelError: a place has no labels of use.
         RefinerError: the start can't be had, or the checkpoints there are of another recipe.
     """
     start = find(recipe.start.refiner)
@@ -69,7 +74,7 @@ def adapt(recipe: AdaptRecipe, directory: Path, restart: bool = False) -> Adapta
 
     arguments = training_arguments(recipe, directory / _TRAINING, validated=bool(recipe.checkpoints.validation))
     data = TrainingData.of(
-        recipe, card, tokenizer.backend_tokenizer.to_str(), base.config.eos_token_id, arguments.world_size
+        recipe, labels, card, tokenizer.backend_tokenizer.to_str(), base.config.eos_token_id, arguments.world_size
     )
     LOG.info("adapt: %s", data)
     collator = Collator(tokenizer.pad_token_id or base.config.eos_token_id, recipe.optimiser.verdict_weight)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
-from pathlib import Path
+from functools import cached_property
 from random import Random
 
 from prox_spark.errors import LabelError
-from prox_spark.labels import Label, read_labels
+from prox_spark.labels import Label
 from prox_spark.programs import OpName
 from prox_spark.prompts import PromptBuilder
 from prox_spark.refiners.card import RefinerCard, Stage
@@ -51,29 +50,35 @@ class TrainingData:
 
     @classmethod
     def of(
-        cls, recipe: AdaptRecipe, card: RefinerCard, tokenizer_json: str, end_id: int, n_processes: int
+        cls,
+        recipe: AdaptRecipe,
+        labels: Mapping[str, Sequence[Label]],
+        card: RefinerCard,
+        tokenizer_json: str,
+        end_id: int,
+        n_processes: int,
     ) -> TrainingData:
-        """Reads the labels of a recipe and plans the order.
+        """Makes examples of the labels of a recipe and plans their order.
 
         Args:
             recipe: which labels, how many steps.
+            labels: of each of its places.
             card: the prompts and limits.
             tokenizer_json: contents of tokenizer.json.
             end_id: the token that ends an answer.
             n_processes: that train side by side, each on batches of its own.
 
         Raises:
-            LabelError: labels can't be read, or a source holds nothing for the stages that it is for.
+            LabelError: a source holds nothing for the stages that it is for.
         """
         builders = {
             stage: ExampleBuilder(PromptBuilder(card, stage, "", tokenizer_json), end_id)
             for stage in STAGES
             if getattr(card.tasks, stage)
         }
-        read = cache(lambda path: tuple(read_labels(Path(path))))
         sources, n_available = [], Counter[str]()
         for source in recipe.labels:
-            examples = list(_examples(read(source.path), builders, source.stages))
+            examples = list(_examples(labels[source.path], builders, source.stages))
             if not examples:
                 raise LabelError(
                     f"{source.path} holds no label for the stages {' and '.join(source.stages)} of {card.name}: take it out, or change `stages`"
@@ -87,7 +92,7 @@ class TrainingData:
         words = (OpName.KEEP_CHUNK, OpName.REMOVE_LINES)
         stays, goes = (any_builder.tokenizer.encode(word, add_special_tokens=False).ids[0] for word in words)
         verdicts = builders["doc"].prompts.verdict_token_ids if "doc" in builders else None
-        return cls(batches, _validation(recipe, builders), dict(n_available), (stays, goes), verdicts)
+        return cls(batches, _validation(recipe, labels, builders), dict(n_available), (stays, goes), verdicts)
 
     def __str__(self) -> str:
         """Sizes, for the log."""
@@ -108,14 +113,15 @@ def _examples(
             yield from builders[stage].examples(labels)
 
 
-def _validation(recipe: AdaptRecipe, builders: dict[Stage, ExampleBuilder]) -> list[list[Example]]:
+def _validation(
+    recipe: AdaptRecipe, labels: Mapping[str, Sequence[Label]], builders: dict[Stage, ExampleBuilder]
+) -> list[list[Example]]:
     wanted = recipe.checkpoints
     chosen: list[Example] = []
     for path in wanted.validation:
-        labels = tuple(read_labels(Path(path)))
         for stage in STAGES:
             # In a fixed order of its own: another seed of training is measured on the same examples.
-            examples = list(_examples(labels, builders, [stage]))
+            examples = list(_examples(labels[path], builders, [stage]))
             chosen += Random(0).sample(examples, min(wanted.validation_examples, len(examples)))
     if wanted.validation and not chosen:
         raise LabelError(f"{', '.join(wanted.validation)}: no label of use; take other files as checkpoints.validation")

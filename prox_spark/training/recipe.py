@@ -14,7 +14,9 @@ from prox_spark.refiners.card import Stage
 class LabelSource(Section):
     """A set of labels to train on."""
 
-    path: str = Field(description="File of labels (JSON Lines, .gz), or the Delta table `labels` of a lake.")
+    path: str = Field(
+        description="JSON Lines (.gz), or a Delta table of labels; `lake/labels#mine` is the set `mine` in a table."
+    )
     stages: list[Stage] = Field(["doc", "chunk"], description="What to learn from it, where it says both.")
     share: float = Field(
         1.0,
@@ -88,7 +90,7 @@ class CheckpointConfig(Section):
     every_steps: int = Field(100, ge=1, description="Between two evaluations; each leaves a checkpoint to go on from.")
     validation: list[str] = Field(
         default_factory=list,
-        description="Files of labels that are not trained on. Without any, the last checkpoint is taken.",
+        description="Labels that are not trained on, places like those of `labels`. Without any, the last checkpoint is taken.",
     )
     validation_examples: int = Field(120, ge=1, description="At most so many of each file and stage, chosen once.")
     keep: int = Field(2, ge=1, description="Checkpoints on disk; the best is one of them.")
@@ -116,9 +118,17 @@ class AdaptRecipe(RecipeFile):
     optimiser: OptimiserConfig = Field(default_factory=OptimiserConfig, description="How long and how fast.")
     checkpoints: CheckpointConfig = Field(default_factory=CheckpointConfig, description="Evaluation on the way.")
 
+    @property
+    def places(self) -> list[str]:
+        """Where its labels are: to train on and to validate on, each once."""
+        return list(dict.fromkeys([*(source.path for source in self.labels), *self.checkpoints.validation]))
+
     def with_labels_below(self, directory: Path) -> AdaptRecipe:
-        """The recipe with its relative paths of labels starting at a directory."""
-        labels = [source.model_copy(update={"path": str(directory / source.path)}) for source in self.labels]
-        validation = [str(directory / path) for path in self.checkpoints.validation]
-        checkpoints = self.checkpoints.model_copy(update={"validation": validation})
+        """The recipe with its relative paths of labels starting at a directory; URIs stay as they are."""
+
+        def below(place: str) -> str:
+            return place if "://" in place else str(directory / place)
+
+        labels = [source.model_copy(update={"path": below(source.path)}) for source in self.labels]
+        checkpoints = self.checkpoints.model_copy(update={"validation": [*map(below, self.checkpoints.validation)]})
         return self.model_copy(update={"labels": labels, "checkpoints": checkpoints})

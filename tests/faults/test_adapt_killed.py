@@ -14,6 +14,7 @@ from tiny_llama import write_card, write_tiny_llama
 from waiting import wait_until
 
 from prox_spark.errors import RefinerError
+from prox_spark.pipeline.label_sources import labels_at
 from prox_spark.refiners.card import load_card
 from prox_spark.training.adapt import adapt
 from prox_spark.training.recipe import AdaptRecipe
@@ -64,7 +65,8 @@ def test_killed_training_goes_on_and_ends_as_one_that_was_not(recipe: Path, tmp_
     second = subprocess.run(command, check=True, capture_output=True, text=True)
     assert "goes on from checkpoint-" in second.stderr
     assert f"adapt: {STEPS} steps" in second.stdout
-    adaptation = adapt(AdaptRecipe.load(recipe), whole)
+    made = AdaptRecipe.load(recipe)
+    adaptation = adapt(made, labels_at(made.places), whole)
     assert adaptation.steps == STEPS
     assert [step for step, _ in losses(killed)] == [step for step, _ in losses(whole)]
     # The same batches in the same order: the last losses are those of the run that was never killed.
@@ -80,4 +82,4 @@ def test_checkpoints_of_another_recipe_are_not_gone_on_from(recipe: Path, tmp_pa
     (tmp_path / "training").mkdir()
     (tmp_path / "training" / "made_of").write_text("something else")
     with pytest.raises(RefinerError, match="--restart"):
-        adapt(AdaptRecipe.load(recipe), tmp_path)
+        adapt(AdaptRecipe.load(recipe), {}, tmp_path)
