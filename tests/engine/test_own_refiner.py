@@ -27,8 +27,7 @@ def query(lake_root: str, capsys: pytest.CaptureFixture[str]) -> Callable[[str],
     def ask(sql: str) -> list[dict[str, object]]:
         capsys.readouterr()
         assert main(["sql", "--lake", lake_root, "--output", "json", sql]) == 0
-        printed = capsys.readouterr().out
-        return [json.loads(line) for line in printed.splitlines()] if printed[:1] == "{" else json.loads(printed)
+        return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
     return ask
 
