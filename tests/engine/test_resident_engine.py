@@ -144,6 +144,7 @@ def test_one_refused_request_is_an_error_and_the_others_are_answered(spec: Engin
     assert [answers[n].error_code for n in range(5)] == [None] * 5
 
 
+@pytest.mark.long
 def test_killed_engine_is_replaced_and_only_open_prompts_are_asked_again(spec: EngineSpec, engine: Engine) -> None:
     server = psutil.Process(engine.pid).children()[0]
     parameters = {"temperature": 0, "max_tokens": 64, "ignore_eos": True}
@@ -170,6 +171,7 @@ def test_no_process_of_vllm_outlives_its_killed_supervisor(spec: EngineSpec, eng
     assert not alive
 
 
+@pytest.mark.long
 def test_no_process_of_an_engine_outlives_its_killed_owner(tiny_refiner: str) -> None:
     arguments = [sys.executable, "-c", OWNER, tiny_refiner, CONFIG.model_dump_json()]
     owner = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

@@ -66,7 +66,7 @@ def master(where: str, tmp_path: Path) -> Iterator[str]:
             yield cluster.url
 
 
-@pytest.mark.parametrize("where", ["local", "standalone"])
+@pytest.mark.parametrize("where", [pytest.param("local", marks=pytest.mark.long), "standalone"])
 def test_jobs_run_by_spark_submit(master: str, tmp_path: Path, ingested: Path) -> None:
     shutil.copytree(ingested, tmp_path / "lake")
     recipe = write_recipe(tmp_path / "recipe.yaml", tmp_path / "lake")
