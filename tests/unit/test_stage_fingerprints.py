@@ -100,7 +100,9 @@ def test_an_engine_setting_is_part_of_no_fingerprint(name: str, refiner: str) ->
     ],
     ids=str,
 )
-def test_names_places_sizes_and_the_self_test_are_part_of_no_fingerprint(sections: dict[str, Any], refiner: str) -> None:
+def test_names_places_sizes_and_the_self_test_are_part_of_no_fingerprint(
+    sections: dict[str, Any], refiner: str
+) -> None:
     assert prints(refiner, **sections) == prints(refiner)
 
 
