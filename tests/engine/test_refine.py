@@ -304,12 +304,11 @@ def test_wrong_prompt_fails_the_run_before_documents_are_asked_about(
     refiner = Path(shutil.copytree(CARDS / "web-135m", tmp_path / "refiner"))
     card = (refiner / "refiner.yaml").read_text()
     (refiner / "refiner.yaml").write_text(card.replace("template: plain", "template: llama2-chat"))
-    engines = engine_ids(spark)
     wrong = (f"refiners.doc={refiner}", f"refiners.chunk={refiner}")
     path = sample(tmp_path / "pages.jsonl", 1)
     with pytest.raises(SelfTestError, match=r"doc stage.*missed.*was answered by.*tasks\.doc\.template"):
         take_up(spark, lake_root, path, *wrong)
-    assert engine_ids(spark) == engines
+    assert len(engine_ids(spark)) == 1
     asked = table(spark, lake_root, "generations")
     assert asked.where("wave >= 0").isEmpty() and asked.count() == len(self_test_sample.PAGES)
     assert table(spark, lake_root, "programs").isEmpty() and table(spark, lake_root, "refined").isEmpty()
