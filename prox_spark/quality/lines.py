@@ -88,6 +88,9 @@ def _score(said: Set[int], true: Set[int]) -> Score:
 
 
 def _class_scores(scores: Sequence[Score]) -> LineClassScores:
-    counts = (sum(getattr(score, name) for score in scores) for name in ("n_found", "n_false", "n_missed"))
-    means = (fmean(getattr(score, name) for score in scores) for name in ("precision", "recall", "f1"))
-    return LineClassScores(Score.of(*counts), *means, n_empty=sum(score.is_empty for score in scores))
+    def mean(name: str) -> float:
+        return fmean(getattr(score, name) for score in scores)
+
+    micro = Score.of(*(sum(getattr(score, name) for score in scores) for name in ("n_found", "n_false", "n_missed")))
+    n_empty = sum(score.is_empty for score in scores)
+    return LineClassScores(micro, mean("precision"), mean("recall"), mean("f1"), n_empty)

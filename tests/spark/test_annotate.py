@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 from pyspark.sql import Row
+from tiny_tokenizer import bytes_json
 
 from prox_spark.annotation import QUESTIONS
 from prox_spark.config import AnnotationConfig, Recipe
@@ -24,9 +24,6 @@ from prox_spark.programs import Operation, OpName, execute
 from prox_spark.tables import Lake
 
 TESTS = Path(__file__).parents[1]
-sys.path.append(str(TESTS / "unit"))
-
-from tiny_tokenizer import bytes_json  # noqa: E402
 
 pytestmark = pytest.mark.spark
 
