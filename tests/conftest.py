@@ -20,6 +20,8 @@ def _left_out() -> dict[str, str]:
     left_out = {} if LONG else {"long": "PROX_SPARK_LONG is not set"}
     if not (SHARED and Path(SHARED).is_dir()):
         left_out["shared"] = f"PROX_SPARK_SHARED={SHARED} is no folder" if SHARED else "PROX_SPARK_SHARED is not set"
+    if missing := [name for name in ("spacy", "datatrove") if importlib.util.find_spec(name) is None]:
+        left_out["extra"] = f"{' and '.join(missing)} of the extra `evaluate` not installed"
     return left_out
 
 

@@ -61,9 +61,8 @@ def test_without_datatrove_its_filters_are_left_out_and_that_is_said_once(
     assert "prox-spark[evaluate]" in record.getMessage()
 
 
+@pytest.mark.extra
 def test_filters_of_datatrove_keep_prose_and_drop_a_menu() -> None:
-    for package in ("spacy", "datatrove"):
-        pytest.importorskip(package, reason="the extra `evaluate` is not installed")
     for name in ("C4", "Gopher", "FineWeb"):
         drops = of(name).drops
         assert drops and (drops(PROSE), drops("Home\nAbout\nContact"), drops("  ")) == (0.0, 1.0, 1.0), name
