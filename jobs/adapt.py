@@ -9,8 +9,8 @@ from pathlib import Path
 
 from prox_spark.arguments import run_command
 from prox_spark.paths import refiners_directory
-from prox_spark.pipeline.label_sources import labels_at
-from prox_spark.training.adapt import adapt
+from prox_spark.pipeline.label_sources import below, labels_at
+from prox_spark.training.adapt import adapt, place_of
 from prox_spark.training.recipe import AdaptRecipe
 
 _DESCRIPTION = """Trains a refiner on labels: a LoRA adapter or all weights, on a GPU if there is one, else on the CPU. The
@@ -25,9 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--set", metavar="KEY=VALUE", action="append", default=[], help="a field of the recipe; again for more"
     )
-    parser.add_argument(
-        "--labels", metavar="DIR", type=Path, help="where relative paths of labels start; default: where you are"
-    )
+    parser.add_argument("--labels", metavar="DIR", help="where relative paths of labels start; default: where you are")
     parser.add_argument(
         "--output", metavar="DIR", type=Path, help=f"where the refiner goes; default: {refiners_directory()}/NAME"
     )
@@ -44,8 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     def run() -> int:
         recipe = AdaptRecipe.load(args.recipe, overrides=args.set)
         if args.labels:
-            recipe = recipe.with_labels_below(args.labels)
-        directory = args.output or refiners_directory() / recipe.name
+            recipe = recipe.with_places(below(args.labels))
+        directory = args.output or place_of(recipe)
         print(adapt(recipe, labels_at(recipe.places), directory, restart=args.restart).summary())
         return 0
 

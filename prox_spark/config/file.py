@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 
 from prox_spark.config.redaction import redacted
 from prox_spark.errors import RecipeError
@@ -22,6 +23,8 @@ class Section(BaseModel):
 
 class RecipeFile(Section):
     """A whole recipe: what one YAML file holds."""
+
+    explained_by: ClassVar[str] = "prox-spark config"  # the command that prints its reference
 
     @classmethod
     def load(cls, path: str | Path | None = None, overrides: Iterable[str] = ()) -> Self:
@@ -55,14 +58,15 @@ class RecipeFile(Section):
         """Validates a mapping; a RecipeError names every bad field."""
         try:
             # `engine:` with all its fields commented out is an empty section.
-            return cls.model_validate({name: section for name, section in data.items() if section is not None})
+            given = {name: value for name, value in data.items() if value is not None or cls._takes_none(name)}
+            return cls.model_validate(given)
         except ValidationError as error:
             lines = [
                 f"  {'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg']} (got {e.get('input')!r})"
                 for e in error.errors()
             ]
             raise RecipeError(
-                f"{origin} is not a valid recipe:\n" + "\n".join(lines) + "\nSee `prox-spark config` for every field."
+                f"{origin} is not a valid recipe:\n" + "\n".join(lines) + f"\nSee `{cls.explained_by}` for every field."
             ) from error
 
     def redacted(self) -> dict[str, Any]:
@@ -71,19 +75,13 @@ class RecipeFile(Section):
         return hidden
 
     @classmethod
+    def _takes_none(cls, name: str) -> bool:
+        return name in cls.model_fields and type(None) in get_args(cls.model_fields[name].annotation)
+
+    @classmethod
     def reference(cls) -> str:
         """Every field with its type, default and description, as text."""
-        lines: list[str] = []
-        for name, field in cls.model_fields.items():
-            section = field.annotation
-            if isinstance(section, type) and issubclass(section, BaseModel):
-                lines += [f"{name}:  # {' '.join((section.__doc__ or '').split())}"]
-                for key, sub in section.model_fields.items():
-                    lines += _describe(f"  {key}", sub)
-            else:
-                lines += _describe(name, field)
-            lines.append("")
-        return "\n".join(lines)
+        return "\n".join(line for name, field in cls.model_fields.items() for line in [*_described(name, field), ""])
 
 
 def _set(data: dict[str, Any], override: str) -> None:
@@ -109,13 +107,25 @@ def _set(data: dict[str, Any], override: str) -> None:
     target[path[-1]] = parsed
 
 
-def _describe(name: str, field: Any) -> list[str]:
-    default = field.get_default(call_default_factory=True)
-    shown = "" if default is None else json.dumps(default)
-    kind = (
-        str(field.annotation).replace("typing.", "")
-        if not isinstance(field.annotation, type)
-        else field.annotation.__name__
-    )
-    indent = " " * (len(name) - len(name.lstrip()) + 2)
-    return [f"{name}: {shown}".rstrip(), f"{indent}# {kind}. {field.description}"]
+def _described(name: str, field: FieldInfo) -> Iterator[str]:
+    """A field's lines, and below them those of its section; of a list of sections one is shown."""
+    section, is_list = _section(field.annotation)
+    if section:
+        yield f"{name}:  # {' '.join((section.__doc__ or '').split())}"
+        inner = [line for key, sub in section.model_fields.items() for line in _described(key, sub)]
+        for number, line in enumerate(inner):
+            yield f"  {'  ' if number else '- '}{line}" if is_list else f"  {line}"
+        return
+    default = None if field.is_required() else field.get_default(call_default_factory=True)
+    kind = field.annotation.__name__ if isinstance(field.annotation, type) else str(field.annotation)
+    yield f"{name}: {'' if default is None else json.dumps(default)}".rstrip()
+    required = " Required." if field.is_required() else ""
+    yield f"  # {kind.replace('typing.', '')}.{required} {field.description}"
+
+
+def _section(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
+    """The section that an annotation holds, alone, as one of its options or in a list, and whether it is a list."""
+    for kind in (annotation, *get_args(annotation)):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind, get_origin(annotation) is list
+    return None, False

@@ -14,6 +14,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -24,6 +25,7 @@ from prox_spark.labels.label import Label, removing
 from prox_spark.labels.rubric import is_worth_keeping
 from prox_spark.programs import Operation, OpName, induce
 
+_SPLITS = ("train", "validation", "test")
 _NUMBER = re.compile(r"^\[\d{3,}\]", re.MULTILINE)
 Row = Mapping[str, Any]
 
@@ -38,15 +40,15 @@ def read_labels(path: Path) -> Iterator[Label]:
     Raises:
         LabelError: the file can't be read, or a row has none of the shapes; the message names file and line.
     """
-    label_set = (
-        path.parent.name if path.name.startswith(("train.", "validation.", "test.")) else path.name.split(".")[0]
-    )
+    name = path.name.split(".")[0]
+    # A split is a set of its own: what is trained on and what is held out may have the same ids.
+    label_set = f"{path.parent.name}-{name}" if name in _SPLITS else name
     try:
         with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
                     yield from _labels(line, f"{path}:{number}", label_set, number)
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise LabelError(f"can't read labels from {path}: {error}") from error
 
 
@@ -67,7 +69,7 @@ def _labels(line: str, place: str, label_set: str, number: int) -> Iterator[Labe
         if read is None:
             raise ValueError(f"it has the columns {', '.join(row)}")
         fields = read(row)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         shapes = " / ".join("+".join(sorted(columns)) for columns, _ in _SHAPES)
         raise LabelError(f"{place} is no label: {error}. Accepted columns: {shapes}") from error
     if fields is not None:
@@ -76,28 +78,30 @@ def _labels(line: str, place: str, label_set: str, number: int) -> Iterator[Labe
 
 
 def _exported(row: Row) -> dict[str, Any]:
-    ops = row.get("ops")
+    text, first_line, keep, ops = _text(row["text"]), int(row.get("first_line") or 0), row.get("keep"), row.get("ops")
+    if not (keep is None or isinstance(keep, bool)):
+        raise ValueError(f"keep is {keep!r}, not true or false")
     return {
-        "text": row["text"],
-        "first_line": row.get("first_line") or 0,
-        "keep": row.get("keep"),
+        "text": text,
+        "first_line": first_line,
+        "keep": keep,
         "edu": row.get("edu"),
         "format": row.get("format"),
-        "ops": None if ops is None else read_operations(ops),
+        "ops": None if ops is None else read_operations(ops, text, first_line),
     }
 
 
 def _annotated(row: Row) -> dict[str, Any]:
     first_line = int(row.get("line_start") or 0)
-    edu, form = row.get("edu"), row.get("format")
+    edu, form, text = row.get("edu"), row.get("format"), _NUMBER.sub("", row["window"])
     return {
-        "text": _NUMBER.sub("", row["window"]),
+        "text": text,
         "first_line": first_line,
         # The scores are about the beginning of a document.
         "keep": None if first_line or edu is None or form is None else is_worth_keeping(edu, form),
         "edu": edu,
         "format": form,
-        "ops": read_operations(row["ops"]),
+        "ops": read_operations(row["ops"], text, first_line),
     }
 
 
@@ -105,11 +109,21 @@ def _flagged(row: Row) -> dict[str, Any]:
     lines, keep = row["lines"], row["keep"]
     if len(lines) != len(keep):
         raise ValueError(f"{len(lines)} lines and {len(keep)} flags")
+    if any("\n" in line for line in lines) or not all(flag in (0, 1) for flag in keep):
+        raise ValueError("lines without line breaks and flags of 0 or 1 are needed")
     return {"text": "\n".join(lines), "ops": removing([not stays for stays in keep])}
 
 
 def _judged(row: Row) -> dict[str, Any]:
-    return {"text": row["text"], "keep": bool(row["good"])}
+    if row["good"] not in (0, 1):
+        raise ValueError(f"good is {row['good']!r}, not 0 or 1")
+    return {"text": _text(row["text"]), "keep": bool(row["good"])}
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"text is {value!r}")
+    return value
 
 
 def _paired(row: Row) -> dict[str, Any] | None:
@@ -119,14 +133,34 @@ def _paired(row: Row) -> dict[str, Any] | None:
     return {"text": row["raw"], "ops": tuple(op for op in induction.program.ops if op.op is not OpName.KEEP_CHUNK)}
 
 
-def read_operations(ops: Iterable[Row]) -> tuple[Operation, ...]:
-    """Operations out of mappings with their fields, absent ones None."""
-    return tuple(
-        Operation(
-            OpName(op["op"]), op.get("line_start"), op.get("line_end"), op.get("source_str"), op.get("target_str")
-        )
-        for op in ops
-    )
+def read_operations(ops: Iterable[Row], text: str, first_line: int = 0) -> tuple[Operation, ...]:
+    """Operations out of mappings with their fields, absent ones None.
+
+    Args:
+        ops: a removal without lines means all of them, as in a program.
+        text: what they are about.
+        first_line: number of its first line.
+
+    Raises:
+        ValueError, KeyError: there is no such operation, or it lacks what it needs.
+    """
+    return tuple(_operation(op, (first_line, first_line + text.count("\n"))) for op in ops)
+
+
+def _operation(op: Row, all_lines: tuple[int, int]) -> Operation:
+    name = OpName(op["op"])
+    if name is OpName.REMOVE_LINES:
+        lines = (op.get("line_start"), op.get("line_end"))
+        start, end = all_lines if lines == (None, None) else lines
+        if not (isinstance(start, int) and isinstance(end, int)):
+            raise ValueError(f"remove_lines from {start!r} to {end!r}: whole numbers are needed")
+        return Operation(name, start, end)
+    if name is OpName.NORMALIZE:
+        source, target = op.get("source_str"), op.get("target_str")
+        if not (isinstance(source, str) and isinstance(target, str)):
+            raise ValueError(f"normalize {source!r} to {target!r}: two strings are needed")
+        return Operation(name, source_str=source, target_str=target)
+    return Operation(name)
 
 
 # By the columns that only this shape has, the most telling first.

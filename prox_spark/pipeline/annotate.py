@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
@@ -24,7 +23,7 @@ from prox_spark.pipeline.answers import final_answers
 from prox_spark.pipeline.execute import DOCUMENT
 from prox_spark.pipeline.generate import GenerateStage
 from prox_spark.pipeline.label_sources import label_rows
-from prox_spark.pipeline.labels import import_file, store_labels
+from prox_spark.pipeline.labels import import_files, store_labels
 from prox_spark.pipeline.persist import persisted
 from prox_spark.pipeline.plan import ingested_lake, waves
 from prox_spark.pipeline.prompts import prompts_of
@@ -95,8 +94,11 @@ def annotate_lake(
         RefinerError, EngineError: the teacher can't be had or its engine failed.
         LabelError: a file can't be read.
     """
+    if export:
+        Path(export).absolute().parent.mkdir(parents=True, exist_ok=True)  # not after the teacher was paid
     lake = Lake(spark, recipe.lake) if files else ingested_lake(spark, recipe)
-    lake.ensure()
+    if files:
+        lake.ensure()
     with recorded(lake, Run("annotate", recipe)) as run:
         summary = _imported(lake, run, files) if files else _asked(lake, run)
         run.counts |= {"labels": sum(summary.n_labels.values()), **summary.rejected}
@@ -110,7 +112,7 @@ def annotate_lake(
 def _imported(lake: Lake, run: Run, files: Sequence[str]) -> AnnotateSummary:
     run.versions_in = {"labels": lake.version("labels")}
     with run.stage("import"):
-        counts = sum((import_file(lake, Path(file), run) for file in files), Counter[str]())
+        counts = import_files(lake, [Path(file) for file in files], run)
     return AnnotateSummary(run, None, dict(counts))
 
 

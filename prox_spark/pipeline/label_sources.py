@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,10 +28,20 @@ _TABLE_NAME = re.compile(r"(?!.*\.(?:jsonl?|gz)$)\w+(?:\.\w+){1,2}")
 
 def labels_at(places: Sequence[str]) -> dict[str, list[Label]]:
     """The labels of each place, as `find_labels` reads them; Spark is started for tables only, and stopped again."""
-    if all(Path(place).is_file() for place in places):
+    if not any(map(_is_table, places)):
         return {place: list(read_labels(Path(place))) for place in places}
     with spark_session(Recipe()) as spark:
         return {place: find_labels(spark, [place]) for place in places}
+
+
+def below(root: str) -> Callable[[str], str]:
+    """Where relative places start: a function that puts the root before paths and leaves URIs and table names alone."""
+
+    def placed(place: str) -> str:
+        is_whole = is_uri(place) or place.startswith("/") or _TABLE_NAME.fullmatch(place.partition("#")[0])
+        return place if is_whole else f"{root.rstrip('/')}/{place}"
+
+    return placed
 
 
 def find_labels(spark: SparkSession, places: Sequence[str], limit: int | None = None, seed: int = 0) -> list[Label]:
@@ -67,21 +77,29 @@ def label_rows(rows: DataFrame) -> Iterator[Label]:
     for row in rows.select(*columns).orderBy("label_set", "label_id").toLocalIterator():
         values = {name: value for name, value in row.asDict(recursive=True).items() if value is not None}
         if "ops" in values:
-            values["ops"] = read_operations(values["ops"])
+            values["ops"] = read_operations(values["ops"], values["text"], values.get("first_line", 0))
         yield Label(**values)
 
 
 def _read(spark: SparkSession, place: str) -> Iterator[Label]:
-    name, _, label_set = (place, "", "") if Path(place).exists() else place.partition("#")
-    is_table = _TABLE_NAME.fullmatch(name) and not Path(name).exists()
-    if not (is_table or is_uri(name) or is_folder_with(name, "_delta_log")):
+    if not _is_table(place):
         yield from read_labels(Path(place))
         return
+    name, _, label_set = place.partition("#")
     try:
-        table = spark.read.table(name) if is_table else spark.read.format("delta").load(absolute(name))
+        table = spark.read.table(name) if _has_table_name(name) else spark.read.format("delta").load(absolute(name))
         yield from label_rows(table.where(F.col("label_set") == label_set) if label_set else table)
     except (AnalysisException, ValueError) as error:
         raise LabelError(
             f"can't read labels from {place}: {str(error).splitlines()[0]}. A table of labels has the columns "
             f"{', '.join(_REQUIRED)} and keep, ops or both"
         ) from error
+
+
+def _is_table(place: str) -> bool:
+    name = place.partition("#")[0]
+    return not Path(place).is_file() and (_has_table_name(name) or is_uri(name) or is_folder_with(name, "_delta_log"))
+
+
+def _has_table_name(name: str) -> bool:
+    return bool(_TABLE_NAME.fullmatch(name)) and not Path(name).exists()

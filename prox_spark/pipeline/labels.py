@@ -35,8 +35,8 @@ def store_labels(lake: Lake, rows: DataFrame, run_id: str) -> None:
     lake.upsert(schemas.LABELS, rows, run_id, _differs())
 
 
-def import_file(lake: Lake, path: Path, run: Run) -> Counter[str]:
-    """Stores the labels of a file; `annotation.label_set` overrides the name of their set.
+def import_files(lake: Lake, paths: Sequence[Path], run: Run) -> Counter[str]:
+    """Stores the labels of files; `annotation.label_set` overrides the name of their set.
 
     Returns:
         By set, the number of labels read.
@@ -44,17 +44,23 @@ def import_file(lake: Lake, path: Path, run: Run) -> Counter[str]:
     Raises:
         LabelError: as `read_labels` does, or an id is there twice in a set.
     """
-    label_set, seen = run.recipe.annotation.label_set, set[tuple[str, str]]()
-    labels = read_labels(path)
-    while batch := list(islice(labels, _BATCH)):
-        if label_set:
-            batch = [replace(label, label_set=label_set) for label in batch]
-        for label in batch:
-            key = (label.label_set, label.label_id)
-            if key in seen:
-                raise LabelError(f"{path}: the id {label.label_id!r} is there twice in the set {label.label_set!r}")
-            seen.add(key)
-        store_labels(lake, _frame(lake, batch, str(path), run.run_id), run.run_id)
+    label_set, seen = run.recipe.annotation.label_set, dict[tuple[str, str], Path]()
+    for path in paths:
+        labels = read_labels(path)
+        while batch := list(islice(labels, _BATCH)):
+            if label_set:
+                batch = [replace(label, label_set=label_set) for label in batch]
+            for label in batch:
+                key = (label.label_set, label.label_id)
+                if before := seen.get(key):
+                    where = f"{path}: the id {label.label_id!r} is there twice in the set {label.label_set!r}"
+                    raise LabelError(
+                        where
+                        if before == path
+                        else f"{where}, in {before} too: import each with a --label-set of its own"
+                    )
+                seen[key] = path
+            store_labels(lake, _frame(lake, batch, str(path), run.run_id), run.run_id)
     return Counter(name for name, _ in seen)
 
 

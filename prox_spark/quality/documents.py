@@ -89,17 +89,21 @@ def auc(keep: Array, drop: Array) -> float | None:
 
 
 def threshold_curve(keep: Array, drop: Array, n_words: Array) -> tuple[CurvePoint, ...]:
-    """Scores at every threshold that makes a difference, rising; at most 500 of them, evenly chosen."""
-    thresholds = np.union1d(drop, [1.0])
-    if len(thresholds) > _MAX_POINTS:
-        thresholds = thresholds[np.linspace(0, len(thresholds) - 1, _MAX_POINTS).round().astype(int)]
+    """Scores at every threshold that makes a difference, rising."""
     points = []
-    for threshold in thresholds:
+    for threshold in np.union1d(drop, [1.0]):
         scores = document_scores(keep, drop, n_words, threshold)
         points.append(
             CurvePoint(float(threshold), scores.keep.precision, scores.keep.recall, scores.keep.f1, scores.words_kept)
         )
     return tuple(points)
+
+
+def thinned(curve: tuple[CurvePoint, ...]) -> tuple[CurvePoint, ...]:
+    """At most 500 points of a curve, evenly chosen, both ends among them."""
+    if len(curve) <= _MAX_POINTS:
+        return curve
+    return tuple(curve[index] for index in np.linspace(0, len(curve) - 1, _MAX_POINTS).round().astype(int))
 
 
 def calibration(keep: Array, drop: Array) -> Calibration:

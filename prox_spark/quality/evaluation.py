@@ -17,6 +17,7 @@ from prox_spark.quality.documents import (
     DocumentScores,
     calibration,
     document_scores,
+    thinned,
     threshold_curve,
 )
 from prox_spark.quality.lines import LineScores, line_scores
@@ -130,7 +131,7 @@ def evaluated(
         ),
         tuple(_refiner_scores(label_set, of, threshold) for label_set, of in by_set.items()),
         programs if lines else None,
-        curve,
+        thinned(curve),
         max(curve, key=lambda point: point.f1, default=None),
         calibration(keep, drop) if documents else None,
     )

@@ -36,6 +36,7 @@ class LineScores:
     """How well lines were removed from one or more texts.
 
     Attributes:
+        n_texts: that have lines that count.
         n_lines: that count.
         n_to_remove: of these, should go.
         words_kept: share of the texts' words on lines that stay; replacements within a line are not looked at.
@@ -64,6 +65,8 @@ def line_scores(labels: Sequence[Label], removed: Sequence[Set[int]], count_blan
     for label, gone in zip(labels, removed, strict=True):
         words = dict(zip(label.line_numbers, (len(line.split()) for line in label.text.split("\n")), strict=True))
         lines = {number for number, n in words.items() if n or count_blank}
+        if not lines:
+            continue  # nothing to be right or wrong about
         to_go, gone = label.removed_lines & lines, gone & lines
         gone_scores.append(_score(gone, to_go))
         stay_scores.append(_score(lines - gone, lines - to_go))
@@ -73,7 +76,7 @@ def line_scores(labels: Sequence[Label], removed: Sequence[Set[int]], count_blan
         n_words_kept += sum(words[number] for number in lines - gone)
         n_words_to_keep += sum(words[number] for number in lines - to_go)
     return LineScores(
-        len(labels),
+        len(gone_scores),
         n_lines,
         n_to_remove,
         _class_scores(gone_scores),

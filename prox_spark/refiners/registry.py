@@ -141,6 +141,11 @@ def _teacher_card(name: str, directory: Path, base: dict[str, str]) -> RefinerCa
     )
 
 
+def is_shipped(name: str) -> bool:
+    """Is there a refiner or teacher of that name in the package."""
+    return any(path.is_file() for path in (CARDS / name / "refiner.yaml", CARDS / f"{name}.yaml"))
+
+
 def known() -> list[str]:
     """Names of the shipped refiners, the released ones, and those that this user made."""
     shipped = [card.parent.relative_to(CARDS).as_posix() for card in CARDS.rglob("refiner.yaml")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
@@ -10,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prox_spark.config import fingerprint
-from prox_spark.errors import RefinerError
+from prox_spark.errors import RecipeError, RefinerError
 from prox_spark.labels import Label
-from prox_spark.refiners import find
+from prox_spark.paths import refiners_directory
+from prox_spark.refiners import find, is_shipped
 from prox_spark.refiners.build import load_base
 from prox_spark.training.cards import adapted_card, write_cards
 from prox_spark.training.data import TrainingData
@@ -59,25 +61,24 @@ def adapt(
     Raises:
         LabelError: a place has no labels of use.
         RefinerError: the start can't be had, or the checkpoints there are of another recipe.
+        RecipeError: the card can't be changed like that, or several processes are to train.
     """
     start = find(recipe.start.refiner)
     card = adapted_card(recipe, start)
-    _claim(directory / _TRAINING, fingerprint(recipe.model_dump(), start.model_fingerprint), restart)
-    base, tokenizer = load_base(
-        start
-    )  # first: it silences the library's bars, which is possible only before their import
-    # Imports torch and transformers, which nothing else in the package needs.
+    # The base comes first: it silences the library's bars, which is possible only before their import.
+    base, tokenizer = load_base(start)
+    # These import torch and transformers, which nothing else in the package needs.
     from prox_spark.training.loss import AnswerLoss, Collator
-    from prox_spark.training.model import with_adapter, write_weights
+    from prox_spark.training.model import end_token_id, in_words, with_adapter, write_weights
     from prox_spark.training.trainer import RefinerTrainer, training_arguments
     from prox_spark.training.validation import Validation
 
-    arguments = training_arguments(recipe, directory / _TRAINING, validated=bool(recipe.checkpoints.validation))
-    data = TrainingData.of(
-        recipe, labels, card, tokenizer.backend_tokenizer.to_str(), base.config.eos_token_id, arguments.world_size
-    )
+    end_id = end_token_id(base, tokenizer)
+    data = TrainingData.of(recipe, labels, card, tokenizer.backend_tokenizer.to_str(), end_id)
+    made_of = fingerprint(recipe.model_dump(), card.model_dump(), start.model_fingerprint, data.fingerprint)
+    _claim(directory / _TRAINING, made_of, restart)
     LOG.info("adapt: %s", data)
-    collator = Collator(tokenizer.pad_token_id or base.config.eos_token_id, recipe.optimiser.verdict_weight)
+    collator = Collator(end_id, recipe.optimiser.verdict_weight)
     validation = (
         Validation(data.validation, collator, AnswerLoss(0.0, data.line_token_ids), data.verdict_token_ids)
         if data.validation
@@ -85,13 +86,27 @@ def adapt(
     )
     model = with_adapter(base, recipe, start)
     loss = AnswerLoss(recipe.optimiser.line_weight, data.line_token_ids)
+    arguments = training_arguments(recipe, directory / _TRAINING, validated=validation is not None)
     trainer = RefinerTrainer(model, data.batches, collator, loss, validation, arguments)
     done = trainer.train(resume_from_checkpoint=_last_checkpoint(directory / _TRAINING))
     metrics = _best(trainer, recipe)
-    if trainer.is_world_process_zero():
-        write_weights(trainer.model, tokenizer, directory)
-        write_cards(recipe, card, start, data, metrics, directory)
+    write_weights(trainer.model, tokenizer, directory)
+    write_cards(recipe, card, start, data, in_words(model), made_of, metrics, directory)
     return Adaptation(directory, done.global_step, metrics)
+
+
+def place_of(recipe: AdaptRecipe) -> Path:
+    """Where a refiner goes that is to be found by its name.
+
+    Raises:
+        RecipeError: that name is another's.
+    """
+    if is_shipped(recipe.name):
+        raise RecipeError(
+            f"{recipe.name} is the name of a refiner that ships with the package, and that one would be found by it: set another "
+            "name (--set name=mine), or --output DIR and use the directory as its name"
+        )
+    return refiners_directory() / recipe.name
 
 
 def _claim(directory: Path, made_of: str, restart: bool) -> None:
@@ -102,16 +117,24 @@ def _claim(directory: Path, made_of: str, restart: bool) -> None:
     stamp = directory / "made_of"
     if stamp.exists() and stamp.read_text(encoding="utf-8") != made_of:
         raise RefinerError(
-            f"{directory} holds checkpoints of another recipe, or of one that was changed since: take another --output, or "
+            f"{directory} holds checkpoints of another recipe or other labels, or of ones that were changed since: take another --output, or "
             "throw them away with --restart"
         )
     stamp.write_text(made_of, encoding="utf-8")
 
 
 def _checkpoints(directory: Path) -> list[Path]:
-    """Whole checkpoints, oldest first. The state is what the library writes last: one without it was cut short."""
-    found = [path.parent for path in directory.glob("checkpoint-*/trainer_state.json")]
+    """Whole checkpoints, oldest first. The state is what the library writes last: one without it, or half of it, was cut short."""
+    found = [path.parent for path in directory.glob("checkpoint-*/trainer_state.json") if _is_json(path)]
     return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]))
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return False
+    return True
 
 
 def _last_checkpoint(directory: Path) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,11 @@ def adapted_card(recipe: AdaptRecipe, start: Refiner) -> RefinerCard:
     Raises:
         RecipeError: the changes make no valid card.
     """
-    given = start.card.model_dump(exclude_none=True)
+    given = start.card.model_dump(exclude_none=True) | {"teaches": False}
+    if not (given.get("tasks") or recipe.card.get("tasks")):
+        raise RecipeError(
+            f"{start.card.name} has no prompts of a refiner: set card.tasks, see a refiner.yaml that has them"
+        )
     if recipe.lora is None:
         given["base"] = {"path": "."}
     elif start.card.base.path:
@@ -30,7 +35,7 @@ def adapted_card(recipe: AdaptRecipe, start: Refiner) -> RefinerCard:
     own = {
         "name": recipe.name,
         "description": recipe.description,
-        "licence": recipe.licence,
+        "licence": recipe.licence or start.card.licence,
         "adapter": None if recipe.lora is None else ".",
     }
     try:
@@ -52,10 +57,23 @@ def write_cards(
     card: RefinerCard,
     start: Refiner,
     data: TrainingData,
+    trained: str,
+    made_of: str,
     metrics: Mapping[str, float],
     directory: Path,
 ) -> None:
-    """Writes refiner.yaml for machines, README.md for people, training.json to make it again."""
+    """Writes refiner.yaml for machines, README.md for people, training.json to make it again.
+
+    Args:
+        recipe: what was asked for.
+        card: of the result, whose weights are in the directory.
+        start: what it was made from.
+        data: what it learnt.
+        trained: which weights, in words.
+        made_of: fingerprint of recipe, card, start and data.
+        metrics: on the validation examples.
+        directory: of the result.
+    """
     fields = card.model_dump(exclude_none=True, exclude_defaults=True) | {
         "tasks": card.tasks.model_dump(exclude_none=True)
     }
@@ -64,19 +82,32 @@ def write_cards(
     )
     made_of = {
         "recipe": recipe.redacted(),
-        "base_and_start": start.model_fingerprint,
+        "card": card.model_dump(mode="json", exclude_none=True),
+        "fingerprints": {
+            "made_of": made_of,
+            "start": start.model_fingerprint,
+            "data": data.fingerprint,
+            "result": Refiner(card, directory, str(directory)).model_fingerprint,
+        },
+        "packages": {name: version(name) for name in ("torch", "transformers", "peft")},
         "examples_available": data.n_available,
         "examples_seen": data.n_seen,
         "tokens": data.n_tokens,
         "validation": dict(metrics),
     }
     (directory / "training.json").write_text(json.dumps(made_of, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    (directory / "README.md").write_text(_readme(recipe, start, data, metrics), encoding="utf-8")
+    (directory / "README.md").write_text(_readme(recipe, card, start, data, trained, metrics), encoding="utf-8")
 
 
-def _readme(recipe: AdaptRecipe, start: Refiner, data: TrainingData, metrics: Mapping[str, float]) -> str:
-    lora, optimiser = recipe.lora, recipe.optimiser
-    kind = f"LoRA, rank {lora.rank}, alpha {lora.alpha:g}" if lora else "all weights"
+def _readme(
+    recipe: AdaptRecipe,
+    card: RefinerCard,
+    start: Refiner,
+    data: TrainingData,
+    trained: str,
+    metrics: Mapping[str, float],
+) -> str:
+    optimiser = recipe.optimiser
     going_on = f", going on from the adapter of {start.card.name}" if recipe.start.adapter else ""
     seen = "\n".join(f"| {name} | {data.n_seen.get(name, 0):,} | {n:,} |" for name, n in data.n_available.items())
     measured = "\n".join(f"| {name} | {value:.4f} |" for name, value in metrics.items())
@@ -89,9 +120,9 @@ def _readme(recipe: AdaptRecipe, start: Refiner, data: TrainingData, metrics: Ma
 | | |
 |---|---|
 | base | that of {start.card.name} ({start.card.licence}){going_on} |
-| trained | {kind}; {optimiser.steps:,} steps of {optimiser.tokens_per_step * optimiser.accumulate:,} tokens, learning rate {optimiser.learning_rate:g}, cosine |
+| trained | {trained}; {optimiser.steps:,} steps of {optimiser.tokens_per_step * optimiser.accumulate:,} tokens, learning rate {optimiser.learning_rate:g}, cosine |
 | tokens | {data.n_tokens:,} |
-| licence | {recipe.licence} |
+| licence | {card.licence} |
 
 | examples | seen (with repetitions) | available |
 |---|---|---|

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -48,6 +50,17 @@ class TrainingData:
         """Tokens in the batches, padding not counted."""
         return sum(example.n_tokens for batch in self.batches for example in batch)
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over every token that is learnt or measured, in order."""
+        digest = hashlib.sha256()
+        for example in (
+            example for batches in (self.batches, self.validation) for batch in batches for example in batch
+        ):
+            ids = [len(example.prompt_ids), *example.prompt_ids, *example.answer_ids]
+            digest.update(struct.pack(f"<{len(ids)}I", *ids))
+        return digest.hexdigest()
+
     @classmethod
     def of(
         cls,
@@ -56,7 +69,6 @@ class TrainingData:
         card: RefinerCard,
         tokenizer_json: str,
         end_id: int,
-        n_processes: int,
     ) -> TrainingData:
         """Makes examples of the labels of a recipe and plans their order.
 
@@ -66,7 +78,6 @@ class TrainingData:
             card: the prompts and limits.
             tokenizer_json: contents of tokenizer.json.
             end_id: the token that ends an answer.
-            n_processes: that train side by side, each on batches of its own.
 
         Raises:
             LabelError: a source holds nothing for the stages that it is for.
@@ -86,7 +97,7 @@ class TrainingData:
             n_available.update(map(_name, examples))
             sources.append(Source(examples, source.share))
         optimiser = recipe.optimiser
-        n_batches = optimiser.steps * optimiser.accumulate * n_processes
+        n_batches = optimiser.steps * optimiser.accumulate
         batches = plan_batches(sources, optimiser.tokens_per_step, n_batches, optimiser.seed)
         any_builder = next(iter(builders.values())).prompts
         words = (OpName.KEEP_CHUNK, OpName.REMOVE_LINES)

@@ -9,7 +9,7 @@ from prox_spark.chunking import Chunk
 from prox_spark.labels import Label
 from prox_spark.programs import Operation, OpName, print_program
 from prox_spark.prompts import PromptBuilder
-from prox_spark.refiners.card import DocTask, Stage
+from prox_spark.refiners.card import ChunkTask, DocTask, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +77,21 @@ class ExampleBuilder:
                 continue
             gone = [number in removed for number in range(chunk.line_start, chunk.line_end + 1)]
             ends = self._line_ends(prompt.token_ids, len(gone))
-            answer = self._answer(print_program(chunk_program(label.ops, chunk)))
+            answer = self._program(chunk_program(label.ops, chunk), len(prompt.token_ids))
             yield Example(
                 "chunk", label.label_set, prompt.token_ids, answer, line_ends=ends, line_removed=gone if ends else ()
             )
+
+    def _program(self, ops: list[Operation], n_prompt: int) -> list[int]:
+        """As many of the operations as the limits of inference let the model say."""
+        card, task = self.prompts.card, self.prompts.card.task("chunk")
+        assert isinstance(task, ChunkTask)
+        limit = min(task.max_answer_tokens, card.context_tokens - n_prompt)
+        answer = self._answer(print_program(ops))
+        while len(answer) > limit and len(ops) > 1:
+            ops = ops[:-1]
+            answer = self._answer(print_program(ops))
+        return answer
 
     def _answer(self, text: str) -> list[int]:
         return [*self.prompts.tokenizer.encode(text, add_special_tokens=False).ids, self.end_id]

@@ -52,6 +52,30 @@ def with_adapter(base: PreTrainedModel, recipe: AdaptRecipe, start: Refiner) -> 
     return model
 
 
+def in_words(model: PreTrainedModel | PeftModel) -> str:
+    """What is trained, for the card."""
+    if not isinstance(model, PeftModel):
+        return "all weights"
+    adapter = model.peft_config["default"]
+    return f"LoRA, rank {adapter.r}, alpha {adapter.lora_alpha:g}, on {', '.join(sorted(adapter.target_modules))}"
+
+
+def end_token_id(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
+    """The token that ends an answer.
+
+    Raises:
+        RefinerError: the base has none.
+    """
+    ids = model.config.eos_token_id
+    first = ids[0] if isinstance(ids, list) and ids else ids
+    token_id = first if tokenizer.eos_token_id is None else tokenizer.eos_token_id
+    if not isinstance(token_id, int):
+        raise RefinerError(
+            "the base's tokenizer names no token that ends a text: set eos_token in its tokenizer_config.json"
+        )
+    return token_id
+
+
 def write_weights(model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, directory: Path) -> None:
     """Writes the adapter in float16, or the whole model in bfloat16 with its tokenizer."""
     if not isinstance(model, PeftModel):
@@ -71,11 +95,15 @@ def trained_state(model: PreTrainedModel | PeftModel) -> dict[str, torch.Tensor]
 
 
 def load_state(model: PreTrainedModel | PeftModel, state: Mapping[str, torch.Tensor]) -> None:
-    """Puts weights in their place that `trained_state` returned."""
+    """Puts weights in their place that `trained_state` or `mean_state` returned."""
     if isinstance(model, PeftModel):
         set_peft_model_state_dict(model, dict(state))
-    else:
-        model.load_state_dict(state)
+        return
+    # A file holds tied weights once.
+    missing, unexpected = model.load_state_dict(dict(state), strict=False)
+    own = model.state_dict()
+    loaded = {own[name].data_ptr() for name in state}
+    assert not unexpected and all(own[name].data_ptr() in loaded for name in missing), (missing, unexpected)
 
 
 def mean_state(checkpoints: Sequence[Path]) -> dict[str, torch.Tensor]:

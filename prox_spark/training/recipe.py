@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from prox_spark.config import RecipeFile, Section
 from prox_spark.refiners.card import Stage
@@ -31,7 +31,10 @@ class StartConfig(Section):
     refiner: str = Field(
         "web-135m", description="Its card gives the base, the prompts and the limits; a name, a directory or a hub id."
     )
-    adapter: bool = Field(False, description="Go on from its adapter, where it has one. Otherwise from the base.")
+    adapter: bool = Field(
+        False,
+        description="Go on from its adapter; then its rank, alpha and layers count, not those of lora. Otherwise from the base.",
+    )
 
 
 class LoraConfig(Section):
@@ -97,16 +100,18 @@ class CheckpointConfig(Section):
     average: int = Field(
         1,
         ge=1,
-        description="Average the weights of the last so many checkpoints; compared with the best one, the better is taken.",
+        description="Average the weights of the last so many checkpoints; the better of that and the best one is taken, by validation.",
     )
 
 
 class AdaptRecipe(RecipeFile):
     """How a refiner is made."""
 
+    explained_by: ClassVar[str] = "prox-spark adapt --fields"
+
     name: str = Field(pattern=r"^[\w.-]+$", description="Of the refiner that results, for recipes.")
     description: str = Field("", description="For its card.")
-    licence: str = Field("Apache-2.0", description="SPDX expression for its card.")
+    licence: str | None = Field(None, description="SPDX expression for its card. Unset: that of the start.")
     attribution: str = Field("", description="Sources and licences of the training data, for its card; Markdown.")
     start: StartConfig = Field(default_factory=StartConfig, description="What training starts from.")
     card: dict[str, Any] = Field(
@@ -123,12 +128,18 @@ class AdaptRecipe(RecipeFile):
         """Where its labels are: to train on and to validate on, each once."""
         return list(dict.fromkeys([*(source.path for source in self.labels), *self.checkpoints.validation]))
 
-    def with_labels_below(self, directory: Path) -> AdaptRecipe:
-        """The recipe with its relative paths of labels starting at a directory; URIs stay as they are."""
-
-        def below(place: str) -> str:
-            return place if "://" in place else str(directory / place)
-
-        labels = [source.model_copy(update={"path": below(source.path)}) for source in self.labels]
-        checkpoints = self.checkpoints.model_copy(update={"validation": [*map(below, self.checkpoints.validation)]})
+    def with_places(self, renamed: Callable[[str], str]) -> AdaptRecipe:
+        """The recipe with other places of its labels."""
+        labels = [source.model_copy(update={"path": renamed(source.path)}) for source in self.labels]
+        checkpoints = self.checkpoints.model_copy(update={"validation": [*map(renamed, self.checkpoints.validation)]})
         return self.model_copy(update={"labels": labels, "checkpoints": checkpoints})
+
+    @model_validator(mode="after")
+    def _consistent(self) -> AdaptRecipe:
+        if self.start.adapter and self.lora is None:
+            raise ValueError(
+                "lora: null trains all weights, and start.adapter goes on from an adapter: set one of them"
+            )
+        if self.checkpoints.average > 1 and not self.checkpoints.validation:
+            raise ValueError("checkpoints.average is judged by validation: name labels in checkpoints.validation")
+        return self

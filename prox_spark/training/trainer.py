@@ -13,6 +13,7 @@ from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerContr
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from prox_spark.engine.device import cpu_dtype
+from prox_spark.errors import RecipeError
 from prox_spark.training.examples import Example
 from prox_spark.training.loss import AnswerLoss, Batch, Collator
 from prox_spark.training.recipe import AdaptRecipe
@@ -56,11 +57,10 @@ class RefinerTrainer(Trainer):
         return self._answer_loss(model, inputs)[0]
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Validates, on every process the same."""
+        """Validates."""
         assert self._validation
         self.model.eval()
-        with self.autocast_smart_context_manager():
-            found = self._validation(self.model)
+        found = self._validation(self.model)
         self.model.train()
         metrics = {f"eval_{name}": value for name, value in found.items()}
         self.log(metrics)
@@ -69,13 +69,17 @@ class RefinerTrainer(Trainer):
 
 
 def training_arguments(recipe: AdaptRecipe, directory: Path, validated: bool) -> TrainingArguments:
-    """The library's arguments for a recipe. Checkpoints go below `directory`."""
+    """The library's arguments for a recipe. Checkpoints go below `directory`.
+
+    Raises:
+        RecipeError: there are several processes.
+    """
     optimiser, checkpoints = recipe.optimiser, recipe.checkpoints
     on_gpu = torch.cuda.is_available()
     native = torch.cuda.is_bf16_supported() if on_gpu else cpu_dtype() == "bfloat16"
     bfloat16 = native if optimiser.precision == "auto" else optimiser.precision == "bfloat16"
     every = min(checkpoints.every_steps, optimiser.steps)
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(directory),
         max_steps=optimiser.steps,
         per_device_train_batch_size=1,  # an item is a batch
@@ -95,7 +99,8 @@ def training_arguments(recipe: AdaptRecipe, directory: Path, validated: bool) ->
         eval_steps=every,
         save_strategy="steps",
         save_steps=every,
-        save_total_limit=max(checkpoints.keep, checkpoints.average),
+        # The best one is kept beside the last ones.
+        save_total_limit=max(checkpoints.keep, checkpoints.average + 1),
         load_best_model_at_end=validated,
         metric_for_best_model="eval_loss" if validated else None,
         greater_is_better=False if validated else None,
@@ -103,6 +108,12 @@ def training_arguments(recipe: AdaptRecipe, directory: Path, validated: bool) ->
         report_to=[],
         disable_tqdm=True,
     )
+    if arguments.world_size > 1:
+        raise RecipeError("adapt trains in one process, on one GPU: start it without torchrun or another launcher")
+    # Where a host has several GPUs the library would split each batch among them.
+    assert arguments.device
+    arguments._n_gpu = min(arguments._n_gpu, 1)
+    return arguments
 
 
 class _Progress(TrainerCallback):
@@ -126,7 +137,7 @@ class _Progress(TrainerCallback):
         logs: dict[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
-        if not logs or not state.is_world_process_zero:
+        if not logs:
             return
         measured = {name.removeprefix("eval_"): value for name, value in logs.items() if name.startswith("eval_")}
         if measured:

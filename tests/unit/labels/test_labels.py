@@ -73,7 +73,7 @@ def test_split_files_are_named_by_their_folder_and_read_compressed(tmp_path: Pat
     path.parent.mkdir()
     path.write_bytes(gzip.compress(b'{"text": "a", "keep": true}\n\n'))
     (label,) = read_labels(path)
-    assert (label.label_set, label.keep, label.ops) == ("pages", True, None)
+    assert (label.label_set, label.keep, label.ops) == ("pages-train", True, None)
 
 
 @pytest.mark.parametrize(
@@ -85,6 +85,12 @@ def test_split_files_are_named_by_their_folder_and_read_compressed(tmp_path: Pat
         ('{"window": "[000]a", "ops": [{"op": "explode"}]}', "explode"),
         ('{"window": null, "ops": []}', "no label"),
         ("[1]", "no label"),
+        ('{"text": null, "ops": []}', "text is None"),
+        ('{"text": "a", "keep": "false"}', "'false'"),
+        ('{"text": "a", "good": 2}', "good is 2"),
+        ('{"lines": ["a\\nb"], "keep": [1]}', "line breaks"),
+        ('{"text": "a", "ops": [{"op": "remove_lines", "line_start": "0", "line_end": 0}]}', "whole numbers"),
+        ('{"text": "a", "ops": [{"op": "normalize", "source_str": "a"}]}', "two strings"),
     ],
 )
 def test_row_that_is_no_label_is_named_with_its_line_and_what_is_accepted(
@@ -108,3 +114,8 @@ def test_removals_and_flags_are_each_others_inverse() -> None:
     flags = [True, False, True, True]
     assert removed_lines(removing(flags, 5), range(5, 9)) == {5, 7, 8}
     assert removed_lines([Operation(REMOVE, 0, 10**9)], range(5, 9)) == {5, 6, 7, 8}, "ranges are cut to the lines"
+
+
+def test_removal_without_lines_removes_them_all(tmp_path: Path) -> None:
+    (label,) = read(tmp_path / "a.jsonl", {"text": "a\nb", "first_line": 3, "ops": [{"op": "remove_lines"}]})
+    assert label.removed_lines == {3, 4}

@@ -112,3 +112,11 @@ CHUNK = Chunk(1, 10, 12, "[010]Read more »\n[011]Text with litter\n[012]End", 2
 )
 def test_program_of_a_chunk_is_what_it_can_see(ops: list[Operation], program: str) -> None:
     assert print_program(chunk_program(ops, CHUNK)) == program
+
+
+def test_program_that_inference_would_cut_loses_its_last_operations() -> None:
+    label = Label("a", "s", "\n".join("abcdef"), ops=tuple(remove(n, n) for n in (0, 2, 4)))
+    (whole,) = examples("chunk", label, max_answer_tokens=200)
+    (cut,) = examples("chunk", label, max_answer_tokens=len(whole.answer_ids) - 1)
+    assert answer(whole).count("remove_lines") == 3
+    assert answer(cut) == answer(whole).rpartition("\n")[0]

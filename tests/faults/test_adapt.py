@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from safetensors.torch import load_file
 from tiny_llama import write_card, write_tiny_llama
 from waiting import wait_until
 
 from prox_spark.errors import RefinerError
 from prox_spark.pipeline.label_sources import labels_at
+from prox_spark.refiners import find
 from prox_spark.refiners.card import load_card
 from prox_spark.training.adapt import adapt
 from prox_spark.training.recipe import AdaptRecipe
@@ -83,3 +85,29 @@ def test_checkpoints_of_another_recipe_are_not_gone_on_from(recipe: Path, tmp_pa
     (tmp_path / "training" / "made_of").write_text("something else")
     with pytest.raises(RefinerError, match="--restart"):
         adapt(AdaptRecipe.load(recipe), {}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("lora", "trained"),
+    [(None, "all weights"), ({"rank": 2, "first_layer": 1}, "LoRA, rank 2")],
+    ids=["whole", "upper"],
+)
+def test_result_is_a_refiner_whatever_is_trained(
+    recipe: Path, tmp_path: Path, lora: dict[str, int] | None, trained: str
+) -> None:
+    fields = yaml.safe_load(recipe.read_text()) | {"lora": lora}
+    fields["optimiser"] |= {"steps": 4, "accumulate": 2}
+    fields["checkpoints"] |= {"every_steps": 2}
+    made = AdaptRecipe.parse(fields)
+    adaptation = adapt(made, labels_at(made.places), tmp_path)
+    assert adaptation.steps == 4 and trained in (tmp_path / "README.md").read_text()
+    refiner = find(str(tmp_path))
+    told = json.loads((tmp_path / "training.json").read_text())
+    assert told["fingerprints"]["result"] == refiner.model_fingerprint != find(made.start.refiner).model_fingerprint
+    again = AdaptRecipe.parse(fields | {"start": {"refiner": str(tmp_path), "adapter": lora is not None}})
+    assert adapt(again, labels_at(again.places), tmp_path / "again").steps == 4
+    if lora:
+        assert refiner.adapter
+        weights = load_file(refiner.adapter / "adapter_model.safetensors")
+        moved = {name for name, tensor in weights.items() if "lora_B" in name and tensor.any()}
+        assert moved and not any(".layers.0." in name for name in moved), "lower layers stay as they are"

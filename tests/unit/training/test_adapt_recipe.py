@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from prox_spark.errors import RecipeError
+from prox_spark.pipeline.label_sources import below
+from prox_spark.refiners import find
+from prox_spark.training.adapt import place_of
+from prox_spark.training.cards import adapted_card
+from prox_spark.training.recipe import AdaptRecipe
+
+pytestmark = pytest.mark.unit
+
+LEAST: dict[str, Any] = {"name": "mine", "labels": [{"path": "labels.jsonl"}]}
+
+
+def recipe(**fields: Any) -> AdaptRecipe:
+    return AdaptRecipe.parse(LEAST | fields)
+
+
+def test_null_for_the_adapter_trains_all_weights() -> None:
+    assert recipe(lora=None).lora is None
+    assert recipe(optimiser=None).optimiser.steps == 500, "an empty section is one of defaults"
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"lora": None, "start": {"adapter": True}}, "set one of them"),
+        ({"checkpoints": {"average": 2}}, "checkpoints.validation"),
+        ({"labels": []}, "labels"),
+        ({"name": "a/b"}, "name"),
+        ({"steps": 3}, "steps"),
+    ],
+)
+def test_recipe_that_contradicts_itself_is_refused_with_where_to_look(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=message) as raised:
+        recipe(**fields)
+    assert "prox-spark adapt --fields" in str(raised.value)
+
+
+def test_the_reference_is_itself_a_recipe_but_for_what_only_the_user_knows() -> None:
+    fields = yaml.safe_load(AdaptRecipe.reference())
+    assert fields["name"] is None and fields["labels"][0]["path"] is None
+    fields["name"], fields["labels"][0]["path"] = "mine", "labels.jsonl"
+    assert AdaptRecipe.parse(fields) == recipe()
+
+
+def test_the_recipe_that_ships_is_one() -> None:
+    made = AdaptRecipe.load(Path(__file__).parents[3] / "conf" / "adapt" / "web-135m.yaml")
+    card = adapted_card(made, find("web-135m"))
+    assert card.task("chunk").max_line_tokens == 96 and card.adapter == "."  # type: ignore[union-attr]
+    with pytest.raises(RecipeError, match="--output"):
+        place_of(made)
+
+
+def test_card_of_the_result_is_that_of_the_start_with_the_changes() -> None:
+    start = find("web-135m")
+    card = adapted_card(recipe(card={"tasks": {"doc": {"drop_threshold": 0.4}}}), start)
+    assert (card.name, card.base, card.licence, card.adapter) == ("mine", start.card.base, "Apache-2.0", ".")
+    assert card.task("doc").model_dump() == start.card.task("doc").model_dump() | {"drop_threshold": 0.4}
+    whole = adapted_card(recipe(lora=None, licence="MIT"), start)
+    assert (whole.base.path, whole.adapter, whole.licence) == (".", None, "MIT")
+
+
+@pytest.mark.parametrize(
+    ("card", "message"), [({"context_tokens": 1}, "context_tokens"), ({"base": {"hub": "a/b"}}, "exactly one")]
+)
+def test_card_that_can_not_be_is_refused(card: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        adapted_card(recipe(card=card), find("web-135m"))
+
+
+def test_start_without_prompts_needs_some() -> None:
+    with pytest.raises(RecipeError, match=r"set card\.tasks"):
+        adapted_card(recipe(), find("smollm2-135m-instruct"))
+
+
+def test_only_relative_paths_start_at_the_given_place() -> None:
+    placed = below("s3://bucket/labels/")
+    assert placed("a/train.jsonl.gz") == "s3://bucket/labels/a/train.jsonl.gz"
+    assert placed("labels#mine") == "s3://bucket/labels/labels#mine"
+    for whole in ("/data/a.jsonl", "s3://other/labels", "main.default.labels", "main.default.labels#mine"):
+        assert placed(whole) == whole
+    made = recipe(checkpoints={"validation": ["b.jsonl"]}).with_places(below("/data"))
+    assert made.places == ["/data/labels.jsonl", "/data/b.jsonl"]
