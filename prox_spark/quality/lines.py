@@ -88,6 +88,10 @@ def _score(said: Set[int], true: Set[int]) -> Score:
 
 
 def _class_scores(scores: Sequence[Score]) -> LineClassScores:
-    counts = (sum(getattr(score, name) for score in scores) for name in ("n_found", "n_false", "n_missed"))
-    means = (fmean(getattr(score, name) for score in scores) for name in ("precision", "recall", "f1"))
-    return LineClassScores(Score.of(*counts), *means, n_empty=sum(score.is_empty for score in scores))
+    return LineClassScores(
+        Score.of(sum(s.n_found for s in scores), sum(s.n_false for s in scores), sum(s.n_missed for s in scores)),
+        macro_precision=fmean(s.precision for s in scores),
+        macro_recall=fmean(s.recall for s in scores),
+        macro_f1=fmean(s.f1 for s in scores),
+        n_empty=sum(s.is_empty for s in scores),
+    )
