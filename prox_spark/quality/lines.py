@@ -6,7 +6,7 @@ there are enough of them to move every figure. `count_blank` counts them all the
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -91,9 +91,16 @@ def _score(said: Set[int], true: Set[int]) -> Score:
 
 
 def _class_scores(scores: Sequence[Score]) -> LineClassScores:
-    def mean(name: str) -> float:
-        return fmean(getattr(score, name) for score in scores)
+    return LineClassScores(
+        Score.of(sum(s.n_found for s in scores), sum(s.n_false for s in scores), sum(s.n_missed for s in scores)),
+        macro_precision=_mean(s.precision for s in scores),
+        macro_recall=_mean(s.recall for s in scores),
+        macro_f1=_mean(s.f1 for s in scores),
+        n_empty=sum(s.is_empty for s in scores),
+    )
 
-    micro = Score.of(*(sum(getattr(score, name) for score in scores) for name in ("n_found", "n_false", "n_missed")))
-    n_empty = sum(score.is_empty for score in scores)
-    return LineClassScores(micro, mean("precision"), mean("recall"), mean("f1"), n_empty)
+
+def _mean(values: Iterable[float]) -> float:
+    """1 of nothing, as F1 of nothing."""
+    found = list(values)
+    return fmean(found) if found else 1.0

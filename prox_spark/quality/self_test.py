@@ -107,7 +107,7 @@ def _program_gates(answers: Sequence[SampleAnswer], config: SelfTestConfig) -> l
         chunks = [_program(answer) for answer in answers if answer.page == page]
         done = execute_chunks(page, chunks, _GATES)
         n_parsed += sum(bool(c.program.ops) and not v.n_errors for c, v in zip(chunks, done.verdicts, strict=True))
-        n_acting += len({e.chunk_index for e in done.removed} | {e.chunk_index for e in done.normalized})
+        n_acting += len({span.chunk_index for span in done.removed} | {hit.chunk_index for hit in done.normalized})
         words_before += done.words_before
         words_after += done.words_after
     kept = words_after / words_before

@@ -80,7 +80,7 @@ def write_cards(
     (directory / "refiner.yaml").write_text(
         yaml.safe_dump(fields, sort_keys=False, allow_unicode=True), encoding="utf-8"
     )
-    made_of = {
+    told = {
         "recipe": recipe.redacted(),
         "card": card.model_dump(mode="json", exclude_none=True),
         "fingerprints": {
@@ -95,7 +95,7 @@ def write_cards(
         "tokens": data.n_tokens,
         "validation": dict(metrics),
     }
-    (directory / "training.json").write_text(json.dumps(made_of, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (directory / "training.json").write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     (directory / "README.md").write_text(_readme(recipe, card, start, data, trained, metrics), encoding="utf-8")
 
 

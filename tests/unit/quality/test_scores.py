@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from prox_spark.labels import Label, removing
-from prox_spark.quality.documents import auc, calibration, document_scores, threshold_curve
+from prox_spark.quality.documents import auc, calibration, document_scores, thinned, threshold_curve
 from prox_spark.quality.lines import line_scores
 from prox_spark.quality.programs import program_scores
 from prox_spark.quality.scores import Score
@@ -75,8 +75,9 @@ def test_curve_has_a_point_for_every_threshold_that_matters() -> None:
 
 def test_long_curve_is_thinned_and_keeps_its_ends() -> None:
     drop = np.linspace(0.0, 0.999, 2000)
-    curve = threshold_curve(drop < 0.5, drop, np.ones(2000))
-    assert len(curve) == 500 and (curve[0].threshold, curve[-1].threshold) == (0.0, 1.0)
+    whole = threshold_curve(drop < 0.5, drop, np.ones(2000))
+    curve = thinned(whole)
+    assert len(whole) == 2001 and len(curve) == 500 and (curve[0].threshold, curve[-1].threshold) == (0.0, 1.0)
     assert max(point.f1 for point in curve) > 0.99
 
 
