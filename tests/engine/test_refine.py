@@ -342,6 +342,7 @@ def test_labels_taken_from_a_run_are_agreed_with_and_cost_nothing(spark: Any, sa
     assert (run["status"], run["counts"]["generations"], run["counts"]["labels"]) == ("succeeded", 0, len(labels))
 
 
+@pytest.mark.long
 def test_lines_are_asked_about_whatever_the_document_stage_says_and_without_a_lake(
     spark: Any, sample_lake: tuple[str, RefineSummary]
 ) -> None:

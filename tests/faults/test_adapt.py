@@ -83,8 +83,9 @@ def test_killed_training_goes_on_and_ends_as_one_that_was_not(recipe: Path, tmp_
 def test_checkpoints_of_another_recipe_are_not_gone_on_from(recipe: Path, tmp_path: Path) -> None:
     (tmp_path / "training").mkdir()
     (tmp_path / "training" / "made_of").write_text("something else")
+    made = AdaptRecipe.load(recipe)
     with pytest.raises(RefinerError, match="--restart"):
-        adapt(AdaptRecipe.load(recipe), {}, tmp_path)
+        adapt(made, labels_at(made.places), tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,7 @@ def test_an_export_is_read_as_the_labels_of_the_lake(spark: Any, asked: tuple[Re
             assert execute(label.text, "\n".join(map(str, label.ops))).removed
 
 
+@pytest.mark.long
 def test_a_second_run_pays_only_for_what_is_missing(spark: Any, asked: tuple[Recipe, AnnotateSummary]) -> None:
     made, first = asked
     before = {row["label_id"]: row for row in rows_of(spark, made, "labels")}

@@ -133,6 +133,7 @@ def with_pages(recipe: Recipe, folder: Path, n: int, start: str = "", **engine: 
     return recipe.model_copy(update=new)
 
 
+@pytest.mark.long
 def test_engines_of_an_earlier_run_are_not_started_again_and_looked_for_once(
     spark: Any, refined: tuple[str, RefineSummary], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
