@@ -121,8 +121,7 @@ def combined(programs: Iterable[Program], lines: Sequence[str], first_line: int)
     """
     ops = [op for program in programs for op in program.ops]
     numbers = range(first_line, first_line + len(lines))
-    everything = any(op.op is OpName.REMOVE_LINES and op.line_start is None for op in ops)
-    gone = frozenset(numbers) if everything else removed_lines(ops, numbers)
+    gone = removed_lines(ops, numbers)
     staying = "\n".join(line for number, line in zip(numbers, lines, strict=True) if number not in gone)
     replacements = []
     for op in ops:

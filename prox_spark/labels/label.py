@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from prox_spark.programs import Operation, OpName
+from prox_spark.programs.operations import clip_range
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +45,16 @@ class Label:
 
 def removed_lines(ops: Iterable[Operation], lines: range) -> frozenset[int]:
     """Numbers of the lines that operations remove, out of `lines`."""
-    return frozenset(
-        number
-        for op in ops
-        if op.op is OpName.REMOVE_LINES and op.line_start is not None and op.line_end is not None
-        for number in range(max(op.line_start, lines.start), min(op.line_end + 1, lines.stop))
-    )
+    return frozenset(number for op in ops for number in removed_range(op, lines))
+
+
+def removed_range(op: Operation, lines: range) -> range:
+    """The lines that an operation removes, out of `lines`; all of them where it is a removal that names none."""
+    if op.op is not OpName.REMOVE_LINES:
+        return range(0)
+    if op.line_start is None or op.line_end is None:
+        return lines
+    return clip_range(op.line_start, op.line_end, lines)[0] or range(0)
 
 
 def removing(removed: Sequence[bool], first_line: int = 0) -> tuple[Operation, ...]:

@@ -96,9 +96,11 @@ def annotate_lake(
     """
     if export:
         Path(export).absolute().parent.mkdir(parents=True, exist_ok=True)  # not after the teacher was paid
-    lake = Lake(spark, recipe.lake) if files else ingested_lake(spark, recipe)
     if files:
+        lake = Lake(spark, recipe.lake)
         lake.ensure()
+    else:
+        lake = ingested_lake(spark, recipe)
     with recorded(lake, Run("annotate", recipe)) as run:
         summary = _imported(lake, run, files) if files else _asked(lake, run)
         run.counts |= {"labels": sum(summary.n_labels.values()), **summary.rejected}

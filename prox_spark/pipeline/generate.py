@@ -136,7 +136,7 @@ class GenerateStage:
             if new := known_engines(executor) - before:
                 sums = [AnswerSums(engine_id) for engine_id in sorted(new)]
                 window_size = stage.generate.spec.window_size
-                failed = EngineWave.of(wave, stage.builder.stage, sums, last_engines(before), window_size)
+                failed = EngineWave.of(wave, stage.builder.name, sums, last_engines(before), window_size)
                 self.run.engine_waves.append(failed)
             raise
 

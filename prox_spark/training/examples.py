@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from prox_spark.chunking import Chunk
-from prox_spark.labels import Label
+from prox_spark.labels import Label, removed_range
 from prox_spark.programs import Operation, OpName, print_program
 from prox_spark.prompts import PromptBuilder
 from prox_spark.refiners.card import ChunkTask, DocTask, Stage
@@ -114,13 +114,11 @@ def chunk_program(ops: Iterable[Operation], chunk: Chunk) -> list[Operation]:
     """
     removals, replacements, gone = [], [], set[int]()
     for op in ops:
-        if op.op is OpName.REMOVE_LINES and op.line_start is not None and op.line_end is not None:
-            start, end = max(op.line_start, chunk.line_start), min(op.line_end, chunk.line_end)
-            if start <= end:
-                removals.append(Operation(OpName.REMOVE_LINES, start, end))
-                gone.update(range(start, end + 1))
-        elif op.op is OpName.NORMALIZE:
+        if op.op is OpName.NORMALIZE:
             replacements.append(op)
+        elif taken := removed_range(op, range(chunk.line_start, chunk.line_end + 1)):
+            removals.append(Operation(OpName.REMOVE_LINES, taken.start, taken.stop - 1))
+            gone.update(taken)
     shown = chunk.text.split("\n")
     staying = [line.partition("]")[2] for number, line in enumerate(shown, chunk.line_start) if number not in gone]
     visible = [op for op in replacements if op.source_str and any(op.source_str in line for line in staying)]

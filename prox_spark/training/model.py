@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from prox_spark.errors import RefinerError
 from prox_spark.refiners import Refiner
 from prox_spark.training.recipe import AdaptRecipe
 
-LOG = logging.getLogger(__name__)
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 

@@ -6,9 +6,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch.nn import functional
 
+from prox_spark.quality.documents import auc
 from prox_spark.training.examples import Example
 from prox_spark.training.loss import AnswerLoss, Collator
 
@@ -59,15 +61,12 @@ class Validation:
                     keep, drop = (float(log_probs[row, places[0], token]) for token in self.verdict_ids)
                     verdicts[name].append((keep - drop, example.keep))
         losses = {f"{name}_loss": sum(nats[name]) / sum(tokens[name]) for name in nats}
-        aucs = {f"{name}_auc": area_under_roc(scores) for name, scores in verdicts.items()}
+        aucs = {f"{name}_auc": _auc(scores) for name, scores in verdicts.items()}
         return {"loss": sum(losses.values()) / len(losses), **losses, **aucs}
 
 
-def area_under_roc(scored: Sequence[tuple[float, bool]]) -> float:
-    """Share of the pairs of a positive and a negative in which the positive has the higher score, ties half; 0.5 without pairs."""
-    positive = [score for score, is_positive in scored if is_positive]
-    negative = [score for score, is_positive in scored if not is_positive]
-    if not positive or not negative:
-        return 0.5
-    wins = sum((p > n) + (p == n) / 2 for p in positive for n in negative)
-    return wins / (len(positive) * len(negative))
+def _auc(scored: Sequence[tuple[float, bool]]) -> float:
+    """Of (margin of keep over drop, to keep); 0.5 where all are of one kind."""
+    margin, keep = (np.array(column) for column in zip(*scored, strict=True))
+    found = auc(keep, -margin)
+    return 0.5 if found is None else found
