@@ -22,6 +22,7 @@ from prox_spark.engine.session import ResidentSession, Session
 from prox_spark.engine.sharing import PassingShare, Share
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.errors import EngineError, RowCountError
+from prox_spark.refiners import Stage
 from udfs.arrow import to_batch
 
 ANSWERS = T.StructType(
@@ -74,6 +75,7 @@ class Generate:
         parameters: JSON body of a request, see PromptBuilder.request_parameters.
         verdict: how to read a document stage's answer; None in the chunk stage.
         run_id: who asks, see `connect`.
+        stage: that the prompts are of; an endpoint may have a model for each.
 
     Raises:
         EngineError: the engine failed, not a request.
@@ -84,6 +86,7 @@ class Generate:
     parameters: str
     verdict: Verdict | None = None
     run_id: str = ""
+    stage: Stage = "chunk"
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Streams: the window spans the batches."""
@@ -116,7 +119,7 @@ class Generate:
 
     def _session(self) -> Session:
         config, parameters = self.spec.config, json.loads(self.parameters)
-        if endpoint := self._endpoint:
+        if endpoint := self.endpoint:
             return RemoteSession(endpoint, parameters, config.request_seconds)
         return ResidentSession(
             lambda: connect(self.spec, self.run_id),
@@ -130,14 +133,15 @@ class Generate:
     def _share(self) -> Share:
         """Of the executor's window. A remote engine's is no other: so many requests from each executor."""
         owner, size = current_owner(), self.spec.window_size
-        if endpoint := self._endpoint:
+        if endpoint := self.endpoint:
             remove_leftovers()  # of slots that were killed; where engines start these look for such
             return PassingShare(owner_directory(owner) / fingerprint(endpoint.url, endpoint.model)[:12], size)
         return Share(engine_directory(owner, self.spec.key) / "slots", size)
 
     @property
-    def _endpoint(self) -> Endpoint | None:
-        return Endpoint.of(self.spec.config, "doc" if self.verdict else "chunk", self.spec.refiner.card.name)
+    def endpoint(self) -> Endpoint | None:
+        """The remote engine that answers; None where the executor's own does."""
+        return Endpoint.of(self.spec.config, self.stage, self.spec.refiner.card.name)
 
     def _row(self, key: str, n_tokens: int, answer: Answer) -> tuple[object, ...]:
         text, probability = answer.text, None

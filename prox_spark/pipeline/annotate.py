@@ -164,7 +164,7 @@ def teacher_stages(recipe: Recipe) -> dict[Question, RefinerStage]:
     stages = {}
     for question in QUESTIONS:
         builder = question_prompts(question, refiner.card, refiner.model_fingerprint, tokenizer, config)
-        stages[question] = RefinerStage(refiner, builder, Generate(spec, builder.sampling))
+        stages[question] = RefinerStage(refiner, builder, Generate(spec, builder.sampling, stage=builder.stage))
     return stages
 
 

@@ -45,7 +45,9 @@ class RefinerStage:
             packing=recipe.generation.packing,
         )
         verdict = Verdict(*builder.verdict_token_ids, task.keep, task.drop) if isinstance(task, DocTask) else None
-        return cls(refiner, builder, Generate(EngineSpec(refiner, recipe.engine), builder.sampling, verdict))
+        return cls(
+            refiner, builder, Generate(EngineSpec(refiner, recipe.engine), builder.sampling, verdict, stage=stage)
+        )
 
     def in_its_own_words(self) -> RefinerStage:
         """The stage with answers that are held to nothing: what the model would write by itself."""

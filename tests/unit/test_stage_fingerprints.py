@@ -204,3 +204,11 @@ def test_answers_in_a_models_own_words_are_other_generations_and_are_held_to_not
     # Where nothing holds the chunk stage, its answers are those of a run.
     plain = RefinerStages.of(recipe_with(refiner)).chunk
     assert plain.in_its_own_words().builder.prompts(PAGE) == plain.builder.prompts(PAGE)
+
+
+def test_the_self_test_asks_an_endpoint_for_the_model_of_its_own_stage(refiner: str) -> None:
+    engine = {"endpoint": "https://llm.example.org/v1", "endpoint_model": {"doc": "one", "chunk": "two"}}
+    stages = RefinerStages.of(recipe_with(refiner, engine=engine))
+    for stage, model in ((stages.doc, "one"), (stages.chunk, "two")):
+        for asked in (stage, stage.in_its_own_words()):
+            assert asked.generate.endpoint and asked.generate.endpoint.model == model
