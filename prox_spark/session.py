@@ -38,6 +38,8 @@ _LAPTOP = {
     # The programs of a wave are sent to the texts, not the texts shuffled to the programs.
     "spark.sql.autoBroadcastJoinThreshold": "64m",
     "spark.ui.enabled": "false",
+    # Every query writes its plan out for that page: in the default mode, a tenth of the driver's time over a small lake.
+    "spark.sql.ui.explainMode": "simple",
     "spark.ui.showConsoleProgress": "false",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from short_runs import JAVA_OPTIONS
 from waiting import wait_until
 
 REPOSITORY = Path(__file__).parents[1]
@@ -27,8 +28,7 @@ def environment(**more: str) -> dict[str, str]:
     """Of a job or a daemon."""
     path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
     settings = {"PYSPARK_PYTHON": sys.executable, "PATH": path, "SPARK_LOCAL_IP": "127.0.0.1"}
-    # Half of what a short job costs is compilation for a long life.
-    settings["JAVA_TOOL_OPTIONS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+    settings["JAVA_TOOL_OPTIONS"] = JAVA_OPTIONS
     return os.environ | MARK | settings | more
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from short_runs import JAVA_OPTIONS, SETTINGS
 
 SHARED = os.environ.get("PROX_SPARK_SHARED", "")
 LONG = os.environ.get("PROX_SPARK_LONG", "")
@@ -46,11 +47,12 @@ def shared_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def spark() -> Iterator[Any]:
-    """A session with Delta in local[2], one for all tests. Makes of it what `prox-spark` makes on a laptop."""
+    """A session with Delta in local[2], one for all tests: as `prox-spark` makes it on a laptop, set for short runs."""
     from prox_spark.config import Recipe
     from prox_spark.session import build_session
 
-    session = build_session(Recipe.parse({"name": "tests", "spark": {"master": "local[2]"}}))
+    conf = SETTINGS | {"spark.driver.defaultJavaOptions": JAVA_OPTIONS}
+    session = build_session(Recipe.parse({"name": "tests", "spark": {"master": "local[2]", "conf": conf}}))
     yield session
     session.stop()
 

@@ -26,6 +26,7 @@ from cluster import (
     start_job,
 )
 from deltalake import DeltaTable, QueryBuilder
+from short_runs import SETTINGS
 from waiting import wait_until
 
 from prox_spark.engine.resident import request
@@ -65,8 +66,7 @@ def write_recipe(folder: Path, master: str) -> Path:
     conf = {
         "spark.executor.cores": "1",
         "spark.executor.memory": "512m",
-        "spark.sql.shuffle.partitions": "2",
-        "spark.databricks.delta.snapshotPartitions": "2",
+        **SETTINGS,
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.scheduler.minRegisteredResourcesRatio": "1.0",

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from cluster import BIN, REPOSITORY, engines, environment, standalone, start_job
+from short_runs import SETTINGS
 
 from prox_spark.demo import PAGES
 
@@ -23,7 +24,7 @@ def spark_submit(job: str, *arguments: str, options: tuple[str, ...], folder: Pa
     command = [BIN / "spark-submit", *options, REPOSITORY / "jobs" / job, *arguments]
     running = start_job(command, folder, environment())
     seen: set[int] = set()
-    deadline = time.monotonic() + 400
+    deadline = time.monotonic() + 900
     while running.process.poll() is None and time.monotonic() < deadline:
         seen |= {engine.pid for engine in engines()}
         time.sleep(1)
@@ -36,12 +37,8 @@ def write_recipe(path: Path, lake: Path) -> str:
 
 
 def options(master: str) -> tuple[str, ...]:
-    settings = (
-        "spark.executor.memory=1g",
-        "spark.sql.shuffle.partitions=2",
-        "spark.databricks.delta.snapshotPartitions=2",
-    )
-    return ("--master", master, *(part for setting in settings for part in ("--conf", setting)))
+    settings = {"spark.executor.memory": "1g"} | SETTINGS
+    return ("--master", master, *(part for pair in settings.items() for part in ("--conf", "=".join(pair))))
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,14 @@
+"""Spark for runs of a minute over a few rows: there, compiling plans and code for a long life is most of the work."""
+
+# More than half of the CPU time of such a run is the JVM's compilers and Catalyst's code generation.
+JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m"
+
+SETTINGS = {
+    "spark.sql.shuffle.partitions": "2",
+    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.ui.explainMode": "simple",
+    "spark.databricks.delta.stats.skipping": "false",
+}
