@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from prox_spark.arguments import run_command
+from prox_spark.arguments import add_override_arguments, run_command
 from prox_spark.paths import refiners_directory
 from prox_spark.pipeline.label_sources import below, labels_at
 from prox_spark.training.adapt import adapt, place_of
@@ -22,16 +22,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit status: 0 done, 1 the run failed, 2 usage or recipe error."""
     parser = argparse.ArgumentParser(prog="prox-spark adapt", description=_DESCRIPTION)
     parser.add_argument("recipe", metavar="RECIPE", nargs="?", help="YAML file; --fields prints what it may hold")
-    parser.add_argument(
-        "--set", metavar="KEY=VALUE", action="append", default=[], help="a field of the recipe; again for more"
-    )
+    add_override_arguments(parser)
     parser.add_argument("--labels", metavar="DIR", help="where relative paths of labels start; default: where you are")
     parser.add_argument(
         "--output", metavar="DIR", type=Path, help=f"where the refiner goes; default: {refiners_directory()}/NAME"
     )
     parser.add_argument("--restart", action="store_true", help="throw away the checkpoints that are there")
     parser.add_argument("--fields", action="store_true", help="print every field of the recipe and what it means")
-    parser.add_argument("--debug", action="store_true", help="a stack trace with errors")
     args = parser.parse_args(argv)
     if args.fields:
         print(AdaptRecipe.reference())

@@ -38,12 +38,17 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
 def add_settings_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what every command has: --recipe, --set, --debug."""
     parser.add_argument("--recipe", metavar="FILE", help="recipe, YAML; `prox-spark config` prints every field")
+    add_override_arguments(parser, ", such as apply.drop_threshold=0.7")
+
+
+def add_override_arguments(parser: argparse.ArgumentParser, example: str = "") -> None:
+    """Adds what every command with a YAML file has: --set, --debug."""
     parser.add_argument(
         "--set",
         metavar="KEY=VALUE",
         action="append",
         default=[],
-        help="a field of the recipe, such as apply.drop_threshold=0.7; again for more",
+        help=f"a field of the recipe{example}; again for more",
     )
     parser.add_argument("--debug", action="store_true", help="a stack trace with errors")
 

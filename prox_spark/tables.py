@@ -191,27 +191,31 @@ class Lake:
         return self._delta(table.name).alias("old").merge(rows.alias("new"), condition)
 
     def _create(self, table: schemas.Table) -> None:
-        # DeltaTable.create takes names of two parts at most, and a catalog's have three.
+        # In SQL: DeltaTable.create takes names of two parts at most, and a catalog's have three.
         partition_by = self.config.partition_by if table in (schemas.DOCUMENTS, schemas.REFINED) else []
         # Carried columns come with the first rows, partition columns must be there before; `ingest` casts.
         added = [T.StructField(name, T.StringType()) for name in partition_by if name not in table.columns]
-        empty = self.spark.createDataFrame([], T.StructType([*table.schema.fields, *added]))
-        writer = empty.writeTo(self.identifier(table.name)).using("delta")
-        for key, value in _PROPERTIES.get(table.name, {}).items():
-            writer = writer.tableProperty(key, value)
+        clauses = [
+            f"CREATE TABLE {self.identifier(table.name)} ({self._ddl([*table.schema.fields, *added])}) USING delta"
+        ]
         if partition_by:
-            writer = writer.partitionedBy(*map(F.col, partition_by))
-        writer.create()
+            clauses.append(f"PARTITIONED BY ({', '.join(f'`{name}`' for name in partition_by)})")
+        if properties := _PROPERTIES.get(table.name):
+            pairs = ", ".join(f"'{key}' = '{value}'" for key, value in properties.items())
+            clauses.append(f"TBLPROPERTIES ({pairs})")
+        self.spark.sql(" ".join(clauses))
 
     def _lacking(self, table: schemas.Table) -> list[T.StructField]:
         have = {name.lower() for name in self.read(table.name).columns}
         return [field for field in table.schema if field.name.lower() not in have]
 
     def _add(self, table: schemas.Table, fields: list[T.StructField]) -> None:
-        # Spark's own words for them: with the comments, also those within a structure.
+        self.spark.sql(f"ALTER TABLE {self.identifier(table.name)} ADD COLUMNS ({self._ddl(fields)})")
+
+    def _ddl(self, fields: list[T.StructField]) -> str:
+        """Columns as SQL declares them. Spark's own words: with the comments, also those within a structure."""
         data_type = self.spark.sparkContext._jvm.org.apache.spark.sql.types.DataType
-        columns = data_type.fromJson(T.StructType(fields).json()).toDDL()
-        self.spark.sql(f"ALTER TABLE {self.identifier(table.name)} ADD COLUMNS ({columns})")
+        return str(data_type.fromJson(T.StructType(fields).json()).toDDL())
 
     def _delta(self, table: str) -> DeltaTable:
         from delta.tables import DeltaTable

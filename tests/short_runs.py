@@ -10,5 +10,4 @@ SETTINGS = {
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.adaptive.enabled": "false",
     "spark.sql.ui.explainMode": "simple",
-    "spark.databricks.delta.stats.skipping": "false",
 }

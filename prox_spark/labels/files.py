@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TextIO
 
 from prox_spark.errors import LabelError
 from prox_spark.labels.label import Label, removing
@@ -44,7 +44,7 @@ def read_labels(path: Path) -> Iterator[Label]:
     # A split is a set of its own: what is trained on and what is held out may have the same ids.
     label_set = f"{path.parent.name}-{name}" if name in _SPLITS else name
     try:
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
+        with _opened(path, "r") as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
                     yield from _labels(line, f"{path}:{number}", label_set, number)
@@ -55,11 +55,16 @@ def read_labels(path: Path) -> Iterator[Label]:
 def write_labels(path: Path, labels: Iterable[Label]) -> int:
     """Writes labels as `read_labels` reads them, plain or .gz. Returns their number."""
     n_labels = 0
-    with gzip.open(path, "wt", encoding="utf-8") if path.suffix == ".gz" else path.open("w", encoding="utf-8") as lines:
+    with _opened(path, "w") as lines:
         for label in labels:
             lines.write(json.dumps(asdict(label), ensure_ascii=False) + "\n")
             n_labels += 1
     return n_labels
+
+
+def _opened(path: Path, mode: Literal["r", "w"]) -> TextIO:
+    opener: Callable[..., TextIO] = gzip.open if path.suffix == ".gz" else open
+    return opener(path, f"{mode}t", encoding="utf-8")
 
 
 def _labels(line: str, place: str, label_set: str, number: int) -> Iterator[Label]:

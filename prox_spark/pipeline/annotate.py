@@ -27,9 +27,9 @@ from prox_spark.pipeline.labels import import_files, store_labels
 from prox_spark.pipeline.persist import persisted
 from prox_spark.pipeline.plan import ingested_lake, waves
 from prox_spark.pipeline.prompts import prompts_of
-from prox_spark.pipeline.stages import RefinerStage
+from prox_spark.pipeline.stages import RefinerStage, make_ready
 from prox_spark.refiners import find
-from prox_spark.refiners.build import build, tokenizer_json
+from prox_spark.refiners.build import tokenizer_json
 from prox_spark.tables import Lake
 from udfs.annotate import ANSWER, DRAFTS, DraftLabels
 from udfs.columns import count_words
@@ -158,8 +158,7 @@ def teacher_stages(recipe: Recipe) -> dict[Question, RefinerStage]:
         raise RefinerError(
             f"{config.teacher} is no teacher: its card does not say `teaches: true`. Set annotation.teacher to a model that follows instructions"
         )
-    if not recipe.engine.endpoint:
-        build(refiner)
+    make_ready(refiner, recipe.engine)
     tokenizer, spec = tokenizer_json(refiner).parent, EngineSpec(refiner, recipe.engine)
     stages = {}
     for question in QUESTIONS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from prox_spark.config import Recipe, fingerprint
+from prox_spark.config import EngineConfig, Recipe, fingerprint
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.errors import RecipeError
 from prox_spark.programs.grammar import PROGRAM_GRAMMAR
@@ -13,6 +13,18 @@ from prox_spark.refiners import Refiner, Stage, find
 from prox_spark.refiners.build import build, tokenizer_json
 from prox_spark.refiners.card import DocTask
 from udfs.generate import Generate, Verdict
+
+
+def make_ready(refiner: Refiner, engine: EngineConfig) -> None:
+    """Builds a refiner on the driver where it is not yet built, lest each executor fail to.
+
+    Where an endpoint has the model, only its tokenizer is needed.
+
+    Raises:
+        RefinerError: it can't be built.
+    """
+    if not engine.endpoint:
+        build(refiner)
 
 
 @dataclass(frozen=True)
@@ -25,17 +37,14 @@ class RefinerStage:
 
     @classmethod
     def of(cls, recipe: Recipe, stage: Stage) -> RefinerStage:
-        """The stage as the recipe says. Builds the refiner on the driver where it is not yet, lest each executor fail to.
-
-        Where an endpoint has the model, only its tokenizer is needed.
+        """The stage as the recipe says.
 
         Raises:
             RefinerError: the refiner is unknown, can't be built or does not serve the stage.
         """
         refiner = find(getattr(recipe.refiners, stage))
         task = refiner.card.task(stage)
-        if not recipe.engine.endpoint:
-            build(refiner)
+        make_ready(refiner, recipe.engine)
         builder = PromptBuilder(
             refiner.card,
             stage,

@@ -105,10 +105,8 @@ def find(name: str) -> Refiner:
     Raises:
         RefinerError: unknown; the message lists the known names.
     """
-    if (CARDS / name / "refiner.yaml").is_file():
-        return Refiner(load_card(CARDS / name / "refiner.yaml"), CARDS / name, name)
-    if (CARDS / f"{name}.yaml").is_file():
-        return Refiner(load_card(CARDS / f"{name}.yaml"), CARDS, name)
+    if shipped := _shipped_card(name):
+        return Refiner(load_card(shipped), shipped.parent, name)
     directory, base = Path(name), {"path": "."}
     if (refiners_directory() / name / "refiner.yaml").is_file() and not directory.exists():
         directory = refiners_directory() / name
@@ -143,7 +141,11 @@ def _teacher_card(name: str, directory: Path, base: dict[str, str]) -> RefinerCa
 
 def is_shipped(name: str) -> bool:
     """Is there a refiner or teacher of that name in the package."""
-    return any(path.is_file() for path in (CARDS / name / "refiner.yaml", CARDS / f"{name}.yaml"))
+    return _shipped_card(name) is not None
+
+
+def _shipped_card(name: str) -> Path | None:
+    return next((path for path in (CARDS / name / "refiner.yaml", CARDS / f"{name}.yaml") if path.is_file()), None)
 
 
 def known() -> list[str]:

@@ -86,7 +86,7 @@ def adapt(
     )
     model = with_adapter(base, recipe, start)
     loss = AnswerLoss(recipe.optimiser.line_weight, data.line_token_ids)
-    arguments = training_arguments(recipe, directory / _TRAINING, validated=validation is not None)
+    arguments = training_arguments(recipe, directory / _TRAINING)
     trainer = RefinerTrainer(model, data.batches, collator, loss, validation, arguments)
     done = trainer.train(resume_from_checkpoint=_last_checkpoint(directory / _TRAINING))
     metrics = _best(trainer, recipe)

@@ -68,7 +68,7 @@ class RefinerTrainer(Trainer):
         return metrics
 
 
-def training_arguments(recipe: AdaptRecipe, directory: Path, validated: bool) -> TrainingArguments:
+def training_arguments(recipe: AdaptRecipe, directory: Path) -> TrainingArguments:
     """The library's arguments for a recipe. Checkpoints go below `directory`.
 
     Raises:
@@ -79,6 +79,7 @@ def training_arguments(recipe: AdaptRecipe, directory: Path, validated: bool) ->
     native = torch.cuda.is_bf16_supported() if on_gpu else cpu_dtype() == "bfloat16"
     bfloat16 = native if optimiser.precision == "auto" else optimiser.precision == "bfloat16"
     every = min(checkpoints.every_steps, optimiser.steps)
+    validated = bool(checkpoints.validation)
     arguments = TrainingArguments(
         output_dir=str(directory),
         max_steps=optimiser.steps,
