@@ -128,6 +128,7 @@ class Generate:
             lambda n_deaths: forgive(self.spec, n_deaths),
             config.max_crashing_prompts,
             self.run_id,
+            self.spec.model_name,
         )
 
     def _share(self) -> Share:

@@ -53,6 +53,12 @@ class EngineConfig(Section):
         description="vLLM's --quantization, such as fp8 (Hopper and later: half the memory, faster) or bitsandbytes. Unset: as the "
         "weights are stored. It changes answers a little and is no part of a fingerprint: choose before the first run.",
     )
+    max_lora_rank: Literal[8, 16, 32, 64, 128, 256] | None = Field(
+        None,
+        description="Serve LoRA adapters as they are, up to this rank, beside their base: a document and a chunk refiner that are adapters of one "
+        "base then share an engine and its memory. For GPUs; on CPU it has a sixteenth of the speed. Unset: adapters are merged into "
+        "their base, which is fastest, and costs an engine for each.",
+    )
     tensor_parallel_size: int = Field(
         1,
         ge=1,

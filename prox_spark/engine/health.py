@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import socket
 
 from prox_spark.engine.metrics import Metrics
@@ -10,16 +11,25 @@ from prox_spark.engine.metrics import Metrics
 
 def request(socket_path: str, path: str, seconds: float = 5.0) -> str | None:
     """GET over a Unix socket: the body of a 200 answer, None for anything else."""
+    status, body = exchange(socket_path, "GET", path, seconds=seconds)
+    return body if status == 200 else None
+
+
+def exchange(
+    socket_path: str, method: str, path: str, content: dict[str, str] | None = None, seconds: float = 5.0
+) -> tuple[int, str]:
+    """A request over a Unix socket, with JSON if there is content: status and body; status 0 where nobody answers."""
     connection = http.client.HTTPConnection("localhost", timeout=seconds)
     try:
         connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.sock.settimeout(seconds)
         connection.sock.connect(socket_path)
-        connection.request("GET", path)
+        body = json.dumps(content) if content else None
+        connection.request(method, path, body, {"Content-Type": "application/json"} if content else {})
         response = connection.getresponse()
-        return response.read().decode() if response.status == 200 else None
+        return response.status, response.read().decode()
     except (OSError, http.client.HTTPException):
-        return None
+        return 0, ""
     finally:
         connection.close()
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from prox_spark.engine.compile_cache import compile_turn
 from prox_spark.engine.diagnosis import cause
 from prox_spark.engine.executor import Owner, current_owner, engine_directory, owner_directory
-from prox_spark.engine.health import is_healthy, metrics, request
+from prox_spark.engine.health import exchange, is_healthy, metrics, request
 from prox_spark.engine.reaper import end_engine, remove_leftovers
 from prox_spark.engine.record import Engine, Failure, Record, records, tail
 from prox_spark.engine.spec import EngineSpec
@@ -28,6 +28,8 @@ __all__ = ["Engine", "connect", "forgive", "is_healthy", "request", "running"]
 # is being reset or memory that another program holds, may pass.
 _BACK_OFF_SECONDS = 1.0
 _MAX_BACK_OFF_SECONDS = 30.0
+# A busy engine takes an adapter between two steps.
+_LOAD_SECONDS = 120.0
 # In which the reason for a death is looked for.
 _LAST_LINES = 500
 
@@ -46,6 +48,13 @@ def connect(spec: EngineSpec, run: str = "") -> Engine:
         EngineStartError: it was not ready in time, died at once or died too often, or there is no place for its files. The
             message holds the cause and its last log lines.
     """
+    engine = _found_or_started(spec, run)
+    if spec.adapter:
+        _load_adapter(spec, engine)
+    return engine
+
+
+def _found_or_started(spec: EngineSpec, run: str) -> Engine:
     asked = time.monotonic()
     owner = current_owner()
     directory = engine_directory(owner, spec.key)
@@ -111,6 +120,19 @@ def _started(spec: EngineSpec, owner: Owner, directory: Path, record: Record, ru
         record.failed(failure).save(directory)
         raise
     return start.engine
+
+
+def _load_adapter(spec: EngineSpec, engine: Engine) -> None:
+    """Loads an adapter that another spec started the engine without. Of an engine that died meanwhile the requests will know."""
+    if spec.model_name in (request(engine.socket, "/v1/models", _LOAD_SECONDS) or ""):
+        return
+    content = {"lora_name": spec.model_name, "lora_path": str(spec.adapter)}
+    status, body = exchange(engine.socket, "POST", "/v1/load_lora_adapter", content, _LOAD_SECONDS)
+    if status not in (0, 200) and "already been loaded" not in body:  # by another slot, a moment ago
+        raise EngineStartError(
+            f"the engine can't take the adapter of {spec.refiner.card.name}, {spec.adapter}: {body.strip()[:1000]}. Unset "
+            "engine.max_lora_rank to have it merged into its base"
+        )
 
 
 def _died_too_often(spec: EngineSpec, directory: Path, record: Record, n_deaths: int) -> EngineStartError:

@@ -63,6 +63,7 @@ class ResidentSession:
         forgive: takes deaths that a prompt explains off those that `connect` counts.
         max_crashing_prompts: how many prompts of a run may crash an executor's engine before that is an error of the engine.
         run: id of the run; an executor may live for days and see many.
+        model: what the engine's server calls the refiner.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class ResidentSession:
         forgive: Callable[[int], None],
         max_crashing_prompts: int,
         run: str = "",
+        model: str = MODEL_NAME,
     ) -> None:
         self._connect = connect
         self._parameters = parameters
@@ -80,6 +82,7 @@ class ResidentSession:
         self._forgive = forgive
         self._max_crashing_prompts = max_crashing_prompts
         self._run = run
+        self._model = model
         self._connecting = asyncio.Lock()
         self._link: _Link | None = None
         self._failure: Exception | None = None
@@ -90,7 +93,7 @@ class ResidentSession:
         Raises:
             EngineError: the engine can't be started again, or breaks off this request again and again.
         """
-        body = json.dumps({"model": MODEL_NAME, "prompt": token_ids, **self._parameters}).encode()
+        body = json.dumps({"model": self._model, "prompt": token_ids, **self._parameters}).encode()
         reached: set[str] = set()  # engines that had this prompt and gave no answer
         breaks: Counter[str] = Counter()
         broken: _Link | None = None
@@ -175,6 +178,10 @@ class ResidentSession:
             return read_answer(content, engine_id)
         if status >= 500 and not await link.is_alive():
             raise BrokenConnection(f"the engine's server says {status}")
+        if (
+            status == 404 and self._model != MODEL_NAME
+        ):  # it was started anew without this adapter, which connecting loads
+            raise BrokenConnection(f"the engine does not know {self._model}")
         return read_refusal(status, content, engine_id)
 
     async def _linked(self, instead_of: _Link | None = None) -> _Link:

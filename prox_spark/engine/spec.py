@@ -55,7 +55,22 @@ class EngineSpec:
     def settings_key(self) -> str:
         """Equal for engines that serve the same model in the same way."""
         settings = self.config.model_dump(exclude=_CLIENT_SETTINGS)
-        return fingerprint(self.refiner.model_fingerprint, self.refiner.card.context_tokens, settings)
+        return fingerprint(self.served.model_fingerprint, self.refiner.card.context_tokens, settings)
+
+    @property
+    def adapter(self) -> Path | None:
+        """The adapter that is served beside its base; None where the weights are those of the refiner."""
+        return self.refiner.adapter if self.config.max_lora_rank else None
+
+    @property
+    def served(self) -> Refiner:
+        """Whose weights the engine holds. Refiners that are adapters of one base share it."""
+        return self.refiner.bare if self.adapter else self.refiner
+
+    @property
+    def model_name(self) -> str:
+        """How requests name the refiner."""
+        return self.refiner.model_fingerprint if self.adapter else MODEL_NAME
 
     @property
     def gpus(self) -> tuple[str, ...]:
@@ -115,6 +130,10 @@ class EngineSpec:
             arguments += ["--tensor-parallel-size", str(config.tensor_parallel_size)]
         if config.prefix_caching is not None:
             arguments.append("--enable-prefix-caching" if config.prefix_caching else "--no-enable-prefix-caching")
+        if self.adapter:
+            # Two, for the stages of a run. What another spec brings is loaded when it connects.
+            arguments += ["--enable-lora", "--max-loras", "2", "--max-lora-rank", str(config.max_lora_rank)]
+            arguments += ["--lora-modules", f"{self.model_name}={self.adapter}"]
         return arguments + config.extra_args
 
     @property
@@ -139,6 +158,8 @@ class EngineSpec:
         environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
         environment |= {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "TOKENIZERS_PARALLELISM": "false"}
         environment["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
+        if self.adapter:
+            environment["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "1"
         # Spark sets it to the cores of a task for numpy's sake; the engine has its own binding.
         environment.pop("OMP_NUM_THREADS", None)
         if self.device == "cpu":

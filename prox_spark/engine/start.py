@@ -133,12 +133,13 @@ def _try_socket(path: Path) -> None:
 
 def _model(spec: EngineSpec, environment: dict[str, str]) -> Path:
     """The weights on this machine. Built by a process of its own: a Spark worker must not import torch."""
-    if not is_built(spec.refiner):
-        command = [sys.executable, "-m", "prox_spark.refiners.build", str(spec.refiner.reference)]
+    if not is_built(spec.served):
+        options = ["--bare"] if spec.adapter else []
+        command = [sys.executable, "-m", "prox_spark.refiners.build", *options, str(spec.refiner.reference)]
         built = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if built.returncode:
             raise EngineStartError(f"refiner {spec.refiner.card.name} can't be built: {built.stderr.strip()[-2000:]}")
-    return built_path(spec.refiner)
+    return built_path(spec.served)
 
 
 def _read(log: str) -> str:

@@ -24,7 +24,7 @@ def make_ready(refiner: Refiner, engine: EngineConfig) -> None:
         RefinerError: it can't be built.
     """
     if not engine.endpoint:
-        build(refiner)
+        build(EngineSpec(refiner, engine).served)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """From a card to a directory that vLLM serves: base converted, adapter merged, once per machine.
 
 Serving a LoRA adapter on CPU runs at a sixteenth of the speed of merged weights, so adapters are merged first.
-`python -m prox_spark.refiners.build NAME` is how executors build, so that no Spark worker imports torch.
+`python -m prox_spark.refiners.build NAME` is how executors build, so that no Spark worker imports torch. (Where an adapter
+is to be served as it is, `--bare NAME` builds its base alone.)
 """
 
 from __future__ import annotations
@@ -151,10 +152,11 @@ def _write_merged(refiner: Refiner, target: Path) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """Builds the named refiners and prints their directories."""
+    """Builds the named refiners, or after `--bare` their bases, and prints their directories."""
     try:
-        for name in argv:
-            print(build(find(name)))
+        for name in argv[argv[:1] == ["--bare"] :]:
+            refiner = find(name)
+            print(build(refiner.bare if argv[0] == "--bare" else refiner))
     except ProxSparkError as error:
         print(error, file=sys.stderr)
         return 1

@@ -7,7 +7,7 @@ import importlib.util
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -78,6 +78,11 @@ class Refiner:
     def adapter(self) -> Path | None:
         """Directory of the LoRA adapter; None for whole weights."""
         return (self.directory / self.card.adapter).resolve() if self.card.adapter else None
+
+    @property
+    def bare(self) -> Refiner:
+        """The base alone."""
+        return replace(self, card=self.card.model_copy(update={"adapter": None}))
 
     @cached_property
     def model_fingerprint(self) -> str:

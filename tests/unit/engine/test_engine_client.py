@@ -164,6 +164,24 @@ def test_a_refused_request_is_a_row_with_the_engines_words(status: int, body: di
     assert [answers[tag].text for tag in (0, 2)] == ["0", "2"]
 
 
+def test_an_engine_that_lost_an_adapter_is_connected_to_again_which_loads_it() -> None:
+    loaded: list[Engine] = []
+
+    def reply(prompt: list[int]) -> Reply:
+        return echo(prompt) if len(loaded) > 1 else (404, {"error": {"message": "The model `mine` does not exist."}})
+
+    with FakeEngineServer(reply) as server:
+
+        def connect() -> Engine:
+            loaded.append(server.engine())
+            return loaded[-1]
+
+        session = ResidentSession(connect, {}, 10, lambda n_deaths: None, max_crashing_prompts=0, model="mine")
+        answers = dict(Window(session, Share(Path("slots"), 1)).answers(prompts(2)))
+        assert {body["model"] for body in server.bodies} == {"mine"}
+    assert [answers[n].text for n in range(2)] == ["0", "1"] and len(loaded) == 2
+
+
 def test_a_request_refused_in_plain_text_is_a_row_too() -> None:
     with FakeEngineServer(replies({1: (413, "Request Entity Too Large")})) as server:
         assert answers_of(server, 3)[1].error_code is ReasonCode.REQUEST_REFUSED

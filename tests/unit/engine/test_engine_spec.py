@@ -218,3 +218,29 @@ def test_the_stages_of_one_refiner_share_an_engine(tmp_path: Path) -> None:
     spec = spec_of(tmp_path)
     again = dataclasses.replace(spec, refiner=dataclasses.replace(spec.refiner))
     assert again.key == spec.key
+
+
+def adapter_spec(folder: Path, scale: int, **config: Any) -> EngineSpec:
+    """A refiner that is an adapter, told from others by its scale, of the base in a folder."""
+    spec = spec_of(folder, **config)
+    adapter = folder / str(scale)
+    adapter.mkdir(exist_ok=True)
+    (adapter / "adapter_model.safetensors").write_bytes(b"adapter")
+    (adapter / "adapter_config.json").write_text(f'{{"r": 8, "lora_alpha": {scale}}}', encoding="utf-8")
+    card = spec.refiner.card.model_copy(update={"adapter": str(scale)})
+    return dataclasses.replace(spec, refiner=dataclasses.replace(spec.refiner, card=card))
+
+
+def test_adapters_of_one_base_share_an_engine_only_where_they_are_served_as_they_are(tmp_path: Path) -> None:
+    merged = [adapter_spec(tmp_path, scale) for scale in (1, 2)]
+    assert merged[0].key != merged[1].key and merged[0].model_name == merged[1].model_name
+    beside = [adapter_spec(tmp_path, scale, max_lora_rank=8) for scale in (1, 2)]
+    assert beside[0].key == beside[1].key and beside[0].model_name != beside[1].model_name
+    options = options_of(beside[0])
+    assert options["--max-lora-rank"] == "8" and options["--lora-modules"] == f"{beside[0].model_name}={tmp_path / '1'}"
+    assert beside[0].environment()["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] == "1"
+
+
+def test_a_refiner_without_an_adapter_is_served_as_ever(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, max_lora_rank=8)
+    assert spec.served is spec.refiner and "--enable-lora" not in options_of(spec)
