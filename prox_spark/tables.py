@@ -203,14 +203,18 @@ class Lake:
         if properties := _PROPERTIES.get(table.name):
             pairs = ", ".join(f"'{key}' = '{value}'" for key, value in properties.items())
             clauses.append(f"TBLPROPERTIES ({pairs})")
-        self.spark.sql(" ".join(clauses))
+        self._declare(" ".join(clauses))
 
     def _lacking(self, table: schemas.Table) -> list[T.StructField]:
         have = {name.lower() for name in self.read(table.name).columns}
         return [field for field in table.schema if field.name.lower() not in have]
 
     def _add(self, table: schemas.Table, fields: list[T.StructField]) -> None:
-        self.spark.sql(f"ALTER TABLE {self.identifier(table.name)} ADD COLUMNS ({self._ddl(fields)})")
+        self._declare(f"ALTER TABLE {self.identifier(table.name)} ADD COLUMNS ({self._ddl(fields)})")
+
+    def _declare(self, statement: str) -> None:
+        with _setting(self.spark, "spark.sql.timestampType", "TIMESTAMP_LTZ"):  # what `TIMESTAMP` means in SQL
+            self.spark.sql(statement)
 
     def _ddl(self, fields: list[T.StructField]) -> str:
         """Columns as SQL declares them. Spark's own words: with the comments, also those within a structure."""
@@ -261,9 +265,15 @@ def check_partition_columns(names: Sequence[str]) -> None:
 @contextmanager
 def _user_metadata(spark: SparkSession, metadata: Mapping[str, str]) -> Iterator[None]:
     """MERGE has no write options: its userMetadata comes from the session, where the user may have one of their own."""
-    key = "spark.databricks.delta.commitInfo.userMetadata"
+    with _setting(spark, "spark.databricks.delta.commitInfo.userMetadata", json.dumps(dict(metadata))):
+        yield
+
+
+@contextmanager
+def _setting(spark: SparkSession, key: str, value: str) -> Iterator[None]:
+    """A setting of the session for the block."""
     before = spark.conf.get(key, None)
-    spark.conf.set(key, json.dumps(dict(metadata)))
+    spark.conf.set(key, value)
     try:
         yield
     finally:

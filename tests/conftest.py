@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from short_runs import JAVA_OPTIONS, SETTINGS
+from short_runs import JAVA_OPTIONS, UNCOMPILED
 
 SHARED = os.environ.get("PROX_SPARK_SHARED", "")
 LONG = os.environ.get("PROX_SPARK_LONG", "")
@@ -51,7 +51,7 @@ def spark() -> Iterator[Any]:
     from prox_spark.config import Recipe
     from prox_spark.session import build_session
 
-    conf = SETTINGS | {"spark.driver.defaultJavaOptions": JAVA_OPTIONS}
+    conf = UNCOMPILED | {"spark.driver.defaultJavaOptions": JAVA_OPTIONS}
     session = build_session(Recipe.parse({"name": "tests", "spark": {"master": "local[2]", "conf": conf}}))
     yield session
     session.stop()

@@ -40,7 +40,7 @@ class EngineConfig(Section):
         gt=0,
         lt=1,
         description="Share of the GPU's memory for weights and KV cache of one engine. Lower it when the start fails for memory. "
-        "Two refiners side by side have an engine each: 0.45 or less where both are on one GPU.",
+        "Two refiners side by side have an engine each (but see max_lora_rank): 0.45 or less where both are on one GPU.",
     )
     side_by_side: bool = Field(
         True,
@@ -56,8 +56,9 @@ class EngineConfig(Section):
     max_lora_rank: Literal[8, 16, 32, 64, 128, 256] | None = Field(
         None,
         description="Serve LoRA adapters as they are, up to this rank, beside their base: a document and a chunk refiner that are adapters of one "
-        "base then share an engine and its memory. For GPUs; on CPU it has a sixteenth of the speed. Unset: adapters are merged into "
-        "their base, which is fastest, and costs an engine for each.",
+        "base, with the same context_tokens, then share an engine and its memory. For GPUs; on CPU it has a sixteenth of the speed. Unset: "
+        "adapters are merged into their base, which is fastest, and costs an engine for each. Answers differ a little from those "
+        "of merged weights, and no fingerprint knows it: choose before the first run.",
     )
     tensor_parallel_size: int = Field(
         1,

@@ -21,6 +21,7 @@ from prox_spark.engine.spec import EngineSpec
 from prox_spark.engine.start import engine_environment, launch, wait_until_ready
 from prox_spark.errors import EngineStartError
 from prox_spark.locks import locked
+from prox_spark.refiners.adapters import kept_adapter
 
 __all__ = ["Engine", "connect", "forgive", "is_healthy", "request", "running"]
 
@@ -28,8 +29,6 @@ __all__ = ["Engine", "connect", "forgive", "is_healthy", "request", "running"]
 # is being reset or memory that another program holds, may pass.
 _BACK_OFF_SECONDS = 1.0
 _MAX_BACK_OFF_SECONDS = 30.0
-# A busy engine takes an adapter between two steps.
-_LOAD_SECONDS = 120.0
 # In which the reason for a death is looked for.
 _LAST_LINES = 500
 
@@ -123,15 +122,23 @@ def _started(spec: EngineSpec, owner: Owner, directory: Path, record: Record, ru
 
 
 def _load_adapter(spec: EngineSpec, engine: Engine) -> None:
-    """Loads an adapter that another spec started the engine without. Of an engine that died meanwhile the requests will know."""
-    if spec.model_name in (request(engine.socket, "/v1/models", _LOAD_SECONDS) or ""):
+    """Loads a spec's adapter where no slot did before. An engine that dies meanwhile is left to the requests, which notice it.
+
+    Raises:
+        EngineStartError: the engine does not take it, or does not answer.
+    """
+    seconds = spec.config.request_seconds
+    if spec.model_name in (request(engine.socket, "/v1/models", seconds) or ""):
         return
-    content = {"lora_name": spec.model_name, "lora_path": str(spec.adapter)}
-    status, body = exchange(engine.socket, "POST", "/v1/load_lora_adapter", content, _LOAD_SECONDS)
-    if status not in (0, 200) and "already been loaded" not in body:  # by another slot, a moment ago
+    content = {"lora_name": spec.model_name, "lora_path": str(kept_adapter(spec.refiner))}
+    status, body = exchange(engine.socket, "POST", "/v1/load_lora_adapter", content, seconds)
+    if status == 200 or "already been loaded" in body:  # by another slot, a moment ago
+        return
+    if status or engine.is_alive():
+        words = body.strip()[:1000] or f"no answer in engine.request_seconds = {seconds:g} s"
         raise EngineStartError(
-            f"the engine can't take the adapter of {spec.refiner.card.name}, {spec.adapter}: {body.strip()[:1000]}. Unset "
-            "engine.max_lora_rank to have it merged into its base"
+            f"the engine can't take the adapter of refiner {spec.refiner.card.name}: {words}. Unset engine.max_lora_rank to have it "
+            "merged into its base"
         )
 
 

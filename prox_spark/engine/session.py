@@ -178,10 +178,9 @@ class ResidentSession:
             return read_answer(content, engine_id)
         if status >= 500 and not await link.is_alive():
             raise BrokenConnection(f"the engine's server says {status}")
-        if (
-            status == 404 and self._model != MODEL_NAME
-        ):  # it was started anew without this adapter, which connecting loads
-            raise BrokenConnection(f"the engine does not know {self._model}")
+        if status == 404 and self._model != MODEL_NAME:
+            # Another slot started the engine anew, with its own adapter; connecting again loads this one.
+            raise ConnectionRefusedError(f"the engine does not know {self._model}")
         return read_refusal(status, content, engine_id)
 
     async def _linked(self, instead_of: _Link | None = None) -> _Link:

@@ -55,7 +55,8 @@ class EngineSpec:
     def settings_key(self) -> str:
         """Equal for engines that serve the same model in the same way."""
         settings = self.config.model_dump(exclude=_CLIENT_SETTINGS)
-        return fingerprint(self.served.model_fingerprint, self.refiner.card.context_tokens, settings)
+        takes_adapters = self.adapter is not None
+        return fingerprint(self.served.model_fingerprint, takes_adapters, self.refiner.card.context_tokens, settings)
 
     @property
     def adapter(self) -> Path | None:
@@ -131,9 +132,8 @@ class EngineSpec:
         if config.prefix_caching is not None:
             arguments.append("--enable-prefix-caching" if config.prefix_caching else "--no-enable-prefix-caching")
         if self.adapter:
-            # Two, for the stages of a run. What another spec brings is loaded when it connects.
+            # Two, for the stages of a run; whoever connects loads its own.
             arguments += ["--enable-lora", "--max-loras", "2", "--max-lora-rank", str(config.max_lora_rank)]
-            arguments += ["--lora-modules", f"{self.model_name}={self.adapter}"]
         return arguments + config.extra_args
 
     @property

@@ -43,6 +43,10 @@ class Start:
             EngineStartError: it was not ready in time or died; the message holds the cause, what to change and its last lines.
         """
         if wait_until_ready(self.engine, spec.config.start_seconds):
+            if spec.adapter and spec.device == "cpu":
+                LOG.warning(
+                    "engine.max_lora_rank is set: on a CPU adapters beside their base have a sixteenth of the speed of merged ones"
+                )
             if advice := saturation(_read(self.engine.log), spec):
                 LOG.warning("engine of refiner %s: %s", spec.refiner.card.name, advice)
             return

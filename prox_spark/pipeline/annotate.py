@@ -15,7 +15,6 @@ from prox_spark import schemas
 from prox_spark.annotation import QUESTIONS, Question
 from prox_spark.annotation.prompts import question_prompts
 from prox_spark.config import AnnotationConfig, Recipe, fingerprint
-from prox_spark.engine.spec import EngineSpec
 from prox_spark.errors import RefinerError
 from prox_spark.labels import write_labels
 from prox_spark.lineage import Run, recorded
@@ -27,7 +26,7 @@ from prox_spark.pipeline.labels import import_files, store_labels
 from prox_spark.pipeline.persist import persisted
 from prox_spark.pipeline.plan import ingested_lake, waves
 from prox_spark.pipeline.prompts import prompts_of
-from prox_spark.pipeline.stages import RefinerStage, make_ready
+from prox_spark.pipeline.stages import RefinerStage, ready
 from prox_spark.refiners import find
 from prox_spark.refiners.build import tokenizer_json
 from prox_spark.tables import Lake
@@ -158,9 +157,8 @@ def teacher_stages(recipe: Recipe) -> dict[Question, RefinerStage]:
         raise RefinerError(
             f"{config.teacher} is no teacher: its card does not say `teaches: true`. Set annotation.teacher to a model that follows instructions"
         )
-    make_ready(refiner, recipe.engine)
-    tokenizer, spec = tokenizer_json(refiner).parent, EngineSpec(refiner, recipe.engine)
-    stages = {}
+    spec = ready(refiner, recipe.engine)
+    tokenizer, stages = tokenizer_json(spec.served).parent, {}
     for question in QUESTIONS:
         builder = question_prompts(question, refiner.card, refiner.model_fingerprint, tokenizer, config)
         stages[question] = RefinerStage(refiner, builder, Generate(spec, builder.sampling, stage=builder.stage))

@@ -10,21 +10,28 @@ from prox_spark.errors import RecipeError
 from prox_spark.programs.grammar import PROGRAM_GRAMMAR
 from prox_spark.prompts import PromptBuilder
 from prox_spark.refiners import Refiner, Stage, find
+from prox_spark.refiners.adapters import check_rank
 from prox_spark.refiners.build import build, tokenizer_json
 from prox_spark.refiners.card import DocTask
 from udfs.generate import Generate, Verdict
 
 
-def make_ready(refiner: Refiner, engine: EngineConfig) -> None:
-    """Builds a refiner on the driver where it is not yet built, lest each executor fail to.
+def ready(refiner: Refiner, engine: EngineConfig) -> EngineSpec:
+    """An engine spec whose refiner is built on the driver, lest each executor fail to.
 
     Where an endpoint has the model, only its tokenizer is needed.
 
     Raises:
         RefinerError: it can't be built.
+        RecipeError: the engine would not take its adapter.
     """
+    spec = EngineSpec(refiner, engine)
     if not engine.endpoint:
-        build(EngineSpec(refiner, engine).served)
+        if spec.adapter and engine.max_lora_rank:
+            check_rank(refiner, engine.max_lora_rank)
+        build(spec.served)
+        _ = spec.settings_key  # its prints go to the executors with it: there the base need not be read
+    return spec
 
 
 @dataclass(frozen=True)
@@ -37,26 +44,24 @@ class RefinerStage:
 
     @classmethod
     def of(cls, recipe: Recipe, stage: Stage) -> RefinerStage:
-        """The stage as the recipe says.
+        """The stage as the recipe says, its refiner built.
 
         Raises:
             RefinerError: the refiner is unknown, can't be built or does not serve the stage.
         """
         refiner = find(getattr(recipe.refiners, stage))
         task = refiner.card.task(stage)
-        make_ready(refiner, recipe.engine)
+        spec = ready(refiner, recipe.engine)
         builder = PromptBuilder(
             refiner.card,
             stage,
             refiner.model_fingerprint,
-            tokenizer_json(refiner).read_text(encoding="utf-8"),
+            tokenizer_json(spec.served).read_text(encoding="utf-8"),
             grammar=PROGRAM_GRAMMAR if recipe.generation.grammar and stage == "chunk" else None,
             packing=recipe.generation.packing,
         )
         verdict = Verdict(*builder.verdict_token_ids, task.keep, task.drop) if isinstance(task, DocTask) else None
-        return cls(
-            refiner, builder, Generate(EngineSpec(refiner, recipe.engine), builder.sampling, verdict, stage=stage)
-        )
+        return cls(refiner, builder, Generate(spec, builder.sampling, verdict, stage=stage))
 
     def in_its_own_words(self) -> RefinerStage:
         """The stage with answers that are held to nothing: what the model would write by itself."""

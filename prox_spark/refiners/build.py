@@ -27,7 +27,8 @@ def built_path(refiner: Refiner) -> Path:
     """Directory of the weights as served. A whole transformers model is served where it lies."""
     if _is_served_as_it_lies(refiner):
         return refiner.base_source
-    name = refiner.card.name.replace("/", "--")
+    # A base without adapter is the same for all whose base it is.
+    name = refiner.card.name.replace("/", "--") if refiner.adapter else str(refiner.card.base.wheel)
     return cache_directory() / "refiners" / f"{name}-{refiner.model_fingerprint[:12]}"
 
 
@@ -49,7 +50,7 @@ def build(refiner: Refiner) -> Path:
     Raises:
         RefinerError: a package for building is missing, or the base can't be read.
     """
-    return _made(built_path(refiner) / "config.json", lambda partial: _write_merged(refiner, partial)).parent
+    return made_once(built_path(refiner) / "config.json", lambda partial: _write_merged(refiner, partial)).parent
 
 
 def tokenizer_json(refiner: Refiner) -> Path:
@@ -64,7 +65,7 @@ def tokenizer_json(refiner: Refiner) -> Path:
         path = built_path(refiner) / "tokenizer.json"
     else:
         home = built_path(refiner).with_name(f"{built_path(refiner).name}-tokenizer")
-        path = _made(home / "tokenizer.json", lambda partial: _write_tokenizer(refiner, partial))
+        path = made_once(home / "tokenizer.json", lambda partial: _write_tokenizer(refiner, partial))
     if not path.exists():
         raise RefinerError(
             f"refiner {refiner.card.name}: {path} is missing; save its tokenizer with transformers' AutoTokenizer"
@@ -72,7 +73,7 @@ def tokenizer_json(refiner: Refiner) -> Path:
     return path
 
 
-def _made(path: Path, write: Callable[[Path], None]) -> Path:
+def made_once(path: Path, write: Callable[[Path], None]) -> Path:
     """A file in a directory that is written whole or not at all.
 
     Args:
@@ -154,9 +155,9 @@ def _write_merged(refiner: Refiner, target: Path) -> None:
 def main(argv: list[str]) -> int:
     """Builds the named refiners, or after `--bare` their bases, and prints their directories."""
     try:
-        for name in argv[argv[:1] == ["--bare"] :]:
-            refiner = find(name)
-            print(build(refiner.bare if argv[0] == "--bare" else refiner))
+        bare = argv[:1] == ["--bare"]
+        for refiner in map(find, argv[1:] if bare else argv):
+            print(build(refiner.bare if bare else refiner))
     except ProxSparkError as error:
         print(error, file=sys.stderr)
         return 1

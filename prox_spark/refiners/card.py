@@ -101,7 +101,8 @@ class RefinerCard(_Part):
     licence: str = Field(description="SPDX expression of the weights.")
     base: Base
     adapter: str | None = Field(
-        None, description="Directory of a LoRA adapter, relative to the card; merged before serving."
+        None,
+        description="Directory of a LoRA adapter, relative to the card; merged before serving, unless engine.max_lora_rank is set.",
     )
     bos: str | None = Field(
         None, description="The BOS token that the model expects once before the prompt, such as <s>; null for none."

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from prox_spark.config import fingerprint
 from prox_spark.errors import RefinerError
@@ -17,7 +18,7 @@ from prox_spark.paths import refiners_directory
 from prox_spark.refiners.card import RefinerCard, load_card
 
 CARDS = Path(__file__).parent / "cards"
-_ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
+ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
 _SMALL_FILES = ("*.json", "*.jinja", "*.model", "*.txt", "refiner.yaml")
 _HUB_FILES = (*_SMALL_FILES, "*.safetensors", "*.bin")
 # Of a model without a card: long enough for a page and an answer, and the KV cache is for many of these.
@@ -79,10 +80,13 @@ class Refiner:
         """Directory of the LoRA adapter; None for whole weights."""
         return (self.directory / self.card.adapter).resolve() if self.card.adapter else None
 
-    @property
+    @cached_property
     def bare(self) -> Refiner:
-        """The base alone."""
-        return replace(self, card=self.card.model_copy(update={"adapter": None}))
+        """The base alone. Kept, with what is known of the base: an executor must not look for it or read it again."""
+        bare = replace(self, card=self.card.model_copy(update={"adapter": None}))
+        known: dict[str, Any] = {name: self.__dict__[name] for name in ("base_source", "_hub_snapshot") if name in self.__dict__}
+        bare.__dict__.update(known)
+        return bare
 
     @cached_property
     def model_fingerprint(self) -> str:
@@ -96,7 +100,7 @@ class Refiner:
             parts = {file for kind in ("*.safetensors", "*.bin", "config.json") for file in self.base_source.glob(kind)}
             weights = fingerprint(*(_sha256(file) for file in sorted(parts)))
         # The configuration belongs to the adapter: it scales what is merged.
-        adapter = [_sha256(self.adapter / name) for name in _ADAPTER_FILES] if self.adapter else None
+        adapter = [_sha256(self.adapter / name) for name in ADAPTER_FILES] if self.adapter else None
         return fingerprint(weights, adapter)
 
 

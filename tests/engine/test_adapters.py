@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,11 +12,12 @@ import pytest
 from tiny_llama import TASKS, write_tiny_llama
 
 from prox_spark.config import EngineConfig
-from prox_spark.engine.resident import connect
+from prox_spark.engine.executor import current_owner
+from prox_spark.engine.resident import connect, running
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.errors import EngineStartError
 from prox_spark.prompts import PromptBuilder
-from prox_spark.refiners import Refiner, RefinerCard
+from prox_spark.refiners import Refiner, find
 from prox_spark.refiners.build import build, tokenizer_json
 from udfs.generate import Generate
 
@@ -44,30 +45,23 @@ def adapters(tmp_path_factory: pytest.TempPathFactory) -> list[Refiner]:
             base, LoraConfig(r=rank, lora_alpha=64, target_modules="all-linear", init_lora_weights=False)
         )
         adapter.save_pretrained(folder / name, save_embedding_layers=False)
-        card = {
-            "name": name,
-            "base": {"path": "base"},
-            "adapter": name,
-            "bos": "<s>",
-            "context_tokens": 512,
-            "tasks": TASKS,
-        }
-        refiners.append(Refiner(RefinerCard.model_validate(card | {"licence": "Apache-2.0"}), folder, name))
+        card = {"name": name, "licence": "Apache-2.0", "base": {"path": "../base"}, "adapter": ".", "tasks": TASKS}
+        card |= {"bos": "<s>", "context_tokens": 512}
+        (folder / name / "refiner.yaml").write_text(json.dumps(card))
+        refiners.append(find(str(folder / name)))
     return refiners
 
 
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Merged weights of these tests are nobody else's."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    yield
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What these tests build is nobody else's."""
+    monkeypatch.setenv("PROX_SPARK_CACHE", str(tmp_path))
 
 
 def answers(spec: EngineSpec) -> list[str]:
     """The texts for all chunks of a page, in order."""
-    builder = PromptBuilder(
-        spec.refiner.card, "chunk", spec.refiner.model_fingerprint, tokenizer_json(spec.refiner).read_text()
-    )
+    tokenizer = tokenizer_json(spec.served).read_text()
+    builder = PromptBuilder(spec.refiner.card, "chunk", spec.refiner.model_fingerprint, tokenizer)
     prompts = builder.prompts(TEXT)
     columns = {
         "generation_key": [p.key for p in prompts],
@@ -78,21 +72,17 @@ def answers(spec: EngineSpec) -> list[str]:
     return [found[p.key] for p in prompts]
 
 
-def test_two_adapters_share_an_engine_and_answer_as_their_merged_weights_do(
-    adapters: list[Refiner], cache: None
-) -> None:
-    *specs, large = [EngineSpec(refiner, CONFIG) for refiner in adapters]
-    build(adapters[1])  # ahead: an executor would find it by a name
-    merged = EngineSpec(adapters[1], CONFIG.model_copy(update={"max_lora_rank": None}))
+def test_two_adapters_share_an_engine_and_answer_as_their_merged_weights_do(adapters: list[Refiner]) -> None:
+    one, other, large = [EngineSpec(refiner, CONFIG) for refiner in adapters]
+    merged = EngineSpec(other.refiner, CONFIG.model_copy(update={"max_lora_rank": None}))
+    build(merged.served)  # its tokenizer is wanted before its engine builds it
     try:
-        beside = [answers(spec) for spec in specs]
-        assert connect(specs[0]).engine_id == connect(specs[1]).engine_id
+        beside = [answers(spec) for spec in (one, other)]
+        assert connect(one).engine_id == connect(other).engine_id
         assert beside[0] != beside[1]
         assert beside[1] == answers(merged)
-        with pytest.raises(
-            EngineStartError, match=r"can't take the adapter of large.*rank.*Unset engine\.max_lora_rank"
-        ):
+        with pytest.raises(EngineStartError, match=r"can't take the adapter of refiner large.*rank"):
             connect(large)
     finally:
-        for spec in (specs[0], merged):
-            os.kill(connect(spec).pid, signal.SIGTERM)
+        for engine in running(current_owner()):
+            os.kill(engine.pid, signal.SIGTERM)

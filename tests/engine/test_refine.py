@@ -53,6 +53,7 @@ def write_lines(path: Path, lines: list[bytes]) -> str:
 
 
 def sample(path: Path, n: int) -> str:
+    assert n <= N_PAGES
     pages = PAGES.read_bytes().splitlines()
     return write_lines(path, [pages[index] for index in CHOSEN[:n]])
 
@@ -130,6 +131,7 @@ def test_pages_come_out_refined_and_lineage_tells_how(spark: Any, sample_lake: t
     run = table(spark, root, "runs").where("command = 'refine'").first()
     assert run["status"] == "succeeded" and run["engine_starts"] == 1
     assert run["prompt_tokens"] > N_PAGES * 20 and run["counts"]["generations"] >= N_PAGES
+    assert not table(spark, root, "programs").where("chunk_index > 0").isEmpty(), "no page has two chunks"
     # What is left of the raw text is the raw text without the removed lines.
     documents = table(spark, root, "documents").select("doc_id", "text")
     edited = table(spark, root, "refined").where("status = 'edited' and size(normalized) = 0")

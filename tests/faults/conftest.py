@@ -36,12 +36,14 @@ def runtime(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 @pytest.fixture
 def make_spec(tmp_path: Path, runtime: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., EngineSpec]:
-    """Makes specs of FAKE engines; `name` is a refiner's, without weights."""
+    """Makes specs of FAKE engines; `name` is a refiner's, without weights, and `card` more of its card."""
     monkeypatch.syspath_prepend(str(FAKE_ENGINE))
 
-    def make(fake: dict[str, Any] | None = None, name: str = "tiny", **config: Any) -> EngineSpec:
+    def make(
+        fake: dict[str, Any] | None = None, name: str = "tiny", card: dict[str, Any] | None = None, **config: Any
+    ) -> EngineSpec:
         monkeypatch.setenv("FAKE_ENGINE", json.dumps(fake or {}))
-        refiner = find(write_weightless(tmp_path / name, name=name))
+        refiner = find(write_weightless(tmp_path / name, name=name, **(card or {})))
         return EngineSpec(refiner, EngineConfig(**{"device": "cpu", **config}))
 
     return make

@@ -26,7 +26,7 @@ from cluster import (
     start_job,
 )
 from deltalake import DeltaTable, QueryBuilder
-from short_runs import SETTINGS
+from short_runs import FEW_PARTITIONS
 from waiting import wait_until
 
 from prox_spark.engine.resident import request
@@ -66,7 +66,7 @@ def write_recipe(folder: Path, master: str) -> Path:
     conf = {
         "spark.executor.cores": "1",
         "spark.executor.memory": "512m",
-        **SETTINGS,
+        **FEW_PARTITIONS,
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.scheduler.minRegisteredResourcesRatio": "1.0",

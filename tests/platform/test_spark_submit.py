@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from cluster import BIN, REPOSITORY, engines, environment, standalone, start_job
-from short_runs import SETTINGS
+from short_runs import FEW_PARTITIONS
 
 from prox_spark.demo import PAGES
 
@@ -37,7 +37,7 @@ def write_recipe(path: Path, lake: Path) -> str:
 
 
 def options(master: str) -> tuple[str, ...]:
-    settings = {"spark.executor.memory": "1g"} | SETTINGS
+    settings = {"spark.executor.memory": "1g"} | FEW_PARTITIONS
     return ("--master", master, *(part for pair in settings.items() for part in ("--conf", "=".join(pair))))
 
 

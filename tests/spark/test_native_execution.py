@@ -7,7 +7,7 @@ import json
 import os
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import pytest
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 from random_programs import orderly_chunks, random_answer, random_chunks, random_text
+from short_runs import UNCOMPILED
 
 from prox_spark.config import ApplyConfig
 from prox_spark.pipeline.execute import chunks_of, executed
@@ -46,6 +47,17 @@ INPUT = T.StructType(
         T.StructField("chunks", T.ArrayType(CHUNK)),
     ]
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def generated_code(spark: Any) -> Iterator[None]:
+    """Spark's own way, which short runs leave out: what is tested here is what it makes of the expressions."""
+    left_out = {name: spark.conf.get(name) for name in UNCOMPILED}
+    for name in left_out:
+        spark.conf.unset(name)
+    yield
+    for name, value in left_out.items():
+        spark.conf.set(name, value)
 
 
 def chunk_row(index: int, start: int | None, end: int | None, program: Program) -> dict[str, Any]:

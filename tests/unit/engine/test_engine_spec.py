@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import pickle
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -236,11 +237,19 @@ def test_adapters_of_one_base_share_an_engine_only_where_they_are_served_as_they
     assert merged[0].key != merged[1].key and merged[0].model_name == merged[1].model_name
     beside = [adapter_spec(tmp_path, scale, max_lora_rank=8) for scale in (1, 2)]
     assert beside[0].key == beside[1].key and beside[0].model_name != beside[1].model_name
-    options = options_of(beside[0])
-    assert options["--max-lora-rank"] == "8" and options["--lora-modules"] == f"{beside[0].model_name}={tmp_path / '1'}"
+    assert options_of(beside[0])["--max-lora-rank"] == "8" and "--enable-lora" not in options_of(merged[0])
     assert beside[0].environment()["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] == "1"
 
 
 def test_a_refiner_without_an_adapter_is_served_as_ever(tmp_path: Path) -> None:
     spec = spec_of(tmp_path, max_lora_rank=8)
     assert spec.served is spec.refiner and "--enable-lora" not in options_of(spec)
+    assert spec.key != adapter_spec(tmp_path, 1, max_lora_rank=8).key, "its engine could not take the adapter"
+
+
+def test_an_executor_reads_nothing_of_the_base_to_know_its_engine(tmp_path: Path) -> None:
+    spec = adapter_spec(tmp_path, 1, max_lora_rank=8)
+    before = spec.settings_key
+    (tmp_path / "model.safetensors").unlink()
+    (tmp_path / "config.json").unlink()
+    assert pickle.loads(pickle.dumps(spec)).settings_key == before

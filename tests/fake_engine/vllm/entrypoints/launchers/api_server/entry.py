@@ -8,6 +8,7 @@ same command line. It is ready at once and answers in no time, unless FAKE_ENGIN
     start           "ready"; "hang": never listens; "die": exits at once; "memory": dies like a server out of memory
     poison          a token id; a prompt that holds it kills the server
     hang            a token id; from a prompt that holds it on no prompt is answered, while the server says that it is well
+    refuses_adapters  it takes none (false)
     children        processes that it starts, as vLLM starts its engine core (1); it dies with the first that does, as vLLM does
 """
 
@@ -26,7 +27,15 @@ import threading
 import time
 from typing import Any
 
-DEFAULTS = {"latency": 0.0, "start_seconds": 0.0, "start": "ready", "poison": None, "hang": None, "children": 1}
+DEFAULTS = {
+    "latency": 0.0,
+    "start_seconds": 0.0,
+    "start": "ready",
+    "poison": None,
+    "hang": None,
+    "children": 1,
+    "refuses_adapters": False,
+}
 
 
 def answer(body: dict[str, Any]) -> dict[str, Any]:
@@ -50,13 +59,17 @@ def answer(body: dict[str, Any]) -> dict[str, Any]:
 
 
 class FakeServer:
-    """Answers /v1/completions, /health and /metrics. Its own HTTP: what a benchmark measures should not be the fake."""
+    """Answers /v1/completions, /health, /metrics and, about adapters, /v1/models and /v1/load_lora_adapter.
+
+    Its own HTTP: what a benchmark measures should not be the fake.
+    """
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self.settings = settings
         self.totals = dict.fromkeys(("request_success_total", "prompt_tokens_total", "generation_tokens_total"), 0)
         self.n_running = 0
         self.hangs = False
+        self.models = ["refiner"]
 
     def complete(self, body: dict[str, Any]) -> bytes:
         if self.settings["poison"] in body["prompt"]:
@@ -64,6 +77,18 @@ class FakeServer:
             os._exit(139)
         self.hangs |= self.settings["hang"] in body["prompt"]
         return json.dumps(answer(body)).encode()
+
+    def load(self, body: dict[str, Any]) -> tuple[bytes, bytes]:
+        """An adapter is a folder that is there."""
+        name, path = body["lora_name"], body["lora_path"]
+        if self.settings["refuses_adapters"]:
+            return b"500 Internal Server Error", b"ValueError: fake engine was told to refuse it"
+        if name in self.models:
+            return b"400 Bad Request", b"it has already been loaded"
+        if not os.path.exists(os.path.join(path, "adapter_config.json")):
+            return b"404 Not Found", b"no adapter found for " + path.encode()
+        self.models.append(name)
+        return b"200 OK", b"Success"
 
     def count(self, body: dict[str, Any]) -> None:
         self.totals["request_success_total"] += 1
@@ -103,11 +128,17 @@ class FakeConnection(asyncio.Protocol):
             # A loop's timers are up to a millisecond late: so they are right on average.
             due = asyncio.get_running_loop().time() + self.server.settings["latency"] - 0.0005
             body = json.loads(content)
+            if body["model"] not in self.server.models:
+                self.respond(b"404 Not Found", b"{}")
+                return
             answered = self.server.complete(body)
             self.server.n_running += 1
             self.waiting = asyncio.get_running_loop().call_at(due, self.answer, body, answered)
+        elif path == b"/v1/load_lora_adapter":
+            self.respond(*self.server.load(json.loads(content)))
         else:
-            known = {b"/health": b"", b"/metrics": self.server.metrics()}
+            models = json.dumps(self.server.models).encode()
+            known = {b"/health": b"", b"/metrics": self.server.metrics(), b"/v1/models": models}
             self.respond(b"200 OK" if path in known else b"404 Not Found", known.get(path, b""))
 
     def answer(self, body: dict[str, Any], answered: bytes) -> None:
