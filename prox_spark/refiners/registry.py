@@ -84,7 +84,9 @@ class Refiner:
     def bare(self) -> Refiner:
         """The base alone. Kept, with what is known of the base: an executor must not look for it or read it again."""
         bare = replace(self, card=self.card.model_copy(update={"adapter": None}))
-        known: dict[str, Any] = {name: self.__dict__[name] for name in ("base_source", "_hub_snapshot") if name in self.__dict__}
+        known: dict[str, Any] = {
+            name: self.__dict__[name] for name in ("base_source", "_hub_snapshot") if name in self.__dict__
+        }
         bare.__dict__.update(known)
         return bare
 

@@ -40,6 +40,10 @@ def with_adapter(base: PreTrainedModel, recipe: AdaptRecipe, start: Refiner) -> 
             task_type="CAUSAL_LM",
         )
         model = get_peft_model(base, config)
+    adapter = model.peft_config["default"]
+    if not Path(adapter.base_model_name_or_path or "").is_dir():
+        # A GGUF file's own name, which the library would look for on the hub at every checkpoint.
+        adapter.base_model_name_or_path = ""
     n_layers = base.config.num_hidden_layers
     if lora.first_layer >= n_layers:
         raise RefinerError(f"lora.first_layer is {lora.first_layer}, and the base has {n_layers} layers")

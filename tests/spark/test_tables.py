@@ -154,6 +154,16 @@ def test_root_with_one_slash_after_its_scheme_is_no_local_folder(spark: Any, tmp
     assert (tmp_path / "a`b/runs/_delta_log").is_dir()
 
 
+def test_timestamps_are_instants_whatever_sql_takes_them_for_in_the_session(spark: Any, lake_root: str) -> None:
+    lake = Lake(spark, LakeConfig(root=lake_root))
+    spark.conf.set("spark.sql.timestampType", "TIMESTAMP_NTZ")
+    try:
+        lake._create(schemas.RUNS)
+    finally:
+        spark.conf.unset("spark.sql.timestampType")
+    assert {field.dataType for field in lake.read("runs").schema} >= {T.TimestampType()}
+
+
 # Partition columns
 
 
