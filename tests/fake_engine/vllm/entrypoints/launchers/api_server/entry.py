@@ -128,7 +128,7 @@ class FakeConnection(asyncio.Protocol):
             # A loop's timers are up to a millisecond late: so they are right on average.
             due = asyncio.get_running_loop().time() + self.server.settings["latency"] - 0.0005
             body = json.loads(content)
-            if body["model"] not in self.server.models:
+            if body.get("model", "refiner") not in self.server.models:  # unnamed it is the base, as in vLLM
                 self.respond(b"404 Not Found", b"{}")
                 return
             answered = self.server.complete(body)
