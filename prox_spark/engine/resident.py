@@ -122,17 +122,15 @@ def _started(spec: EngineSpec, owner: Owner, directory: Path, record: Record, ru
 
 
 def _load_adapter(spec: EngineSpec, engine: Engine) -> None:
-    """Loads a spec's adapter where no slot did before. An engine that dies meanwhile is left to the requests, which notice it.
+    """Has an engine load a spec's adapter, once for all slots. An engine that dies meanwhile is left to the requests, which notice it.
 
     Raises:
         EngineStartError: the engine does not take it, or does not answer.
     """
     seconds = spec.config.request_seconds
-    if spec.model_name in (request(engine.socket, "/v1/models", seconds) or ""):
-        return
     content = {"lora_name": spec.model_name, "lora_path": str(kept_adapter(spec.refiner))}
     status, body = exchange(engine.socket, "POST", "/v1/load_lora_adapter", content, seconds)
-    if status == 200 or "already been loaded" in body:  # by another slot, a moment ago
+    if status == 200 or "already been loaded" in body:  # by a slot before
         return
     if status or engine.is_alive():
         words = body.strip()[:1000] or f"no answer in engine.request_seconds = {seconds:g} s"

@@ -7,8 +7,7 @@ import shutil
 from pathlib import Path
 
 from prox_spark.errors import RecipeError, RefinerError
-from prox_spark.paths import cache_directory
-from prox_spark.refiners.build import made_once
+from prox_spark.refiners.build import built_path, made_once
 from prox_spark.refiners.registry import ADAPTER_FILES, Refiner, find
 
 
@@ -34,11 +33,7 @@ def kept_adapter(refiner: Refiner) -> Path:
     Raises:
         RefinerError: what is in that place is no longer this adapter.
     """
-    directory = (
-        cache_directory()
-        / "refiners"
-        / f"{refiner.card.name.replace('/', '--')}-{refiner.model_fingerprint[:12]}-adapter"
-    )
+    directory = built_path(refiner).with_name(f"{built_path(refiner).name}-adapter")
 
     def copy(partial: Path) -> None:
         there = find(refiner.reference)  # on an executor the package lies elsewhere

@@ -59,7 +59,7 @@ def answer(body: dict[str, Any]) -> dict[str, Any]:
 
 
 class FakeServer:
-    """Answers /v1/completions, /health, /metrics and, about adapters, /v1/models and /v1/load_lora_adapter.
+    """Answers /v1/completions, /health, /metrics and /v1/load_lora_adapter.
 
     Its own HTTP: what a benchmark measures should not be the fake.
     """
@@ -137,8 +137,7 @@ class FakeConnection(asyncio.Protocol):
         elif path == b"/v1/load_lora_adapter":
             self.respond(*self.server.load(json.loads(content)))
         else:
-            models = json.dumps(self.server.models).encode()
-            known = {b"/health": b"", b"/metrics": self.server.metrics(), b"/v1/models": models}
+            known = {b"/health": b"", b"/metrics": self.server.metrics()}
             self.respond(b"200 OK" if path in known else b"404 Not Found", known.get(path, b""))
 
     def answer(self, body: dict[str, Any], answered: bytes) -> None:
