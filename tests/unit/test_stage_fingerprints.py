@@ -37,6 +37,7 @@ ENGINE = {
     "max_restarts": 0,
     "side_by_side": False,
     "quantization": "fp8",
+    "max_lora_rank": 16,
     "tensor_parallel_size": 2,
     "prefix_caching": True,
     "idle_seconds": 60,
