@@ -14,6 +14,9 @@ command -v "$java" >/dev/null 2>&1 || fail "Java 17 is missing: install it (Debi
 [ "$(java_major "$java")" -ge 17 ] 2>/dev/null || fail "Spark needs Java 17 or newer, $java is $(java_major "$java"): install openjdk-17-jre-headless and set JAVA_HOME to it."
 "$PYTHON" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || fail "Python 3.11 to 3.13 is needed: make PYTHON=python3.11 …"
 
+# What an engine and a Python worker of Spark import.
+IMPORTED="import vllm.entrypoints.launchers.api_server.entry, vllm.v1.worker.cpu_worker, vllm.model_executor.models.llama, pyspark.worker, peft"
+
 # The stamp is a hash of all that decides what is installed; a changed pin installs again.
 want="$(cat setup.py conf/requirements/*.txt | sha256sum | cut -c1-64) $(pwd)"
 if [ "$(cat "$VENV/.prox-spark-setup" 2>/dev/null)" != "$want" ]; then
@@ -22,10 +25,15 @@ if [ "$(cat "$VENV/.prox-spark-setup" 2>/dev/null)" != "$want" ]; then
     [ -x "$VENV/bin/uv" ] || "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check "uv>=0.5"
     "$VENV/bin/uv" pip install --quiet --python "$VENV/bin/python" \
         --override conf/requirements/overrides.txt --constraint conf/requirements/cpu.txt -e '.[spark,cpu,warc,dev]'
-    say "fetching the Delta JAR"
-    log="$(mktemp)"
-    "$VENV/bin/python" -m prox_spark.session >"$log" 2>&1 || { cat "$log" >&2; fail "the Delta JAR could not be fetched from Maven Central."; }
-    rm -f "$log"
+    # uv compiles nothing, other than pip, and with PYTHONDONTWRITEBYTECODE, as many images have it, no process keeps what it
+    # compiled: each that imports vLLM would spend 20 s on that, and an engine is two of them. So it is done once, here.
+    say "compiling what is imported and fetching the Delta JAR"
+    unset PYTHONDONTWRITEBYTECODE
+    log="$(mktemp -d)"
+    "$VENV/bin/python" -c "$IMPORTED" >"$log/vllm" 2>&1 & importing=$!
+    "$VENV/bin/python" -m prox_spark.session >"$log/jar" 2>&1 || { cat "$log/jar" >&2; fail "the Delta JAR could not be fetched from Maven Central."; }
+    wait "$importing" || { cat "$log/vllm" >&2; fail "vLLM can't be imported."; }
+    rm -rf "$log"
     printf '%s' "$want" > "$VENV/.prox-spark-setup"
     say "environment ready"
 fi

@@ -77,6 +77,7 @@ class EngineConfig(Section):
     )
     cpu_cores: str | None = Field(
         None,
+        pattern=r"^(nobind|\d+(-\d+)?([,|]\d+(-\d+)?)*)$",
         description="Cores bound to the engine on CPU, such as 0-7. Unset: on a cluster as many as the executor has (`spark.executor.cores`), none of them another executor's of this user; in local mode all; under a CPU quota (cgroup) smaller than the host none, with as many threads as it is worth. `nobind` binds to none.",
     )
     compile: bool | None = Field(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prox_spark.config import EngineConfig, fingerprint
-from prox_spark.engine.cores import cpu_binding
+from prox_spark.engine.cores import NO_BINDING, cpu_binding, openmp_binding
 from prox_spark.engine.device import assigned_gpus, cpu_dtype, detect_device, visible_devices
 from prox_spark.engine.executor import current_owner
 from prox_spark.errors import EngineStartError
@@ -164,6 +164,8 @@ class EngineSpec:
         environment.pop("OMP_NUM_THREADS", None)
         if self.device == "cpu":
             environment |= cpu_binding(current_owner(), self.config.cpu_cores)
+            if self.config.tensor_parallel_size == 1:
+                environment |= _one_process(environment["VLLM_CPU_OMP_THREADS_BIND"])
         elif devices := visible_devices(gpus, os.environ.get("CUDA_VISIBLE_DEVICES")):
             environment["CUDA_VISIBLE_DEVICES"] = devices
         return environment
@@ -172,3 +174,12 @@ class EngineSpec:
         if self.config.dtype == "auto" and self.device == "cpu":
             return cpu_dtype()
         return self.config.dtype
+
+
+def _one_process(binding: str) -> dict[str, str]:
+    """Lets vLLM's scheduler run the model itself, not by a worker process, which imports vLLM once more and is waited for at every step.
+
+    vLLM has workers on a CPU because it sets their OpenMP variables when it starts them. These are set here, for the whole server.
+    Source: vLLM 0.32, platforms/cpu.py, utils/ompmultiprocessing.py.
+    """
+    return {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"} | ({} if binding == NO_BINDING else openmp_binding(binding))

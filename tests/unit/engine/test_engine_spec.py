@@ -114,10 +114,11 @@ def test_the_environment_is_that_of_the_worker_but_for_its_cores(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("prox_spark.engine.cores.quota_cores", lambda: math.inf)
+    monkeypatch.setattr("prox_spark.engine.cores.executor_cores", lambda _: [2, 3])
     monkeypatch.setenv("HF_HOME", "/models")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     environment = spec_of(tmp_path).environment()
-    assert environment["HF_HOME"] == "/models" and "OMP_NUM_THREADS" not in environment
+    assert environment["HF_HOME"] == "/models" and environment["OMP_NUM_THREADS"] == "2"
     assert os.environ["OMP_NUM_THREADS"] == "1"
 
 
@@ -135,6 +136,24 @@ def test_a_cpu_engine_is_bound_to_the_cores_of_its_executor(tmp_path: Path, monk
 
 def test_a_cpu_engine_is_bound_to_the_cores_of_the_recipe(tmp_path: Path) -> None:
     assert spec_of(tmp_path, cpu_cores="0-3").environment()["VLLM_CPU_OMP_THREADS_BIND"] == "0-3"
+
+
+def test_a_cpu_engine_runs_the_model_in_one_process_bound_by_openmp(tmp_path: Path) -> None:
+    environment = spec_of(tmp_path, cpu_cores="0-1,4").environment()
+    assert environment["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"
+    assert environment["OMP_PLACES"] == "{0,1,4}" and environment["OMP_NUM_THREADS"] == "3"
+
+
+def test_a_cpu_engine_bound_to_no_cores_has_its_threads_counted(tmp_path: Path) -> None:
+    environment = spec_of(tmp_path, cpu_cores="nobind").environment()
+    assert environment["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0" and "OMP_PLACES" not in environment
+    assert int(environment["OMP_NUM_THREADS"]) >= 1
+
+
+def test_a_cpu_engine_of_two_ranks_is_left_to_vllm(tmp_path: Path) -> None:
+    environment = spec_of(tmp_path, cpu_cores="0-1|2-3", tensor_parallel_size=2).environment()
+    assert environment["VLLM_CPU_OMP_THREADS_BIND"] == "0-1|2-3"
+    assert not environment.keys() & {"VLLM_ENABLE_V1_MULTIPROCESSING", "OMP_PLACES"}
 
 
 def test_a_cpu_engine_leaves_the_gpus_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
