@@ -17,8 +17,8 @@ command -v "$java" >/dev/null 2>&1 || fail "Java 17 is missing: install it (Debi
 # What an engine and a Python worker of Spark import.
 IMPORTED="import vllm.entrypoints.launchers.api_server.entry, vllm.v1.worker.cpu_worker, vllm.model_executor.models.llama, pyspark.worker, peft"
 
-# The stamp is a hash of all that decides what is installed; a changed pin installs again.
-want="$(cat setup.py conf/requirements/*.txt | sha256sum | cut -c1-64) $(pwd)"
+# The stamp is a hash of all that decides what is installed: a changed pin installs again.
+want="$(cat setup.py conf/setup.sh conf/requirements/*.txt | sha256sum | cut -c1-64) $(pwd)"
 if [ "$(cat "$VENV/.prox-spark-setup" 2>/dev/null)" != "$want" ]; then
     say "making $VENV (about 1.5 GB to download on a fresh machine)"
     [ -x "$VENV/bin/python" ] || "$PYTHON" -m venv "$VENV"

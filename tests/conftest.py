@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 from short_runs import JAVA_OPTIONS, UNCOMPILED
 
+# Engines and training of two tests side by side share the cores: threads that spin while they wait take them from each other.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 SHARED = os.environ.get("PROX_SPARK_SHARED", "")
 LONG = os.environ.get("PROX_SPARK_LONG", "")
 

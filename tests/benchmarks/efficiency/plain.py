@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from efficiency.cases import Case, n_tokens, sampling
+from prox_spark.engine.cores import openmp_binding
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.refiners.build import build
 
@@ -21,10 +22,10 @@ def engine(spec: EngineSpec, cores: str | None = None, kv_share: float = 1.0) ->
         cores: bound to it on a CPU; None: those of the spec.
         kv_share: of the spec's KV cache, where several engines share a machine.
     """
+    os.environ.pop("OMP_NUM_THREADS", None)  # Spark sets it in its workers, the server has its own
     os.environ.update(spec.environment() | {"VLLM_LOGGING_LEVEL": "ERROR"})
     if cores:
-        os.environ["VLLM_CPU_OMP_THREADS_BIND"] = cores
-    os.environ.pop("OMP_NUM_THREADS", None)  # Spark sets it in its workers, and the server has none either
+        os.environ.update(openmp_binding(cores))
     from vllm import LLM
     from vllm.engine.arg_utils import EngineArgs
     from vllm.utils.argparse_utils import FlexibleArgumentParser
