@@ -15,7 +15,7 @@ command -v "$java" >/dev/null 2>&1 || fail "Java 17 is missing: install it (Debi
 "$PYTHON" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || fail "Python 3.11 to 3.13 is needed: make PYTHON=python3.11 …"
 
 # What an engine and a Python worker of Spark import.
-IMPORTED="import vllm.entrypoints.launchers.api_server.entry, vllm.v1.worker.cpu_worker, vllm.model_executor.models.llama, pyspark.worker, peft"
+IMPORTED="import vllm.entrypoints.launchers.api_server.entry, vllm.v1.worker.cpu_worker, vllm.model_executor.models.llama, peft, pyspark.worker, pandas, pyarrow, udfs.generate, udfs.parse, udfs.prompts, prox_spark.cli"
 
 # The stamp is a hash of all that decides what is installed: a changed pin installs again.
 want="$(cat setup.py conf/setup.sh conf/requirements/*.txt | sha256sum | cut -c1-64) $(pwd)"
@@ -31,9 +31,10 @@ if [ "$(cat "$VENV/.prox-spark-setup" 2>/dev/null)" != "$want" ]; then
     unset PYTHONDONTWRITEBYTECODE
     log="$(mktemp -d)"
     "$VENV/bin/python" -c "$IMPORTED" >"$log/vllm" 2>&1 & importing=$!
+    trap 'kill "$importing" 2>/dev/null || :; rm -rf "$log"' EXIT
     "$VENV/bin/python" -m prox_spark.session >"$log/jar" 2>&1 || { cat "$log/jar" >&2; fail "the Delta JAR could not be fetched from Maven Central."; }
     wait "$importing" || { cat "$log/vllm" >&2; fail "vLLM can't be imported."; }
-    rm -rf "$log"
+    trap - EXIT; rm -rf "$log"
     printf '%s' "$want" > "$VENV/.prox-spark-setup"
     say "environment ready"
 fi

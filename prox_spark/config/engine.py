@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from prox_spark.config.file import Section
 
@@ -82,8 +83,8 @@ class EngineConfig(Section):
     )
     compile: bool | None = Field(
         None,
-        description="Compile the model at start (torch.compile, CUDA graphs). Unset: on CUDA only. On CPU it doubles the start-up "
-        "(99 against 51 s on two cores) for 8 % of throughput: worth it for runs of an hour.",
+        description="Compile the model at start (torch.compile, CUDA graphs). Unset: on CUDA only. On CPU the start takes 48 s "
+        "more (two cores) for 8 % of throughput: worth it for runs of an hour.",
     )
     start_seconds: float = Field(
         300,
@@ -99,7 +100,7 @@ class EngineConfig(Section):
         300,
         gt=0,
         description="An engine that prompts wait for and that has counted no token for so long hangs: it is ended and counts as dead. Must be longer "
-        "than any step of the engine (vLLM's own limit of a step is 300 s); on CPU a step may take max_num_batched_tokens ÷ tokens per second. "
+        "than any step of the engine (on CUDA vLLM's own limit of a step is 300 s); on CPU a step may take max_num_batched_tokens ÷ tokens per second. "
         "Heeded from the engine's next start on. Unset: such an engine is never noticed, and its requests run out of time.",
     )
     max_restarts: int = Field(
@@ -153,3 +154,11 @@ class EngineConfig(Section):
     def endpoint_model_of(self, stage: Literal["doc", "chunk"]) -> str | None:
         """Name of a stage's model at the endpoint; None where that of the refiner holds."""
         return self.endpoint_model.get(stage) if isinstance(self.endpoint_model, dict) else self.endpoint_model
+
+    @field_validator("cpu_cores")
+    @classmethod
+    def _rising(cls, cores: str | None) -> str | None:
+        for first, last in re.findall(r"(\d+)-(\d+)", cores or ""):
+            if int(first) > int(last):
+                raise ValueError(f"{first}-{last} holds no core; write {last}-{first}")
+        return cores

@@ -40,7 +40,9 @@ def cpu_binding(owner: Owner, given: str | None) -> dict[str, str]:
 
 
 def openmp_binding(cores: str) -> dict[str, str]:
-    """Environment variables by which OpenMP binds the threads of one process to cores, one for each.
+    """Environment variables that confine a process, and what it starts, to cores, with an OpenMP thread for each.
+
+    The cores are one place for all threads: GNU's OpenMP binds the main thread to the first, and children would inherit that.
 
     Args:
         cores: as vLLM reads them: `0-1`, `0,2,4`.

@@ -15,6 +15,7 @@ from prox_spark.engine.cores import NO_BINDING, cpu_binding, openmp_binding
 from prox_spark.engine.device import assigned_gpus, cpu_dtype, detect_device, visible_devices
 from prox_spark.engine.executor import current_owner
 from prox_spark.errors import EngineStartError
+from prox_spark.paths import cache_directory
 from prox_spark.refiners import Refiner
 
 MODEL_NAME = "refiner"
@@ -158,14 +159,18 @@ class EngineSpec:
         environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
         environment |= {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "TOKENIZERS_PARALLELISM": "false"}
         environment["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
+        # What torch compiles lies where temporary files are, and an engine's go with it. Eager engines compile a little, too.
+        environment.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_directory() / "inductor"))
         if self.adapter:
             environment["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "1"
         # Spark sets it to the cores of a task for numpy's sake; the engine has its own binding.
         environment.pop("OMP_NUM_THREADS", None)
         if self.device == "cpu":
             environment |= cpu_binding(current_owner(), self.config.cpu_cores)
-            if self.config.tensor_parallel_size == 1:
-                environment |= _one_process(environment["VLLM_CPU_OMP_THREADS_BIND"])
+            binding = environment["VLLM_CPU_OMP_THREADS_BIND"]
+            # Cores of several ranks, as `extra_args` may ask for, are for vLLM to hand out.
+            if self.config.tensor_parallel_size == 1 and "|" not in binding:
+                environment |= _one_process(binding)
         elif devices := visible_devices(gpus, os.environ.get("CUDA_VISIBLE_DEVICES")):
             environment["CUDA_VISIBLE_DEVICES"] = devices
         return environment
@@ -179,7 +184,8 @@ class EngineSpec:
 def _one_process(binding: str) -> dict[str, str]:
     """Lets vLLM's scheduler run the model itself, not by a worker process, which imports vLLM once more and is waited for at every step.
 
-    vLLM has workers on a CPU because it sets their OpenMP variables when it starts them. These are set here, for the whole server.
+    vLLM has workers on a CPU because it sets their OpenMP variables when it starts them. These are set here, for the whole server,
+    whose own threads are confined to the same cores with it.
     Source: vLLM 0.32, platforms/cpu.py, utils/ompmultiprocessing.py.
     """
     return {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"} | ({} if binding == NO_BINDING else openmp_binding(binding))

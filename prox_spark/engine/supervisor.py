@@ -39,7 +39,12 @@ def main(argv: list[str]) -> int:
         signal.signal(number, lambda *_: sys.exit(0))
     with (directory / "engine.log").open("ab") as output:
         engine = subprocess.Popen(
-            command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent
+            command,
+            env=os.environ | {"TMPDIR": folder},  # vLLM leaves a file for each start
+            stdout=output,
+            stderr=output,
+            stdin=subprocess.DEVNULL,
+            preexec_fn=_die_with_parent,
         )
     idle, heartbeat = Idle(directory, float(idle_seconds)), Heartbeat(directory, float(hang_seconds))
     try:

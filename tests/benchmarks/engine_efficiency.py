@@ -78,7 +78,7 @@ def compare(
 
 def in_process(way: Callable[[Sequence[Case]], dict[str, float]], cases: Sequence[Case]) -> dict[str, float]:
     """Calls in a fresh process: an engine's and Spark's leave no trace in the next."""
-    # Not multiprocessing.Pool: its workers may not have children, and vLLM has.
+    # Not multiprocessing.Pool: its workers may not have children, and vLLM has on a GPU.
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(_called, way, cases).result()
 

@@ -96,6 +96,16 @@ def test_socket_and_directory_are_closed_to_other_users(engine: Engine) -> None:
     assert Path(engine.socket).parent.stat().st_mode & 0o777 == 0o700
 
 
+def test_what_vllm_leaves_lies_in_the_directory_that_goes_with_the_engine(engine: Engine) -> None:
+    assert list(Path(engine.socket).parent.glob("vllm_dist_*"))
+
+
+def test_a_cpu_engine_is_a_server_and_its_core(engine: Engine) -> None:
+    (server,) = (p for p in psutil.Process(engine.pid).children() if "--uds" in p.cmdline())
+    commands = [" ".join(process.cmdline()) for process in server.children(recursive=True)]
+    assert [command for command in commands if "resource_tracker" not in command] == ["VLLM::EngineCore"]
+
+
 def test_document_stage_answers_with_a_probability(spec: EngineSpec, engine: Engine, tiny_llama: Path) -> None:
     rows = generate(spec, builder(spec, "doc", tiny_llama), [f"page {n} of text" for n in range(20)])
     assert len(rows) == 20

@@ -15,7 +15,7 @@ from prox_spark.refiners.build import build
 
 
 def engine(spec: EngineSpec, cores: str | None = None, kv_share: float = 1.0) -> Any:
-    """vLLM in this process, with exactly the settings of the server's command line.
+    """vLLM in this process, on a CPU its scheduler and the model, too, with exactly the settings of the server's command line.
 
     Args:
         spec: of the server.
@@ -51,5 +51,5 @@ def measure(cases: Sequence[Case]) -> dict[str, float]:
         begun = time.monotonic()
         outputs = llm.generate(prompts, parameters, use_tqdm=False)
         rates[case.name] = n_tokens(outputs) / (time.monotonic() - begun)
-    llm.llm_engine.engine_core.shutdown()  # its processes would keep this one from ending
+    llm.llm_engine.engine_core.shutdown()  # on a GPU its processes would keep this one from ending
     return rates

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from weightless import weightless_card
 
 from prox_spark.config import EngineConfig
@@ -144,16 +145,38 @@ def test_a_cpu_engine_runs_the_model_in_one_process_bound_by_openmp(tmp_path: Pa
     assert environment["OMP_PLACES"] == "{0,1,4}" and environment["OMP_NUM_THREADS"] == "3"
 
 
-def test_a_cpu_engine_bound_to_no_cores_has_its_threads_counted(tmp_path: Path) -> None:
+def test_a_cpu_engine_bound_to_no_cores_has_its_threads_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prox_spark.engine.cores.quota_cores", lambda: 3.5)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(8))
+    monkeypatch.delenv("OMP_PLACES", raising=False)
     environment = spec_of(tmp_path, cpu_cores="nobind").environment()
     assert environment["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0" and "OMP_PLACES" not in environment
-    assert int(environment["OMP_NUM_THREADS"]) >= 1
+    assert environment["OMP_NUM_THREADS"] == "3"
 
 
-def test_a_cpu_engine_of_two_ranks_is_left_to_vllm(tmp_path: Path) -> None:
-    environment = spec_of(tmp_path, cpu_cores="0-1|2-3", tensor_parallel_size=2).environment()
+@pytest.mark.parametrize("settings", [{"tensor_parallel_size": 2}, {"extra_args": ["--data-parallel-size", "2"]}])
+def test_a_cpu_engine_of_two_ranks_is_left_to_vllm(
+    tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("VLLM_ENABLE_V1_MULTIPROCESSING", "OMP_PLACES"):
+        monkeypatch.delenv(name, raising=False)
+    environment = spec_of(tmp_path, cpu_cores="0-1|2-3", **settings).environment()
     assert environment["VLLM_CPU_OMP_THREADS_BIND"] == "0-1|2-3"
     assert not environment.keys() & {"VLLM_ENABLE_V1_MULTIPROCESSING", "OMP_PLACES"}
+
+
+@pytest.mark.parametrize("cores", ["3-1", "auto", "0-", "0;1", ""])
+def test_cores_that_are_none_are_refused(tmp_path: Path, cores: str) -> None:
+    with pytest.raises(ValidationError, match="cpu_cores"):
+        spec_of(tmp_path, cpu_cores=cores)
+
+
+def test_what_torch_compiles_outlives_the_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    monkeypatch.setenv("PROX_SPARK_CACHE", str(tmp_path / "cache"))
+    assert spec_of(tmp_path).environment()["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "cache" / "inductor")
 
 
 def test_a_cpu_engine_leaves_the_gpus_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
