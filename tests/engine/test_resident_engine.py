@@ -102,7 +102,7 @@ def test_what_vllm_leaves_lies_in_the_directory_that_goes_with_the_engine(engine
 
 def test_a_cpu_engine_is_a_server_and_its_core(engine: Engine) -> None:
     (server,) = (p for p in psutil.Process(engine.pid).children() if "--uds" in p.cmdline())
-    commands = [" ".join(process.cmdline()) for process in server.children(recursive=True)]
+    commands = [" ".join(process.cmdline()).strip() for process in server.children(recursive=True)]
     assert [command for command in commands if "resource_tracker" not in command] == ["VLLM::EngineCore"]
 
 
