@@ -17,7 +17,7 @@ from prox_spark.locks import lock
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUPS = Path("/proc/self/cgroup")
-NO_BINDING = "nobind"
+_NO_BINDING = "nobind"
 
 
 def cpu_binding(owner: Owner, given: str | None) -> dict[str, str]:
@@ -32,11 +32,11 @@ def cpu_binding(owner: Owner, given: str | None) -> dict[str, str]:
         containers use, so that all would take the first. Then, and by `nobind`, the number of threads is set.
     """
     n_host, n_quota = len(os.sched_getaffinity(0)), quota_cores()
-    if given != NO_BINDING and (given or n_quota >= n_host):
+    if given != _NO_BINDING and (given or n_quota >= n_host):
         return {"VLLM_CPU_OMP_THREADS_BIND": given or core_list(executor_cores(owner))}
     # Rounded down: threads that wait for each other at every step are all as slow as the one that is held back.
     n_threads = max(1, math.floor(min(n_quota, n_host, _granted(owner) or n_host)))
-    return {"VLLM_CPU_OMP_THREADS_BIND": NO_BINDING, "OMP_NUM_THREADS": str(n_threads)}
+    return {"VLLM_CPU_OMP_THREADS_BIND": _NO_BINDING, "OMP_NUM_THREADS": str(n_threads)}
 
 
 def openmp_binding(cores: str) -> dict[str, str]:
@@ -45,8 +45,10 @@ def openmp_binding(cores: str) -> dict[str, str]:
     The cores are one place for all threads: GNU's OpenMP binds the main thread to the first, and children would inherit that.
 
     Args:
-        cores: as vLLM reads them: `0-1`, `0,2,4`.
+        cores: as vLLM reads them: `0-1`, `0,2,4`; `nobind` confines nothing.
     """
+    if cores == _NO_BINDING:
+        return {}
     parts = (part.partition("-") for part in cores.split(","))
     numbers = [core for first, _, last in parts for core in range(int(first), int(last or first) + 1)]
     places = ",".join(map(str, numbers))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prox_spark.config import EngineConfig, fingerprint
-from prox_spark.engine.cores import NO_BINDING, cpu_binding, openmp_binding
+from prox_spark.engine.cores import cpu_binding, openmp_binding
 from prox_spark.engine.device import assigned_gpus, cpu_dtype, detect_device, visible_devices
 from prox_spark.engine.executor import current_owner
 from prox_spark.errors import EngineStartError
@@ -188,4 +188,4 @@ def _one_process(binding: str) -> dict[str, str]:
     whose own threads are confined to the same cores with it.
     Source: vLLM 0.32, platforms/cpu.py, utils/ompmultiprocessing.py.
     """
-    return {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"} | ({} if binding == NO_BINDING else openmp_binding(binding))
+    return {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"} | openmp_binding(binding)

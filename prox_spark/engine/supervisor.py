@@ -38,9 +38,10 @@ def main(argv: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(0))
     with (directory / "engine.log").open("ab") as output:
+        # vLLM leaves a temporary file for each start. Not for this process: where engines are may hang on the variable.
         engine = subprocess.Popen(
             command,
-            env=os.environ | {"TMPDIR": folder},  # vLLM leaves a file for each start
+            env=os.environ | {"TMPDIR": folder},
             stdout=output,
             stderr=output,
             stdin=subprocess.DEVNULL,
