@@ -89,7 +89,7 @@ class TrainingData:
         }
         sources, n_available = [], Counter[str]()
         for source in recipe.labels:
-            examples = list(_examples(labels[source.path], builders, source.stages))
+            examples = _thinned(_examples(labels[source.path], builders, source.stages), source.uniform)
             if not examples:
                 raise LabelError(
                     f"{source.path} holds no label for the stages {' and '.join(source.stages)} of {card.name}: take it out, or change `stages`"
@@ -122,6 +122,16 @@ def _examples(
     for stage in stages:
         if stage in builders:
             yield from builders[stage].examples(labels)
+
+
+def _thinned(examples: Iterable[Example], uniform: float) -> list[Example]:
+    """All examples but a part of those whose lines all stay or all go."""
+    random = Random(0)
+    return [
+        example
+        for example in examples
+        if len(set(example.line_removed)) != 1 or uniform == 1 or random.random() < uniform
+    ]
 
 
 def _validation(

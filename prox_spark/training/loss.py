@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch.nn import functional
@@ -30,9 +29,10 @@ class Collator:
         """One batch, as the loader hands it over: a list of one.
 
         Returns:
-            `input_ids`, `attention_mask`, `position_ids`: (examples, longest), padded on the left, so that all answers end
-            at the same place and logits are computed for these alone. `answers`, `weights`: (examples, longest answer), 0
-            where there is none. `line_ends`: (lines, 2), example and position; `line_removed`: (lines,).
+            `input_ids`: (examples, longest), padded on the right: what causal attention never sees needs no mask, and
+            without one it computes half as much. `answers`, `weights`: (examples, longest answer), weight 0 where there is
+            none. `places`: of the same shape, the positions whose logits are of these answers. `line_ends`: (lines, 2),
+            example and position; `line_removed`: (lines,).
         """
         (examples,) = batches
         width = max(example.n_tokens for example in examples)
@@ -41,20 +41,18 @@ class Collator:
         removed: list[bool] = []
         for index, example in enumerate(examples):
             n_pad, n_short = width - example.n_tokens, longest - len(example.answer_ids)
-            rows.append([self.pad_id] * n_pad + [*example.prompt_ids, *example.answer_ids])
-            answers.append([self.pad_id] * n_short + [*example.answer_ids])
+            rows.append([*example.prompt_ids, *example.answer_ids] + [self.pad_id] * n_pad)
+            answers.append([*example.answer_ids] + [self.pad_id] * n_short)
             first = self.verdict_weight if example.stage == "doc" else 1.0
-            weights.append([0.0] * n_short + [first] + [1.0] * (len(example.answer_ids) - 1))
-            line_ends += [(index, n_pad + position) for position in example.line_ends]
+            weights.append([first] + [1.0] * (len(example.answer_ids) - 1) + [0.0] * n_short)
+            line_ends += [(index, position) for position in example.line_ends]
             removed += example.line_removed
-        n_pads = torch.tensor([[width - example.n_tokens] for example in examples])
-        positions = torch.arange(width) - n_pads
+        before = torch.tensor([[len(example.prompt_ids) - 1] for example in examples])
         return {
             "input_ids": torch.tensor(rows),
-            "attention_mask": (positions >= 0).long(),
-            "position_ids": positions.clamp(min=0),
             "answers": torch.tensor(answers),
             "weights": torch.tensor(weights),
+            "places": (before + torch.arange(longest)).clamp(max=width - 1),
             "line_ends": torch.tensor(line_ends, dtype=torch.long).reshape(-1, 2),
             "line_removed": torch.tensor(removed, dtype=torch.float32),
         }
@@ -63,6 +61,8 @@ class Collator:
 @dataclass(frozen=True)
 class AnswerLoss:
     """Weighted cross-entropy of the answers, and the second loss on lines.
+
+    Logits are what the output embeddings give: a model that scales or caps them afterwards learns without that.
 
     Args:
         line_weight: of the second loss; 0: none.
@@ -81,25 +81,19 @@ class AnswerLoss:
         """
         answers, weights = batch["answers"], batch["weights"]
         wants_lines = self.line_weight > 0 and len(batch["line_ends"]) > 0
-        outputs = model(
-            input_ids=batch["input_ids"],
-            attention_mask=batch["attention_mask"],
-            position_ids=batch["position_ids"],
-            logits_to_keep=answers.shape[1] + 1,
-            output_hidden_states=wants_lines,
-            use_cache=False,
-        )
-        logits = outputs.logits[:, :-1].float()
+        # The vocabulary is as costly as a quarter of the layers: no logits but those of answers.
+        outputs = model(input_ids=batch["input_ids"], logits_to_keep=1, output_hidden_states=True, use_cache=False)
+        hidden = outputs.hidden_states[-1]
+        head = getattr(model, "module", model).get_output_embeddings()
+        logits = head(hidden.take_along_dim(batch["places"][..., None], dim=1)).float()
         losses = functional.cross_entropy(logits.flatten(0, 1), answers.flatten(), reduction="none")
         loss = (losses * weights.flatten()).sum() / weights.sum()
         if wants_lines:
-            loss = loss + self.line_weight * self._lines(model, outputs, batch)
+            loss = loss + self.line_weight * self._lines(head.weight, hidden, batch)
         return loss, logits
 
-    def _lines(self, model: Any, outputs: Any, batch: Batch) -> torch.Tensor:
+    def _lines(self, head: torch.Tensor, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
         example, position = batch["line_ends"].unbind(1)
-        hidden = outputs.hidden_states[-1][example, position]
-        head = getattr(model, "module", model).get_output_embeddings().weight
         stays, goes = self.line_token_ids
-        margin = hidden @ (head[goes] - head[stays]).to(hidden.dtype)
+        margin = hidden[example, position] @ (head[goes] - head[stays]).to(hidden.dtype)
         return functional.binary_cross_entropy_with_logits(margin.float(), batch["line_removed"].to(margin.device))

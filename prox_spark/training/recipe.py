@@ -18,6 +18,13 @@ class LabelSource(Section):
         description="JSON Lines (.gz), or a Delta table of labels; `lake/labels#mine` is the set `mine` in a table."
     )
     stages: list[Stage] = Field(["doc", "chunk"], description="What to learn from it, where it says both.")
+    uniform: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Chunk stage: share of those chunks that is kept whose lines all stay or all go. Below 1 a refiner learns more about where "
+        "content ends within a chunk.",
+    )
     share: float = Field(
         1.0,
         gt=0,

@@ -49,16 +49,12 @@ class Validation:
             log_probs = functional.log_softmax(logits, dim=-1)
             for row, example in enumerate(batch):
                 name = f"{example.label_set}_{example.stage}"
-                n_answer = len(example.answer_ids)
-                counted = 1 if example.stage == "doc" else n_answer
-                places = range(logits.shape[1] - n_answer, logits.shape[1] - n_answer + counted)
-                picked = [
-                    log_probs[row, place, token] for place, token in zip(places, example.answer_ids, strict=False)
-                ]
+                counted = 1 if example.stage == "doc" else len(example.answer_ids)
+                picked = [log_probs[row, place, token] for place, token in enumerate(example.answer_ids[:counted])]
                 nats[name].append(-float(sum(picked)))
                 tokens[name].append(counted)
                 if example.keep is not None and self.verdict_ids:
-                    keep, drop = (float(log_probs[row, places[0], token]) for token in self.verdict_ids)
+                    keep, drop = (float(log_probs[row, 0, token]) for token in self.verdict_ids)
                     verdicts[name].append((keep - drop, example.keep))
         losses = {f"{name}_loss": sum(nats[name]) / sum(tokens[name]) for name in nats}
         aucs = {f"{name}_auc": _auc(scores) for name, scores in verdicts.items()}
