@@ -84,7 +84,7 @@ def write_weights(model: PreTrainedModel | PeftModel, tokenizer: PreTrainedToken
         model.to(torch.bfloat16).save_pretrained(directory)
         tokenizer.save_pretrained(directory)
         return
-    model.save_pretrained(directory, save_embedding_layers=False)  # not trained; else it asks the hub about the base
+    model.save_pretrained(directory, save_embedding_layers=False)  # these are not trained
     (directory / "README.md").unlink(missing_ok=True)  # the library's empty form; ours follows
     path = directory / ADAPTER_WEIGHTS
     save_file({name: tensor.half() for name, tensor in load_file(path).items()}, path, metadata={"format": "pt"})
