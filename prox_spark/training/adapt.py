@@ -166,4 +166,5 @@ def _best(trainer: RefinerTrainer, recipe: AdaptRecipe) -> dict[str, float]:
             best = mean
         else:
             load_state(trainer.model, single)
-    return {name.removeprefix("eval_"): value for name, value in best.items()}
+    # The library adds an epoch, which a plan of batches does not have.
+    return {name.removeprefix("eval_"): value for name, value in best.items() if name.startswith("eval_")}
