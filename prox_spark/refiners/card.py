@@ -78,7 +78,7 @@ class ChunkTask(_Part):
     template: Template = Field(description="A name of TEMPLATES or a text with {text} once.")
     max_chunk_tokens: int = Field(ge=1, description="Budget for the numbered lines of a chunk, counted line by line.")
     max_line_tokens: int | None = Field(
-        None, ge=8, description="A longer line is cut in the prompt, not in the document."
+        None, ge=8, description="A longer line, its number counted, is cut in the prompt, not in the document."
     )
     max_answer_tokens: int = Field(ge=1, description="A longer answer is cut; the parser drops the call it was cut in.")
 

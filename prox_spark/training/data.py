@@ -29,7 +29,7 @@ class TrainingData:
     Attributes:
         batches: one per step and accumulation.
         validation: held-out examples in batches of like length.
-        n_available: examples there are, by set and stage; training may see fewer of them, or some repeatedly.
+        n_available: examples there are, thinned out by `uniform`, by set and stage; training may see fewer, or some repeatedly.
         line_token_ids: tokens that stand for a line that stays and one that goes: those their programs begin with.
         verdict_token_ids: first tokens of the keep and the drop answer; None where there is no document stage.
     """
@@ -92,7 +92,7 @@ class TrainingData:
             examples = _thinned(_examples(labels[source.path], builders, source.stages), source.uniform)
             if not examples:
                 raise LabelError(
-                    f"{source.path} holds no label for the stages {' and '.join(source.stages)} of {card.name}: take it out, or change `stages`"
+                    f"{source.path} holds no label for the stages {' and '.join(source.stages)} of {card.name}: take it out, or change `stages` or `uniform`"
                 )
             n_available.update(map(_name, examples))
             sources.append(Source(examples, source.share))
@@ -125,13 +125,9 @@ def _examples(
 
 
 def _thinned(examples: Iterable[Example], uniform: float) -> list[Example]:
-    """All examples but a part of those whose lines all stay or all go."""
+    """All examples but a part of the uniform ones."""
     random = Random(0)
-    return [
-        example
-        for example in examples
-        if len(set(example.line_removed)) != 1 or uniform == 1 or random.random() < uniform
-    ]
+    return [example for example in examples if not example.uniform or random.random() < uniform]
 
 
 def _validation(

@@ -24,6 +24,7 @@ class Example:
         keep: of the document stage: the verdict; None in the chunk stage.
         line_ends: positions in the prompt of the tokens that end its lines; empty where lines can't be told by tokens.
         line_removed: for each of them, whether the line goes.
+        uniform: of the chunk stage: its lines all stay or all go, and nothing in them is replaced.
     """
 
     stage: Stage
@@ -33,6 +34,7 @@ class Example:
     keep: bool | None = None
     line_ends: Sequence[int] = ()
     line_removed: Sequence[bool] = ()
+    uniform: bool = False
 
     @property
     def n_tokens(self) -> int:
@@ -77,9 +79,15 @@ class ExampleBuilder:
                 continue
             gone = [number in removed for number in range(chunk.line_start, chunk.line_end + 1)]
             ends = self._line_ends(prompt.token_ids, len(gone))
-            answer = self._program(chunk_program(label.ops, chunk), len(prompt.token_ids))
+            ops = chunk_program(label.ops, chunk)
             yield Example(
-                "chunk", label.label_set, prompt.token_ids, answer, line_ends=ends, line_removed=gone if ends else ()
+                "chunk",
+                label.label_set,
+                prompt.token_ids,
+                self._program(ops, len(prompt.token_ids)),
+                line_ends=ends,
+                line_removed=gone if ends else (),
+                uniform=len(set(gone)) == 1 and all(op.op is not OpName.NORMALIZE for op in ops),
             )
 
     def _program(self, ops: list[Operation], n_prompt: int) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch.nn import functional
@@ -18,7 +19,7 @@ class Collator:
     """Turns examples into one padded batch.
 
     Args:
-        pad_id: token that fills up; masked.
+        pad_id: token that fills up on the right, where no answer attends to it.
         verdict_weight: weight of the first answer token in the document stage.
     """
 
@@ -62,8 +63,6 @@ class Collator:
 class AnswerLoss:
     """Weighted cross-entropy of the answers, and the second loss on lines.
 
-    Logits are what the output embeddings give: a model that scales or caps them afterwards learns without that.
-
     Args:
         line_weight: of the second loss; 0: none.
         line_token_ids: the tokens that stand for a line that stays and one that goes, out of the model's own vocabulary, so
@@ -81,19 +80,22 @@ class AnswerLoss:
         """
         answers, weights = batch["answers"], batch["weights"]
         wants_lines = self.line_weight > 0 and len(batch["line_ends"]) > 0
-        # The vocabulary is as costly as a quarter of the layers: no logits but those of answers.
-        outputs = model(input_ids=batch["input_ids"], logits_to_keep=1, output_hidden_states=True, use_cache=False)
-        hidden = outputs.hidden_states[-1]
-        head = getattr(model, "module", model).get_output_embeddings()
-        logits = head(hidden.take_along_dim(batch["places"][..., None], dim=1)).float()
+        # The vocabulary is as costly as a quarter of the layers: logits only where some example has an answer.
+        places = batch["places"].unique()
+        outputs = model(
+            input_ids=batch["input_ids"], logits_to_keep=places, output_hidden_states=wants_lines, use_cache=False
+        )
+        rows = torch.arange(len(answers), device=answers.device)[:, None]
+        logits = outputs.logits[rows, torch.searchsorted(places, batch["places"])].float()
         losses = functional.cross_entropy(logits.flatten(0, 1), answers.flatten(), reduction="none")
         loss = (losses * weights.flatten()).sum() / weights.sum()
         if wants_lines:
-            loss = loss + self.line_weight * self._lines(head.weight, hidden, batch)
+            loss = loss + self.line_weight * self._lines(model, outputs.hidden_states[-1], batch)
         return loss, logits
 
-    def _lines(self, head: torch.Tensor, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
+    def _lines(self, model: Any, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
         example, position = batch["line_ends"].unbind(1)
+        head = getattr(model, "module", model).get_output_embeddings().weight
         stays, goes = self.line_token_ids
         margin = hidden[example, position] @ (head[goes] - head[stays]).to(hidden.dtype)
         return functional.binary_cross_entropy_with_logits(margin.float(), batch["line_removed"].to(margin.device))

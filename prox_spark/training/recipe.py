@@ -22,8 +22,8 @@ class LabelSource(Section):
         1.0,
         ge=0,
         le=1,
-        description="Chunk stage: share of those chunks that is kept whose lines all stay or all go. Below 1 a refiner learns more about where "
-        "content ends within a chunk.",
+        description="Chunk stage: share of those chunks that is kept whose lines all stay or all go, with nothing replaced in them. Below 1 a "
+        "refiner learns more about where content ends within a chunk.",
     )
     share: float = Field(
         1.0,

@@ -1,8 +1,9 @@
-"""The loss on real torch, with a tiny random Llama."""
+"""The loss and what validation says of a model, on real torch, with a tiny random Llama."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny_llama import write_tiny_llama
@@ -11,39 +12,75 @@ from prox_spark.training.examples import Example
 
 pytestmark = pytest.mark.unit
 
+STAYS, GOES = 11, 12
+KEEP, DROP = 44, 47
+EXAMPLES = [
+    Example("chunk", "a", range(5, 35), [40, 41, 42, 2], line_ends=[9, 19, 29], line_removed=[True, False, False]),
+    Example("chunk", "a", range(50, 60), [43, 2], line_ends=[4, 8], line_removed=[True, True]),
+    Example("doc", "b", range(60, 80), [KEEP, 45], keep=True),
+    Example("doc", "b", range(90, 97), [DROP, 45, 2], keep=False),
+]
 
-def test_loss_of_a_padded_batch_is_that_of_its_examples_one_by_one(tmp_path: Path) -> None:
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
+    folder: Path = tmp_path_factory.mktemp("llama")
+    write_tiny_llama(folder)
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+
+
+def log_probabilities(model: Any, example: Example) -> Any:
+    """At every position, of one example alone: nothing is padded."""
+    import torch
+
+    ids = torch.tensor([[*example.prompt_ids, *example.answer_ids]])
+    with torch.no_grad():
+        return torch.log_softmax(model(input_ids=ids).logits[0], dim=-1)
+
+
+def nats(model: Any, example: Example) -> Any:
+    """Of each token of the answer."""
+    import torch
+
+    before = log_probabilities(model, example)[len(example.prompt_ids) - 1 : -1]
+    return -before[torch.arange(len(example.answer_ids)), torch.tensor(example.answer_ids)]
+
+
+def test_loss_of_a_padded_batch_is_that_of_its_examples_one_by_one(model: Any) -> None:
+    import torch
+
     from prox_spark.training.loss import AnswerLoss, Collator
 
-    write_tiny_llama(tmp_path)
-    model = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
-    examples = [
-        Example("chunk", "a", range(5, 35), [40, 41, 42, 2], line_ends=[9, 19, 29], line_removed=[True, False, False]),
-        Example("chunk", "a", range(50, 60), [43, 2], line_ends=[4, 8], line_removed=[True, True]),
-        Example("doc", "b", range(60, 80), [44, 45], keep=True),
-    ]
-    collator = Collator(pad_id=0, verdict_weight=4.0)
-    answers = AnswerLoss(0.0, (11, 12))
-
-    def expected(example: Example) -> torch.Tensor:
-        """Cross-entropy of each answer token, by the model's own loss without padding."""
-        ids = torch.tensor([[*example.prompt_ids, *example.answer_ids]])
-        logits = model(input_ids=ids).logits[0, len(example.prompt_ids) - 1 : -1]
-        return torch.nn.functional.cross_entropy(logits, torch.tensor(example.answer_ids), reduction="none")
-
+    batch = Collator(pad_id=0, verdict_weight=4.0)([EXAMPLES])
     with torch.no_grad():
-        loss, logits = answers(model, collator([examples]))
-        nats = [expected(example) for example in examples]
-        nats[2] *= torch.tensor([4.0, 1.0])
-        torch.testing.assert_close(loss, torch.cat(nats).sum() / (4 + 2 + 5))
-        assert logits.shape == (3, 4, model.config.vocab_size)
+        loss, logits = AnswerLoss(0.0, (STAYS, GOES))(model, batch)
+        with_lines, _ = AnswerLoss(0.5, (STAYS, GOES))(model, batch)
+    weights = [torch.ones(4), torch.ones(2), torch.tensor([4.0, 1.0]), torch.tensor([4.0, 1.0, 1.0])]
+    expected = torch.cat([nats(model, example) * weight for example, weight in zip(EXAMPLES, weights, strict=True)])
+    torch.testing.assert_close(loss, expected.sum() / torch.cat(weights).sum())
+    assert logits.shape == (4, 4, model.config.vocab_size)
 
-        both = AnswerLoss(0.5, (11, 12))(model, collator([examples]))[0]
-        alone = [
-            AnswerLoss(1.0, (11, 12))(model, collator([[e]]))[0] - answers(model, collator([[e]]))[0] for e in examples
-        ]
-        torch.testing.assert_close(both - loss, 0.5 * (3 * alone[0] + 2 * alone[1]) / 5)
-        assert alone[2] == 0
+    margins, removed = [], []
+    for example in EXAMPLES[:2]:
+        at_ends = log_probabilities(model, example)[list(example.line_ends)]
+        margins.append(at_ends[:, GOES] - at_ends[:, STAYS])
+        removed += example.line_removed
+    lines = torch.nn.functional.binary_cross_entropy_with_logits(torch.cat(margins), torch.tensor(removed).float())
+    torch.testing.assert_close(with_lines - loss, 0.5 * lines)
+
+
+def test_validation_says_nats_per_token_and_how_well_verdicts_are_ordered(model: Any) -> None:
+    from prox_spark.training.loss import AnswerLoss, Collator
+    from prox_spark.training.validation import Validation
+
+    batches = [EXAMPLES[:3], EXAMPLES[3:]]
+    measure = Validation(batches, Collator(0, 4.0), AnswerLoss(0.0, (STAYS, GOES)), (KEEP, DROP))
+    chunk = float(sum(nats(model, example).sum() for example in EXAMPLES[:2])) / 6
+    doc = float(sum(nats(model, example)[0] for example in EXAMPLES[2:])) / 2
+    margins = [log_probabilities(model, e)[len(e.prompt_ids) - 1] for e in EXAMPLES[2:]]
+    kept, dropped = (float(at[KEEP] - at[DROP]) for at in margins)
+    expected = {"loss": (chunk + doc) / 2, "a_chunk_loss": chunk, "b_doc_loss": doc, "b_doc_auc": float(kept > dropped)}
+    assert measure(model) == pytest.approx(expected, rel=1e-4)

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from tiny_tokenizer import bytes_json
+from tiny_tokenizer import bytes_json, words_json
 
+from prox_spark.errors import LabelError
 from prox_spark.labels import Label
 from prox_spark.programs import Operation, OpName
 from prox_spark.refiners import RefinerCard
@@ -23,31 +24,37 @@ CARD = RefinerCard.model_validate(
         },
     }
 )
-# What goes of three lines: nothing, all, the first.
-GOING = [(), ((0, 2),), ((0, 0),)]
 
 
-def data(uniform: float) -> TrainingData:
-    labels = [
-        Label(
-            f"{n}",
-            "s",
-            "Home\nA line.\nAnother.",
-            keep=True,
-            ops=tuple(Operation(OpName.REMOVE_LINES, *r) for r in ranges),
-        )
-        for n, ranges in enumerate(GOING * 40)
-    ]
+def remove(start: int, end: int) -> Operation:
+    return Operation(OpName.REMOVE_LINES, start, end)
+
+
+NOTHING, ALL, FIRST = (), (remove(0, 2),), (remove(0, 0),)
+REPLACED = (Operation(OpName.NORMALIZE, source_str="line", target_str=""),)
+
+
+def data(uniform: float, *programs: tuple[Operation, ...], tokenizer: str = "") -> TrainingData:
+    labels = [Label(f"{n}", "s", "Home\nA line.\nAnother.", keep=True, ops=ops) for n, ops in enumerate(programs * 40)]
     recipe = AdaptRecipe.model_validate({"name": "mine", "labels": [{"path": "a", "uniform": uniform}]})
-    return TrainingData.of(recipe, {"a": labels}, CARD, bytes_json(), end_id=2)
+    return TrainingData.of(recipe, {"a": labels}, CARD, tokenizer or bytes_json(), end_id=2)
 
 
-def test_chunks_of_one_kind_of_line_are_thinned_out_and_nothing_else() -> None:
-    assert data(1).n_available == {"s doc": 120, "s chunk": 120}
-    assert data(0).n_available == {"s doc": 120, "s chunk": 40}
-    some = data(0.5).n_available
-    assert some["s doc"] == 120 and 40 + 20 < some["s chunk"] < 120 - 20
+# The second has no token for a line's break.
+@pytest.mark.parametrize("tokenizer", [bytes_json(), words_json()], ids=["bytes", "words"])
+def test_chunks_of_one_kind_of_line_are_thinned_out_and_nothing_else(tokenizer: str) -> None:
+    programs = (NOTHING, ALL, FIRST, REPLACED)
+    assert data(1, *programs, tokenizer=tokenizer).n_available == {"s doc": 160, "s chunk": 160}
+    assert data(0, *programs, tokenizer=tokenizer).n_available == {"s doc": 160, "s chunk": 80}
+    some = data(0.5, *programs, tokenizer=tokenizer).n_available
+    assert some["s doc"] == 160 and 80 + 20 < some["s chunk"] < 160 - 20
 
 
 def test_the_same_chunks_stay_each_time() -> None:
-    assert data(0.5).fingerprint == data(0.5).fingerprint
+    assert data(0.5, NOTHING, FIRST).fingerprint == data(0.5, NOTHING, FIRST).fingerprint
+
+
+def test_source_of_which_nothing_stays_is_refused_with_what_to_change() -> None:
+    recipe = AdaptRecipe.model_validate({"name": "mine", "labels": [{"path": "a", "stages": ["chunk"], "uniform": 0}]})
+    with pytest.raises(LabelError, match="`uniform`"):
+        TrainingData.of(recipe, {"a": [Label("0", "s", "A line.", ops=())]}, CARD, bytes_json(), end_id=2)
