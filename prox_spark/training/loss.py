@@ -38,7 +38,7 @@ class Collator:
         (examples,) = batches
         width = max(example.n_tokens for example in examples)
         longest = max(len(example.answer_ids) for example in examples)
-        rows, answers, weights, line_ends = [], [], [], []
+        rows, answers, weights, places, line_ends = [], [], [], [], []
         removed: list[bool] = []
         for index, example in enumerate(examples):
             n_pad, n_short = width - example.n_tokens, longest - len(example.answer_ids)
@@ -46,14 +46,15 @@ class Collator:
             answers.append([*example.answer_ids] + [self.pad_id] * n_short)
             first = self.verdict_weight if example.stage == "doc" else 1.0
             weights.append([first] + [1.0] * (len(example.answer_ids) - 1) + [0.0] * n_short)
+            before = len(example.prompt_ids) - 1
+            places.append([*range(before, before + len(example.answer_ids))] + [before] * n_short)
             line_ends += [(index, position) for position in example.line_ends]
             removed += example.line_removed
-        before = torch.tensor([[len(example.prompt_ids) - 1] for example in examples])
         return {
             "input_ids": torch.tensor(rows),
             "answers": torch.tensor(answers),
             "weights": torch.tensor(weights),
-            "places": (before + torch.arange(longest)).clamp(max=width - 1),
+            "places": torch.tensor(places),
             "line_ends": torch.tensor(line_ends, dtype=torch.long).reshape(-1, 2),
             "line_removed": torch.tensor(removed, dtype=torch.float32),
         }

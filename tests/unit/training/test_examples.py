@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from tiny_tokenizer import bytes_json
 from tokenizers import Tokenizer
+from weightless import weightless_card
 
 from prox_spark.chunking import Chunk
 from prox_spark.labels import Label
@@ -24,8 +25,8 @@ def prompts(stage: Stage, **chunk: Any) -> PromptBuilder:
         "doc": {"template": "plain", "max_text_tokens": 12},
         "chunk": {"template": "plain", "max_chunk_tokens": 60, "max_answer_tokens": 20} | chunk,
     }
-    fields = {"name": "tiny", "licence": "MIT", "base": {"path": "."}, "context_tokens": 512, "tasks": tasks}
-    return PromptBuilder(RefinerCard.model_validate(fields), stage, "", bytes_json())
+    card = RefinerCard.model_validate(weightless_card(context_tokens=512, tasks=tasks))
+    return PromptBuilder(card, stage, "", bytes_json())
 
 
 def examples(stage: Stage, *labels: Label, **chunk: Any) -> list[Example]:

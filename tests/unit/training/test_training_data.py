@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 from tiny_tokenizer import bytes_json, words_json
+from weightless import weightless_card
 
 from prox_spark.errors import LabelError
 from prox_spark.labels import Label
@@ -12,18 +13,11 @@ from prox_spark.training.recipe import AdaptRecipe
 
 pytestmark = pytest.mark.unit
 
-CARD = RefinerCard.model_validate(
-    {
-        "name": "tiny",
-        "licence": "MIT",
-        "base": {"path": "."},
-        "context_tokens": 512,
-        "tasks": {
-            "doc": {"template": "plain", "max_text_tokens": 40},
-            "chunk": {"template": "plain", "max_chunk_tokens": 200, "max_answer_tokens": 60},
-        },
-    }
-)
+TASKS = {
+    "doc": {"template": "plain", "max_text_tokens": 40},
+    "chunk": {"template": "plain", "max_chunk_tokens": 200, "max_answer_tokens": 60},
+}
+CARD = RefinerCard.model_validate(weightless_card(context_tokens=512, tasks=TASKS))
 
 
 def remove(start: int, end: int) -> Operation:
