@@ -30,6 +30,7 @@ setup(
         "pyyaml>=6.0",
         "rich>=13",
         "tokenizers>=0.20",
+        "uvloop>=0.19",
         "zstandard>=0.22",
     ],
     extras_require={

@@ -110,7 +110,7 @@ class ResidentSession:
             else:
                 answer = await self._ask_alone(body, dead)
             if answer:
-                return replace(answer, n_sends=len(reached) + 1)
+                return replace(answer, n_sends=len(reached) + 1) if reached else answer
             breaks[engine_id] += 1
             broken = link
 
