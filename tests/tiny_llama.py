@@ -1,9 +1,28 @@
-"""Tiny random Llamas in the shape of the released refiners, with their cards."""
+"""Random Llamas in the shape of the released refiners, tiny unless their size is asked for, with cards for the tiny ones."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+
+# Of the snapshot in a hub cache.
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+_TINY = {
+    "hidden_size": 128,
+    "intermediate_size": 256,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+}
+# Source: ProX, appendix on model architecture (0.3B).
+RELEASED_SIZE = {
+    "vocab_size": 32_000,
+    "hidden_size": 1280,
+    "intermediate_size": 2048,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 16,
+}
 
 TASKS = {
     "doc": {"template": "llama2-chat", "max_text_tokens": 100},
@@ -16,8 +35,14 @@ TASKS = {
 }
 
 
-def write_tiny_llama(directory: Path, seed: int = 0) -> None:
-    """A Llama of the released refiners' family: their context and tokenizer kind, random weights, scaled down 100 ×."""
+def write_tiny_llama(directory: Path, seed: int = 0, size: dict[str, int] = _TINY) -> None:
+    """A Llama of the released refiners' family: their context and tokenizer kind, random weights, scaled down 100 ×.
+
+    Args:
+        directory: of the files.
+        seed: of the weights.
+        size: of the layers, and of the vocabulary where that is larger than the tokenizer's.
+    """
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -40,18 +65,8 @@ def write_tiny_llama(directory: Path, seed: int = 0) -> None:
     tokenizer = Tokenizer.from_str(json.dumps(data))
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
     torch.manual_seed(seed)
-    config = LlamaConfig(
-        vocab_size=len(fast),
-        hidden_size=128,
-        intermediate_size=256,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        max_position_embeddings=2048,
-        bos_token_id=1,
-        eos_token_id=2,
-        tie_word_embeddings=False,
-    )
+    fixed = {"max_position_embeddings": 2048, "bos_token_id": 1, "eos_token_id": 2, "tie_word_embeddings": False}
+    config = LlamaConfig(**{"vocab_size": len(fast), **size, **fixed})
     LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(directory)
     fast.save_pretrained(directory)
 
@@ -69,3 +84,12 @@ def write_card(directory: Path, *stages: str) -> str:
     }
     (directory / "refiner.yaml").write_text(json.dumps(card))
     return str(directory)
+
+
+def add_to_hub_cache(cache: Path, name: str, model: Path) -> None:
+    """Lays a model out as the hub's client has it after a download."""
+    repository = cache / f"models--{name.replace('/', '--')}"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text(COMMIT)
+    (repository / "snapshots").mkdir()
+    (repository / "snapshots" / COMMIT).symlink_to(model)

@@ -32,6 +32,8 @@ _FINAL = re.compile(
 # argparse's last line, and the status that goes with it.
 _USAGE = re.compile(r": error: (.+)$", re.M)
 _USAGE_STATUS = 2
+# A GPU gains little from more of a small refiner's sequences at once; two cores of a CPU are busy with a few.
+_FULL_GPU_SEQS = 256
 # Of the engine, of its supervisor.
 _KILLED_STATUSES = (137, -9)
 
@@ -114,7 +116,13 @@ def saturation(log: str, spec: EngineSpec) -> str | None:
     n_fit = max(1, int(kv_tokens[1].replace(",", "")) // _longest_tokens(spec))
     # Prompts are shorter than the card allows, most of them; under half of them only queue for sure.
     if n_seqs <= 2 * n_fit:
-        return None
+        fuller = min(n_fit, _FULL_GPU_SEQS)
+        if spec.device == "cpu" or n_seqs >= fuller:
+            return None
+        return (
+            f"the GPU's KV cache ({kv_tokens[1]} tokens) holds {n_fit} prompts of full length, and {n_seqs} are decoded at once: "
+            f"set engine.max_num_seqs to {fuller}"
+        )
     field = "engine.cpu_kv_cache_gib" if spec.device == "cpu" else "engine.gpu_memory_fraction"
     return (
         f"the KV cache ({kv_tokens[1]} tokens) holds {n_fit} prompts of full length, the others of the "

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,6 +26,7 @@ from prox_spark.labels.label import Label, removing
 from prox_spark.labels.rubric import is_worth_keeping
 from prox_spark.programs import Operation, OpName, induce
 
+LOG = logging.getLogger(__name__)
 _SPLITS = ("train", "validation", "test")
 _NUMBER = re.compile(r"^\[\d{3,}\]", re.MULTILINE)
 Row = Mapping[str, Any]
@@ -43,13 +45,20 @@ def read_labels(path: Path) -> Iterator[Label]:
     name = path.name.split(".")[0]
     # A split is a set of its own: what is trained on and what is held out may have the same ids.
     label_set = f"{path.parent.name}-{name}" if name in _SPLITS else name
+    n_passed_over = 0
     try:
         with _opened(path, "r") as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
-                    yield from _labels(line, f"{path}:{number}", label_set, number)
+                    label = _label(line, f"{path}:{number}", label_set, number)
+                    if label:
+                        yield label
+                    else:
+                        n_passed_over += 1
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise LabelError(f"can't read labels from {path}: {error}") from error
+    if n_passed_over:
+        LOG.warning("%s: %d pairs are no labels, as no program leads from one text to the other", path, n_passed_over)
 
 
 def write_labels(path: Path, labels: Iterable[Label]) -> int:
@@ -67,7 +76,7 @@ def _opened(path: Path, mode: Literal["r", "w"]) -> TextIO:
     return opener(path, f"{mode}t", encoding="utf-8")
 
 
-def _labels(line: str, place: str, label_set: str, number: int) -> Iterator[Label]:
+def _label(line: str, place: str, label_set: str, number: int) -> Label | None:
     try:
         row = json.loads(line)
         read = next((read for columns, read in _SHAPES if columns <= row.keys()), None)
@@ -77,9 +86,10 @@ def _labels(line: str, place: str, label_set: str, number: int) -> Iterator[Labe
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         shapes = " / ".join("+".join(sorted(columns)) for columns, _ in _SHAPES)
         raise LabelError(f"{place} is no label: {error}. Accepted columns: {shapes}") from error
-    if fields is not None:
-        label_id = str(row.get("label_id") or row.get("id") or f"{label_set}-{number}")
-        yield Label(label_id, str(row.get("label_set") or label_set), **fields)
+    if fields is None:
+        return None
+    label_id = str(row.get("label_id") or row.get("id") or f"{label_set}-{number}")
+    return Label(label_id, str(row.get("label_set") or label_set), **fields)
 
 
 def _exported(row: Row) -> dict[str, Any]:

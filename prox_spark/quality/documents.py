@@ -71,10 +71,14 @@ class Calibration:
 
 def document_scores(keep: Array, drop: Array, n_words: Array, threshold: float) -> DocumentScores:
     """Scores of one or more documents at a threshold; `n_words` are their words."""
+    score, words_kept = _at(keep, drop, n_words, threshold)
+    return DocumentScores(len(keep), int(np.sum(keep)), score, auc(keep, drop), words_kept)
+
+
+def _at(keep: Array, drop: Array, n_words: Array, threshold: float) -> tuple[Score, float]:
     kept = drop < threshold
     score = Score.of(int(np.sum(keep & kept)), int(np.sum(~keep & kept)), int(np.sum(keep & ~kept)))
-    words_kept = _share(np.sum(n_words[kept]), np.sum(n_words))
-    return DocumentScores(len(keep), int(np.sum(keep)), score, auc(keep, drop), words_kept)
+    return score, _share(np.sum(n_words[kept]), np.sum(n_words))
 
 
 def auc(keep: Array, drop: Array) -> float | None:
@@ -92,10 +96,8 @@ def threshold_curve(keep: Array, drop: Array, n_words: Array) -> tuple[CurvePoin
     """Scores at every threshold that makes a difference, rising."""
     points = []
     for threshold in np.union1d(drop, [1.0]):
-        scores = document_scores(keep, drop, n_words, threshold)
-        points.append(
-            CurvePoint(float(threshold), scores.keep.precision, scores.keep.recall, scores.keep.f1, scores.words_kept)
-        )
+        score, words_kept = _at(keep, drop, n_words, threshold)
+        points.append(CurvePoint(float(threshold), score.precision, score.recall, score.f1, words_kept))
     return tuple(points)
 
 

@@ -4,7 +4,7 @@
 
 Same prompts, same engine settings, warm, in turn: (a) one call of `LLM.generate` with all prompts; (b) our generate stage in
 local[2], its engine resident; (c) a pandas UDF in local[2] that calls `LLM.generate` per Arrow batch, an engine per worker, each
-bound to a core of its own (on a GPU: each with half of its memory). Once with the recipe's refiner, and once with a random
+bound to half of the cores (on a GPU: each with half of its memory). Once with the recipe's refiner, and once with a random
 model so small that what surrounds the engine shows. Prints tokens per second, prompts and answers together, and ratios.
 """
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tiny_llama import write_card, write_tiny_llama
-
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
+from tiny_llama import add_to_hub_cache, write_card, write_tiny_llama
 
 
 @pytest.fixture(scope="session")
@@ -20,18 +17,20 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def hub_cache(tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A hub cache that holds a tiny Llama under the name of a released refiner, with the network off."""
+def empty_hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A hub cache with the network off."""
     import huggingface_hub.constants as constants
 
-    repository = tmp_path / "hub" / "models--gair-prox--web-chunk-refining-lm"
-    (repository / "refs").mkdir(parents=True)
-    (repository / "refs" / "main").write_text(COMMIT)
-    (repository / "snapshots").mkdir()
-    (repository / "snapshots" / COMMIT).symlink_to(tiny_llama)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    yield tmp_path / "hub"
+    return tmp_path / "hub"
+
+
+@pytest.fixture
+def hub_cache(tiny_llama: Path, empty_hub_cache: Path) -> Path:
+    """One that holds a tiny Llama under the name of a released refiner."""
+    add_to_hub_cache(empty_hub_cache, "gair-prox/web-chunk-refining-lm", tiny_llama)
+    return empty_hub_cache
 
 
 @pytest.fixture(scope="session")

@@ -5,22 +5,22 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
+from tiny_llama import COMMIT, RELEASED_SIZE, add_to_hub_cache, write_tiny_llama
 
 from prox_spark.config import EngineConfig
 from prox_spark.engine.resident import connect
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.errors import RefinerError
-from prox_spark.prompts import PromptBuilder
-from prox_spark.refiners import find
+from prox_spark.prompts import Prompt, PromptBuilder
+from prox_spark.refiners import Stage, find
 from prox_spark.refiners.build import build, built_path
 from udfs.generate import Generate
 
 pytestmark = pytest.mark.engine
-
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 def test_hub_model_is_served_from_its_snapshot_and_fingerprinted_by_its_commit(hub_cache: Path) -> None:
@@ -47,11 +47,30 @@ def test_prompt_of_a_released_model_has_one_bos_and_its_chat_format(hub_cache: P
 
 
 def test_hub_model_is_served_and_answers_every_chunk(hub_cache: Path) -> None:
-    refiner = find("gair-prox/web-chunk-refining-lm")
+    prompts, rows = answered("gair-prox/web-chunk-refining-lm", "chunk")
+    assert {row["generation_key"] for row in rows} == {p.key for p in prompts}
+    # Random weights write no program, but they write: up to the card's limit.
+    assert all(row["error_code"] is None and 1 <= row["output_tokens"] <= 256 for row in rows)
+
+
+@pytest.mark.long
+def test_models_of_the_released_size_are_served_in_both_stages(empty_hub_cache: Path, tmp_path: Path) -> None:
+    write_tiny_llama(tmp_path / "model", size=RELEASED_SIZE)
+    stages: dict[str, Stage] = {"gair-prox/web-doc-refining-lm": "doc", "gair-prox/web-chunk-refining-lm": "chunk"}
+    for name, stage in stages.items():
+        add_to_hub_cache(empty_hub_cache, name, tmp_path / "model")
+        prompts, rows = answered(name, stage)
+        assert len(rows) == len(prompts) and all(row["error_code"] is None and row["output_tokens"] for row in rows)
+        assert find(name).card.context_tokens == 2048
+
+
+def answered(name: str, stage: Stage) -> tuple[list[Prompt], list[dict[str, Any]]]:
+    """A page's prompts, and the rows that the UDF makes of them."""
+    refiner = find(name)
     builder = PromptBuilder(
-        refiner.card, "chunk", refiner.model_fingerprint, (build(refiner) / "tokenizer.json").read_text()
+        refiner.card, stage, refiner.model_fingerprint, (build(refiner) / "tokenizer.json").read_text()
     )
-    config = EngineConfig(device="cpu", max_num_seqs=8, cpu_kv_cache_gib=0.25)
+    config = EngineConfig(device="cpu", max_num_seqs=8, cpu_kv_cache_gib=0.5)
     prompts = builder.prompts("\n".join(f"Line {n} of a page." for n in range(40)))
     columns = {
         "generation_key": [p.key for p in prompts],
@@ -63,6 +82,4 @@ def test_hub_model_is_served_and_answers_every_chunk(hub_cache: Path) -> None:
         [rows] = [out.to_pylist() for out in Generate(spec, builder.sampling)(iter([batch]))]
     finally:
         os.kill(connect(spec).pid, signal.SIGTERM)
-    assert {row["generation_key"] for row in rows} == {p.key for p in prompts}
-    # Random weights write no program, but they write: up to the card's limit.
-    assert all(row["error_code"] is None and 1 <= row["output_tokens"] <= 256 for row in rows)
+    return prompts, rows

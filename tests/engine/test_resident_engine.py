@@ -155,18 +155,23 @@ def test_one_refused_request_is_an_error_and_the_others_are_answered(spec: Engin
 
 
 @pytest.mark.long
-def test_killed_engine_is_replaced_and_only_open_prompts_are_asked_again(spec: EngineSpec, engine: Engine) -> None:
-    server = psutil.Process(engine.pid).children()[0]
+@pytest.mark.parametrize("part", ["server", "engine core"])
+def test_killed_engine_is_replaced_and_only_open_prompts_are_asked_again(
+    spec: EngineSpec, engine: Engine, part: str
+) -> None:
+    present = connect(spec)
+    [server] = psutil.Process(present.pid).children()
+    [core] = [child for child in server.children() if child.name().startswith("VLLM::EngineCo")]
     parameters = {"temperature": 0, "max_tokens": 64, "ignore_eos": True}
     answers = {}
     for tag, answer in window(spec, parameters, 8).answers((n, [1, 300 + n % 200]) for n in range(60)):
         assert tag not in answers
         answers[tag] = answer
         if len(answers) == 20:
-            server.kill()
+            {"server": server, "engine core": core}[part].kill()
     assert sorted(answers) == list(range(60)) and all(a.error_code is None for a in answers.values())
-    assert {a.engine_id for a in answers.values()} == {engine.engine_id, connect(spec).engine_id}
-    first = Owner(engine.pid, engine.started)
+    assert {a.engine_id for a in answers.values()} == {present.engine_id, connect(spec).engine_id}
+    first = Owner(present.pid, present.started)
     wait_until(lambda: not first.is_alive(), "the first supervisor has ended")
 
 

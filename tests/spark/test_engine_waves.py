@@ -13,7 +13,10 @@ from pyspark.sql import functions as F
 from tokenizers import Tokenizer
 from weightless import write_weightless
 
-from prox_spark.config import Recipe
+from prox_spark.config import Recipe, SelfTestConfig
+from prox_spark.errors import SelfTestError
+from prox_spark.labels import Label
+from prox_spark.pipeline.evaluate import evaluate_labels
 from prox_spark.pipeline.generate import GenerateStage
 from prox_spark.pipeline.ingest import ingest
 from prox_spark.pipeline.refine import RefineSummary, refine_lake
@@ -46,6 +49,7 @@ def refined(spark: Any, refiner: str, tmp_path_factory: pytest.TempPathFactory) 
     folder = tmp_path_factory.mktemp("waves")
     texts = [f"Number {n} is an ordinary page of more than ten words, as most are" for n in range(N_DOCUMENTS)]
     texts[5] = "~" + texts[5]
+    texts[13:] = [texts[13]] * 3  # in two waves: two of them in one
     pages = [json.dumps({"id": f"doc-{n}", "text": text}) for n, text in enumerate(texts)]
     (folder / "pages.jsonl").write_text("\n".join(pages))
     root = str(folder / "lake")
@@ -115,10 +119,36 @@ def test_a_prompt_that_kills_three_engines_makes_three_restarts(spark: Any, refi
     assert "4 engine start(s), 3 of them restart(s)" in refined[1].summary()
 
 
+def test_equal_texts_are_asked_about_once_and_each_document_has_the_answer(
+    spark: Any, refined: tuple[str, RefineSummary]
+) -> None:
+    keys = [row["generation_key"] for row in table(spark, refined[0], "generations").collect()]
+    assert len(keys) == len(set(keys))
+    asked = table(spark, refined[0], "generations").where("stage = 'doc'").count()
+    assert asked == N_DOCUMENTS - 2
+    same = table(spark, refined[0], "refined").where("doc_id IN ('doc-13', 'doc-14', 'doc-15')").collect()
+    assert len(same) == 3 and len({(row["status"], row["text"]) for row in same}) == 1
+
+
 def test_every_answer_says_what_it_took(spark: Any, refined: tuple[str, RefineSummary]) -> None:
     rows = table(spark, refined[0], "generations")
     whole = "request_seconds >= 0.05 and queue_seconds = 0.25 and cached_tokens is not null and answered_at is not null"
     assert rows.where(f"error_code is null and not ({whole})").isEmpty()
+
+
+def test_neither_refine_nor_evaluate_asks_a_refiner_about_anything_that_fails_the_self_test(
+    spark: Any, refined: tuple[str, RefineSummary], tmp_path: Path
+) -> None:
+    recipe = with_pages(refined[1].run.recipe, tmp_path, 1)
+    recipe = recipe.model_copy(update={"self_test": SelfTestConfig()})
+    ingest(spark, recipe)
+    before = table(spark, refined[0], "generations").where("wave >= 0").count()
+    # The FAKE writes a program where a verdict is asked for.
+    with pytest.raises(SelfTestError, match="self-test of the doc stage"):
+        refine_lake(spark, recipe)
+    with pytest.raises(SelfTestError, match="self-test of the doc stage"):
+        evaluate_labels(spark, recipe, [Label("1", "mine", "A page that is labelled as one to keep.", keep=True)])
+    assert table(spark, refined[0], "generations").where("wave >= 0").count() == before
 
 
 def with_pages(recipe: Recipe, folder: Path, n: int, start: str = "", **engine: Any) -> Recipe:

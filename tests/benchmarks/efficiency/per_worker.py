@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from pyspark.sql import functions as F
 from efficiency.cases import Case, n_tokens, sampling
 from efficiency.plain import engine
 from efficiency.resident import requests
+from prox_spark.engine.cores import core_list
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.session import build_session
 
@@ -63,6 +65,6 @@ def engine_of_this_worker(spec: EngineSpec) -> Any:
     if spec.key not in _ENGINES:
         context = TaskContext.get()
         assert context
-        cores = str(context.partitionId()) if spec.device == "cpu" else None
-        _ENGINES[spec.key] = engine(spec, cores, kv_share=1 / _N_WORKERS)
+        cores = sorted(os.sched_getaffinity(0))[context.partitionId() :: _N_WORKERS]
+        _ENGINES[spec.key] = engine(spec, core_list(cores) if spec.device == "cpu" else None, kv_share=1 / _N_WORKERS)
     return _ENGINES[spec.key]

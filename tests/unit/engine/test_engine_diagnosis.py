@@ -132,6 +132,15 @@ def kv_line(n_tokens: str) -> str:
         ({"max_num_seqs": 256}, "45,590", "set engine.max_num_seqs to 56, or raise engine.cpu_kv_cache_gib"),
         ({"max_num_seqs": 8, "extra_args": ["--max-num-seqs", "32"]}, "45,590", r"window of 9 .*max_num_seqs to 32"),
         ({"max_num_seqs": 8, "extra_args": ["--max-num-seqs=9"]}, "45,590", None),
+        (
+            {"device": "cuda"},
+            "1,000,000",
+            "holds 1250 prompts of full length, and 64 are .* set engine.max_num_seqs to 256",
+        ),
+        ({"device": "cuda"}, "80,000", "holds 100 prompts of full length, .* set engine.max_num_seqs to 100"),
+        ({"device": "cuda"}, "51,200", None),
+        ({"device": "cuda", "max_num_seqs": 256}, "1,000,000", None),
+        ({"device": "cpu"}, "1,000,000", None),
     ],
 )
 def test_a_start_warns_of_what_keeps_the_engine_from_being_full(

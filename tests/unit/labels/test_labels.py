@@ -54,13 +54,16 @@ def test_line_flags_become_the_fewest_removals(tmp_path: Path) -> None:
     assert label.keep is None
 
 
-def test_pair_becomes_its_program_and_one_that_no_program_explains_is_passed_over(tmp_path: Path) -> None:
+def test_pair_becomes_its_program_and_one_that_no_program_explains_is_passed_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     pair = {"raw": "Menu\nA sentence.", "clean": "A sentence."}
     rewritten = {"raw": "A sentence.", "clean": "Words that were never there."}
     unchanged = {"raw": "A sentence.", "clean": "A sentence."}
     labels = read(tmp_path / "pairs.jsonl", pair, rewritten, unchanged)
     assert [label.ops for label in labels] == [(Operation(REMOVE, 0, 0),), ()]
     assert [label.label_id for label in labels] == ["pairs-1", "pairs-3"]
+    assert "pairs.jsonl: 1 pairs are no labels" in caplog.text
 
 
 def test_judged_document_has_a_verdict_and_no_program(tmp_path: Path) -> None:
