@@ -21,6 +21,8 @@ from prox_spark.training.data import TrainingData
 from prox_spark.training.recipe import AdaptRecipe
 
 if TYPE_CHECKING:
+    import torch
+
     from prox_spark.training.trainer import RefinerTrainer
 
 LOG = logging.getLogger(__name__)
@@ -69,7 +71,7 @@ def adapt(
     base, tokenizer = load_base(start)
     # These import torch and transformers, which nothing else in the package needs.
     from prox_spark.training.loss import AnswerLoss, Collator
-    from prox_spark.training.model import end_token_id, in_words, with_adapter, write_weights
+    from prox_spark.training.model import end_token_id, in_words, trained_state, with_adapter, write_weights
     from prox_spark.training.trainer import RefinerTrainer, training_arguments
     from prox_spark.training.validation import Validation
 
@@ -85,11 +87,14 @@ def adapt(
         else None
     )
     model = with_adapter(base, recipe, start)
+    before = trained_state(model) if recipe.start.share else {}
     loss = AnswerLoss(recipe.optimiser.line_weight, data.line_token_ids)
     arguments = training_arguments(recipe, directory / _TRAINING)
     trainer = RefinerTrainer(model, data.batches, collator, loss, validation, arguments)
     done = trainer.train(resume_from_checkpoint=_last_checkpoint(directory / _TRAINING))
     metrics = _best(trainer, recipe)
+    if before:
+        metrics = _blended(trainer, before, recipe)
     write_weights(trainer.model, tokenizer, directory)
     write_cards(recipe, card, start, data, in_words(model), made_of, metrics, directory)
     return Adaptation(directory, done.global_step, metrics)
@@ -166,5 +171,18 @@ def _best(trainer: RefinerTrainer, recipe: AdaptRecipe) -> dict[str, float]:
             best = mean
         else:
             load_state(trainer.model, single)
-    # The library adds an epoch, which a plan of batches does not have.
-    return {name.removeprefix("eval_"): value for name, value in best.items() if name.startswith("eval_")}
+    return _figures(best)
+
+
+def _blended(trainer: RefinerTrainer, before: Mapping[str, torch.Tensor], recipe: AdaptRecipe) -> dict[str, float]:
+    """Leaves a mean of the weights before and after training in the model. Returns its figures."""
+    from prox_spark.training.model import load_state, trained_state
+
+    after, share = trained_state(trainer.model), recipe.start.share
+    load_state(trainer.model, {name: tensor.lerp(before[name].to(tensor), share) for name, tensor in after.items()})
+    return _figures(trainer.evaluate()) if recipe.checkpoints.validation else {}
+
+
+def _figures(evaluated: Mapping[str, float]) -> dict[str, float]:
+    """Without the epoch that the library adds, which a plan of batches does not have."""
+    return {name.removeprefix("eval_"): value for name, value in evaluated.items() if name.startswith("eval_")}

@@ -42,6 +42,13 @@ class StartConfig(Section):
         False,
         description="Go on from its adapter; then its rank, alpha and layers count, not those of lora. Otherwise from the base.",
     )
+    share: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Of the weights it starts from in those that result, so that what is learnt costs less of what was known: 0.5 is the "
+        "mean of before and after. Needs an adapter to go on from, or lora: null.",
+    )
 
 
 class LoraConfig(Section):
@@ -147,6 +154,8 @@ class AdaptRecipe(RecipeFile):
             raise ValueError(
                 "lora: null trains all weights, and start.adapter goes on from an adapter: set one of them"
             )
+        if self.start.share and self.lora and not self.start.adapter:
+            raise ValueError("start.share needs weights that are trained on: set start.adapter, or lora: null")
         if self.checkpoints.average > 1 and not self.checkpoints.validation:
             raise ValueError("checkpoints.average is judged by validation: name labels in checkpoints.validation")
         return self

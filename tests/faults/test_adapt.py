@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from safetensors.torch import load_file
 from tiny_llama import write_card, write_tiny_llama
@@ -47,6 +48,11 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     (folder / "recipe.yaml").write_text(yaml.safe_dump(fields))
     return folder / "recipe.yaml"
+
+
+def weights_in(refiner: Path) -> dict[str, torch.Tensor]:
+    [file] = refiner.glob("*model.safetensors")
+    return load_file(file)
 
 
 def losses(directory: Path) -> list[tuple[int, float]]:
@@ -108,6 +114,15 @@ def test_result_is_a_refiner_whatever_is_trained(
     assert told["fingerprints"]["result"] == refiner.model_fingerprint != find(made.start.refiner).model_fingerprint
     again = AdaptRecipe.parse(fields | {"start": {"refiner": str(tmp_path), "adapter": lora is not None}})
     assert adapt(again, labels_at(again.places), tmp_path / "again").steps == 4
+    start = again.start.model_copy(update={"share": 0.25})
+    blended = again.model_copy(update={"start": start})
+    adapt(blended, labels_at(blended.places), tmp_path / "blended")
+    before, after, between = (weights_in(tmp_path / name) for name in ("", "again", "blended"))
+    # As stored: the adapter in float16, a whole model in bfloat16.
+    for name, tensor in between.items():
+        torch.testing.assert_close(
+            tensor.float(), after[name].float().lerp(before[name].float(), 0.25), rtol=2e-2, atol=1e-4
+        )
     if lora:
         assert refiner.adapter
         weights = load_file(refiner.adapter / "adapter_model.safetensors")

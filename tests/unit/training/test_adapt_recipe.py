@@ -32,6 +32,7 @@ def test_null_for_the_adapter_trains_all_weights() -> None:
     [
         ({"lora": None, "start": {"adapter": True}}, "set one of them"),
         ({"checkpoints": {"average": 2}}, "checkpoints.validation"),
+        ({"start": {"share": 0.5}}, "start.adapter"),
         ({"labels": []}, "labels"),
         ({"name": "a/b"}, "name"),
         ({"steps": 3}, "steps"),
