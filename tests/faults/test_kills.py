@@ -182,13 +182,21 @@ def test_a_run_ends_right_after_kill_9_of_every_part_but_the_driver(lake: Path, 
     assert run["engine_restarts"] >= 2 and run["engine_starts"] >= run["engine_restarts"] + 1
 
 
-def test_a_run_whose_driver_was_killed_fails_and_the_next_pays_for_the_rest_only(lake: Path, cluster: Cluster) -> None:
+@pytest.mark.parametrize("part", ["JVM", "Python"])
+def test_a_run_whose_driver_was_killed_fails_and_the_next_pays_for_the_rest_only(
+    lake: Path, cluster: Cluster, part: str
+) -> None:
     job, middle = refine(lake, cluster), Middle()
     wait_until(lambda: "chunk stage:" in job.err.read_text(), "the document stage is committed", 200)
     middle.engine()
-    kill(psutil.Process(job.process.pid).children())
-    job.ended(status=1)
-    assert job.err.read_text().splitlines()[-1].startswith("prox-spark: the JVM of the Spark driver is gone")
+    python = psutil.Process(job.process.pid)
+    if part == "JVM":
+        kill(python.children())
+        job.ended(status=1)
+        assert job.err.read_text().splitlines()[-1].startswith("prox-spark: the JVM of the Spark driver is gone")
+    else:
+        python.kill()
+        job.ended(status=-signal.SIGKILL)
     wait_until(lambda: not marked(but=cluster.daemons), "no process is left", 15)
     paid = {row["generation_key"] for row in table(lake, "generations")}
     assert len(paid) == N_DOCUMENTS
