@@ -14,7 +14,7 @@ _TINY = {
     "num_attention_heads": 2,
     "num_key_value_heads": 2,
 }
-# Source: ProX, appendix on model architecture (0.3B).
+# Layers, width and vocabulary are those of the released models (ProX, 0.3 B); heads and the width between are assumed.
 RELEASED_SIZE = {
     "vocab_size": 32_000,
     "hidden_size": 1280,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 
@@ -103,8 +102,7 @@ def saturation(log: str, spec: EngineSpec) -> str | None:
         log: of the engine, up to its being ready.
         spec: the engine.
     """
-    config = spec.config
-    n_seqs, window = spec.max_num_seqs, math.ceil(config.window_factor * config.max_num_seqs)
+    n_seqs, window = spec.max_num_seqs, spec.window_size
     if window < n_seqs:
         return (
             f"a window of {window} requests can't fill an engine that decodes {n_seqs} at once: "
@@ -115,19 +113,19 @@ def saturation(log: str, spec: EngineSpec) -> str | None:
         return None
     n_fit = max(1, int(kv_tokens[1].replace(",", "")) // _longest_tokens(spec))
     # Prompts are shorter than the card allows, most of them; under half of them only queue for sure.
-    if n_seqs <= 2 * n_fit:
-        fuller = min(n_fit, _FULL_GPU_SEQS)
-        if spec.device == "cpu" or n_seqs >= fuller:
-            return None
+    if n_seqs > 2 * n_fit:
+        field = "engine.cpu_kv_cache_gib" if spec.device == "cpu" else "engine.gpu_memory_fraction"
+        return (
+            f"the KV cache ({kv_tokens[1]} tokens) holds {n_fit} prompts of full length, the others of the "
+            f"{n_seqs} wait for it: set engine.max_num_seqs to {n_fit}, or raise {field}"
+        )
+    fuller = min(n_fit, _FULL_GPU_SEQS)
+    if spec.device != "cpu" and n_seqs < fuller:
         return (
             f"the GPU's KV cache ({kv_tokens[1]} tokens) holds {n_fit} prompts of full length, and {n_seqs} are decoded at once: "
             f"set engine.max_num_seqs to {fuller}"
         )
-    field = "engine.cpu_kv_cache_gib" if spec.device == "cpu" else "engine.gpu_memory_fraction"
-    return (
-        f"the KV cache ({kv_tokens[1]} tokens) holds {n_fit} prompts of full length, the others of the "
-        f"{n_seqs} wait for it: set engine.max_num_seqs to {n_fit}, or raise {field}"
-    )
+    return None
 
 
 def _longest_tokens(spec: EngineSpec) -> int:
