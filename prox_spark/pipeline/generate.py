@@ -18,7 +18,7 @@ from prox_spark.errors import ReasonCode
 from prox_spark.lineage import Run
 from prox_spark.pipeline.profile import generation_profile
 from prox_spark.pipeline.stages import RefinerStage
-from prox_spark.report.progress import EngineProgress
+from prox_spark.report.progress import Work, engine_progress
 from prox_spark.tables import Lake
 from udfs.generate import ANSWERS
 
@@ -59,13 +59,14 @@ class GenerateStage:
         name = stage.builder.name
         missing = self._missing(prompts).persist()
         try:
-            n_missing = missing.count()
+            n_missing, n_tokens = missing.select(F.count("*"), F.sum(F.size("token_ids"))).first()
             if n_missing == 0:
                 return 0
             if self.before_asking:
                 self.before_asking(stage)
+            work = Work(n_missing, n_tokens, type(stage.generate).__name__)
             with (
-                EngineProgress(self.lake.spark, label, n_missing, stage.generate.spec),
+                engine_progress(self.lake.spark, label, work, stage.generate.spec),
                 self._failure_booked(stage, wave),
             ):
                 rows = self._answered(missing, n_missing, stage, wave)

@@ -5,6 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from prox_spark.engine.executor import Owner
@@ -13,6 +17,7 @@ from prox_spark.engine.local import local_executor
 from prox_spark.engine.metrics import Growth, Metrics
 from prox_spark.engine.resident import running
 from prox_spark.engine.spec import EngineSpec
+from prox_spark.report.spark_rows import described, rows_put_out
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -21,66 +26,107 @@ LOG = logging.getLogger(__name__)
 _SECONDS = 5.0
 
 
-class EngineProgress:
-    """Logs a line every few seconds, within a `with` block.
+@dataclass(frozen=True)
+class Work:
+    """What a stage asks.
 
-    In local mode the engine itself says how many prompts it has answered and how fast; on a cluster, whose engines the
-    driver can't reach, the tasks that have ended stand for them.
+    Attributes:
+        n_prompts, n_tokens: how many prompts there are, and tokens in them.
+        function: the name of what Spark's tasks run.
+    """
+
+    n_prompts: int
+    n_tokens: int
+    function: str
+
+
+@contextmanager
+def engine_progress(spark: SparkSession, label: str, work: Work, spec: EngineSpec) -> Iterator[None]:
+    """Logs a line every few seconds.
+
+    In local mode the engine itself says how many prompts it has answered and how fast. On a cluster, whose engines the driver
+    can't reach, and with a remote engine the rows stand for it that Spark has had from its tasks.
 
     Args:
         spark: the session.
         label: what is being done.
-        n_prompts: how many prompts there are.
+        work: how much of it.
         spec: of the engine.
     """
+    owner = None if spec.config.endpoint else local_executor(spark)
+    description = f"prox_spark: {label} ({uuid.uuid4().hex[:8]})"  # no other query of the application has it
+    told = _Engines(owner, work, spec).told if owner else _Rows(spark, work, description).told
+    LOG.info("%s: %s prompts", label, f"{work.n_prompts:,}")
+    stop = threading.Event()
+    thread = threading.Thread(target=_log, args=(label, told, stop), name="prox-spark-progress", daemon=True)
+    thread.start()
+    try:
+        with described(spark, description):
+            yield
+    finally:
+        stop.set()
+        thread.join()
 
-    def __init__(self, spark: SparkSession, label: str, n_prompts: int, spec: EngineSpec) -> None:
-        self._spark = spark
-        self._label = label
-        self._n_prompts = n_prompts
-        self._spec = spec
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="prox-spark-progress", daemon=True)
 
-    def __enter__(self) -> EngineProgress:
-        LOG.info("%s: %s prompts", self._label, f"{self._n_prompts:,}")
+def _log(label: str, told: Callable[[], str], stop: threading.Event) -> None:
+    while not stop.wait(_SECONDS):
+        LOG.info("%s: %s", label, told())
+
+
+class _Engines:
+    """As the engines of the driver's own host say."""
+
+    def __init__(self, owner: Owner, work: Work, spec: EngineSpec) -> None:
+        self._owner, self._work, self._spec = owner, work, spec
         self._begun = time.monotonic()
-        self._thread.start()
-        return self
+        engines = self._metrics()
+        self._growth, self._since = Growth(engines), self._begun if engines else None
 
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        owner = None if self._spec.config.endpoint else local_executor(self._spark)
-        engines = self._metrics(owner) if owner else {}
-        growth, since = Growth(engines), self._begun if engines else None
-        while not self._stop.wait(_SECONDS):
-            if owner is None:
-                LOG.info("%s: %s", self._label, self._tasks())
-            elif engines := self._metrics(owner):
-                since = since or time.monotonic() - _SECONDS  # it began within the last interval
-                added = growth.update(engines)
-                LOG.info("%s: %s", self._label, self._rates(growth.total, time.monotonic() - since, added))
-            else:
-                LOG.info("%s: the engine is starting, %.0f s so far", self._label, time.monotonic() - self._begun)
+    def told(self) -> str:
+        now = time.monotonic()
+        if not (engines := self._metrics()):
+            return f"the engine is starting, {now - self._begun:.0f} s so far"
+        if self._since is None:
+            self._since = now - _SECONDS  # it began within the last interval
+        added = self._growth.update(engines)
+        return self._rates(self._growth.total, now - self._since, added)
 
     def _rates(self, total: Metrics, seconds: float, added: Metrics) -> str:
         hits = total.cached_tokens / total.cacheable_tokens if total.cacheable_tokens else 0.0
         return (
-            f"{total.answered:,.0f} of {self._n_prompts:,} prompts, {total.tokens / seconds:,.0f} tokens/s "
+            f"{total.answered:,.0f} of {self._work.n_prompts:,} prompts, {total.tokens / seconds:,.0f} tokens/s "
             f"(now {added.tokens / _SECONDS:,.0f}), window {total.in_flight / self._spec.window_size:.0%} full, "
             f"prefix cache {hits:.0%}"
+        )
+
+    def _metrics(self) -> dict[str, Metrics]:
+        found = {engine.engine_id: metrics(engine.socket) for engine in running(self._owner)}
+        return {engine_id: of for engine_id, of in found.items() if of}
+
+
+class _Rows:
+    """As Spark says. It knows rows, not tokens: a prompt stands for the mean of all."""
+
+    def __init__(self, spark: SparkSession, work: Work, description: str) -> None:
+        self._spark, self._work, self._description = spark, work, description
+        self._begun = self._changed = time.monotonic()
+        self._n_rows, self._now = 0, 0.0
+
+    def told(self) -> str:
+        tokens = self._work.n_tokens / self._work.n_prompts
+        now = time.monotonic()
+        n_rows = rows_put_out(self._spark, self._description, self._work.function) or 0
+        if n_rows != self._n_rows:  # heartbeats come less often than this is asked
+            self._now = (n_rows - self._n_rows) * tokens / (now - self._changed)
+            self._n_rows, self._changed = n_rows, now
+        seconds = now - self._begun
+        return (
+            f"{n_rows:,} of {self._work.n_prompts:,} prompts, about {n_rows * tokens / seconds:,.0f} prompt tokens/s "
+            f"(now {self._now:,.0f}), {self._tasks()}, {seconds:,.0f} s"
         )
 
     def _tasks(self) -> str:
         tracker = self._spark.sparkContext.statusTracker()
         stages = [tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()]
         done, total = (sum(getattr(s, name) for s in stages if s) for name in ("numCompletedTasks", "numTasks"))
-        return f"{done} of {total} tasks done, {time.monotonic() - self._begun:,.0f} s"
-
-    @staticmethod
-    def _metrics(owner: Owner) -> dict[str, Metrics]:
-        found = {engine.engine_id: metrics(engine.socket) for engine in running(owner)}
-        return {engine_id: of for engine_id, of in found.items() if of}
+        return f"{done} of {total} tasks done"
