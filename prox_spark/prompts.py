@@ -123,7 +123,7 @@ class PromptBuilder:
         """The prompts of a text: one in the document stage, one per chunk in the chunk stage; none for a text without words.
 
         Args:
-            text: a document; in training also a part of one.
+            text: a document; in training and evaluation also a part of one.
             first_line: number of its first line.
         """
         if not text.split():

@@ -27,7 +27,7 @@ PROMPTS = T.StructType(
 
 @dataclass(frozen=True)
 class BuildPrompts:
-    """For `mapInArrow` over (doc_id, content_sha256, text): one row of PROMPTS per prompt.
+    """For `mapInArrow` over (doc_id, content_sha256, text, first_line): one row of PROMPTS per prompt.
 
     Args:
         builder: of a stage.
@@ -40,13 +40,11 @@ class BuildPrompts:
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Streams; a batch of documents in, a batch of their prompts out."""
         for batch in batches:
-            documents = zip(
-                *(batch.column(name).to_pylist() for name in ("doc_id", "content_sha256", "text")), strict=True
-            )
+            columns = ("doc_id", "content_sha256", "text", "first_line")
             rows = [
                 self._row(doc_id, sha, prompt)
-                for doc_id, sha, text in documents
-                for prompt in self.builder.prompts(text)
+                for doc_id, sha, text, first_line in zip(*(batch.column(c).to_pylist() for c in columns), strict=True)
+                for prompt in self.builder.prompts(text, first_line)
             ]
             yield to_batch(rows, PROMPTS)
 

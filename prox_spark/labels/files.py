@@ -28,6 +28,8 @@ from prox_spark.programs import Operation, OpName, induce
 
 LOG = logging.getLogger(__name__)
 _SPLITS = ("train", "validation", "test")
+# `evaluate` makes so many empty lines in front of the text.
+_MAX_FIRST_LINE = 1_000_000
 _NUMBER = re.compile(r"^\[\d{3,}\]", re.MULTILINE)
 Row = Mapping[str, Any]
 
@@ -93,7 +95,12 @@ def _label(line: str, place: str, label_set: str, number: int) -> Label | None:
 
 
 def _exported(row: Row) -> dict[str, Any]:
-    text, first_line, keep, ops = _text(row["text"]), int(row.get("first_line") or 0), row.get("keep"), row.get("ops")
+    text, first_line, keep, ops = (
+        _text(row["text"]),
+        _line_number(row.get("first_line")),
+        row.get("keep"),
+        row.get("ops"),
+    )
     if not (keep is None or isinstance(keep, bool)):
         raise ValueError(f"keep is {keep!r}, not true or false")
     return {
@@ -107,7 +114,7 @@ def _exported(row: Row) -> dict[str, Any]:
 
 
 def _annotated(row: Row) -> dict[str, Any]:
-    first_line = int(row.get("line_start") or 0)
+    first_line = _line_number(row.get("line_start"))
     edu, form, text = row.get("edu"), row.get("format"), _NUMBER.sub("", row["window"])
     return {
         "text": text,
@@ -118,6 +125,13 @@ def _annotated(row: Row) -> dict[str, Any]:
         "format": form,
         "ops": read_operations(row["ops"], text, first_line),
     }
+
+
+def _line_number(value: Any) -> int:
+    number = int(value or 0)
+    if not 0 <= number <= _MAX_FIRST_LINE:
+        raise ValueError(f"its first line is number {number}, which is not from 0 to {_MAX_FIRST_LINE:,}")
+    return number
 
 
 def _flagged(row: Row) -> dict[str, Any]:

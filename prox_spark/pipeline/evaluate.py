@@ -31,7 +31,7 @@ from udfs.parse import DOC_STAGE
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-_TEXT = "doc_id string, text string, is_judged boolean, is_lined boolean"
+_TEXT = "doc_id string, text string, first_line int, is_judged boolean, is_lined boolean"
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ def with_refiner(recipe: Recipe, name: str | None) -> Recipe:
 def evaluate_labels(spark: SparkSession, recipe: Recipe, labels: Sequence[Label]) -> Evaluation:
     """Asks the recipe's refiners about labelled texts and scores what they say.
 
-    Each text is a document of its own, with lines numbered from 0. The document stage is asked about those whose label says
-    keep or drop, the chunk stage about those whose label says which lines go, whatever the document stage makes of them.
-    Only `generations` and `runs` of the lake are written.
+    Each text is a document of its own, or the part of one that begins with the line its label says. The document stage is
+    asked about those whose label says keep or drop, the chunk stage about those whose label says which lines go, whatever the
+    document stage makes of them. Only `generations` and `runs` of the lake are written.
 
     Args:
         spark: the session.
@@ -94,12 +94,13 @@ def evaluate_labels(spark: SparkSession, recipe: Recipe, labels: Sequence[Label]
 
 def _answers(lake: Lake, stages: RefinerStages, run: Run, labels: Sequence[Label]) -> _Answers:
     # Not the labels' ids, which name a label within its set at best.
-    rows = [(str(n), of.text, of.keep is not None, of.ops is not None) for n, of in enumerate(labels)]
+    rows = [(str(n), of.text, of.first_line, of.keep is not None, of.ops is not None) for n, of in enumerate(labels)]
     texts = lake.spark.createDataFrame(rows, _TEXT).withColumn("content_sha256", F.sha2("text", 256))
     generate = GenerateStage(lake, run, SelfTest(lake, run))
     lined = texts.where("is_lined")
     doc_prompts = prompts_of(texts.where("is_judged"), stages.doc, with_token_ids=True)
-    with persisted(doc_prompts) as doc, persisted(prompts_of(lined, stages.chunk, with_token_ids=True)) as chunk:
+    chunk_prompts = prompts_of(lined, stages.chunk, with_token_ids=True, first_line=F.col("first_line"))
+    with persisted(doc_prompts) as doc, persisted(chunk_prompts) as chunk:
         with run.stage("doc"):
             generate(doc, stages.doc, 0, "doc stage")
         with run.stage("chunk"):
@@ -108,10 +109,10 @@ def _answers(lake: Lake, stages: RefinerStages, run: Run, labels: Sequence[Label
             run.stage("apply"),
             persisted(parsed_answers(lake, stages, WavePrompts(doc, chunk), run.recipe)) as parsed,
         ):
-            return _read(parsed, lined, run.recipe, labels)
+            return _read(parsed, lined, run.recipe, len(labels))
 
 
-def _read(parsed: DataFrame, lined: DataFrame, recipe: Recipe, labels: Sequence[Label]) -> _Answers:
+def _read(parsed: DataFrame, lined: DataFrame, recipe: Recipe, n_labels: int) -> _Answers:
     is_doc, is_answered = F.col("chunk_index") == DOC_STAGE, F.col("error_code").isNull()
     verdicts = parsed.where(is_doc & is_answered).select("doc_id", "drop_probability").collect()
     drop_probability = {int(row["doc_id"]): row["drop_probability"] for row in verdicts}
@@ -120,17 +121,19 @@ def _read(parsed: DataFrame, lined: DataFrame, recipe: Recipe, labels: Sequence[
     chunks = chunks_of(parsed.where(~is_doc & is_answered))
     removed: dict[int, frozenset[int]] = {}
     programs: list[tuple[int, list[str]]] = []
-    for row in executed(lined, chunks, recipe.apply).select("doc_id", "removed", "verdicts", "chunks").collect():
+    # Programs count the lines from the beginning of a document. `F.repeat` takes a column since Spark 4.
+    lines_before = F.call_function("repeat", F.lit("\n"), F.col("first_line"))
+    whole = lined.withColumn("text", F.concat(lines_before, "text"))
+    for row in executed(whole, chunks, recipe.apply).select("doc_id", "removed", "verdicts", "chunks").collect():
         number = int(row["doc_id"])
-        first_line = labels[number].first_line
         spans = ((span["line_start"], span["line_end"]) for span in row["removed"])
-        removed[number] = frozenset(first_line + n for start, end in spans for n in range(start, end + 1))
+        removed[number] = frozenset(n for start, end in spans for n in range(start, end + 1))
         n_operations = {chunk["chunk_index"]: len(chunk["ops"]) for chunk in row["chunks"] or ()}
         programs += [
             (n_operations[verdict["chunk_index"]], [finding["code"] for finding in verdict["diagnostics"]])
             for verdict in row["verdicts"]
         ]
-    predictions = [Prediction(drop_probability.get(n), removed.get(n)) for n in range(len(labels))]
+    predictions = [Prediction(drop_probability.get(n), removed.get(n)) for n in range(n_labels)]
     return _Answers(predictions, program_scores(programs), n_unanswered_chunks)
 
 

@@ -12,7 +12,7 @@ from prox_spark.pipeline.stages import RefinerStage
 from udfs.prompts import PROMPTS, BuildPrompts
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
 
 @dataclass(frozen=True)
@@ -28,18 +28,22 @@ class WavePrompts:
     chunk: DataFrame
 
 
-def prompts_of(documents: DataFrame, stage: RefinerStage, with_token_ids: bool = False) -> DataFrame:
+def prompts_of(
+    documents: DataFrame, stage: RefinerStage, with_token_ids: bool = False, first_line: Column | None = None
+) -> DataFrame:
     """The prompts of documents under a stage.
 
     Args:
         documents: doc_id, content_sha256, text.
         stage: whose prompts.
         with_token_ids: the token ids themselves; without them keys and lines only.
+        first_line: number of the first line of each, an integer; 0 unless they are parts of documents.
 
     Returns:
         One row per prompt, columns of `udfs.prompts.PROMPTS`; none for a text without words.
     """
-    columns = documents.select("doc_id", "content_sha256", "text")
+    numbered_from = F.lit(0) if first_line is None else first_line
+    columns = documents.select("doc_id", "content_sha256", "text", numbered_from.alias("first_line"))
     return columns.mapInArrow(BuildPrompts(stage.builder, with_token_ids), PROMPTS)
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 _SECONDS = 5.0
+# "Now" of what is heard of every ten seconds.
+_RECENT_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,13 @@ def engine_progress(spark: SparkSession, label: str, work: Work, spec: EngineSpe
     """
     owner = None if spec.config.endpoint else local_executor(spark)
     description = f"prox_spark: {label} ({uuid.uuid4().hex[:8]})"  # no other query of the application has it
-    told = _Engines(owner, work, spec).told if owner else _Rows(spark, work, description).told
+
+    def source() -> _Engines | _Rows:
+        return _Engines(owner, work, spec) if owner else _Rows(spark, work, description)
+
     LOG.info("%s: %s prompts", label, f"{work.n_prompts:,}")
     stop = threading.Event()
-    thread = threading.Thread(target=_log, args=(label, told, stop), name="prox-spark-progress", daemon=True)
+    thread = threading.Thread(target=_log, args=(label, source, stop), name="prox-spark-progress", daemon=True)
     thread.start()
     try:
         with described(spark, description):
@@ -68,9 +73,13 @@ def engine_progress(spark: SparkSession, label: str, work: Work, spec: EngineSpe
         thread.join()
 
 
-def _log(label: str, told: Callable[[], str], stop: threading.Event) -> None:
-    while not stop.wait(_SECONDS):
-        LOG.info("%s: %s", label, told())
+def _log(label: str, source: Callable[[], _Engines | _Rows], stop: threading.Event) -> None:
+    try:
+        of = source()
+        while not stop.wait(_SECONDS):
+            LOG.info("%s: %s", label, of.told())
+    except Exception:  # the run is not to fail, nor to look as if it did, for want of a line about it
+        LOG.debug("%s: no more progress is told", label, exc_info=True)
 
 
 class _Engines:
@@ -105,25 +114,47 @@ class _Engines:
 
 
 class _Rows:
-    """As Spark says. It knows rows, not tokens: a prompt stands for the mean of all."""
+    """As Spark says. It knows rows, not tokens: a prompt stands for the mean of all.
+
+    Rows come in batches, as `udfs.generate` puts them out, and are heard of with the executors' next heartbeat: of small tasks
+    nothing is known before they end. Rates count from the first rows on, and so without the start of the engines.
+    """
 
     def __init__(self, spark: SparkSession, work: Work, description: str) -> None:
         self._spark, self._work, self._description = spark, work, description
-        self._begun = self._changed = time.monotonic()
-        self._n_rows, self._now = 0, 0.0
+        self._begun = time.monotonic()
+        self._heard: list[tuple[float, int]] = []  # when, and how many rows; the first and those of the last seconds
 
     def told(self) -> str:
-        tokens = self._work.n_tokens / self._work.n_prompts
         now = time.monotonic()
-        n_rows = rows_put_out(self._spark, self._description, self._work.function) or 0
-        if n_rows != self._n_rows:  # heartbeats come less often than this is asked
-            self._now = (n_rows - self._n_rows) * tokens / (now - self._changed)
-            self._n_rows, self._changed = n_rows, now
-        seconds = now - self._begun
-        return (
-            f"{n_rows:,} of {self._work.n_prompts:,} prompts, about {n_rows * tokens / seconds:,.0f} prompt tokens/s "
-            f"(now {self._now:,.0f}), {self._tasks()}, {seconds:,.0f} s"
-        )
+        n_rows = self._n_rows()
+        if n_rows is not None or self._heard:
+            # Between the end of the query and that of its commit it is no longer found.
+            self._heard.append((now, max(n_rows or 0, self._heard[-1][1] if self._heard else 0)))
+        return ", ".join([*self._rates(), self._tasks(), f"{now - self._begun:,.0f} s"])
+
+    def _n_rows(self) -> int | None:
+        try:
+            return rows_put_out(self._spark, self._description, self._work.function)
+        except Exception:  # a platform without what is asked there; tasks are told of by all
+            LOG.debug("Spark does not say how many rows there are", exc_info=True)
+            return None
+
+    def _rates(self) -> list[str]:
+        if not self._heard:
+            return []
+        first, *later = self._heard
+        told = [f"{self._heard[-1][1]:,} of {self._work.n_prompts:,} prompts"]
+        if later:
+            recent = [heard for heard in later if heard[0] > later[-1][0] - _RECENT_SECONDS]
+            self._heard = [first, *recent]
+            ago = recent[0] if len(recent) > 1 else first
+            told.append(f"about {self._speed(first):,.0f} prompt tokens/s (now {self._speed(ago):,.0f})")
+        return told
+
+    def _speed(self, since: tuple[float, int]) -> float:
+        (then, before), (now, n_rows) = since, self._heard[-1]
+        return (n_rows - before) / (now - then) * self._work.n_tokens / self._work.n_prompts
 
     def _tasks(self) -> str:
         tracker = self._spark.sparkContext.statusTracker()

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from py4j.protocol import Py4JError
-
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 _DESCRIPTION = "spark.job.description"
+# Of all that Spark remembers, a thousand queries, that which runs is among these.
+_NEWEST = 50
 
 
 @contextmanager
@@ -35,19 +35,19 @@ def rows_put_out(spark: SparkSession, description: str, function: str) -> int | 
         function: name of the function, or of its class.
 
     Returns:
-        Their number so far. None before the first heartbeat with a row, and where it can't be had: what Spark's page shows
-        of a query has no public API but that page's (Spark 4.1, sql/execution/ui/SQLAppStatusStore).
+        Their number so far; None before the first heartbeat with a row, and when the query has ended.
+
+    What Spark's page shows of a query has no public API but that page's: this is what the page reads (Spark 4.1,
+    sql/execution/ui/SQLAppStatusStore). It may be missing on a platform; whoever calls this lives with any error.
     """
-    try:
-        store = spark._jsparkSession.sharedState().statusStore()
-        # Delta runs the query that writes within another of the same description.
-        found = [
-            _rows(store, query.executionId(), f"MapInArrow {function}(")
-            for query in _each(store.executionsList())
-            if query.description() == description and query.completionTime().isEmpty()
-        ]
-    except (Py4JError, TypeError):  # the latter where Py4J finds no such method
-        return None
+    store = spark._jsparkSession.sharedState().statusStore()
+    newest = store.executionsList(max(0, store.executionsCount() - _NEWEST), _NEWEST)
+    # Delta runs the query that writes within another of the same description.
+    found = [
+        _rows(store, query.executionId(), f"MapInArrow {function}(")
+        for query in _each(newest)
+        if query.description() == description and query.completionTime().isEmpty()
+    ]
     return max((n for n in found if n is not None), default=None)
 
 
@@ -56,7 +56,7 @@ def _rows(store: Any, query: int, node: str) -> int | None:
     values = [
         metrics.get(metric.accumulatorId())
         for of in _each(store.planGraph(query).allNodes())
-        if of.desc().startswith(node)
+        if node in of.desc()  # PythonMapInArrow in Spark 3.5, and other names where an accelerator runs it
         for metric in _each(of.metrics())
         if metric.name() == "number of output rows"
     ]

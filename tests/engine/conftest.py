@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tiny_llama import add_to_hub_cache, write_card, write_tiny_llama
+from random_llama import add_to_hub_cache, write_card, write_random_llama
 
 
 @pytest.fixture(scope="session")
 def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with the weights and the tokenizer of a tiny random Llama."""
     directory = tmp_path_factory.mktemp("tiny-llama")
-    write_tiny_llama(directory)
+    write_random_llama(directory)
     return directory
 
 
@@ -45,6 +45,6 @@ def tiny_refiners(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     names = {}
     for seed, stage in enumerate(("doc", "chunk")):
         folder = tmp_path_factory.mktemp(f"tiny-{stage}")
-        write_tiny_llama(folder, seed)
+        write_random_llama(folder, seed)
         names[stage] = write_card(folder, stage)
     return names

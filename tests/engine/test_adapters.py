@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from tiny_llama import TASKS, write_tiny_llama
+from random_llama import TASKS, write_random_llama
 
 from prox_spark.config import EngineConfig
 from prox_spark.engine.executor import current_owner
@@ -35,7 +35,7 @@ def adapters(tmp_path_factory: pytest.TempPathFactory) -> list[Refiner]:
     from transformers import AutoModelForCausalLM
 
     folder = tmp_path_factory.mktemp("adapters")
-    write_tiny_llama(folder / "base")
+    write_random_llama(folder / "base")
     refiners = []
     for seed, (name, rank) in enumerate((("one", 8), ("other", 8), ("large", 16))):
         base = AutoModelForCausalLM.from_pretrained(folder / "base", dtype=torch.float32)

@@ -322,19 +322,26 @@ def test_wrong_prompt_fails_the_run_before_documents_are_asked_about(
     assert table(spark, lake_root, "runs").where("command = 'refine'").first()["error"].startswith("SelfTestError")
 
 
+def from_line(row: Any, first: int) -> dict[str, Any]:
+    """What the run said of a document, as a label for the part that begins with a line: numbers are those of the whole."""
+    spans = [(max(span["line_start"], first), span["line_end"]) for span in row["removed"] if span["line_end"] >= first]
+    ops = [{"op": "remove_lines", "line_start": start, "line_end": end} for start, end in spans]
+    return {"text": "\n".join(row["raw"].split("\n")[first:]), "first_line": first, "ops": ops}
+
+
 def test_labels_taken_from_a_run_are_agreed_with_and_cost_nothing(spark: Any, sample_copy: str, tmp_path: Path) -> None:
     refined = table(spark, sample_copy, "refined").where("drop_probability is not null")
     raw = table(spark, sample_copy, "documents").select("doc_id", F.col("text").alias("raw"))
+    chunks = table(spark, sample_copy, "programs").where("chunk_index >= 0").groupBy("doc_id")
+    starts = chunks.agg(F.sort_array(F.collect_list("line_start")).alias("starts"))
     labels = []
-    for row in refined.join(raw, on="doc_id").collect():
-        label = {"label_id": row["doc_id"], "text": row["raw"], "keep": row["status"] != "dropped_doc"}
-        if label["keep"]:
-            # Their numbers begin somewhere in a longer document.
-            spans = [(100 + span["line_start"], 100 + span["line_end"]) for span in row["removed"]]
-            ops = [{"op": "remove_lines", "line_start": start, "line_end": end} for start, end in spans]
-            label |= {"first_line": 100, "ops": ops}
-        labels.append(json.dumps(label).encode())
-    path, place = write_lines(tmp_path / "labels.jsonl", labels), ["--lake", sample_copy]
+    for row in refined.join(raw, on="doc_id").join(starts, on="doc_id", how="left").collect():
+        # All of a document, and what follows its first chunk.
+        whole, *rest = [from_line(row, first) for first in (row["starts"] or [])[:2]] or [{"text": row["raw"]}]
+        labels += [whole | {"keep": row["status"] != "dropped_doc"}, *rest]
+    assert any(label.get("first_line") for label in labels)
+    lines = [json.dumps({"label_id": str(number), **label}).encode() for number, label in enumerate(labels)]
+    path, place = write_lines(tmp_path / "labels.jsonl", lines), ["--lake", sample_copy]
     before = versions(spark, sample_copy)
     arguments = [path, *place, "--set", "engine.device=cpu", "--output", str(tmp_path / "report")]
     assert evaluate_job.main(arguments) == 0

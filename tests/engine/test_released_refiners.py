@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from tiny_llama import COMMIT, RELEASED_SIZE, add_to_hub_cache, write_tiny_llama
+from random_llama import COMMIT, RELEASED_SIZE, add_to_hub_cache, write_random_llama
 
 from prox_spark.config import EngineConfig
 from prox_spark.engine.resident import connect
@@ -55,7 +55,7 @@ def test_hub_model_is_served_and_answers_every_chunk(hub_cache: Path) -> None:
 
 @pytest.mark.long
 def test_models_of_the_released_size_are_served_in_both_stages(empty_hub_cache: Path, tmp_path: Path) -> None:
-    write_tiny_llama(tmp_path / "model", size=RELEASED_SIZE)
+    write_random_llama(tmp_path / "model", size=RELEASED_SIZE)
     stages: dict[str, Stage] = {"gair-prox/web-doc-refining-lm": "doc", "gair-prox/web-chunk-refining-lm": "chunk"}
     for name, stage in stages.items():
         add_to_hub_cache(empty_hub_cache, name, tmp_path / "model")

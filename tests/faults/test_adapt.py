@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from random_llama import write_card, write_random_llama
 from safetensors.torch import load_file
-from tiny_llama import write_card, write_tiny_llama
 from waiting import wait_until
 
 from prox_spark.errors import RefinerError
@@ -31,7 +31,7 @@ STEPS, EVERY = 30, 5
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recipe of 30 steps on a dozen labels."""
     folder = tmp_path_factory.mktemp("adapt")
-    write_tiny_llama(folder)
+    write_random_llama(folder)
     start = write_card(folder, "doc", "chunk")
     labels = [
         {"label_id": str(n), "text": f"Menu {n}\nA page of text, number {n}.", "keep": n % 2 == 0, "ops": ops}

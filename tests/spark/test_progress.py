@@ -19,6 +19,7 @@ from prox_spark.config import EngineConfig
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.refiners import find
 from prox_spark.report import progress
+from prox_spark.report.spark_rows import described
 
 pytestmark = pytest.mark.spark
 
@@ -40,25 +41,28 @@ def test_rows_stand_for_prompts_while_the_query_runs(
             yield batch.slice(first)
 
     # Wide rows: Spark's Python workers send what they have put out in pieces of 64 KiB.
-    rows = spark.range(600, numPartitions=1).select("id", F.repeat(F.lit("x"), F.lit(1000)).alias("text"))
-    answers = rows.mapInArrow(trickle, "id long, text string")
+    texts = spark.range(600, numPartitions=1).select("id", F.repeat(F.lit("x"), F.lit(1000)).alias("text"))
+    answers = texts.mapInArrow(trickle, "id long, text string")
     remote = EngineSpec(find("web-135m"), EngineConfig(endpoint="http://127.0.0.1:9/v1"))
 
     def generate() -> None:
         work = progress.Work(n_prompts=600, n_tokens=60_000, function="trickle")
-        with progress.engine_progress(spark, "doc stage", work, remote):
-            answers.write.format("delta").save(str(tmp_path / "answers"))
+        with described(spark, "mine"):
+            with progress.engine_progress(spark, "doc stage", work, remote):
+                answers.write.format("delta").save(str(tmp_path / "answers"))
+            assert spark.sparkContext.getLocalProperty("spark.job.description") == "mine"
 
     with ThreadPoolExecutor(1) as driver:
         query = driver.submit(generate)
         try:
-            wait_until(lambda: "200 of 600" in caplog.text or query.done(), "the rows are told", 60)
+            wait_until(lambda: caplog.text.count("200 of 600") > 1 or query.done(), "the rows are told", 60)
         finally:
             go_on.touch()
         query.result()
-    first, *later = (record.getMessage() for record in caplog.records)
-    assert first == "doc stage: 600 prompts" and "doc stage: 0 of 600 prompts" in later[0]
-    told = next(line for line in later if "200 of 600" in line)
-    assert re.search(r"about [1-9][\d,]* prompt tokens/s \(now [1-9][\d,]*\), 0 of 1 tasks done", told)
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines[0] == "doc stage: 600 prompts"
+    assert re.fullmatch(r"doc stage: 0 of \d tasks done, \d s", lines[1]), "nothing is said of what is not known"
+    rows = [int(told[1]) for line in lines if (told := re.match(r"doc stage: (\d+) of 600 prompts", line))]
+    assert rows == sorted(rows) and {200} <= set(rows) <= {200, 600}
+    assert all(re.search(r"about \d+ prompt tokens/s \(now \d+\)", line) for line in lines[-2:])
     assert spark.read.format("delta").load(str(tmp_path / "answers")).count() == 600
-    assert spark.sparkContext.getLocalProperty("spark.job.description") is None

@@ -70,9 +70,9 @@ def refiner_cases(recipe: Recipe, pages: Path, n_documents: int) -> list[Case]:
 def tiny_cases(recipe: Recipe, folder: Path, n_prompts: int) -> list[Case]:
     """Many short prompts for a random Llama of two small layers, so fast that what surrounds the engine shows."""
     sys.path.append(str(Path(__file__).parents[2]))
-    from tiny_llama import write_tiny_llama  # the tests' model
+    from random_llama import write_random_llama  # the tests' model
 
-    write_tiny_llama(folder)
+    write_random_llama(folder)
     (folder / "refiner.yaml").write_text(json.dumps(_TINY_CARD))
     recipe = recipe.model_copy(
         update={"refiners": recipe.refiners.model_copy(update={"doc": str(folder), "chunk": str(folder)})}

@@ -94,6 +94,8 @@ def test_split_files_are_named_by_their_folder_and_read_compressed(tmp_path: Pat
         ('{"lines": ["a\\nb"], "keep": [1]}', "line breaks"),
         ('{"text": "a", "ops": [{"op": "remove_lines", "line_start": "0", "line_end": 0}]}', "whole numbers"),
         ('{"text": "a", "ops": [{"op": "normalize", "source_str": "a"}]}', "two strings"),
+        ('{"text": "a", "ops": [], "first_line": -1}', "first line is number -1"),
+        ('{"window": "a", "ops": [], "line_start": 2000000}', "first line is number 2000000"),
     ],
 )
 def test_row_that_is_no_label_is_named_with_its_line_and_what_is_accepted(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_llama import write_tiny_llama
+from random_llama import write_random_llama
 
 from prox_spark.training.examples import Example
 
@@ -28,7 +28,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
     from transformers import AutoModelForCausalLM
 
     folder: Path = tmp_path_factory.mktemp("llama")
-    write_tiny_llama(folder)
+    write_random_llama(folder)
     return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
 
 

@@ -35,13 +35,13 @@ TASKS = {
 }
 
 
-def write_tiny_llama(directory: Path, seed: int = 0, size: dict[str, int] = _TINY) -> None:
-    """A Llama of the released refiners' family: their context and tokenizer kind, random weights, scaled down 100 ×.
+def write_random_llama(directory: Path, seed: int = 0, size: dict[str, int] = _TINY) -> None:
+    """A Llama of the released refiners' family: their context and tokenizer kind, random weights.
 
     Args:
         directory: of the files.
         seed: of the weights.
-        size: of the layers, and of the vocabulary where that is larger than the tokenizer's.
+        size: of the layers, and of the vocabulary where that is larger than the tokenizer's; a hundredth of theirs.
     """
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
