@@ -41,7 +41,7 @@ def write_random_llama(directory: Path, seed: int = 0, size: dict[str, int] = _T
     Args:
         directory: of the files.
         seed: of the weights.
-        size: of the layers, and of the vocabulary where that is larger than the tokenizer's; a hundredth of theirs.
+        size: of the layers, and of the vocabulary where that is larger than the tokenizer's; the default makes 1 % of theirs.
     """
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers

@@ -95,12 +95,8 @@ def _label(line: str, place: str, label_set: str, number: int) -> Label | None:
 
 
 def _exported(row: Row) -> dict[str, Any]:
-    text, first_line, keep, ops = (
-        _text(row["text"]),
-        _line_number(row.get("first_line")),
-        row.get("keep"),
-        row.get("ops"),
-    )
+    text, first_line = _text(row["text"]), _line_number(row.get("first_line"))
+    keep, ops = row.get("keep"), row.get("ops")
     if not (keep is None or isinstance(keep, bool)):
         raise ValueError(f"keep is {keep!r}, not true or false")
     return {

@@ -123,7 +123,7 @@ class _Rows:
     def __init__(self, spark: SparkSession, work: Work, description: str) -> None:
         self._spark, self._work, self._description = spark, work, description
         self._begun = time.monotonic()
-        self._heard: list[tuple[float, int]] = []  # when, and how many rows; the first and those of the last seconds
+        self._heard: list[tuple[float, int]] = []  # when, and how many rows there were
 
     def told(self) -> str:
         now = time.monotonic()
@@ -143,13 +143,11 @@ class _Rows:
     def _rates(self) -> list[str]:
         if not self._heard:
             return []
-        first, *later = self._heard
-        told = [f"{self._heard[-1][1]:,} of {self._work.n_prompts:,} prompts"]
-        if later:
-            recent = [heard for heard in later if heard[0] > later[-1][0] - _RECENT_SECONDS]
-            self._heard = [first, *recent]
-            ago = recent[0] if len(recent) > 1 else first
-            told.append(f"about {self._speed(first):,.0f} prompt tokens/s (now {self._speed(ago):,.0f})")
+        *earlier, (now, n_rows) = self._heard
+        told = [f"{n_rows:,} of {self._work.n_prompts:,} prompts"]
+        if earlier:
+            recent = next((heard for heard in earlier if heard[0] > now - _RECENT_SECONDS), earlier[-1])
+            told.append(f"about {self._speed(earlier[0]):,.0f} prompt tokens/s (now {self._speed(recent):,.0f})")
         return told
 
     def _speed(self, since: tuple[float, int]) -> float:
