@@ -15,7 +15,7 @@ command -v "$java" >/dev/null 2>&1 || fail "Java 17 is missing: install it (Debi
 "$PYTHON" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || fail "Python 3.11 to 3.13 is needed: make PYTHON=python3.11 …"
 
 # What an engine and a Python worker of Spark import.
-IMPORTED="import vllm.entrypoints.launchers.api_server.entry, vllm.v1.worker.cpu_worker, vllm.model_executor.models.llama, peft, pyspark.worker, pandas, pyarrow, udfs.generate, udfs.parse, udfs.prompts, prox_spark.cli"
+IMPORTED="import prox_spark.engine.server, vllm.v1.worker.cpu_worker, vllm.model_executor.models.llama, peft, pyspark.worker, pandas, pyarrow, udfs.generate, udfs.parse, udfs.prompts, prox_spark.cli"
 
 # The stamp is a hash of all that decides what is installed: a changed pin installs again.
 want="$(cat setup.py conf/setup.sh conf/requirements/*.txt | sha256sum | cut -c1-64) $(pwd)"
@@ -26,7 +26,7 @@ if [ "$(cat "$VENV/.prox-spark-setup" 2>/dev/null)" != "$want" ]; then
     "$VENV/bin/uv" pip install --quiet --python "$VENV/bin/python" \
         --override conf/requirements/overrides.txt --constraint conf/requirements/cpu.txt -e '.[spark,cpu,warc,dev]'
     # uv compiles nothing, other than pip, and with PYTHONDONTWRITEBYTECODE, as many images have it, no process keeps what it
-    # compiled: each that imports vLLM would spend 20 s on that, and an engine is two of them. So it is done once, here.
+    # compiled: each engine would spend 20 s on that. So it is done once, here.
     say "compiling what is imported and fetching the Delta JAR"
     unset PYTHONDONTWRITEBYTECODE
     log="$(mktemp -d)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+from typing import Any
 
 from prox_spark.engine.metrics import Metrics
 
@@ -16,7 +17,7 @@ def request(socket_path: str, path: str, seconds: float = 5.0) -> str | None:
 
 
 def exchange(
-    socket_path: str, method: str, path: str, content: dict[str, str] | None = None, seconds: float = 5.0
+    socket_path: str, method: str, path: str, content: dict[str, Any] | None = None, seconds: float = 5.0
 ) -> tuple[int, str]:
     """A request over a Unix socket, with JSON if there is content: status and body; status 0 where nobody answers."""
     connection = http.client.HTTPConnection("localhost", timeout=seconds)

@@ -19,9 +19,8 @@ HANGS = "prox_spark: the engine hangs"
 class Heartbeat:
     """Notices an engine whose process lives and that does nothing while prompts wait for it.
 
-    Its counters of tokens are looked at, and not its health check: vLLM 0.32 answers `/health` in the API server, which
-    knows whether the engine core has ended (`AsyncLLM.check_health`) and not whether it gets on. The counters stand still
-    during a step of the engine, and so does everything during a long prefill on a CPU: only much more than a step is a hang.
+    Its counters of tokens are looked at, and not its health check, which another thread answers than the one that steps the
+    engine. The counters stand still during a step of the engine, and so does everything during a long prefill on a CPU: only much more than a step is a hang.
 
     An engine that has told no counters yet is never taken for hung: it starts, which has a deadline of its own, or was told
     not to count.

@@ -1,4 +1,4 @@
-"""vLLM's own metrics, as it tells them on its socket, and what they came to since somebody began to look."""
+"""An engine's metrics, as it tells them on its socket, and what they came to since somebody began to look."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-# Source: vLLM 0.32, v1/metrics/loggers.py; the Prometheus client adds _total to the names of counters.
+# Source: vLLM 0.32, v1/metrics/loggers.py; the Prometheus client adds _total to the names of counters. And one of our server's.
 _FIELDS = {
-    "request_success_total": "answered",
-    "prompt_tokens_total": "tokens",
-    "generation_tokens_total": "tokens",
-    "prefix_cache_hits_total": "cached_tokens",
-    "prefix_cache_queries_total": "cacheable_tokens",
-    "num_requests_running": "in_flight",
-    "num_requests_waiting": "in_flight",
+    "vllm:request_success_total": "answered",
+    "vllm:prompt_tokens_total": "tokens",
+    "vllm:generation_tokens_total": "tokens",
+    "vllm:prefix_cache_hits_total": "cached_tokens",
+    "vllm:prefix_cache_queries_total": "cacheable_tokens",
+    "prox_spark:requests_in_flight": "in_flight",
 }
-_SAMPLE = re.compile(rf"^vllm:({'|'.join(_FIELDS)})(?:\{{[^}}]*\}})? (\S+)", re.M)
+_SAMPLE = re.compile(rf"^({'|'.join(_FIELDS)})(?:\{{[^}}]*\}})? (\S+)", re.M)
 
 
 @dataclass(frozen=True)
@@ -38,10 +37,10 @@ class Metrics:
 
     @classmethod
     def read(cls, text: str) -> Metrics | None:
-        """Of the text at /metrics; samples that differ in their labels are added up. None where there are none."""
+        """Of the text at /metrics; samples that differ in their labels are added up. None of an engine that was told not to count."""
         values = dict.fromkeys(_FIELDS.values(), 0.0)
         samples = _SAMPLE.findall(text)
-        if not samples:
+        if all(_FIELDS[name] == "in_flight" for name, _ in samples):
             return None
         for name, value in samples:
             values[_FIELDS[name]] += float(value)

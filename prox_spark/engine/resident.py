@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from prox_spark.engine.answers import error_message
 from prox_spark.engine.compile_cache import compile_turn
 from prox_spark.engine.diagnosis import cause
 from prox_spark.engine.executor import Owner, current_owner, engine_directory, owner_directory
@@ -122,7 +123,7 @@ def _started(spec: EngineSpec, owner: Owner, directory: Path, record: Record, ru
 
 
 def _load_adapter(spec: EngineSpec, engine: Engine) -> None:
-    """Has an engine load a spec's adapter, once for all slots. An engine that dies meanwhile is left to the requests, which notice it.
+    """Has an engine know a spec's adapter, which it loads once for all slots. An engine that dies meanwhile is left to the requests, which notice it.
 
     Raises:
         EngineStartError: the engine does not take it, or does not answer.
@@ -130,10 +131,10 @@ def _load_adapter(spec: EngineSpec, engine: Engine) -> None:
     seconds = spec.config.request_seconds
     content = {"lora_name": spec.model_name, "lora_path": str(kept_adapter(spec.refiner))}
     status, body = exchange(engine.socket, "POST", "/v1/load_lora_adapter", content, seconds)
-    if status == 200 or "already been loaded" in body:  # by a slot before
+    if status == 200:
         return
     if status or engine.is_alive():
-        words = body.strip()[:1000] or f"no answer in engine.request_seconds = {seconds:g} s"
+        words = error_message(body.encode())[:1000] or f"no answer in engine.request_seconds = {seconds:g} s"
         raise EngineStartError(
             f"the engine can't take the adapter of refiner {spec.refiner.card.name}: {words}. Unset engine.max_lora_rank to have it "
             "merged into its base"

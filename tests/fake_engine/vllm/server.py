@@ -1,7 +1,7 @@
-"""A FAKE of vLLM's OpenAI-compatible server, for fault injection and for speed. It is no model: see `answer`.
+"""A FAKE of an engine's server, for fault injection and for speed. It is no model: see `answer`.
 
 With this folder's root (`tests/fake_engine`) first on PYTHONPATH the resident engine starts this server instead of vLLM, by the
-same command line. It is ready at once and answers in no time, unless FAKE_ENGINE, a JSON object, says otherwise:
+same command line (it takes over where vLLM is imported). It is ready at once and answers in no time, unless FAKE_ENGINE, a JSON object, says otherwise:
 
     latency         seconds per request (0)
     start_seconds   before it listens (0)
@@ -9,7 +9,7 @@ same command line. It is ready at once and answers in no time, unless FAKE_ENGIN
     poison          a token id; a prompt that holds it kills the server
     hang            a token id; from a prompt that holds it on no prompt is answered, while the server says that it is well
     refuses_adapters  it takes none (false)
-    children        processes that it starts, as vLLM starts its engine core (1); it dies with the first that does, as vLLM does
+    children        processes that it starts, as vLLM starts its engine core on a GPU (1); it dies with the first that does, as vLLM does
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class FakeServer:
         self.totals = dict.fromkeys(("request_success_total", "prompt_tokens_total", "generation_tokens_total"), 0)
         self.n_running = 0
         self.hangs = False
-        self.models = ["refiner"]
+        self.models = {"refiner"}
 
     def complete(self, body: dict[str, Any]) -> bytes:
         if self.settings["poison"] in body["prompt"]:
@@ -83,11 +83,9 @@ class FakeServer:
         name, path = body["lora_name"], body["lora_path"]
         if self.settings["refuses_adapters"]:
             return b"500 Internal Server Error", b"ValueError: fake engine was told to refuse it"
-        if name in self.models:
-            return b"400 Bad Request", b"it has already been loaded"
         if not os.path.exists(os.path.join(path, "adapter_config.json")):
             return b"404 Not Found", b"no adapter found for " + path.encode()
-        self.models.append(name)
+        self.models.add(name)
         return b"200 OK", b"Success"
 
     def count(self, body: dict[str, Any]) -> None:
@@ -97,7 +95,7 @@ class FakeServer:
 
     def metrics(self) -> bytes:
         lines = [f'vllm:{name}{{model_name="refiner"}} {value:.1f}' for name, value in self.totals.items()]
-        lines += [f'vllm:num_requests_running{{model_name="refiner"}} {self.n_running:.1f}']
+        lines += [f"prox_spark:requests_in_flight {self.n_running:.1f}"]
         return ("\n".join(lines) + "\n").encode()
 
     async def serve(self, path: str) -> None:
@@ -164,7 +162,7 @@ def die_with(children: list[multiprocessing.process.BaseProcess]) -> None:
 
 
 def main() -> None:
-    """Takes vLLM's arguments and heeds --uds."""
+    """Takes the server's arguments and heeds --uds."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--uds", required=True)
     arguments, _ = parser.parse_known_args()

@@ -1,0 +1,103 @@
+"""vLLM's engine in one thread, those who ask it in another."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import queue
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from vllm.inputs.engine import TokensInput
+    from vllm.lora.request import LoRARequest
+    from vllm.outputs import RequestOutput
+    from vllm.sampling_params import SamplingParams
+    from vllm.v1.engine.llm_engine import LLMEngine
+
+T = TypeVar("T")
+
+
+class Refusal(Exception):
+    """Why a request is not answered; the engine is well."""
+
+
+class EngineLoop:
+    """Steps an engine in the thread that calls `run` for as long as there is anything to answer.
+
+    Args:
+        engine: vLLM's, which is not made for several threads.
+        asking: the event loop, of another thread, that awaits the answers.
+    """
+
+    def __init__(self, engine: LLMEngine, asking: asyncio.AbstractEventLoop) -> None:
+        self._engine = engine
+        self._asking = asking
+        self._work: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
+        self._answers: dict[str, asyncio.Future[RequestOutput]] = {}
+        self._ids = map(str, itertools.count())
+
+    @property
+    def n_in_flight(self) -> int:
+        """Requests that wait for their answer. vLLM's own gauges stand still with its steps, also after an abort."""
+        return len(self._answers)
+
+    def run(self) -> None:
+        """Until the engine fails, with what it raises."""
+        while True:
+            if not self._engine.has_unfinished_requests():
+                self._work.get()()
+            while not self._work.empty():
+                self._work.get()()
+            if self._engine.has_unfinished_requests():
+                finished = [output for output in self._engine.step() if output.finished]
+                if finished:  # one wake-up for all of a step
+                    self._asking.call_soon_threadsafe(self._answer, finished)
+
+    async def call(self, function: Callable[[LLMEngine], T]) -> T:
+        """What a function of the engine returns or raises, called between two steps."""
+        result: Future[T] = Future()
+
+        def call() -> None:
+            try:
+                result.set_result(function(self._engine))
+            except Exception as error:
+                result.set_exception(error)
+
+        self._work.put(call)
+        return await asyncio.wrap_future(result)
+
+    async def generate(
+        self, prompt: TokensInput, parameters: SamplingParams, adapter: LoRARequest | None
+    ) -> RequestOutput:
+        """The answer to a prompt. Cancelled, it ends in the engine, too.
+
+        Raises:
+            Refusal: vLLM does not take it.
+        """
+        request_id = next(self._ids)
+        answer = self._answers[request_id] = self._asking.create_future()
+
+        def add() -> None:
+            try:
+                self._engine.add_request(request_id, prompt, parameters, lora_request=adapter)
+            except Exception as error:  # vLLM's validation has several of its own
+                self._asking.call_soon_threadsafe(self._refuse, request_id, error)
+
+        self._work.put(add)
+        try:
+            return await answer
+        finally:
+            if self._answers.pop(request_id, None):  # nobody waits for it any more
+                self._work.put(partial(self._engine.abort_request, [request_id]))
+
+    def _answer(self, outputs: list[RequestOutput]) -> None:
+        for output in outputs:
+            if (answer := self._answers.pop(output.request_id, None)) and not answer.done():
+                answer.set_result(output)
+
+    def _refuse(self, request_id: str, why: Exception) -> None:
+        if (answer := self._answers.pop(request_id, None)) and not answer.done():
+            answer.set_exception(Refusal(f"{type(why).__name__}: {why}"))

@@ -1,0 +1,182 @@
+"""The server of a resident engine: vLLM in one process, behind those routes of OpenAI's completions API that we ask.
+
+Run with `--uds SOCKET` and arguments of vLLM's engine. vLLM's own server is two processes, each of which imports vLLM when it
+starts; passing a request through its web framework and from one to the other costs half of what a tiny model's answer does. Here
+vLLM's `LLMEngine` runs in the main thread, as `LLM.generate` runs it, and HTTP in another. (On a GPU vLLM gives scheduler and model
+a process of their own, as it does for `LLM.generate`.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import multiprocessing
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Sequence
+from functools import lru_cache
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import prometheus_client
+import uvloop
+from aiohttp import web
+from vllm.engine.arg_utils import EngineArgs
+from vllm.entrypoints.openai.completion.protocol import CompletionRequest
+from vllm.exceptions import VLLMError
+from vllm.inputs.engine import tokens_input
+from vllm.lora.request import LoRARequest
+from vllm.outputs import RequestOutput
+from vllm.sampling_params import SamplingParams
+from vllm.usage.usage_lib import UsageContext
+from vllm.utils.argparse_utils import FlexibleArgumentParser
+from vllm.v1.engine.llm_engine import LLMEngine
+
+from prox_spark.engine.engine_loop import EngineLoop, Refusal
+
+# Of a request: prompts of a million tokens.
+_MAX_BODY_BYTES = 2**24
+# OpenAI's least log probability: JSON has no infinity.
+_LEAST_LOG_PROBABILITY = -9999.0
+
+
+def main() -> None:
+    """Serves until the engine fails."""
+    parser = EngineArgs.add_cli_args(FlexibleArgumentParser(description=__doc__))
+    parser.add_argument("--uds", required=True, metavar="SOCKET", help="path of the Unix socket to listen on")
+    arguments = parser.parse_args()
+    try:
+        serve(EngineArgs.from_cli_args(arguments), arguments.uds)
+    except Exception:
+        traceback.print_exc()
+    os._exit(1)  # at once, whatever vLLM's threads and processes still wait for: those who ask are to notice
+
+
+def serve(arguments: EngineArgs, path: str) -> None:
+    """Starts an engine and answers on a Unix socket until the engine fails, with what it raises."""
+    engine = LLMEngine.from_engine_args(arguments, UsageContext.LLM_CLASS)
+    threading.Thread(target=die_with, args=(multiprocessing.active_children(),), name="watch", daemon=True).start()
+    http = uvloop.new_event_loop()
+    threading.Thread(target=http.run_forever, name="http", daemon=True).start()
+    loop = EngineLoop(engine, http)
+    server = Server(loop, engine.model_config.served_model_name)
+    asyncio.run_coroutine_threadsafe(listen(server, path), http).result()
+    loop.run()
+
+
+def die_with(processes: Sequence[BaseProcess]) -> None:
+    """Ends this process when one of vLLM's does; without any it returns. vLLM 0.32's `step` would wait for its answers for ever."""
+    if processes and wait([process.sentinel for process in processes]):
+        print("a process of the engine has ended, and the server with it", file=sys.stderr, flush=True)
+        os._exit(1)
+
+
+async def listen(server: Server, path: str) -> None:
+    """Serves on a Unix socket from now on."""
+    application = web.Application(client_max_size=_MAX_BODY_BYTES)
+    application.add_routes(
+        [
+            web.post("/v1/completions", server.complete),
+            web.post("/v1/load_lora_adapter", server.load_adapter),
+            web.get("/health", server.health),
+            web.get("/metrics", server.metrics),
+        ]
+    )
+    # Cancelled when the client has gone: its request then ends in the engine, too.
+    runner = web.AppRunner(application, access_log=None, handler_cancellation=True)
+    await runner.setup()
+    await web.UnixSite(runner, path).start()
+
+
+class Server:
+    """What the routes answer.
+
+    Args:
+        loop: the engine.
+        name: of the model.
+    """
+
+    def __init__(self, loop: EngineLoop, name: str) -> None:
+        self._loop = loop
+        self._adapters: dict[str, LoRARequest | None] = {name: None}
+        self._loading = asyncio.Lock()
+        in_flight = prometheus_client.Gauge("prox_spark:requests_in_flight", "Requests that wait for their answer.")
+        in_flight.set_function(lambda: loop.n_in_flight)
+
+    async def complete(self, request: web.Request) -> web.Response:
+        """OpenAI's completions for one prompt of token ids. Of its answer what `read_answer` reads."""
+        body = await request.json()
+        model, prompt = body.pop("model"), body.pop("prompt")
+        if model not in self._adapters:
+            return _error(404, f"no model or adapter {model!r} is loaded")
+        if not (isinstance(prompt, list) and all(type(token) is int and token >= 0 for token in prompt)):
+            return _error(400, "the prompt is no list of token ids")
+        try:
+            parameters = _sampling(json.dumps(body))
+            output = await self._loop.generate(tokens_input(prompt), parameters, self._adapters[model])
+        except (Refusal, VLLMError, ValueError) as error:
+            return _error(400, str(error))
+        return web.json_response(_completion(output))
+
+    async def load_adapter(self, request: web.Request) -> web.Response:
+        """Makes an adapter known as a model; one that is known already stays."""
+        body = await request.json()
+        name = body["lora_name"]
+        async with self._loading:
+            if name not in self._adapters:
+                adapter = LoRARequest(name, len(self._adapters), body["lora_path"])  # 0 would be the base
+                try:
+                    await self._loop.call(lambda engine: engine.add_lora(adapter))
+                except Exception as error:  # anything that vLLM finds in the adapter's files
+                    return _error(400, f"{type(error).__name__}: {error}")
+                self._adapters[name] = adapter
+        return web.Response()
+
+    async def health(self, _: web.Request) -> web.Response:
+        """It answers; whether the engine gets on, its counters say."""
+        return web.Response()
+
+    async def metrics(self, _: web.Request) -> web.Response:
+        """VLLM's own, and ours, for Prometheus."""
+        return web.Response(body=prometheus_client.generate_latest())
+
+
+@lru_cache(maxsize=64)  # a stage's are all alike
+def _sampling(parameters: str) -> SamplingParams:
+    request = CompletionRequest.model_validate({"prompt": [0], **json.loads(parameters)})
+    assert request.max_tokens is not None, "has a default"
+    return request.to_sampling_params(request.max_tokens)
+
+
+def _completion(output: RequestOutput) -> dict[str, Any]:
+    [choice] = output.outputs
+    top = None
+    if choice.logprobs:
+        top = [
+            {f"token_id:{token}": max(told.logprob, _LEAST_LOG_PROBABILITY) for token, told in of.items()}
+            for of in choice.logprobs
+        ]
+    content: dict[str, Any] = {
+        "text": choice.text,
+        "finish_reason": choice.finish_reason,
+        "logprobs": top and {"top_logprobs": top},
+    }
+    usage = {
+        "prompt_tokens": len(output.prompt_token_ids or ()),
+        "completion_tokens": len(choice.token_ids),
+        "prompt_tokens_details": {"cached_tokens": output.num_cached_tokens},
+    }
+    times = output.metrics
+    queued = {"queue_time_ms": (times.scheduled_ts - times.queued_ts) * 1000} if times else None
+    return {"choices": [content], "usage": usage, "metrics": queued}
+
+
+def _error(status: int, message: str) -> web.Response:
+    return web.json_response({"error": {"message": message}}, status=status)
+
+
+if __name__ == "__main__":
+    main()
