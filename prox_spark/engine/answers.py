@@ -57,7 +57,7 @@ def read_answer(body: bytes, engine_id: str | None) -> Answer:
     choice = content["choices"][0]
     top = (choice.get("logprobs") or {}).get("top_logprobs") or [{}]
     usage = content["usage"]
-    # As vLLM says them with --enable-per-request-metrics and --enable-prompt-tokens-details.
+    # As our server says them, and vLLM's with --enable-per-request-metrics and --enable-prompt-tokens-details.
     queue_milliseconds = (content.get("metrics") or {}).get("queue_time_ms")
     return Answer(
         text=choice["text"],

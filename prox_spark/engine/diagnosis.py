@@ -20,7 +20,7 @@ _KV_TOO_SMALL = re.compile(r"No available memory for the cache blocks|is larger 
 _KV_NEEDED = re.compile(r"\(([\d.]+) GiB KV cache is needed")
 _KV_TOKENS = re.compile(r"KV cache size: ([\d,]+) tokens")
 # What a server says that died of something else, which stands further above.
-_SECONDARY = "Engine core initialization failed"
+_SECONDARY = re.compile("Engine core initialization failed|EngineDeadError")
 _EXCEPTION = re.compile(r"(?:^|\s)((?:[a-zA-Z_]\w*\.)*[A-Z]\w*(?:Error|Exception): .+)$")
 # What Python says of a setting, a model or an installation that it can't work with: it would say so again. Others, such as
 # RuntimeError, are also what a device says that is being reset.
@@ -89,7 +89,9 @@ def cause(log: str, status: int | None, spec: EngineSpec) -> Cause:
         )
     if status == _USAGE_STATUS and (refused := _USAGE.search(log)):
         return Cause(f"vLLM refused its arguments: {refused[1][:500]}. Check engine.extra_args.", is_final=True)
-    found = [match[1] for line in log.splitlines() if _SECONDARY not in line and (match := _EXCEPTION.search(line))]
+    found = [
+        match[1] for line in log.splitlines() if not _SECONDARY.search(line) and (match := _EXCEPTION.search(line))
+    ]
     if not found:
         return Cause("its log holds no error.")
     return Cause(f"{found[-1][:500]}.", is_final=bool(_FINAL.match(found[-1])))

@@ -30,11 +30,13 @@ class EngineLoop:
     Args:
         engine: vLLM's, which is not made for several threads.
         asking: the event loop, of another thread, that awaits the answers.
+        fatal: what the engine raises when it is dead; anything else concerns the request alone.
     """
 
-    def __init__(self, engine: LLMEngine, asking: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, engine: LLMEngine, asking: asyncio.AbstractEventLoop, fatal: type[Exception]) -> None:
         self._engine = engine
         self._asking = asking
+        self._fatal = fatal
         self._work: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._answers: dict[str, asyncio.Future[RequestOutput]] = {}
         self._ids = map(str, itertools.count())
@@ -61,8 +63,12 @@ class EngineLoop:
         result: Future[T] = Future()
 
         def call() -> None:
+            if not result.set_running_or_notify_cancel():
+                return  # nobody waits for it any more
             try:
                 result.set_result(function(self._engine))
+            except self._fatal:
+                raise
             except Exception as error:
                 result.set_exception(error)
 
@@ -83,7 +89,10 @@ class EngineLoop:
         def add() -> None:
             try:
                 self._engine.add_request(request_id, prompt, parameters, lora_request=adapter)
+            except self._fatal:
+                raise
             except Exception as error:  # vLLM's validation has several of its own
+                self._engine.abort_request([request_id])  # it may have been taken halfway
                 self._asking.call_soon_threadsafe(self._refuse, request_id, error)
 
         self._work.put(add)

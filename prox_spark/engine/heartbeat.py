@@ -46,8 +46,8 @@ class Heartbeat:
         """Looks at once; True when this was one look too many without a sign of life."""
         now = metrics(self._socket, min(_ANSWER_SECONDS, self._look_seconds))
         self._looked = time.monotonic()
-        may_be_stuck = self._last is not None and now in (None, self._last)
-        # By the clients' account: the engine's own stands still with the engine.
+        may_be_stuck = self._last is not None and (now is None or now.counted == self._last.counted)
+        # By the clients' account: an engine that does not answer has none.
         self._n_missed = self._n_missed + 1 if may_be_stuck and n_in_flight(self._slots) else 0
         self._last = now or self._last
         return self._n_missed >= _LOOKS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 # Source: vLLM 0.32, v1/metrics/loggers.py; the Prometheus client adds _total to the names of counters. And one of our server's.
 _FIELDS = {
@@ -45,6 +45,11 @@ class Metrics:
         for name, value in samples:
             values[_FIELDS[name]] += float(value)
         return cls(**values)
+
+    @property
+    def counted(self) -> Metrics:
+        """What an engine that hangs has no more of; those who ask it may go, and others come."""
+        return replace(self, in_flight=0.0)
 
     def __add__(self, other: Metrics) -> Metrics:
         return Metrics(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))

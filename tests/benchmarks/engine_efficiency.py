@@ -26,9 +26,6 @@ from efficiency.cases import Case, refiner_cases, tiny_cases
 from prox_spark.config import Recipe
 from prox_spark.demo import PAGES
 
-# Tokens of an engine step: vLLM's defaults for LLM and for its server differ, and here only the way may.
-_STEP_TOKENS = 4096
-
 
 def main() -> None:
     """Measures and prints."""
@@ -46,8 +43,7 @@ def main() -> None:
     # Spark's workers import the ways, too.
     here = str(Path(__file__).parent)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
-    settings = [f"engine.device={args.device}", f"engine.max_num_batched_tokens={_STEP_TOKENS}", *args.set]
-    recipe = Recipe.load(None, settings)
+    recipe = Recipe.load(None, [f"engine.device={args.device}", *args.set])
     ways = {"a": plain.measure, "b": resident.measure, "c": partial(per_worker.measure, batch_rows=args.batch_rows)}
     with tempfile.TemporaryDirectory() as folder:
         if args.documents:

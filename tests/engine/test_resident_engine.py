@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,8 +20,7 @@ from waiting import wait_until
 from prox_spark.config import EngineConfig
 from prox_spark.engine.client import Window
 from prox_spark.engine.executor import Owner, current_owner, engine_directory
-from prox_spark.engine.health import exchange, metrics
-from prox_spark.engine.metrics import Metrics
+from prox_spark.engine.health import exchange, metrics, request
 from prox_spark.engine.resident import Engine, connect, forgive, running
 from prox_spark.engine.session import ResidentSession
 from prox_spark.engine.sharing import Share
@@ -178,17 +178,11 @@ def test_a_request_that_cannot_be_is_refused_with_the_reason_and_the_engine_live
 
 def test_a_request_whose_client_has_gone_ends_in_the_engine(engine: Engine) -> None:
     body = {"model": "refiner", "prompt": [1, 300], "max_tokens": 500, "ignore_eos": True}
-    assert exchange(engine.socket, "POST", "/v1/completions", body, seconds=0.1) == (0, "")
-    wait_until(lambda: told(engine).in_flight == 0, "nothing is in flight")
-    answered, tokens = told(engine).answered, told(engine).tokens
+    assert exchange(engine.socket, "POST", "/v1/completions", body, seconds=0.05) == (0, "")
+    # vLLM's own gauge stands still with its steps: another request makes some.
     assert exchange(engine.socket, "POST", "/v1/completions", {"model": "refiner", "prompt": [1]})[0] == 200
-    assert told(engine).answered == answered + 1 and told(engine).tokens < tokens + 400, "the long answer went on"
-
-
-def told(engine: Engine) -> Metrics:
-    found = metrics(engine.socket)
-    assert found
-    return found
+    running = re.search(r"^vllm:num_requests_running\S* (\S+)", request(engine.socket, "/metrics") or "", re.M)
+    assert running and float(running[1]) == 0, "the long answer goes on"
 
 
 @pytest.mark.long

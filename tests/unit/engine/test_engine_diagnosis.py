@@ -85,6 +85,17 @@ def test_a_kill_is_told_with_what_to_lower(make: Make, status: int, failed: str)
     assert "killed (signal 9)" in found and "Lower engine.cpu_kv_cache_gib (now 1)" in found
 
 
+def test_an_engine_of_one_process_tells_its_own_exception(make: Make) -> None:
+    log = 'Traceback (most recent call last):\n  File "server.py", line 60, in serve\nValueError: no such layer\n'
+    assert cause(log, 1, make()).text == "ValueError: no such layer."
+
+
+def test_a_core_that_died_while_it_ran_is_told_before_what_that_did_to_the_server(make: Make) -> None:
+    log = f"{PREFIX}RuntimeError: CUDA error: device busy\nvllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue\n"
+    assert cause(log, 1, make("cuda")).text == "RuntimeError: CUDA error: device busy."
+    assert "killed (signal 9)" in cause("Failed core proc(s): {'EngineCore': -9}\n", 1, make("cuda")).text
+
+
 def test_a_log_without_an_error_is_said_to_have_none(make: Make) -> None:
     assert cause("INFO starting", 1, make()).text == "its log holds no error."
 

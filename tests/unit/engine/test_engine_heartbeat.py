@@ -24,7 +24,10 @@ def looks(folder: Path, monkeypatch: pytest.MonkeyPatch, *told: Metrics | None) 
     return [heartbeat.is_lost_now() for _ in told]
 
 
-@pytest.mark.parametrize("then", [BUSY, None], ids=["counts no token", "does not answer"])
+OTHERS_ASK = Metrics(answered=3, tokens=90, in_flight=5)
+
+
+@pytest.mark.parametrize("then", [BUSY, OTHERS_ASK, None], ids=["counts no token", "others ask it", "does not answer"])
 def test_an_engine_without_a_sign_of_life_is_lost_at_the_last_look(
     then: Metrics | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,8 +16,13 @@ from prox_spark.engine.engine_loop import EngineLoop, Refusal
 pytestmark = pytest.mark.unit
 
 
+class DeadError(Exception):
+    """The engine is dead."""
+
+
 class FakeLLMEngine:
-    """Answers a prompt after as many steps as its first token says; refuses one without tokens; a step with the token 13 kills it."""
+    """Answers a prompt after as many steps as its first token says; refuses one without tokens, and one with the token 12 after
+    it has taken it; is dead after one with the token 14; a step with the token 13 kills it."""
 
     def __init__(self) -> None:
         self.left: dict[str, int] = {}
@@ -35,6 +40,10 @@ class FakeLLMEngine:
         if not prompt:
             raise ValueError("the prompt is empty")
         self.left[request_id], self.prompts[request_id] = prompt[0], prompt
+        if 12 in prompt:
+            raise ValueError("no grammar can be made of it")
+        if 14 in prompt:
+            raise DeadError
 
     def abort_request(self, request_ids: list[str]) -> None:
         self.threads.add(threading.get_ident())
@@ -56,7 +65,7 @@ def asked(engine: FakeLLMEngine, ask: Callable[[EngineLoop], Coroutine[Any, Any,
     """What a coroutine returns that asks an engine, run in another thread than the engine's."""
 
     async def run() -> Any:
-        loop = EngineLoop(engine, asyncio.get_running_loop())  # type: ignore[arg-type]
+        loop = EngineLoop(engine, asyncio.get_running_loop(), DeadError)  # type: ignore[arg-type]
         threading.Thread(target=loop.run, daemon=True).start()
         return await ask(loop)
 
@@ -76,13 +85,19 @@ def test_each_prompt_has_its_own_answer_and_the_engine_one_thread() -> None:
 
 def test_a_refused_prompt_is_told_so_and_the_others_are_answered() -> None:
     async def ask(loop: EngineLoop) -> list[Any]:
-        asking = (loop.generate(prompt, None, None) for prompt in ([1], [], [2]))  # type: ignore[arg-type]
+        asking = (loop.generate(prompt, None, None) for prompt in ([1], [], [10**9, 12], [2]))  # type: ignore[arg-type]
         found = await asyncio.gather(*asking, return_exceptions=True)
         assert loop.n_in_flight == 0
         return found
 
-    first, refusal, last = asked(FakeLLMEngine(), ask)
-    assert isinstance(refusal, Refusal) and "is empty" in str(refusal) and (first.prompt, last.prompt) == ([1], [2])
+    engine = FakeLLMEngine()
+    first, *refusals, last = asked(engine, ask)
+    assert all(isinstance(refusal, Refusal) for refusal in refusals) and (first.prompt, last.prompt) == ([1], [2])
+    assert [str(refusal) for refusal in refusals] == [
+        "ValueError: the prompt is empty",
+        "ValueError: no grammar can be made of it",
+    ]
+    assert not engine.left
 
 
 def test_a_prompt_that_nobody_waits_for_any_more_ends_in_the_engine() -> None:
@@ -131,13 +146,31 @@ def test_a_function_of_the_engine_is_called_in_its_thread() -> None:
     assert called is engine and thread != threading.get_ident()
 
 
-def test_an_engine_that_fails_ends_the_loop_with_its_words() -> None:
+def test_a_function_that_nobody_waits_for_any_more_is_not_called() -> None:
+    engine = FakeLLMEngine()
+
+    async def ask(loop: EngineLoop) -> Any:
+        engine.may_step.clear()
+        answer = asyncio.ensure_future(loop.generate([1], None, None))  # type: ignore[arg-type]
+        await asyncio.to_thread(wait_until, engine.has_unfinished_requests, "the engine steps", 10)
+        given_up = asyncio.ensure_future(loop.call(lambda of: of.left.clear()))  # type: ignore[attr-defined]
+        await asyncio.sleep(0)
+        given_up.cancel()
+        await asyncio.sleep(0)
+        engine.may_step.set()
+        return await answer, await loop.generate([3], None, None)  # type: ignore[arg-type]
+
+    assert [output.prompt for output in asked(engine, ask)] == [[1], [3]]
+
+
+@pytest.mark.parametrize(("prompt", "error"), [([13], RuntimeError), ([1, 14], DeadError)])
+def test_an_engine_that_fails_ends_the_loop_with_its_words(prompt: list[int], error: type[Exception]) -> None:
     asking = asyncio.new_event_loop()
     thread = threading.Thread(target=asking.run_forever, daemon=True)
     thread.start()
-    loop = EngineLoop(FakeLLMEngine(), asking)  # type: ignore[arg-type]
-    asyncio.run_coroutine_threadsafe(loop.generate([13], None, None), asking)  # type: ignore[arg-type]
-    with pytest.raises(RuntimeError, match="its poison"):
+    loop = EngineLoop(FakeLLMEngine(), asking, DeadError)  # type: ignore[arg-type]
+    asyncio.run_coroutine_threadsafe(loop.generate(prompt, None, None), asking)  # type: ignore[arg-type]
+    with pytest.raises(error):
         loop.run()
     asking.call_soon_threadsafe(asking.stop)
     thread.join()
