@@ -390,11 +390,11 @@ def test_delta_rs_reads_every_table(
 
 
 @pytest.mark.shared
-def test_twenty_real_pages_end_to_end(spark: Any, lake_root: str, tmp_path: Path, shared_dir: Path) -> None:
+def test_real_pages_end_to_end(spark: Any, lake_root: str, tmp_path: Path, shared_dir: Path) -> None:
     with gzip.open(shared_dir / "data" / "web_text" / "documents.jsonl.gz") as pages:
-        path = write_lines(tmp_path / "web.jsonl", [next(pages).strip() for _ in range(20)])
-    summary = take_up(spark, lake_root, path)
-    assert sum(summary.statuses.values()) == 20
+        path = write_lines(tmp_path / "web.jsonl", [next(pages).strip() for _ in range(8)])
+    summary = take_up(spark, lake_root, path, TESTED)
+    assert sum(summary.statuses.values()) == 8
     assert summary.statuses["edited"] >= 1 and summary.statuses["dropped_doc"] >= 1
     rows = table(spark, lake_root, "refined")
     assert {"topic_id", "format_id", "url"} <= set(rows.columns), "carried columns were lost"
