@@ -6,9 +6,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
-# Source: vLLM 0.32, v1/metrics/loggers.py; the Prometheus client adds _total to the names of counters. And one of our server's.
+# Source: vLLM 0.32, v1/metrics/loggers.py; the Prometheus client adds _total to the names of counters. And two of our server's.
 _FIELDS = {
     "vllm:request_success_total": "answered",
+    "prox_spark:requests_refused_total": "refused",
     "vllm:prompt_tokens_total": "tokens",
     "vllm:generation_tokens_total": "tokens",
     "vllm:prefix_cache_hits_total": "cached_tokens",
@@ -24,6 +25,7 @@ class Metrics:
 
     Attributes:
         answered: requests.
+        refused: requests that vLLM did not take.
         tokens: of prompts and answers.
         cached_tokens, cacheable_tokens: prompt tokens found in the prefix cache, of how many looked for.
         in_flight: requests decoded and held back now.
@@ -34,13 +36,14 @@ class Metrics:
     cached_tokens: float = 0.0
     cacheable_tokens: float = 0.0
     in_flight: float = 0.0
+    refused: float = 0.0
 
     @classmethod
     def read(cls, text: str) -> Metrics | None:
         """Of the text at /metrics; samples that differ in their labels are added up. None of an engine that was told not to count."""
         values = dict.fromkeys(_FIELDS.values(), 0.0)
         samples = _SAMPLE.findall(text)
-        if all(_FIELDS[name] == "in_flight" for name, _ in samples):
+        if not any(name.startswith("vllm:") for name, _ in samples):
             return None
         for name, value in samples:
             values[_FIELDS[name]] += float(value)

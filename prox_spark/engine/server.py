@@ -13,8 +13,10 @@ import itertools
 import json
 import multiprocessing
 import os
+import resource
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Sequence
 from functools import lru_cache, partial
@@ -34,7 +36,6 @@ from vllm.outputs import RequestOutput
 from vllm.sampling_params import SamplingParams
 from vllm.usage.usage_lib import UsageContext
 from vllm.utils.argparse_utils import FlexibleArgumentParser
-from vllm.utils.system_utils import set_ulimit
 from vllm.v1.engine.exceptions import EngineDeadError
 from vllm.v1.engine.llm_engine import LLMEngine
 
@@ -42,6 +43,7 @@ from prox_spark.engine.engine_loop import EngineLoop, Refusal
 
 # Of a request: prompts of a million tokens.
 _MAX_BODY_BYTES = 2**24
+_EXIT_CODE_SECONDS = 5.0
 # A window's connections come all at once.
 _BACKLOG = 2048
 # OpenAI's least log probability: JSON has no infinity.
@@ -66,7 +68,8 @@ def main() -> None:
 
 def serve(arguments: EngineArgs, path: str) -> None:
     """Starts an engine and answers on a Unix socket until the engine fails, with what it raises."""
-    set_ulimit()  # a connection for each request in flight
+    _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))  # a connection for each request in flight
     engine = LLMEngine.from_engine_args(arguments, UsageContext.LLM_CLASS)
     threading.Thread(target=die_with, args=(multiprocessing.active_children(),), name="watch", daemon=True).start()
     http = uvloop.new_event_loop()
@@ -80,7 +83,12 @@ def serve(arguments: EngineArgs, path: str) -> None:
 def die_with(processes: Sequence[BaseProcess]) -> None:
     """Ends this process when one of vLLM's does; without any it returns. vLLM 0.32's `step` would wait for its answers for ever."""
     if processes and wait([process.sentinel for process in processes]):
-        failed = {process.name: process.exitcode for process in processes if not process.is_alive()}
+        # It has gone before it can be asked how, and vLLM's own watch asks at the same moment.
+        deadline = time.monotonic() + _EXIT_CODE_SECONDS
+        while not (failed := {p.name: p.exitcode for p in processes if p.exitcode is not None}):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.01)
         print(f"Failed core proc(s): {failed}", file=sys.stderr, flush=True)  # as vLLM says it of a start
         os._exit(1)
 
@@ -119,6 +127,7 @@ class Server:
         self._loading = asyncio.Lock()
         in_flight = prometheus_client.Gauge("prox_spark:requests_in_flight", "Requests that wait for their answer.")
         in_flight.set_function(lambda: loop.n_in_flight)
+        self._refused = prometheus_client.Counter("prox_spark:requests_refused", "Requests that vLLM did not take.")
 
     async def complete(self, request: web.Request) -> web.Response:
         """OpenAI's completions for one prompt of token ids. Of its answer what `read_answer` reads."""
@@ -133,11 +142,19 @@ class Server:
         try:
             parameters = self._sampling(json.dumps(body))
             output = await self._loop.generate(tokens_input(prompt), parameters, self._adapters[model])
-        except (Refusal, VLLMError, ValueError) as error:
+        except Refusal as error:
+            self._refused.inc()
             return _error(400, str(error))
-        if output.outputs[0].finish_reason not in ("stop", "length"):
-            return _error(500, f"vLLM ended the answer with {output.outputs[0].finish_reason!r}, see the engine's log")
-        return web.json_response(_completion(output))
+        except (VLLMError, ValueError) as error:
+            return _error(400, str(error))
+        how = output.outputs[0].finish_reason
+        if how == "abort" and request.transport:  # by a core that is ending: the next engine is to be asked
+            request.transport.abort()
+        return (
+            web.json_response(_completion(output))
+            if how in ("stop", "length")
+            else _error(500, f"vLLM ended the answer with {how!r}, see the engine's log")
+        )
 
     async def load_adapter(self, request: web.Request) -> web.Response:
         """Makes an adapter known as a model; one that is known already stays."""

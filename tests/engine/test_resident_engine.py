@@ -181,8 +181,9 @@ def test_a_request_whose_client_has_gone_ends_in_the_engine(engine: Engine) -> N
     assert exchange(engine.socket, "POST", "/v1/completions", body, seconds=0.05) == (0, "")
     # vLLM's own gauge stands still with its steps: another request makes some.
     assert exchange(engine.socket, "POST", "/v1/completions", {"model": "refiner", "prompt": [1]})[0] == 200
-    running = re.search(r"^vllm:num_requests_running\S* (\S+)", request(engine.socket, "/metrics") or "", re.M)
-    assert running and float(running[1]) == 0, "the long answer goes on"
+    told = re.search(r"^vllm:num_requests_running\S* (\S+)", request(engine.socket, "/metrics") or "", re.M)
+    assert told, "the engine does not count"
+    assert float(told[1]) == 0, "the long answer goes on"
 
 
 @pytest.mark.long
@@ -199,6 +200,7 @@ def test_an_engine_dies_with_its_core_where_that_is_a_process_as_on_a_gpu(
     directory = Path(connect(spec).socket).parent
     assert len([path for path in directory.iterdir() if path.is_socket()]) >= 2, "vLLM's own sockets lie elsewhere"
     kill_in_the_middle(spec, core_of)
+    assert "'EngineCore': -9}" in (directory / "engine.previous.log").read_text(), "how it ended is not told"
     processes = psutil.Process(connect(spec).pid).children(recursive=True)
     assert len(processes) >= 2, "a server and its engine core"
     os.kill(connect(spec).pid, signal.SIGKILL)
@@ -256,10 +258,14 @@ def test_no_process_of_an_engine_outlives_its_killed_owner(tiny_refiner: str) ->
     wait_until(lambda: not Path(engine.socket).parent.exists(), "the engine's directory is gone", 5)
 
 
-def test_engine_that_dies_at_start_says_why(tiny_refiner: str) -> None:
-    spec = EngineSpec(find(tiny_refiner), EngineConfig(device="cpu", extra_args=["--no-such-argument"]))
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [("--no-such-argument", r"no-such-argument\."), ("--data-parallel-size=2", "an engine is one")],
+)
+def test_engine_that_dies_at_start_says_why(tiny_refiner: str, argument: str, words: str) -> None:
+    spec = EngineSpec(find(tiny_refiner), EngineConfig(device="cpu", extra_args=[argument]))
     with pytest.raises(
-        EngineStartError, match=r"refused its arguments: .*no-such-argument\. Check engine\.extra_args"
+        EngineStartError, match=rf"refused its arguments: .*{words}.*Check engine\.extra_args"
     ) as failure:
         connect(spec)
     assert failure.value.is_final

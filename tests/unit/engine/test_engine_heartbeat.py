@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -36,12 +37,15 @@ def test_an_engine_without_a_sign_of_life_is_lost_at_the_last_look(
         assert looks(tmp_path, monkeypatch, BUSY, *[then] * _LOOKS) == [False] * _LOOKS + [True]
 
 
-def test_any_sign_of_life_begins_the_count_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    one_token_more = Metrics(answered=3, tokens=91, in_flight=2)
+@pytest.mark.parametrize("sign", [{"tokens": 91}, {"refused": 1}])
+def test_any_sign_of_life_begins_the_count_anew(
+    sign: dict[str, float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive = replace(BUSY, **sign)
     nearly = [None] * (_LOOKS - 1)
     with Share(tmp_path / "slots", 4) as share:
         share.sent()
-        assert not any(looks(tmp_path, monkeypatch, BUSY, *nearly, one_token_more, *nearly))
+        assert not any(looks(tmp_path, monkeypatch, BUSY, *nearly, alive, *nearly))
 
 
 @pytest.mark.parametrize("then", [BUSY, None], ids=["counts no token", "does not answer"])

@@ -13,6 +13,7 @@ TEXT = """\
 vllm:num_requests_running{engine="0",model_name="refiner"} 64.0
 vllm:num_requests_waiting{engine="0",model_name="refiner"} 7.0
 prox_spark:requests_in_flight 71.0
+prox_spark:requests_refused_total 5.0
 vllm:num_requests_waiting_by_reason{engine="0",model_name="refiner",reason="capacity"} 7.0
 vllm:prefix_cache_queries_total{engine="0",model_name="refiner"} 2000.0
 vllm:prefix_cache_queries_created{engine="0",model_name="refiner"} 1.7639e+09
@@ -32,7 +33,7 @@ def metrics(answered: float, in_flight: float = 0.0) -> Metrics:
 
 
 def test_samples_of_a_metric_are_added_up_and_those_of_similar_names_left_out() -> None:
-    assert Metrics.read(TEXT) == Metrics(13, 2110, 512, 2000, 71)
+    assert Metrics.read(TEXT) == Metrics(13, 2110, 512, 2000, 71, 5)
 
 
 def test_an_engine_that_does_not_count_says_nothing() -> None:
