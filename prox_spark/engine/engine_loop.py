@@ -104,9 +104,14 @@ class EngineLoop:
 
     def _answer(self, outputs: list[RequestOutput]) -> None:
         for output in outputs:
-            if (answer := self._answers.pop(output.request_id, None)) and not answer.done():
+            if answer := self._awaited(output.request_id):
                 answer.set_result(output)
 
     def _refuse(self, request_id: str, why: Exception) -> None:
-        if (answer := self._answers.pop(request_id, None)) and not answer.done():
+        if answer := self._awaited(request_id):
             answer.set_exception(Refusal(f"{type(why).__name__}: {why}"))
+
+    def _awaited(self, request_id: str) -> asyncio.Future[RequestOutput] | None:
+        """What is to be told now, if anybody still waits for it."""
+        answer = self._answers.pop(request_id, None)
+        return answer if answer and not answer.done() else None

@@ -123,7 +123,9 @@ def _started(spec: EngineSpec, owner: Owner, directory: Path, record: Record, ru
 
 
 def _load_adapter(spec: EngineSpec, engine: Engine) -> None:
-    """Has an engine know a spec's adapter, which it loads once for all slots. An engine that dies meanwhile is left to the requests, which notice it.
+    """Has an engine know a spec's adapter, which it loads once for all slots.
+
+    An engine that dies meanwhile is left to the requests, which notice it.
 
     Raises:
         EngineStartError: the engine does not take it, or does not answer.

@@ -148,13 +148,11 @@ class Server:
         except (VLLMError, ValueError) as error:
             return _error(400, str(error))
         how = output.outputs[0].finish_reason
+        if how in ("stop", "length"):
+            return web.json_response(_completion(output))
         if how == "abort" and request.transport:  # by a core that is ending: the next engine is to be asked
             request.transport.abort()
-        return (
-            web.json_response(_completion(output))
-            if how in ("stop", "length")
-            else _error(500, f"vLLM ended the answer with {how!r}, see the engine's log")
-        )
+        return _error(500, f"vLLM ended the answer with {how!r}, see the engine's log")
 
     async def load_adapter(self, request: web.Request) -> web.Response:
         """Makes an adapter known as a model; one that is known already stays."""
@@ -175,7 +173,7 @@ class Server:
         return web.Response()
 
     async def metrics(self, _: web.Request) -> web.Response:
-        """VLLM's own, and ours, for Prometheus."""
+        """What vLLM counts, and we, for Prometheus."""
         text = prometheus_client.generate_latest()
         return web.Response(body=text, headers={"Content-Type": prometheus_client.CONTENT_TYPE_LATEST})
 
@@ -211,7 +209,3 @@ def _completion(output: RequestOutput) -> dict[str, Any]:
 
 def _error(status: int, message: str) -> web.Response:
     return web.json_response({"error": {"message": message}}, status=status)
-
-
-if __name__ == "__main__":
-    main()

@@ -72,6 +72,14 @@ def asked(engine: FakeLLMEngine, ask: Callable[[EngineLoop], Coroutine[Any, Any,
     return asyncio.run(run())
 
 
+async def held_back(engine: FakeLLMEngine, loop: EngineLoop) -> asyncio.Future[Any]:
+    """The answer to a prompt that the engine has, and that waits in its step until `may_step` is set."""
+    engine.may_step.clear()
+    answer = asyncio.ensure_future(loop.generate([1], None, None))  # type: ignore[arg-type]
+    await asyncio.to_thread(wait_until, engine.has_unfinished_requests, "it is in the engine", 10)
+    return answer
+
+
 def test_each_prompt_has_its_own_answer_and_the_engine_one_thread() -> None:
     engine = FakeLLMEngine()
     prompts = [[1 + n % 5, n] for n in range(20, 60)]
@@ -120,9 +128,7 @@ def test_an_answer_that_comes_too_late_harms_nobody() -> None:
     engine = FakeLLMEngine()
 
     async def ask(loop: EngineLoop) -> Any:
-        engine.may_step.clear()
-        late = asyncio.ensure_future(loop.generate([1], None, None))  # type: ignore[arg-type]
-        await asyncio.to_thread(wait_until, engine.has_unfinished_requests, "it is in the engine", 10)
+        late = await held_back(engine, loop)
         late.cancel()
         await asyncio.sleep(0)
         engine.may_step.set()  # the step answers what was given up meanwhile
@@ -150,9 +156,7 @@ def test_a_function_that_nobody_waits_for_any_more_is_not_called() -> None:
     engine = FakeLLMEngine()
 
     async def ask(loop: EngineLoop) -> Any:
-        engine.may_step.clear()
-        answer = asyncio.ensure_future(loop.generate([1], None, None))  # type: ignore[arg-type]
-        await asyncio.to_thread(wait_until, engine.has_unfinished_requests, "the engine steps", 10)
+        answer = await held_back(engine, loop)
         given_up = asyncio.ensure_future(loop.call(lambda of: of.left.clear()))  # type: ignore[attr-defined]
         await asyncio.sleep(0)
         given_up.cancel()
