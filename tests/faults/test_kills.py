@@ -62,7 +62,7 @@ def lake(ingested: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(ingested, tmp_path / "lake"))
 
 
-def write_recipe(folder: Path, master: str) -> Path:
+def write_recipe(folder: Path, master: str, wave_documents: int = N_DOCUMENTS) -> Path:
     conf = {
         "spark.executor.cores": "1",
         "spark.executor.memory": "512m",
@@ -75,6 +75,7 @@ def write_recipe(folder: Path, master: str) -> Path:
         "lake": {"root": str(folder / "lake")},
         "engine": {"device": "cpu", "max_num_seqs": 2},
         "self_test": {"enabled": False},  # the FAKE's answers are no refiner's
+        "waves": {"documents": wave_documents},
         "spark": {"master": master, "conf": conf},
     }
     (folder / "recipe.yaml").write_text(json.dumps(recipe))
@@ -86,8 +87,8 @@ def run_job(name: str, *arguments: Path, recipe: Path) -> Job:
     return start_job(command, recipe.parent, fake_engine_environment(**FAKE))
 
 
-def refine(lake: Path, cluster: Cluster) -> Job:
-    recipe = write_recipe(lake.parent, cluster.url)
+def refine(lake: Path, cluster: Cluster, wave_documents: int = N_DOCUMENTS) -> Job:
+    recipe = write_recipe(lake.parent, cluster.url, wave_documents)
     return run_job("refine.py", recipe=recipe)
 
 
@@ -171,7 +172,8 @@ def check_whole(lake: Path) -> dict[str, Any]:
 
 
 def test_a_run_ends_right_after_kill_9_of_every_part_but_the_driver(lake: Path, cluster: Cluster) -> None:
-    job, middle = refine(lake, cluster), Middle()
+    # Two waves, which overlap.
+    job, middle = refine(lake, cluster, wave_documents=N_DOCUMENTS // 2), Middle()
     # The executor first: it takes the answers of its task with it, and with them what they tell of its engines.
     for part in (executor, python_workers, server, servers_children):
         kill(part(middle.engine()))

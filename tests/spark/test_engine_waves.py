@@ -9,16 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from tokenizers import Tokenizer
+from waiting import wait_until
 from weightless import write_weightless
 
-from prox_spark.config import Recipe, SelfTestConfig
+from prox_spark.config import LakeConfig, Recipe, SelfTestConfig
 from prox_spark.errors import SelfTestError
 from prox_spark.labels import Label
+from prox_spark.pipeline.apply import ApplyStage
 from prox_spark.pipeline.evaluate import evaluate_labels
 from prox_spark.pipeline.generate import GenerateStage
 from prox_spark.pipeline.ingest import ingest
+from prox_spark.pipeline.prompts import WavePrompts
 from prox_spark.pipeline.refine import RefineSummary, refine_lake
 
 TESTS = Path(__file__).parents[1]
@@ -134,6 +138,36 @@ def test_every_answer_says_what_it_took(spark: Any, refined: tuple[str, RefineSu
     rows = table(spark, refined[0], "generations")
     whole = "request_seconds >= 0.05 and queue_seconds = 0.25 and cached_tokens is not null and answered_at is not null"
     assert rows.where(f"error_code is null and not ({whole})").isEmpty()
+
+
+def test_waves_that_overlap_as_on_a_cluster_end_with_the_same_tables(
+    spark: Any, refined: tuple[str, RefineSummary], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, one_by_one = str(tmp_path / "lake"), refined[1]
+    recipe = one_by_one.run.recipe.model_copy(update={"lake": LakeConfig(root=root)})
+    ingest(spark, recipe)
+    apply = ApplyStage.__call__
+
+    def applied_late(stage: ApplyStage, documents: DataFrame, prompts: WavePrompts) -> int:
+        later = "wave = 1 AND stage = 'doc'"
+        wait_until(lambda: not table(spark, root, "generations").where(later).isEmpty(), "the next wave is asked", 120)
+        return apply(stage, documents, prompts)
+
+    monkeypatch.setattr(ApplyStage, "__call__", applied_late)
+    monkeypatch.setattr("prox_spark.pipeline.refine.is_local", lambda _context: False)
+    overlapping = refine_lake(spark, recipe)
+    assert overlapping.statuses == one_by_one.statuses
+    columns = ("doc_id", "status", "text", "words_after")
+    rows = [table(spark, lake, "refined").select(*columns).orderBy("doc_id").collect() for lake in (root, refined[0])]
+    assert rows[0] == rows[1]
+    run = overlapping.run
+    assert sorted((wave.wave, wave.stage) for wave in run.engine_waves) == [
+        (0, "chunk"), (0, "doc"), (1, "chunk"), (1, "doc"),
+    ]  # fmt: skip
+    assert (
+        run.counts["generations"] == one_by_one.run.counts["generations"] == table(spark, root, "generations").count()
+    )
+    assert 0 < run.engine_seconds <= sum(wave.seconds for wave in run.engine_waves)
 
 
 def test_neither_refine_nor_evaluate_asks_a_refiner_about_anything_that_fails_the_self_test(
