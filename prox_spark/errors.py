@@ -77,3 +77,8 @@ class RowCountError(ProxSparkError):
 
 class ConservationError(ProxSparkError):
     """Input documents are not the sum over the statuses. The message holds both sides."""
+
+
+def first_line(error: BaseException) -> str:
+    """What went wrong in a line; Spark's messages have a plan or a stack trace below it."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -15,7 +15,7 @@ from pyspark.sql import types as T
 
 from prox_spark import schemas
 from prox_spark.config import LakeConfig
-from prox_spark.errors import LakeError, RecipeError
+from prox_spark.errors import LakeError, RecipeError, first_line
 from prox_spark.ingest.files import is_uri
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Lake:
             except AnalysisException as error:
                 # Another run may have made it meanwhile.
                 if not self.exists(table.name) or self._lacking(table):
-                    raise LakeError(f"can't make {self.location(table.name)}: {_first_line(error)}") from error
+                    raise LakeError(f"can't make {self.location(table.name)}: {first_line(error)}") from error
 
     def exists(self, table: str) -> bool:
         """Is there such a Delta table."""
@@ -101,7 +101,7 @@ class Lake:
         try:
             return bool(self.spark.catalog.tableExists(self.location(table)))
         except AnalysisException as error:
-            raise LakeError(f"can't look for {self.location(table)}: {_first_line(error)}") from error
+            raise LakeError(f"can't look for {self.location(table)}: {first_line(error)}") from error
 
     def version(self, table: str) -> int:
         """Newest version of a table."""
@@ -286,7 +286,3 @@ def _setting(spark: SparkSession, key: str, value: str) -> Iterator[None]:
 def quarantine_id(*parts: Column) -> Column:
     """Key of a quarantine row: SHA-256 over what identifies it, so that the same finding is stored once."""
     return F.sha2(F.concat_ws("\x1f", *(F.coalesce(part.cast("string"), F.lit("\x00")) for part in parts)), 256)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]

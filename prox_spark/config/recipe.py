@@ -148,7 +148,7 @@ class ApplyConfig(Section):
 
 
 class WaveConfig(Section):
-    """Work is cut in waves; a killed run loses at most what is under way, a wave or, where two overlap, two."""
+    """Work is cut in waves; a killed run loses at most what is under way: a stage of a wave, on a cluster a stage of three."""
 
     documents: int = Field(
         50_000,

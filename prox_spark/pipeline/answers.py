@@ -9,7 +9,6 @@ from pyspark.sql import functions as F
 from prox_spark.config import Recipe
 from prox_spark.pipeline.prompts import WavePrompts
 from prox_spark.pipeline.stages import RefinerStages
-from prox_spark.tables import Lake
 from udfs.parse import ANSWERS, DOC_STAGE, PARSED, ParseAnswers
 
 if TYPE_CHECKING:
@@ -35,11 +34,11 @@ def final_answers(generations: DataFrame, *columns: str) -> DataFrame:
     return generations.groupBy("generation_key").agg(final.alias("generation"))
 
 
-def parsed_answers(lake: Lake, stages: RefinerStages, prompts: WavePrompts, recipe: Recipe) -> DataFrame:
+def parsed_answers(generations: DataFrame, stages: RefinerStages, prompts: WavePrompts, recipe: Recipe) -> DataFrame:
     """The stored answers to prompts, read by the parser of the recipe's semantics.
 
     Args:
-        lake: where the answers are.
+        generations: rows of that table, the answers among them.
         stages: whose prompts; a prompt over their context was not asked, and that is its error.
         prompts: of both stages.
         recipe: its semantics count.
@@ -47,7 +46,7 @@ def parsed_answers(lake: Lake, stages: RefinerStages, prompts: WavePrompts, reci
     Returns:
         One row per prompt, columns of `udfs.parse.PARSED`; one without an answer has NO_GENERATION for an error.
     """
-    generations = final_answers(lake.read("generations"), "output_text", "drop_probability")
+    answers = final_answers(generations, "output_text", "drop_probability")
     doc_limit, chunk_limit = (stage.refiner.card.context_tokens for stage in (stages.doc, stages.chunk))
     limit = F.when(F.col("chunk_index") == DOC_STAGE, doc_limit).otherwise(chunk_limit)
     too_long = F.format_string("the prompt and its answer are over %d tokens", limit)
@@ -59,7 +58,7 @@ def parsed_answers(lake: Lake, stages: RefinerStages, prompts: WavePrompts, reci
     return (
         prompts.doc.withColumn("chunk_index", F.lit(DOC_STAGE))
         .unionByName(prompts.chunk)
-        .join(generations, on="generation_key", how="left")
+        .join(answers, on="generation_key", how="left")
         .withColumns(
             {
                 "output_text": F.col("generation.output_text"),

@@ -44,15 +44,20 @@ class ApplyStage:
     stages: RefinerStages
     run: Run
 
-    def __call__(self, documents: DataFrame, prompts: WavePrompts) -> int:
+    def __call__(self, documents: DataFrame, prompts: WavePrompts, generations: DataFrame) -> int:
         """Applies what the models said and commits the derived tables.
 
         In this order: programs, quarantine, refined; a document that is in `refined` is done.
 
+        Args:
+            documents: to be decided.
+            prompts: theirs.
+            generations: with the answers to them.
+
         Returns:
             Number of documents left out because a prompt of theirs was never answered.
         """
-        with persisted(parsed_answers(self.lake, self.stages, prompts, self.run.recipe)) as parsed:
+        with persisted(parsed_answers(generations, self.stages, prompts, self.run.recipe)) as parsed:
             parsed.count()  # Spark knows the size of what is there, and whether to broadcast it
             with persisted(outcomes(documents, parsed, self.run.recipe)) as applied:
                 return self._commit(documents, applied)

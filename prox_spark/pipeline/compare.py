@@ -148,7 +148,7 @@ def _side(lake: Lake, recipe: Recipe, documents: DataFrame, side: str, frames: E
     stages = RefinerStages.of(recipe)
     recipe = stages.completed(recipe)
     prompts = frames.enter_context(stored_prompts(lake, stages, documents, recipe))
-    parsed = parsed_answers(lake, stages, prompts, recipe)
+    parsed = parsed_answers(lake.read("generations"), stages, prompts, recipe)
     decided = outcomes(documents, parsed, recipe).where(IS_ANSWERED)
     return decided.select(
         *DOCUMENT,

@@ -107,7 +107,7 @@ def _answers(lake: Lake, stages: RefinerStages, run: Run, labels: Sequence[Label
             generate(chunk, stages.chunk, 0, "chunk stage")
         with (
             run.stage("apply"),
-            persisted(parsed_answers(lake, stages, WavePrompts(doc, chunk), run.recipe)) as parsed,
+            persisted(parsed_answers(lake.read("generations"), stages, WavePrompts(doc, chunk), run.recipe)) as parsed,
         ):
             return _read(parsed, lined, run.recipe, len(labels))
 

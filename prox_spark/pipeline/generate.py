@@ -50,7 +50,7 @@ class GenerateStage:
         Args:
             prompts: of the stage, with token ids.
             stage: which refiner asks what.
-            wave: number of the wave, for the commit; those of a run come in rising order.
+            wave: number of the wave, for the commit; those of a stage of a run come in rising order.
             label: for the progress line.
 
         Returns:
@@ -141,7 +141,8 @@ class GenerateStage:
                 sums = [AnswerSums(engine_id) for engine_id in sorted(new)]
                 window_size = stage.generate.spec.window_size
                 failed = EngineWave.of(wave, stage.builder.name, sums, last_engines(before), window_size)
-                self.run.engine_waves.append(failed)
+                with self.run.booking:
+                    self.run.engine_waves.append(failed)
             raise
 
     def _earlier_engines(self) -> dict[str, int]:
@@ -156,7 +157,7 @@ class GenerateStage:
 
 
 def answered(lake: Lake, version: int | None = None) -> DataFrame:
-    """Generations that stand. A request that ran out of time is asked again by the next run."""
+    """Generations that stand. A request that ran out of time is asked again when it next comes up."""
     return lake.read("generations", version).where(~F.col("error_code").eqNullSafe(ReasonCode.REQUEST_TIMEOUT.value))
 
 

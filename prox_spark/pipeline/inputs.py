@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from prox_spark.config import InputConfig
-from prox_spark.errors import ReasonCode, RecipeError
+from prox_spark.errors import ReasonCode, RecipeError, first_line
 from prox_spark.ingest import InputFile, InputFormat, ReadOptions, detect_format, list_files
 from prox_spark.ingest.files import absolute, is_folder_with
 from prox_spark.ingest.formats import source_name
@@ -95,7 +95,7 @@ def read_inputs(spark: SparkSession, inputs: Inputs, config: InputConfig) -> Dat
             return reduce(lambda a, b: a.unionByName(b), frames)
         except AnalysisException as error:
             message = "the inputs have different columns or types: run ingest once for each"
-            raise RecipeError(f"{message} ({_first_line(error)})") from error
+            raise RecipeError(f"{message} ({first_line(error)})") from error
     from udfs.ingest import read_rows
 
     options = ReadOptions(
@@ -119,7 +119,7 @@ def read_table(spark: SparkSession, path: str, kind: InputFormat, config: InputC
         named = kind is InputFormat.DELTA and "/" not in path and "." in path
         table = reader.table(path) if named else reader.load(path)
     except AnalysisException as error:
-        raise RecipeError(f"can't read {path} as {kind}: {_first_line(error)}") from error
+        raise RecipeError(f"can't read {path} as {kind}: {first_line(error)}") from error
     return map_table(table, path, config)
 
 
@@ -252,7 +252,3 @@ def _find_scalar(table: DataFrame, name: str) -> str | None:
 
 def _column(name: str) -> Column:
     return F.col(f"`{name.replace('`', '``')}`")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]

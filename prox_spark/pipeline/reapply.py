@@ -97,7 +97,7 @@ def apply_lake(spark: SparkSession, recipe: Recipe) -> ApplySummary:
             apply = ApplyStage(lake, todo.stages, run)
             for wave in waves(todo.pending, todo.n_pending, recipe.waves.documents):
                 with stored_prompts(lake, todo.stages, wave.documents, run.recipe) as prompts:
-                    n_waiting += apply(wave.documents, prompts)
+                    n_waiting += apply(wave.documents, prompts, lake.read("generations"))
         statuses = conserved(lake, run, n_waiting)
         run.counts |= {"pending": todo.n_pending, "documents": sum(statuses.values()), **statuses}
         moves = _moves(lake, run.versions_in["refined"]) if todo.n_pending else []

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pyspark.sql import functions as F
+
 from prox_spark.config import Recipe
 from prox_spark.engine.local import is_local
 from prox_spark.errors import ConservationError
@@ -16,12 +18,12 @@ from prox_spark.pipeline.persist import persisted
 from prox_spark.pipeline.plan import Wave, conserved, ingested_lake, plan, waves
 from prox_spark.pipeline.prompts import WavePrompts, kept, prompts_of
 from prox_spark.pipeline.self_test import SelfTest
-from prox_spark.pipeline.stages import RefinerStages
+from prox_spark.pipeline.stages import RefinerStage, RefinerStages
 from prox_spark.pipeline.staggered import Turn, one_by_one, staggered
 from prox_spark.tables import Lake
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def refine_lake(spark: SparkSession, recipe: Recipe) -> RefineSummary:
     """Refines the documents of a lake that this recipe has not refined yet.
 
     plan → (doc stage → chunk stage → apply) per wave → conservation check. Every stage commits; a run that was killed pays
-    only for what is missing. On a cluster two waves are under way at a time.
+    only for what is missing. On a cluster waves overlap, see `staggered`.
 
     Raises:
         LakeError: there are no documents.
@@ -91,14 +93,14 @@ def _refine_in_waves(lake: Lake, stages: RefinerStages, run: Run, waves: Iterato
         with persisted(prompts_of(documents, stages.doc, with_token_ids=True)) as doc:
             with turn("doc"), run.stage("doc"):
                 generate(doc, stages.doc, wave.number, f"doc stage{wave}")
-            # At its version: Spark forgets persisted frames over a table that grows.
-            answers = lake.read("generations", lake.version("generations"))
-            keeping = kept(documents, doc, answers, run.recipe.chunk_below)
+            doc_answers = _answers(lake, stages.doc)
+            keeping = kept(documents, doc, doc_answers, run.recipe.chunk_below)
             with persisted(prompts_of(keeping, stages.chunk, with_token_ids=True)) as chunk:
                 with turn("chunk"), run.stage("chunk"):
                     generate(chunk, stages.chunk, wave.number, f"chunk stage{wave}")
+                answers = doc_answers.unionByName(_answers(lake, stages.chunk))
                 with turn("apply"), run.stage("apply"):
-                    lost = apply(documents, WavePrompts(doc, chunk))
+                    lost = apply(documents, WavePrompts(doc, chunk), answers)
         if lost:
             raise ConservationError(
                 f"{lost:,} documents have prompts without a generation: the table generations was changed during the run. "
@@ -109,6 +111,16 @@ def _refine_in_waves(lake: Lake, stages: RefinerStages, run: Run, waves: Iterato
         staggered(lake.spark.sparkContext, waves, refine, run.run_id)
     else:
         one_by_one(waves, refine)
+
+
+def _answers(lake: Lake, stage: RefinerStage) -> DataFrame:
+    """A stage's answers as they are now.
+
+    At their version: the table grows by those of other waves, with another answer to a prompt that timed out for one, and Spark
+    forgets persisted frames over a table that grows.
+    """
+    generations = lake.read("generations", lake.version("generations"))
+    return generations.where(F.col("stage") == stage.builder.name)
 
 
 def _can_overlap(spark: SparkSession, stages: RefinerStages) -> bool:

@@ -1,4 +1,4 @@
-"""Two waves at a time: while the last prompts of a wave are answered and its programs applied, the engines have those of the next."""
+"""Waves that overlap: each stage has another one, so that engines have prompts while the last answers of a wave come in and its programs are applied."""
 
 from __future__ import annotations
 
@@ -7,75 +7,91 @@ import threading
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, TypeAlias
 
 from pyspark.util import inheritable_thread_target
 
+from prox_spark.errors import first_line
 from prox_spark.pipeline.plan import Wave
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
 
 LOG = logging.getLogger(__name__)
-_AT_ONCE = 2
+# As many as there are stages. Generation holds all task slots until its end, and the stage that waits for them must not be the
+# only one to come: with two waves the engines would idle while programs are applied.
+_AT_ONCE = 3
 _CANCEL_SECONDS = 0.5
 
 # Called with the name of a stage: a block that the wave may be in.
 Turn: TypeAlias = Callable[[str], AbstractContextManager[None]]
+Work: TypeAlias = Callable[[Wave, Turn], None]
 
 
-def one_by_one(waves: Iterable[Wave], work: Callable[[Wave, Turn], None]) -> None:
+def one_by_one(waves: Iterable[Wave], work: Work) -> None:
     """Does the work of each wave when that of the one before is done."""
     for wave in waves:
         work(wave, lambda _stage: nullcontext())
 
 
-def staggered(context: SparkContext, waves: Iterable[Wave], work: Callable[[Wave, Turn], None], run_id: str) -> None:
-    """Does the work of two waves at a time.
+def staggered(context: SparkContext, waves: Iterable[Wave], work: Work, run_id: str) -> None:
+    """Does the work of a few waves at a time.
 
     A stage is one wave's at a time, in the order of the waves: so the commits of a stage are in order, too, and what is the same
-    in two waves is asked once. When a wave fails, the other ends the stage that it is in, which is paid for, and goes no further.
+    in two waves is asked once. When a wave fails, the others end the stages that they are in, which are paid for, and go no
+    further.
 
     Args:
         context: whose jobs are cancelled when the caller is interrupted.
         waves: numbered from 0, without gaps.
-        work: of a wave, in a thread of its own. Enters each of its stages by the turn it is given.
+        work: of a wave, in another thread than the caller's. Enters each of its stages by the turn it is given.
         run_id: names the jobs.
 
     Raises:
         Whatever `work` raised first.
     """
-    turns = Turns()
-    tag = f"prox_spark-{run_id}"
+    turns, tag = Turns(), f"prox_spark-{run_id}"
 
-    def alone(wave: Wave) -> None:
+    def tagged(wave: Wave, turn: Turn) -> None:
+        context.addJobTag(tag)
+        work(wave, turn)
+
+    def watched(wave: Wave, work: Work) -> None:
         try:
             turns.check_open()
-            context.addJobTag(tag)
             work(wave, lambda stage: turns.of(stage, wave.number))
         except Closed:
             pass
-        except BaseException as error:  # told by the caller's thread
-            turns.fail(error)
+        except BaseException as error:  # raised again in the caller's thread
+            turns.fail(wave, error)
 
-    # What a notebook has set for its thread, such as how to cancel its jobs, holds for these threads as well.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Spark 4 would like its session, which 3.5 does not take
-        inherited = inheritable_thread_target(alone)
+    planned = list(waves)
+    futures: list[Future[None]] = []
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="prox-spark-wave") as pool:
-        futures = [pool.submit(inherited, wave) for wave in waves]
         try:
+            futures += (pool.submit(watched, wave, _inheriting(tagged)) for wave in planned)
             wait(futures)
-        except BaseException:  # the caller was interrupted, by the user for one
+        except BaseException as interrupt:  # by the user, for one
             turns.close()
             while wait(futures, _CANCEL_SECONDS).not_done:
                 with suppress(Exception):  # such as when the JVM is what ended
                     context.cancelJobsWithTag(tag)
-            raise
+            raise interrupt from turns.failure
     if turns.failure:
         raise turns.failure
+
+
+def _inheriting(work: Work) -> Work:
+    """Work with what the caller's thread has set for its jobs, such as how a notebook cancels them; to be called once.
+
+    Each has a copy of its own: Spark keeps there what a query is called, and more, while it runs.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Spark 4 would like its session, which 3.5 does not take
+        inheriting: Work = inheritable_thread_target(work)
+    return inheriting
 
 
 class Turns:
@@ -115,12 +131,18 @@ class Turns:
         if self._closed:
             raise Closed
 
-    def fail(self, error: BaseException) -> None:
-        """A wave failed: no stage begins any more."""
+    def fail(self, wave: Wave, error: BaseException) -> None:
+        """A wave failed: no stage begins any more. What fails after it, or is cancelled, does so for it, as a rule."""
         with self._changed:
-            if self.failure:
-                LOG.error("the wave beside it failed as well: %s: %s", type(error).__name__, error)
-            self.failure = self.failure or error
+            if self._closed:
+                LOG.debug("another wave failed, too:%s", wave, exc_info=error)
+            else:
+                self.failure = error
+                LOG.error(
+                    "%s failed: %s; those beside it end their stages first",
+                    str(wave).strip() or "the wave",
+                    first_line(error),
+                )
         self.close()
 
     def close(self) -> None:

@@ -155,7 +155,8 @@ class _Rows:
         return (n_rows - before) / (now - then) * self._work.n_tokens / self._work.n_prompts
 
     def _tasks(self) -> str:
+        """Of all queries: tasks are not told by query, and waves overlap."""
         tracker = self._spark.sparkContext.statusTracker()
         stages = [tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()]
         done, total = (sum(getattr(s, name) for s in stages if s) for name in ("numCompletedTasks", "numTasks"))
-        return f"{done} of {total} tasks done"
+        return f"{done} of {total} tasks of the application done"

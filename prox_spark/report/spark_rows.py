@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = "spark.job.description"
 # Of all that Spark remembers, a thousand queries, that which runs is among these.
-_NEWEST = 50
+_NEWEST = 200
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from tokenizers import Tokenizer
 from waiting import wait_until
@@ -22,7 +21,6 @@ from prox_spark.pipeline.apply import ApplyStage
 from prox_spark.pipeline.evaluate import evaluate_labels
 from prox_spark.pipeline.generate import GenerateStage
 from prox_spark.pipeline.ingest import ingest
-from prox_spark.pipeline.prompts import WavePrompts
 from prox_spark.pipeline.refine import RefineSummary, refine_lake
 
 TESTS = Path(__file__).parents[1]
@@ -148,10 +146,10 @@ def test_waves_that_overlap_as_on_a_cluster_end_with_the_same_tables(
     ingest(spark, recipe)
     apply = ApplyStage.__call__
 
-    def applied_late(stage: ApplyStage, documents: DataFrame, prompts: WavePrompts) -> int:
+    def applied_late(stage: ApplyStage, *frames: Any) -> int:
         later = "wave = 1 AND stage = 'doc'"
         wait_until(lambda: not table(spark, root, "generations").where(later).isEmpty(), "the next wave is asked", 120)
-        return apply(stage, documents, prompts)
+        return apply(stage, *frames)
 
     monkeypatch.setattr(ApplyStage, "__call__", applied_late)
     monkeypatch.setattr("prox_spark.pipeline.refine.is_local", lambda _context: False)

@@ -61,7 +61,9 @@ def test_rows_stand_for_prompts_while_the_query_runs(
         query.result()
     lines = [record.getMessage() for record in caplog.records]
     assert lines[0] == "doc stage: 600 prompts"
-    assert re.fullmatch(r"doc stage: 0 of \d tasks done, \d+ s", lines[1]), "nothing is said of what is not known"
+    assert re.fullmatch(r"doc stage: 0 of \d tasks of the application done, \d+ s", lines[1]), (
+        "nothing is said of what is not known"
+    )
     rows = [int(told[1]) for line in lines if (told := re.match(r"doc stage: (\d+) of 600 prompts", line))]
     assert rows == sorted(rows) and {200} <= set(rows) <= {200, 600}
     assert all(re.search(r"about [\d,]+ prompt tokens/s \(now [\d,]+\)", line) for line in lines[-2:])

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import _thread
+import signal
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from prox_spark.pipeline import staggered as staggered_waves
 from prox_spark.pipeline.plan import Wave
-from prox_spark.pipeline.staggered import Turn, one_by_one, staggered
+from prox_spark.pipeline.staggered import Turn, Work, one_by_one, staggered
 
 STAGES = ("doc", "chunk", "apply")
 SECONDS = 20.0
@@ -35,16 +36,15 @@ class Recorded:
     """Work that notes when it enters and leaves a stage, and does something in between."""
 
     def __init__(self, within: Callable[[str, int], None] = lambda _stage, _wave: None) -> None:
-        self.entered: list[tuple[str, int]] = []
-        self.left: list[tuple[str, int]] = []
+        self.log: list[tuple[str, int]] = []
         self._within = within
 
     def __call__(self, wave: Wave, turn: Turn) -> None:
         for stage in STAGES:
             with turn(stage):
-                self.entered.append((stage, wave.number))
+                self.log.append((f"into {stage}", wave.number))
                 self._within(stage, wave.number)
-                self.left.append((stage, wave.number))
+                self.log.append((f"out of {stage}", wave.number))
 
 
 def waves(n: int) -> list[Wave]:
@@ -57,16 +57,22 @@ def stagger(n_waves: int, work: Callable[[Wave, Turn], None], context: Any = Non
 
 
 def test_a_stage_is_one_wave_s_at_a_time_in_the_order_of_waves() -> None:
-    busy = {stage: threading.Lock() for stage in STAGES}
+    in_chunk, elsewhere = threading.Event(), threading.Event()
 
-    def alone(stage: str, _wave: int) -> None:
-        assert busy[stage].acquire(blocking=False), f"two waves in {stage}"
-        busy[stage].release()
+    def slow(stage: str, wave: int) -> None:
+        if (stage, wave) == ("chunk", 0):  # the second wave is through the first stage and wants this one
+            in_chunk.set()
+            assert elsewhere.wait(SECONDS)
+        if (stage, wave) == ("doc", 2):
+            assert in_chunk.wait(SECONDS)
+            elsewhere.set()
 
-    work = Recorded(alone)
+    work = Recorded(slow)
     stagger(6, work)
     for stage in STAGES:
-        assert [wave for s, wave in work.left if s == stage] == list(range(6))
+        assert [event for event in work.log if event[0].endswith(stage)] == [
+            (f"{way} {stage}", wave) for wave in range(6) for way in ("into", "out of")
+        ]
 
 
 def test_the_next_wave_is_asked_while_this_one_is_still_at_work() -> None:
@@ -81,19 +87,36 @@ def test_the_next_wave_is_asked_while_this_one_is_still_at_work() -> None:
     stagger(2, Recorded(meet))
 
 
-def test_no_more_than_two_waves_are_under_way() -> None:
-    work, room = Recorded(), threading.Semaphore(2)
+def test_no_more_waves_are_under_way_than_there_are_stages() -> None:
+    waiting, too_early = threading.Event(), threading.Event()
 
-    def counted(wave: Wave, turn: Turn) -> None:
-        assert room.acquire(blocking=False), "three waves"
-        work(wave, turn)
-        room.release()
+    def slow(stage: str, wave: int) -> None:
+        if (stage, wave) == ("chunk", 2):
+            waiting.set()
+        if (stage, wave) == ("apply", 0):
+            assert waiting.wait(SECONDS)  # the other two have done what they can
+            assert not too_early.wait(0.2)
+        if (stage, wave) == ("doc", 3):
+            too_early.set()
 
-    stagger(6, counted)
-    assert len(work.left) == 6 * len(STAGES)
+    work = Recorded(slow)
+    stagger(6, work)
+    assert len(work.log) == 6 * 2 * len(STAGES)
 
 
-def test_when_a_wave_fails_the_other_ends_its_stage_and_goes_no_further() -> None:
+def test_each_wave_s_jobs_have_settings_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    inherited: list[Work] = []
+
+    def inheriting(work: Work) -> Work:
+        inherited.append(work)
+        return work
+
+    monkeypatch.setattr(staggered_waves, "inheritable_thread_target", inheriting)
+    stagger(4, Recorded())
+    assert len(inherited) == 4
+
+
+def test_when_a_wave_fails_the_others_end_their_stages_and_go_no_further(caplog: pytest.LogCaptureFixture) -> None:
     begun, failing = threading.Event(), threading.Event()
 
     def fail(stage: str, wave: int) -> None:
@@ -103,49 +126,52 @@ def test_when_a_wave_fails_the_other_ends_its_stage_and_goes_no_further() -> Non
         if (stage, wave) == ("chunk", 0):
             assert begun.wait(SECONDS)
             failing.set()
-            raise ValueError("no engine")
+            raise ValueError("no engine\nand a stack trace")
 
     work = Recorded(fail)
     with pytest.raises(ValueError, match="no engine"):
         stagger(4, work)
-    assert ("doc", 1) in work.left  # paid for
-    assert {wave for stage, wave in work.entered if stage != "doc"} == {0}
-    assert {wave for _, wave in work.entered} == {0, 1}
+    assert ("out of doc", 1) in work.log  # paid for
+    assert [event for event in work.log if not event[0].endswith("doc")] == [("into chunk", 0)]
+    assert {wave for _, wave in work.log} == {0, 1}
+    (told,) = (record.getMessage() for record in caplog.records)
+    assert told == "wave 1 of 4 failed: no engine; those beside it end their stages first"
 
 
-def test_an_interrupt_cancels_the_jobs_and_begins_nothing_more() -> None:
-    context = FakeContext()
+def test_a_wave_whose_thread_can_t_begin_fails_the_run() -> None:
+    class FakeFullContext(FakeContext):
+        def addJobTag(self, tag: str) -> None:
+            raise OSError("too many open files")
 
-    def interrupted(stage: str, wave: int) -> None:
-        if (stage, wave) == ("doc", 0):
-            _thread.interrupt_main()
+    with pytest.raises(OSError, match="too many open files"):
+        stagger(3, Recorded(), FakeFullContext())
+
+
+@pytest.mark.parametrize("is_jvm_gone", [False, True])
+def test_an_interrupt_cancels_the_jobs_and_begins_nothing_more(is_jvm_gone: bool) -> None:
+    class FakeInterrupted(FakeContext):
+        def cancelJobsWithTag(self, tag: str) -> None:
+            super().cancelJobsWithTag(tag)
+            if is_jvm_gone:
+                raise ConnectionError("gone")
+
+    context = FakeInterrupted()
+
+    def interrupt(stage: str, wave: int) -> None:
+        # Until it is heard: the caller may still be submitting waves.
+        while not context.cancelled.wait(0.05):
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
             assert context.cancelled.wait(SECONDS)
-            raise RuntimeError("job cancelled")
+        raise RuntimeError("job cancelled")
 
-    work = Recorded(interrupted)
+    work = Recorded(interrupt)
     with pytest.raises(KeyboardInterrupt):
         stagger(3, work, context)
-    assert work.entered == [("doc", 0)] and not work.left
-
-
-def test_a_jvm_that_is_gone_does_not_hide_the_interrupt() -> None:
-    gone = threading.Event()
-
-    class FakeLostContext(FakeContext):
-        def cancelJobsWithTag(self, tag: str) -> None:
-            gone.set()
-            raise ConnectionError("gone")
-
-    def interrupted(stage: str, wave: int) -> None:
-        _thread.interrupt_main()
-        assert gone.wait(SECONDS)
-        raise ConnectionError("gone")
-
-    with pytest.raises(KeyboardInterrupt):
-        stagger(1, Recorded(interrupted), FakeLostContext())
+    assert context.cancelled.is_set()
+    assert work.log == [("into doc", 0)]
 
 
 def test_one_by_one_a_wave_begins_when_the_one_before_is_done() -> None:
     work = Recorded()
     one_by_one(waves(3), work)
-    assert work.entered == [(stage, wave) for wave in range(3) for stage in STAGES]
+    assert work.log == [(f"{way} {stage}", wave) for wave in range(3) for stage in STAGES for way in ("into", "out of")]
