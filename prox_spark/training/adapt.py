@@ -16,7 +16,7 @@ from prox_spark.labels import Label
 from prox_spark.paths import refiners_directory
 from prox_spark.refiners import find, is_shipped
 from prox_spark.refiners.build import load_base
-from prox_spark.training.cards import adapted_card, write_cards
+from prox_spark.training.cards import adapted_card, training_card, write_cards
 from prox_spark.training.data import TrainingData
 from prox_spark.training.recipe import AdaptRecipe
 
@@ -66,7 +66,7 @@ def adapt(
         RecipeError: the card can't be changed like that, or several processes are to train.
     """
     start = find(recipe.start.refiner)
-    card = adapted_card(recipe, start)
+    card, taught_by = adapted_card(recipe, start), training_card(recipe, start)
     # The base comes first: it silences the library's bars, which is possible only before their import.
     base, tokenizer = load_base(start)
     # These import torch and transformers, which nothing else in the package needs.
@@ -76,7 +76,7 @@ def adapt(
     from prox_spark.training.validation import Validation
 
     end_id = end_token_id(base, tokenizer)
-    data = TrainingData.of(recipe, labels, card, tokenizer.backend_tokenizer.to_str(), end_id)
+    data = TrainingData.of(recipe, labels, taught_by, tokenizer.backend_tokenizer.to_str(), end_id)
     made_of = fingerprint(recipe.model_dump(), card.model_dump(), start.model_fingerprint, data.fingerprint)
     _claim(directory / _TRAINING, made_of, restart)
     LOG.info("adapt: %s", data)

@@ -44,6 +44,15 @@ def adapted_card(recipe: AdaptRecipe, start: Refiner) -> RefinerCard:
         raise RecipeError(f"`card` of the recipe makes no card of a refiner: {error}") from error
 
 
+def training_card(recipe: AdaptRecipe, start: Refiner) -> RefinerCard:
+    """The card that examples are made by: that of the result with the changes for training.
+
+    Raises:
+        RecipeError: as for `adapted_card`.
+    """
+    return adapted_card(recipe.model_copy(update={"card": _merged(recipe.card, recipe.training_card)}), start)
+
+
 def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     both = dict(old)
     for key, value in new.items():

@@ -132,6 +132,10 @@ class AdaptRecipe(RecipeFile):
         default_factory=dict,
         description="Changes to the card of the start: `tasks: {chunk: {max_line_tokens: 96}}`. Training and serving read the same card.",
     )
+    training_card: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Further changes that hold for the training examples only, such as longer chunks to learn from than are served.",
+    )
     labels: list[LabelSource] = Field(min_length=1, description="What is trained on.")
     lora: LoraConfig | None = Field(default_factory=LoraConfig, description="The adapter; null: train all weights.")
     optimiser: OptimiserConfig = Field(default_factory=OptimiserConfig, description="How long and how fast.")

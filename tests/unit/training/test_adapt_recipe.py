@@ -10,7 +10,7 @@ from prox_spark.errors import RecipeError
 from prox_spark.pipeline.label_sources import below
 from prox_spark.refiners import find
 from prox_spark.training.adapt import place_of
-from prox_spark.training.cards import adapted_card
+from prox_spark.training.cards import adapted_card, training_card
 from prox_spark.training.recipe import AdaptRecipe
 
 pytestmark = pytest.mark.unit
@@ -57,6 +57,16 @@ def test_the_recipe_that_ships_is_one() -> None:
     assert card.tasks == find("web-135m").card.tasks and card.adapter == "."
     with pytest.raises(RecipeError, match="--output"):
         place_of(made)
+
+
+def test_examples_may_be_made_by_another_card_than_the_result_has() -> None:
+    tasks = {"tasks": {"chunk": {"max_chunk_tokens": 99}}}
+    both = recipe(card={"tasks": {"doc": {"drop_threshold": 0.4}}}, training_card=tasks)
+    start = find("web-135m")
+    made, taught_by = adapted_card(both, start), training_card(both, start)
+    assert made.task("chunk") == start.card.task("chunk")
+    assert taught_by.task("chunk").model_dump() == made.task("chunk").model_dump() | {"max_chunk_tokens": 99}
+    assert taught_by.task("doc") == made.task("doc") != start.card.task("doc")
 
 
 def test_card_of_the_result_is_that_of_the_start_with_the_changes() -> None:
