@@ -78,7 +78,7 @@ class EngineWave:
         last = last_engines(engines)
         # A slot may have had its answers from an engine whose successor has answered before.
         starts = sum(max(0, number - before.get(family, 0)) for family, number in last.items())
-        spans = [(sums.begun, sums.ended) for sums in answers if sums.begun is not None and sums.ended is not None]
+        spans = spans_of(answers)
         seconds = max(end for _, end in spans) - min(begin for begin, _ in spans) if spans else 0.0
         in_flight = _ratio(sum(sums.request_seconds for sums in answers), seconds)
         windows = len(last) * window_size
@@ -130,6 +130,11 @@ def last_engines(engine_ids: Iterable[str]) -> dict[str, int]:
         family, _, number = engine_id.partition("-")
         last[family] = max(last.get(family, 0), int(number))
     return last
+
+
+def spans_of(answers: Iterable[AnswerSums]) -> list[tuple[float, float]]:
+    """From when to when engines had prompts, for those that were sent any."""
+    return [(sums.begun, sums.ended) for sums in answers if sums.begun is not None and sums.ended is not None]
 
 
 def covered(spans: Iterable[tuple[float, float]]) -> float:

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from prox_spark import schemas
 from prox_spark.engine.local import engines_since, known_engines, local_executor
-from prox_spark.engine.usage import AnswerSums, EngineWave, last_engines
+from prox_spark.engine.usage import AnswerSums, EngineWave, last_engines, spans_of
 from prox_spark.errors import ReasonCode
 from prox_spark.lineage import Run
 from prox_spark.pipeline.profile import generation_profile
@@ -123,7 +123,7 @@ class GenerateStage:
             done = EngineWave.of(wave, name, sums, run.engines, stage.generate.spec.window_size)
             run.engines |= {family: max(n, run.engines.get(family, 0)) for family, n in last.items()}
             run.engine_waves.append(done)
-            run.engine_spans += [(s.begun, s.ended) for s in sums if s.begun is not None and s.ended is not None]
+            run.engine_spans += spans_of(sums)
         LOG.info("%s: %s", label, done)
 
     @contextmanager

@@ -16,7 +16,7 @@ from pyspark.sql import types as T
 
 from prox_spark import schemas
 from prox_spark.config import Recipe
-from prox_spark.errors import LakeError, ReasonCode, RecipeError
+from prox_spark.errors import LakeError, ReasonCode, RecipeError, first_line
 from prox_spark.ingest.records import NO_SUCH_COLUMN, SNIPPET_CHARS
 from prox_spark.lineage import Run, recorded
 from prox_spark.pipeline.carried import fit_to, parse_carried
@@ -321,9 +321,7 @@ def _write_documents(lake: Lake, fresh: DataFrame, run: Run) -> None:
     try:
         lake.upsert(schemas.DOCUMENTS, rows, run.run_id, changed=F.lit(True))
     except AnalysisException as error:
-        raise LakeError(
-            f"{lake.location('documents')} can't take up the input: {str(error).splitlines()[0]}"
-        ) from error
+        raise LakeError(f"{lake.location('documents')} can't take up the input: {first_line(error)}") from error
 
 
 def _write_quarantine(lake: Lake, rows: DataFrame, run_id: str) -> None:

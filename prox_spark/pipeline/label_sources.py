@@ -13,7 +13,7 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import functions as F
 
 from prox_spark.config import Recipe
-from prox_spark.errors import LabelError
+from prox_spark.errors import LabelError, first_line
 from prox_spark.ingest.files import absolute, is_folder_with, is_uri
 from prox_spark.labels import Label, read_labels, read_operations
 from prox_spark.session import spark_session
@@ -91,7 +91,7 @@ def _read(spark: SparkSession, place: str) -> Iterator[Label]:
         yield from label_rows(table.where(F.col("label_set") == label_set) if label_set else table)
     except (AnalysisException, ValueError) as error:
         raise LabelError(
-            f"can't read labels from {place}: {str(error).splitlines()[0]}. A table of labels has the columns "
+            f"can't read labels from {place}: {first_line(error)}. A table of labels has the columns "
             f"{', '.join(_REQUIRED)} and keep, ops or both"
         ) from error
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from prox_spark.config import fingerprint
-from prox_spark.errors import RefinerError
+from prox_spark.errors import RefinerError, first_line
 from prox_spark.paths import refiners_directory
 from prox_spark.refiners.card import RefinerCard, load_card
 
@@ -176,7 +176,7 @@ def _download(hub_id: str, revision: str, patterns: Sequence[str] = _HUB_FILES) 
         return Path(snapshot_download(hub_id, revision=revision, allow_patterns=list(patterns)))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise RefinerError(
-            f"{hub_id} (revision {revision}) can't be had from the hub: {str(error).splitlines()[0]} Check the network, HF_TOKEN "
+            f"{hub_id} (revision {revision}) can't be had from the hub: {first_line(error)} Check the network, HF_TOKEN "
             f"and HF_HOME, or take a local directory with refiner.yaml, or one of {', '.join(known())}"
         ) from error
 

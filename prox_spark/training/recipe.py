@@ -130,7 +130,7 @@ class AdaptRecipe(RecipeFile):
     start: StartConfig = Field(default_factory=StartConfig, description="What training starts from.")
     card: dict[str, Any] = Field(
         default_factory=dict,
-        description="Changes to the card of the start: `tasks: {chunk: {max_line_tokens: 96}}`. Training and serving read the same card.",
+        description="Changes to the card of the start: `tasks: {chunk: {max_line_tokens: 96}}`. Training and serving read the same card, but for training_card.",
     )
     training_card: dict[str, Any] = Field(
         default_factory=dict,

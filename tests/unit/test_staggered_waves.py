@@ -52,7 +52,7 @@ def waves(n: int) -> list[Wave]:
     return [Wave(number, n, nothing) for number in range(n)]
 
 
-def stagger(n_waves: int, work: Callable[[Wave, Turn], None], context: Any = None) -> None:
+def stagger(n_waves: int, work: Work, context: Any = None) -> None:
     staggered(context or FakeContext(), waves(n_waves), work, "run")
 
 
