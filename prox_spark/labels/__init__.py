@@ -2,7 +2,7 @@
 
 from prox_spark.labels.files import read_labels, read_operations, write_labels
 from prox_spark.labels.label import Label, removed_lines, removed_range, removing
-from prox_spark.labels.rubric import is_worth_keeping
+from prox_spark.labels.rubric import is_worth_keeping, verdict_doubt
 
 __all__ = [
     "Label",
@@ -12,5 +12,6 @@ __all__ = [
     "removed_lines",
     "removed_range",
     "removing",
+    "verdict_doubt",
     "write_labels",
 ]

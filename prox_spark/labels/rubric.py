@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 
 def is_worth_keeping(edu: int, form: int) -> bool:
     """Keep or drop.
@@ -13,3 +15,20 @@ def is_worth_keeping(edu: int, form: int) -> bool:
     Source: ProX (arXiv 2409.17115) §A.3; a page of middling value stays where it is well written.
     """
     return edu >= 3 or (edu == 2 and form >= 4)
+
+
+def verdict_doubt(edu: int, form: int, noise: float) -> float:
+    """Probability of the other verdict, were the scores given once more.
+
+    Args:
+        edu: educational value, 0 to 5.
+        form: quality of the format, 0 to 5.
+        noise: probability that a score is one off, up or down alike, the one independently of the other.
+    """
+    spread = {-1: noise / 2, 0: 1 - noise, 1: noise / 2}
+    verdict = is_worth_keeping(edu, form)
+    return sum(
+        spread[more_edu] * spread[more_form]
+        for more_edu, more_form in product(spread, spread)
+        if is_worth_keeping(edu + more_edu, form + more_form) != verdict
+    )

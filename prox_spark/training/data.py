@@ -83,7 +83,7 @@ class TrainingData:
             LabelError: a source holds nothing for the stages that it is for.
         """
         builders = {
-            stage: ExampleBuilder(PromptBuilder(card, stage, "", tokenizer_json), end_id)
+            stage: ExampleBuilder(PromptBuilder(card, stage, "", tokenizer_json), end_id, recipe.optimiser.score_noise)
             for stage in STAGES
             if getattr(card.tasks, stage)
         }

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from prox_spark.chunking import Chunk
-from prox_spark.labels import Label, removed_range
+from prox_spark.labels import Label, is_worth_keeping, removed_range, verdict_doubt
 from prox_spark.programs import Operation, OpName, print_program
 from prox_spark.prompts import PromptBuilder
 from prox_spark.refiners.card import ChunkTask, DocTask, Stage
@@ -25,6 +25,8 @@ class Example:
         line_ends: positions in the prompt of the tokens that end its lines; empty where lines can't be told by tokens.
         line_removed: for each of them, whether the line goes.
         uniform: of the chunk stage: its lines all stay or all go, and nothing in them is replaced.
+        doubt: of the document stage: probability that the verdict should be the other one.
+        other_id: first token of that one's answer.
     """
 
     stage: Stage
@@ -35,6 +37,8 @@ class Example:
     line_ends: Sequence[int] = ()
     line_removed: Sequence[bool] = ()
     uniform: bool = False
+    doubt: float = 0.0
+    other_id: int = 0
 
     @property
     def n_tokens(self) -> int:
@@ -49,10 +53,12 @@ class ExampleBuilder:
     Args:
         prompts: as inference builds them.
         end_id: the token that ends an answer.
+        score_noise: how doubtful verdicts are that follow from a teacher's scores, see `verdict_doubt`.
     """
 
     prompts: PromptBuilder
     end_id: int
+    score_noise: float = 0.0
 
     def examples(self, labels: Iterable[Label]) -> Iterator[Example]:
         """All examples of the labels that say something for this stage; prompts that inference would skip are skipped."""
@@ -64,10 +70,23 @@ class ExampleBuilder:
             return
         task = self.prompts.card.task("doc")
         assert isinstance(task, DocTask)
+        answer, other = map(self._answer, (task.keep, task.drop) if label.keep else (task.drop, task.keep))
         for prompt in self.prompts.prompts(label.text):
             if prompt.token_ids:
-                answer = self._answer(task.keep if label.keep else task.drop)
-                yield Example("doc", label.label_set, prompt.token_ids, answer, keep=label.keep)
+                yield Example(
+                    "doc",
+                    label.label_set,
+                    prompt.token_ids,
+                    answer,
+                    keep=label.keep,
+                    doubt=self._doubt(label),
+                    other_id=other[0],
+                )
+
+    def _doubt(self, label: Label) -> float:
+        if label.edu is None or label.format is None or is_worth_keeping(label.edu, label.format) != label.keep:
+            return 0.0
+        return verdict_doubt(label.edu, label.format, self.score_noise)
 
     def _of_chunks(self, label: Label) -> Iterator[Example]:
         if label.ops is None or not label.text.split():

@@ -32,7 +32,8 @@ class Collator:
         Returns:
             `input_ids`: (examples, longest), padded on the right: what causal attention never sees needs no mask, and
             without one it computes half as much. `answers`, `weights`: (examples, longest answer), weight 0 where there is
-            none. `places`: of the same shape, the positions whose logits are of these answers. `line_ends`: (lines, 2),
+            none. `places`: of the same shape, the positions whose logits are of these answers. `doubts`, `others`: (examples,),
+            the probability that the first token should be another, and which. `line_ends`: (lines, 2),
             example and position; `line_removed`: (lines,).
         """
         (examples,) = batches
@@ -55,6 +56,8 @@ class Collator:
             "answers": torch.tensor(answers),
             "weights": torch.tensor(weights),
             "places": torch.tensor(places),
+            "doubts": torch.tensor([example.doubt for example in examples]),
+            "others": torch.tensor([example.other_id for example in examples]),
             "line_ends": torch.tensor(line_ends, dtype=torch.long).reshape(-1, 2),
             "line_removed": torch.tensor(removed, dtype=torch.float32),
         }
@@ -88,8 +91,11 @@ class AnswerLoss:
         )
         rows = torch.arange(len(answers), device=answers.device)[:, None]
         logits = outputs.logits[rows, torch.searchsorted(places, batch["places"])].float()
-        losses = functional.cross_entropy(logits.flatten(0, 1), answers.flatten(), reduction="none")
-        loss = (losses * weights.flatten()).sum() / weights.sum()
+        losses = functional.cross_entropy(logits.transpose(1, 2), answers, reduction="none")
+        if (doubts := batch["doubts"]).any():
+            others = functional.cross_entropy(logits[:, 0], batch["others"], reduction="none")
+            losses = torch.cat([losses[:, :1].lerp(others[:, None], doubts[:, None]), losses[:, 1:]], dim=1)
+        loss = (losses * weights).sum() / weights.sum()
         if wants_lines:
             loss = loss + self.line_weight * self._lines(model, outputs.hidden_states[-1], batch)
         return loss, logits

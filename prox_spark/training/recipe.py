@@ -89,6 +89,13 @@ class OptimiserConfig(Section):
         ge=0,
         description="Weight of the deciding token of the document stage; every other token of an answer has weight 1.",
     )
+    score_noise: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Probability that each of a teacher's two scores is one off. Above 0 the document stage learns from a verdict near the "
+        "rubric's border as from a doubtful one.",
+    )
     line_weight: float = Field(
         0.0,
         ge=0,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from prox_spark.errors import LabelError
-from prox_spark.labels import Label, is_worth_keeping, read_labels, removed_lines, removing
+from prox_spark.labels import Label, is_worth_keeping, read_labels, removed_lines, removing, verdict_doubt
 from prox_spark.programs import Operation, OpName
 
 pytestmark = pytest.mark.unit
@@ -45,6 +45,25 @@ def test_scores_of_a_first_window_become_the_rubrics_verdict(tmp_path: Path, edu
     (label,) = read(tmp_path / "w.jsonl", row)
     assert label.keep is keep is is_worth_keeping(edu, form)
     assert label.ops == ()
+
+
+@pytest.mark.parametrize(
+    ("edu", "form", "doubt"),
+    [
+        (5, 0, 0.0),  # one off, and still a 4
+        (3, 0, 0.2),  # a 2 of poor format
+        (3, 4, 0.2 * 0.2),  # a 2 whose format is a 3: both one lower
+        (2, 3, 0.2 + 0.6 * 0.2),  # a 3, or a 2 whose format is a 4
+        (2, 4, 0.2 + 0.6 * 0.2),  # a 1, or a 2 whose format is a 3
+        (1, 3, 0.2 * 0.2),  # a 2 whose format is a 4
+        (0, 5, 0.0),
+    ],
+)
+def test_a_verdict_is_as_doubtful_as_its_scores_are_close_to_the_rubrics_border(
+    edu: int, form: int, doubt: float
+) -> None:
+    assert verdict_doubt(edu, form, noise=0.4) == pytest.approx(doubt)
+    assert verdict_doubt(edu, form, noise=0) == 0
 
 
 def test_line_flags_become_the_fewest_removals(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from tokenizers import Tokenizer
 from weightless import weightless_card
 
 from prox_spark.chunking import Chunk
-from prox_spark.labels import Label
+from prox_spark.labels import Label, verdict_doubt
 from prox_spark.programs import Operation, OpName, print_program
 from prox_spark.prompts import PromptBuilder
 from prox_spark.refiners import RefinerCard, Stage
@@ -54,6 +54,20 @@ def test_verdict_is_learnt_on_the_prompt_of_inference(keep: bool, word: str) -> 
     (example,) = examples("doc", Label("a", "s", PAGE, keep=keep))
     (prompt,) = prompts("doc").prompts(PAGE)
     assert (example.prompt_ids, answer(example), example.keep) == (prompt.token_ids, word, keep)
+
+
+def test_verdict_near_the_rubrics_border_is_learnt_as_a_doubtful_one() -> None:
+    labels = [
+        Label("border", "s", PAGE, keep=True, edu=2, format=4),
+        Label("clear", "s", PAGE, keep=False, edu=0, format=0),
+        Label("judged otherwise than by the rubric", "s", PAGE, keep=False, edu=2, format=4),
+        Label("by a person", "s", PAGE, keep=False),
+    ]
+    found = list(ExampleBuilder(prompts("doc"), END, score_noise=0.4).examples(labels))
+    assert [example.doubt for example in found] == [pytest.approx(verdict_doubt(2, 4, 0.4)), 0, 0, 0]
+    keep, drop = prompts("doc").verdict_token_ids
+    assert [(example.answer_ids[0], example.other_id) for example in found] == [(keep, drop)] + [(drop, keep)] * 3
+    assert [example.doubt for example in examples("doc", *labels)] == [0, 0, 0, 0], "unless a recipe asks for it"
 
 
 def test_every_chunk_is_learnt_on_the_prompt_of_inference_with_its_part_of_the_program() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,20 @@ def test_loss_of_a_padded_batch_is_that_of_its_examples_one_by_one(model: Any) -
         removed += example.line_removed
     lines = torch.nn.functional.binary_cross_entropy_with_logits(torch.cat(margins), torch.tensor(removed).float())
     torch.testing.assert_close(with_lines - loss, 0.5 * lines)
+
+
+def test_doubtful_verdict_is_learnt_as_a_mixture_of_both(model: Any) -> None:
+    import torch
+
+    from prox_spark.training.loss import AnswerLoss, Collator
+
+    sure, doubtful = EXAMPLES[0], replace(EXAMPLES[2], doubt=0.3, other_id=DROP)
+    with torch.no_grad():
+        loss, _ = AnswerLoss(0.0, (STAYS, GOES))(model, Collator(0, 4.0)([[sure, doubtful]]))
+    kept, rest = nats(model, doubtful)
+    dropped = -log_probabilities(model, doubtful)[len(doubtful.prompt_ids) - 1, DROP]
+    expected = nats(model, sure).sum() + 4.0 * (0.7 * kept + 0.3 * dropped) + rest
+    torch.testing.assert_close(loss, expected / (len(sure.answer_ids) + 4.0 + 1.0))
 
 
 def test_validation_says_nats_per_token_and_how_well_verdicts_are_ordered(model: Any) -> None:
