@@ -27,6 +27,7 @@ from typing import Any
 import prometheus_client
 import uvloop
 from aiohttp import web
+from vllm import envs
 from vllm.engine.arg_utils import EngineArgs
 from vllm.entrypoints.openai.completion.protocol import CompletionRequest
 from vllm.exceptions import VLLMError
@@ -55,9 +56,9 @@ def main() -> None:
     parser = EngineArgs.add_cli_args(FlexibleArgumentParser(description=__doc__))
     parser.add_argument("--uds", required=True, metavar="SOCKET", help="path of the Unix socket to listen on")
     arguments = parser.parse_args()
-    if arguments.data_parallel_size > 1:
+    if max(arguments.data_parallel_size, envs.VLLM_DP_SIZE) > 1:
         parser.error(
-            "--data-parallel-size: an engine is one; give executors several GPUs, or hosts several executors, for more"
+            "--data-parallel-size or VLLM_DP_SIZE: an engine is one; give executors several GPUs, or hosts several executors, for more"
         )
     try:
         serve(EngineArgs.from_cli_args(arguments), arguments.uds)

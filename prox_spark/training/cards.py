@@ -23,8 +23,21 @@ def adapted_card(recipe: AdaptRecipe, start: Refiner) -> RefinerCard:
     Raises:
         RecipeError: the changes make no valid card.
     """
+    return _changed(recipe, start, recipe.card, "card")
+
+
+def training_card(recipe: AdaptRecipe, start: Refiner) -> RefinerCard:
+    """The card that examples are made by: that of the result with the changes for training.
+
+    Raises:
+        RecipeError: as for `adapted_card`.
+    """
+    return _changed(recipe, start, _merged(recipe.card, recipe.training_card), "training_card")
+
+
+def _changed(recipe: AdaptRecipe, start: Refiner, changes: Mapping[str, Any], field: str) -> RefinerCard:
     given = start.card.model_dump(exclude_none=True) | {"teaches": False}
-    if not (given.get("tasks") or recipe.card.get("tasks")):
+    if not (given.get("tasks") or changes.get("tasks")):
         raise RecipeError(
             f"{start.card.name} has no prompts of a refiner: set card.tasks, see a refiner.yaml that has them"
         )
@@ -39,18 +52,9 @@ def adapted_card(recipe: AdaptRecipe, start: Refiner) -> RefinerCard:
         "adapter": None if recipe.lora is None else ".",
     }
     try:
-        return RefinerCard.model_validate(_merged(given, recipe.card) | own)
+        return RefinerCard.model_validate(_merged(given, changes) | own)
     except ValidationError as error:
-        raise RecipeError(f"`card` of the recipe makes no card of a refiner: {error}") from error
-
-
-def training_card(recipe: AdaptRecipe, start: Refiner) -> RefinerCard:
-    """The card that examples are made by: that of the result with the changes for training.
-
-    Raises:
-        RecipeError: as for `adapted_card`.
-    """
-    return adapted_card(recipe.model_copy(update={"card": _merged(recipe.card, recipe.training_card)}), start)
+        raise RecipeError(f"`{field}` of the recipe makes no card of a refiner: {error}") from error
 
 
 def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

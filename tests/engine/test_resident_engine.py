@@ -272,6 +272,13 @@ def test_engine_that_dies_at_start_says_why(tiny_refiner: str, argument: str, wo
 
 
 @pytest.mark.long
+def test_engine_that_the_environment_makes_several_says_why(tiny_refiner: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VLLM_DP_SIZE", "2")
+    with pytest.raises(EngineStartError, match="VLLM_DP_SIZE: an engine is one"):
+        connect(EngineSpec(find(tiny_refiner), EngineConfig(device="cpu")))
+
+
+@pytest.mark.long
 def test_kv_cache_that_is_too_small_is_named(tiny_refiner: str) -> None:
     spec = EngineSpec(find(tiny_refiner), EngineConfig(device="cpu", cpu_kv_cache_gib=0.0001))
     with pytest.raises(EngineStartError, match=r"not even one prompt.*Raise engine\.cpu_kv_cache_gib \(now 0\.0001\)"):

@@ -69,6 +69,14 @@ def test_examples_may_be_made_by_another_card_than_the_result_has() -> None:
     assert taught_by.task("doc") == made.task("doc") != start.card.task("doc")
 
 
+def test_changes_that_make_no_card_are_refused_by_the_name_of_their_section() -> None:
+    none = {"tasks": {"chunk": {"max_chunk_tokens": 0}}}
+    with pytest.raises(RecipeError, match="`card` of the recipe makes no card"):
+        adapted_card(recipe(card=none), find("web-135m"))
+    with pytest.raises(RecipeError, match="`training_card` of the recipe makes no card"):
+        training_card(recipe(training_card=none), find("web-135m"))
+
+
 def test_card_of_the_result_is_that_of_the_start_with_the_changes() -> None:
     start = find("web-135m")
     card = adapted_card(recipe(card={"tasks": {"doc": {"drop_threshold": 0.4}}}), start)
