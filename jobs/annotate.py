@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--import", dest="files", metavar="FILE", nargs="+", default=[], help="labels to import; no teacher is asked"
     )
-    parser.add_argument("--export", metavar="FILE", help="write the labels of the set as JSON Lines too")
+    parser.add_argument("--export", metavar="FILE", help="write the labels of the set as JSON Lines too, a local file")
     add_recipe_arguments(parser)
     args = parser.parse_args(argv)
 

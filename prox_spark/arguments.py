@@ -60,7 +60,9 @@ def add_input_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text-column", metavar="C", help="column of the text; default: text")
     parser.add_argument("--id-column", metavar="C", help="column of a stable id; default: doc_id or id, else a hash")
     parser.add_argument("--url-column", metavar="C", help="column of the URL; default: url")
-    parser.add_argument("--source", metavar="NAME", help="value of the source column; default: the input's name")
+    parser.add_argument(
+        "--source", metavar="NAME", help="value of the source column; default: the record's own, else the input's name"
+    )
 
 
 def add_annotation_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,7 +77,7 @@ def recipe_from(args: argparse.Namespace) -> Recipe:
     """The recipe that the arguments describe: the file, then --set, then the options of their own.
 
     Raises:
-        RecipeError: as `Recipe.load` does; both --lake and a catalog in the file are such a case too.
+        RecipeError: as `Recipe.load` does.
     """
     recipe = Recipe.load(args.recipe, overrides=args.set)
     data = recipe.model_dump()

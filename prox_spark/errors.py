@@ -28,6 +28,10 @@ class RecipeError(ProxSparkError):
     """The recipe or an override is not usable. The message names the field, its value and what is accepted."""
 
 
+class InputError(ProxSparkError):
+    """Not one file of the input can be read. The message holds what the first one said."""
+
+
 class LakeError(ProxSparkError):
     """A table of the lake is missing, unreadable or not ours. The message names it and the command that makes it."""
 

@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from prox_spark import schemas
 from prox_spark.config import Recipe
+from prox_spark.config.redaction import redacted
 from prox_spark.engine.usage import EngineWave, covered
 from prox_spark.tables import Lake
 
@@ -107,7 +108,7 @@ def recorded(lake: Lake, run: Run) -> Iterator[Run]:
         yield run
     except BaseException as error:
         with suppress(Exception):  # Spark may be what failed; then this error must not hide that one
-            run.record(lake, "failed", error=f"{type(error).__name__}: {error}"[:4000])
+            run.record(lake, "failed", error=redacted(f"{type(error).__name__}: {error}")[:4000])
         raise
     run.record(lake, "succeeded")
 

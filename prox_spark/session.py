@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
-# The JAR of delta-spark 4.4.0 for each Spark that it is built for; see README, platforms.
+# The newest JAR of Delta that is built for each Spark; see README, Delta and the package.
 DELTA_PACKAGES = {
     "3.5": "io.delta:delta-spark_2.12:3.3.3",
     "4.0": "io.delta:delta-spark_4.0_2.13:4.4.0",
     "4.1": "io.delta:delta-spark_4.1_2.13:4.4.0",
     "4.2": "io.delta:delta-spark_4.2_2.13:4.4.0",
 }
+_PACKAGES = "spark.jars.packages"
 _EXTENSION = "io.delta.sql.DeltaSparkSessionExtension"
 _CATALOG = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
 # Delta reads its snapshots and Spark shuffles with 50 and 200 tasks by default: 10 s a commit on two cores.
@@ -101,14 +102,16 @@ def build_session(recipe: Recipe) -> SparkSession:
         # The workers' interpreter; the `python3` of the path need not be this environment's.
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         settings |= _LAPTOP | {"spark.driver.memory": recipe.spark.driver_memory}
+    settings |= recipe.spark.conf
     if not _has_delta(given):
         if "PYSPARK_GATEWAY_PORT" in os.environ:  # the JVM runs already: it is too late to add a package
             raise ProxSparkError(
                 f"spark-submit has no Delta on its class path: add `--packages {delta_package()}`, or run "
                 "`python -m prox_spark.session` once, which puts the JARs into this environment's own Spark"
             )
-        settings["spark.jars.packages"] = delta_package()
-    settings |= recipe.spark.conf
+        named = settings.get(_PACKAGES, "")  # the recipe's own, such as a connector of a store
+        if "delta" not in named:
+            settings[_PACKAGES] = ",".join(filter(None, (named, delta_package())))
     builder = SparkSession.builder.appName(f"prox_spark {recipe.name}").master(master)
     for key, value in settings.items():
         if given.get(key) is None:
@@ -128,7 +131,7 @@ def delta_package() -> str:
 
 def _has_delta(given: SparkConf) -> bool:
     """Is Delta on the class path without our doing: on Databricks, EMR, or by spark-submit --packages/--jars."""
-    settings = ("spark.jars", "spark.jars.packages", "spark.driver.extraClassPath")
+    settings = ("spark.jars", _PACKAGES, "spark.driver.extraClassPath")
     named = " ".join(str(given.get(key) or "") for key in settings)
     return "delta" in named or "DATABRICKS_RUNTIME_VERSION" in os.environ or any(_used_jars().glob("*delta-spark*.jar"))
 
@@ -153,7 +156,7 @@ def install_delta() -> None:
     Central; what else Delta depends on is part of Spark.
     """
     with tempfile.TemporaryDirectory() as store:
-        conf = {"spark.jars.packages": delta_package(), "spark.jars.ivy": store}
+        conf = {_PACKAGES: delta_package(), "spark.jars.ivy": store}
         build_session(Recipe.parse({"spark": {"conf": conf}})).stop()
         for group in ("io.delta", "io.unitycatalog"):
             for jar in (Path(store) / "jars").glob(f"{group}_*.jar"):

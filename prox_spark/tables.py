@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyspark.errors import AnalysisException
@@ -32,6 +33,7 @@ _PROPERTIES = {
 
 # What Parquet refuses in names, and the dot, which every query would have to quote.
 UNFIT = re.compile(r"[ ,;{}()\n\t=.`]")
+_TABLE_NAME = re.compile(r"(?!.*\.(?:jsonl?|gz)$)(?:\w+|`[^`]+`)(?:\.(?:\w+|`[^`]+`)){1,2}")
 # Names that no column of the input keeps: ours, those of `refined` too, for it has all columns of `documents`, and those
 # that Delta's change data feed adds to what it returns.
 RESERVED = frozenset(
@@ -227,6 +229,11 @@ class Lake:
         if self._root:
             return DeltaTable.forPath(self.spark, self.location(table))
         return DeltaTable.forName(self.spark, self.location(table))
+
+
+def is_table_name(name: str) -> bool:
+    """Is it the name of a table in a catalog, `schema.table` or `catalog.schema.table`, and no file or folder of this machine."""
+    return bool(_TABLE_NAME.fullmatch(name)) and not Path(name).exists()
 
 
 def absolute_root(root: str) -> str:

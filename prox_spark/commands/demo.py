@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from prox_spark.arguments import add_input_arguments, add_recipe_arguments, recipe_from, run_command
-from prox_spark.config import fingerprint
+from prox_spark.config import Recipe, fingerprint
 from prox_spark.demo import PAGES
 from prox_spark.pipeline.ingest import ingest
 from prox_spark.pipeline.inputs import find_inputs
@@ -50,14 +50,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_input_arguments(parser)
     add_recipe_arguments(parser)
     args = parser.parse_args(argv)
-    args.input = args.input or [str(PAGES)]
-    if not (args.lake or args.catalog or args.recipe):
-        args.lake = f"lake/{'demo' if args.input == [str(PAGES)] else _slug(args.input[0])}"
     return run_command(lambda: _demo(args), debug=args.debug)
 
 
 def _demo(args: argparse.Namespace) -> int:
-    recipe = recipe_from(args)
+    recipe = with_defaults(recipe_from(args))
     inputs = find_inputs(recipe.input)
     with spark_session(recipe) as spark:
         _heading(f"1. Ingest {' '.join(recipe.input.paths)} into {recipe.lake.root or recipe.lake.catalog}")
@@ -75,6 +72,20 @@ def _demo(args: argparse.Namespace) -> int:
         _queries(spark)
     print(f'\nMore: prox-spark sql {lake.option} "SELECT * FROM runs"')
     return 0
+
+
+def with_defaults(recipe: Recipe) -> Recipe:
+    """The recipe with the sample as its input and a lake for its input, where it names none."""
+    paths = recipe.input.paths or [str(PAGES)]
+    root = recipe.lake.root
+    if not (root or recipe.lake.catalog):
+        root = f"lake/{_slug(paths[0]) if recipe.input.paths else 'demo'}"
+    return recipe.model_copy(
+        update={
+            "input": recipe.input.model_copy(update={"paths": paths}),
+            "lake": recipe.lake.model_copy(update={"root": root}),
+        }
+    )
 
 
 def _examples(lake: Lake) -> None:

@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="prox-spark sql", description=__doc__)
     parser.add_argument(
         "query",
-        help='Spark SQL over documents, generations, programs, refined, quarantine and runs, such as "select * from runs"',
+        help='Spark SQL over documents, generations, programs, refined, quarantine, labels and runs, such as "select * from runs"',
     )
     parser.add_argument(
         "--output", choices=("table", "json", "csv"), default="table", help="default: table; json is one object a line"

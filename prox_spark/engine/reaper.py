@@ -40,9 +40,11 @@ def end_processes(processes: Iterable[psutil.Process], term_seconds: float = _TE
     for process in asked:
         _signal(process, signal.SIGTERM)
     _, alive = psutil.wait_procs(asked, timeout=term_seconds)
-    for process in alive:
-        _signal(process, signal.SIGKILL)
-    psutil.wait_procs(alive, timeout=term_seconds)
+    # Python's tracker removes the shared memory of the others when they are gone, and then goes by itself.
+    for kill in ([process for process in alive if not _is_tracker(process)], alive):
+        for process in kill:
+            _signal(process, signal.SIGKILL)
+        _, alive = psutil.wait_procs(alive, timeout=term_seconds)
 
 
 def end_engine(engine: Engine, directory: Path) -> None:
@@ -73,6 +75,12 @@ def remove_leftovers() -> None:
             if record.engine and not record.engine.supervisor.is_alive():
                 end_processes(engine_processes(record.engine.pid, home))
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _is_tracker(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return any("multiprocessing.resource_tracker" in word for word in process.cmdline())
+    return False
 
 
 def _signal(process: psutil.Process, number: int) -> None:

@@ -10,10 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
 from prox_spark.config import EngineConfig
+from prox_spark.config.redaction import redacted
 from prox_spark.engine.answers import Answer, error_message, read_answer, read_refusal
 from prox_spark.errors import EndpointError, ReasonCode
 from prox_spark.refiners import Stage
@@ -52,6 +55,10 @@ class Endpoint:
             return None
         model = config.endpoint_model_of(stage) or refiner
         return cls(config.endpoint.rstrip("/"), model, config.endpoint_key_variable, config.endpoint_tries)
+
+    def __str__(self) -> str:
+        """The URL for messages, without a login that is in it."""
+        return str(redacted(self.url))
 
     def key(self) -> str | None:
         """The key, from this machine's environment.
@@ -105,7 +112,7 @@ class RemoteSession:
         """
         body = {"model": self._endpoint.model, "prompt": token_ids, **self._parameters}
         trouble, status, content = "", 0, b""
-        n_answered_before = self._n_answered
+        n_answered_before = None  # its first failure
         for n_tries in range(1, self._endpoint.tries + 1):
             while (wait := self._not_before - time.monotonic()) > 0:
                 await asyncio.sleep(wait + random.uniform(0, _FIRST_WAIT_SECONDS))  # not all in the same moment
@@ -119,13 +126,15 @@ class RemoteSession:
                 if status not in _PASSING and status < 500:
                     return replace(self._counted(self._read(status, content)), n_sends=n_tries).timed(sent)
                 trouble = f"{status}: {self._words(content)}"
+                if status >= 500 and n_answered_before is None:
+                    n_answered_before = self._n_answered
                 retry_after = response.headers.get("Retry-After")
             except aiohttp.ConnectionTimeoutError:
                 trouble = f"no connection in {_CONNECT_SECONDS:g} s"
             except TimeoutError:
                 message = f"no answer in engine.request_seconds = {self._request_seconds:g} s"
                 late = Answer(error_code=ReasonCode.REQUEST_TIMEOUT, error_message=message, n_sends=n_tries)
-                return late.timed(sent)
+                return self._counted(late).timed(sent)
             except aiohttp.ClientError as error:
                 trouble = str(error) or type(error).__name__
             wait = wait_seconds(n_tries, retry_after)
@@ -133,11 +142,12 @@ class RemoteSession:
                 self._not_before = max(self._not_before, time.monotonic() + wait)
             elif n_tries < self._endpoint.tries:
                 await asyncio.sleep(wait)
-        if status >= 500 and self._n_answered > n_answered_before:
-            # Others were answered meanwhile: it is this prompt.
-            return replace(read_refusal(status, content, engine_id=None), n_sends=self._endpoint.tries)
+        if status >= 500 and n_answered_before is not None and self._n_answered > n_answered_before:
+            # Others were answered since: it may be this prompt. Or the server was away for a while, which another run will see.
+            refusal = read_refusal(status, content, engine_id=None)
+            return replace(refusal, error_code=ReasonCode.REQUEST_TIMEOUT, n_sends=self._endpoint.tries)
         raise EndpointError(
-            f"engine.endpoint {self._endpoint.url} gave no answer in {self._endpoint.tries} tries (engine.endpoint_tries), the last "
+            f"engine.endpoint {self._endpoint} gave no answer in {self._endpoint.tries} tries (engine.endpoint_tries), the last "
             f"time: {trouble}. Is it up? If it is busy, lower engine.max_num_seqs: that many requests come from each executor"
         )
 
@@ -153,7 +163,7 @@ class RemoteSession:
                 headers={"Authorization": f"Bearer {key}"} if key else None,
                 connector=aiohttp.TCPConnector(limit=0),
                 timeout=aiohttp.ClientTimeout(total=self._request_seconds, sock_connect=_CONNECT_SECONDS),
-                trust_env=True,  # HTTPS_PROXY
+                proxy=_proxy(self._endpoint.url),
             )
         return self._http
 
@@ -163,16 +173,16 @@ class RemoteSession:
                 return read_answer(content, engine_id=None)
             except (ValueError, LookupError, TypeError) as error:
                 raise EndpointError(
-                    f"engine.endpoint {self._endpoint.url} answered with something else than a completion: {self._words(content)}"
+                    f"engine.endpoint {self._endpoint} answered with something else than a completion: {self._words(content)}"
                 ) from error
         if status in (401, 402, 403):
             raise EndpointError(
-                f"engine.endpoint {self._endpoint.url} refused the key ({status}: {self._words(content)}): check "
+                f"engine.endpoint {self._endpoint} refused the key ({status}: {self._words(content)}): check "
                 f"engine.endpoint_key_variable (now {self._endpoint.key_variable}) and what that variable holds on the executors"
             )
         if status < 400 or status == 404:
             raise EndpointError(
-                f"engine.endpoint {self._endpoint.url} has no /completions for the model {self._endpoint.model!r} ({status}: "
+                f"engine.endpoint {self._endpoint} has no /completions for the model {self._endpoint.model!r} ({status}: "
                 f"{self._words(content)}): check engine.endpoint (a URL up to and with /v1) and engine.endpoint_model"
             )
         return read_refusal(status, content, engine_id=None)
@@ -184,7 +194,7 @@ class RemoteSession:
         self._n_refused += 1
         if self._n_refused >= _REFUSALS_OF_ALL and not self._n_answered:
             raise EndpointError(
-                f"engine.endpoint {self._endpoint.url} refused the first {self._n_refused} prompts, the last with "
+                f"engine.endpoint {self._endpoint} refused the first {self._n_refused} prompts or gave no answer, the last with "
                 f"{answer.error_message!r}: it may not know what the stage asks for (see engine.endpoint)"
             )
         return answer
@@ -197,6 +207,12 @@ class RemoteSession:
     @staticmethod
     def _words(content: bytes) -> str:
         return error_message(content)[:300]
+
+
+def _proxy(url: str) -> str | None:
+    """HTTPS_PROXY and its like. The library's own look at the environment also takes logins from ~/.netrc, and then refuses our key."""
+    parts = urlsplit(url)
+    return None if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme)
 
 
 def _seconds(retry_after: str | None) -> float:

@@ -164,7 +164,10 @@ class EngineSpec:
             # Cores of several ranks, as `extra_args` may ask for, are for vLLM to hand out.
             if self.config.tensor_parallel_size == 1 and "|" not in binding:
                 environment |= _one_process(binding)
-        elif devices := visible_devices(gpus, os.environ.get("CUDA_VISIBLE_DEVICES")):
+            return environment
+        # GPUs are numbered as nvidia-smi numbers them, which is where Spark has the addresses from.
+        environment.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+        if devices := visible_devices(gpus, os.environ.get("CUDA_VISIBLE_DEVICES")):
             environment["CUDA_VISIBLE_DEVICES"] = devices
         return environment
 

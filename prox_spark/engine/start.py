@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import resource
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from dataclasses import dataclass
@@ -79,6 +81,7 @@ def launch(spec: EngineSpec, owner: Owner, directory: Path, environment: dict[st
     log, sock = directory / "engine.log", directory / "s"
     sock.unlink(missing_ok=True)
     _try_socket(sock)
+    _check_memory_limit()
     model = _model(spec, environment)
     if log.exists():
         log.rename(log.with_suffix(".previous.log"))
@@ -103,9 +106,10 @@ def launch(spec: EngineSpec, owner: Owner, directory: Path, environment: dict[st
 def engine_environment(spec: EngineSpec, directory: Path) -> dict[str, str]:
     """The environment of an engine of this task, in whose directory vLLM's own sockets lie, lest they outlive it."""
     environment = spec.environment(assigned_gpus())
-    # vLLM names them by UUID. In a directory too deep for that they stay where temporary files are.
-    if fits_socket(directory / str(uuid.UUID(int=0))):
-        environment["VLLM_RPC_BASE_PATH"] = str(directory)
+    # vLLM names them by UUID. In a directory too deep for that they are where this task's temporary files are: the engine's own
+    # are in that directory.
+    fits = fits_socket(directory / str(uuid.UUID(int=0)))
+    environment["VLLM_RPC_BASE_PATH"] = str(directory) if fits else tempfile.gettempdir()
     return environment
 
 
@@ -135,15 +139,29 @@ def _try_socket(path: Path) -> None:
         ) from error
 
 
+def _check_memory_limit() -> None:
+    """An engine is a child of the task's Python worker, and would have its limit on address space, far below what torch takes."""
+    _, limit = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY:
+        raise EngineStartError(
+            f"Python workers may have {limit / 2**30:.1f} GiB of address space here, and no engine starts within that. Unset "
+            "spark.executor.pyspark.memory (or lift `ulimit -v`), and leave room for the engine in spark.executor.memoryOverhead",
+            is_final=True,
+        )
+
+
 def _model(spec: EngineSpec, environment: dict[str, str]) -> Path:
     """The weights on this machine. Built by a process of its own: a Spark worker must not import torch."""
-    if not is_built(spec.served):
-        options = ["--bare"] if spec.adapter else []
-        command = [sys.executable, "-m", "prox_spark.refiners.build", *options, str(spec.refiner.reference)]
-        built = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        if built.returncode:
-            raise EngineStartError(f"refiner {spec.refiner.card.name} can't be built: {built.stderr.strip()[-2000:]}")
-    return built_path(spec.served)
+    if is_built(spec.served):
+        return built_path(spec.served)
+    options = ["--bare"] if spec.adapter else []
+    options += ["--expect", spec.served.model_fingerprint, str(spec.refiner.reference)]
+    command = [sys.executable, "-m", "prox_spark.refiners.build", *options]
+    built = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if built.returncode:
+        raise EngineStartError(f"refiner {spec.refiner.card.name} can't be built: {built.stderr.strip()[-2000:]}")
+    # What is said, for the hub's cache need not be where the driver's is.
+    return Path(built.stdout.splitlines()[-1])
 
 
 def _read(log: str) -> str:

@@ -72,6 +72,18 @@ def list_files(path: str) -> list[InputFile]:
     ]
 
 
+def fixed_folder(path: str) -> str:
+    """The folder that all files of a folder or glob lie in: what comes before the first part with a sign of a glob."""
+    parts = path.rstrip("/").split("/")
+    fixed = next((i for i, part in enumerate(parts) if set(part) & _GLOB), len(parts))
+    return "/".join(parts[:fixed]) or "/"
+
+
+def literal(path: str) -> str:
+    """The path as a glob that matches nothing else."""
+    return re.sub(r"([*?\[\]{}\\])", r"\\\1", path)
+
+
 def is_folder_with(path: str, name: str) -> bool:
     """Is the path a folder that holds a folder of this name? False where the store can't be listed."""
     try:

@@ -15,7 +15,8 @@ from prox_spark import schemas
 from prox_spark.annotation import QUESTIONS, Question
 from prox_spark.annotation.prompts import question_prompts
 from prox_spark.config import AnnotationConfig, Recipe, fingerprint
-from prox_spark.errors import RefinerError
+from prox_spark.errors import RecipeError, RefinerError
+from prox_spark.ingest.files import is_uri
 from prox_spark.labels import write_labels
 from prox_spark.lineage import Run, recorded
 from prox_spark.pipeline.answers import final_answers
@@ -92,7 +93,12 @@ def annotate_lake(
         LakeError: a teacher is to be asked and there are no documents.
         RefinerError, EngineError: the teacher can't be had or its engine failed.
         LabelError: a file can't be read.
+        RecipeError: the export is no local file.
     """
+    if export and is_uri(export):
+        raise RecipeError(
+            f"--export writes a file on the driver's own disk, and {export} is a URI: give a path, or read the lake's table `labels`"
+        )
     if export:
         Path(export).absolute().parent.mkdir(parents=True, exist_ok=True)  # not after the teacher was paid
     if files:
@@ -156,6 +162,10 @@ def teacher_stages(recipe: Recipe) -> dict[Question, RefinerStage]:
     if not refiner.card.teaches:
         raise RefinerError(
             f"{config.teacher} is no teacher: its card does not say `teaches: true`. Set annotation.teacher to a model that follows instructions"
+        )
+    if recipe.engine.endpoint and isinstance(recipe.engine.endpoint_model, dict):
+        raise RecipeError(
+            "engine.endpoint_model names a model for each stage of refining, and a teacher is one: set it to the teacher's name at the endpoint"
         )
     spec = ready(refiner, recipe.engine)
     tokenizer, stages = tokenizer_json(spec.served).parent, {}

@@ -145,7 +145,7 @@ def compare_settings(spark: SparkSession, a: Recipe, b: Recipe, n_examples: int 
 
 def _side(lake: Lake, recipe: Recipe, documents: DataFrame, side: str, frames: ExitStack) -> DataFrame:
     """What one recipe makes of the documents that have their generations."""
-    stages = RefinerStages.of(recipe)
+    stages = RefinerStages.of(recipe, asks=False)
     recipe = stages.completed(recipe)
     prompts = frames.enter_context(stored_prompts(lake, stages, documents, recipe))
     parsed = parsed_answers(lake.read("generations"), stages, prompts, recipe)

@@ -166,7 +166,10 @@ def read_pairs(spark: SparkSession, inputs: Inputs, columns: PairColumns) -> tup
     Raises:
         RecipeError: a file of another format, or a column that is missing or no string.
     """
-    places = [*((file.uri, kind) for file, kind in inputs.files), *inputs.tables]
+    places = [
+        *((file.uri, kind) for file, kind in inputs.files),
+        *((table.path, table.kind) for table in inputs.tables),
+    ]
     for path, kind in places:
         if kind not in _SPARK_FORMATS:
             raise RecipeError(f"{path} is {kind}: pairs are read from jsonl, parquet or delta")
@@ -174,7 +177,7 @@ def read_pairs(spark: SparkSession, inputs: Inputs, columns: PairColumns) -> tup
             raise RecipeError(f"{path}: Spark's reader has no zstd; unpack it, or pack it as .gz")
     files = [path for path, kind in places if kind is InputFormat.JSONL]
     frames = [spark.read.json(files)] if files else []
-    frames += [spark.read.format(_SPARK_FORMATS[kind]).load(path) for path, kind in inputs.tables]
+    frames += [table.load(spark) for table in inputs.tables]
     rows = reduce(lambda a, b: a.unionByName(b, allowMissingColumns=True), frames)
     for name, option in ((columns.raw, "--raw-column"), (columns.clean, "--clean-column"), (columns.id, "--id-column")):
         if name is not None and name not in rows.columns:

@@ -15,8 +15,9 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from prox_spark import schemas
-from prox_spark.config import Recipe
-from prox_spark.errors import LakeError, ReasonCode, RecipeError, first_line
+from prox_spark.config import InputConfig, Recipe
+from prox_spark.errors import InputError, LakeError, ReasonCode, RecipeError, first_line
+from prox_spark.ingest import InputFormat
 from prox_spark.ingest.records import NO_SUCH_COLUMN, SNIPPET_CHARS
 from prox_spark.lineage import Run, recorded
 from prox_spark.pipeline.carried import fit_to, parse_carried
@@ -117,6 +118,7 @@ def ingest(spark: SparkSession, recipe: Recipe, inputs: Inputs | None = None) ->
 
     Raises:
         RecipeError: nothing at a path, or a format or column that can't be found.
+        InputError: not one file can be read.
         LakeError: a column of the input does not fit the one that the lake has.
     """
     inputs = inputs or find_inputs(recipe.input)
@@ -133,14 +135,13 @@ def ingest(spark: SparkSession, recipe: Recipe, inputs: Inputs | None = None) ->
         try:
             with run.stage("read"):
                 found = _count(rows)
-            _check_columns_found(rows, found)
+            _check_usable(rows, found, recipe.input, inputs)
             with run.stage("documents"):
                 fresh = _fresh(lake, documents, rows, found)
                 if found.verdicts[_NEW] or found.verdicts[_CHANGED]:
                     _write_documents(lake, fresh, run)
             with run.stage("quarantine"):
-                if found.verdicts[_REJECTED]:
-                    _write_quarantine(lake, rows, run.run_id)
+                _write_quarantine(lake, rows, found, inputs, run.run_id)
         finally:
             rows.unpersist()
         summary = IngestSummary(
@@ -270,14 +271,30 @@ def _quarantine_id() -> Column:
     return quarantine_id(F.lit(_STAGE), F.col("reason"), *place, F.col("doc_id"), F.col("content_sha256"))
 
 
-def _check_columns_found(rows: DataFrame, found: _Found) -> None:
-    """A column that not one record has is a mistake in the recipe, not in the records."""
-    if set(found.verdicts) - {_REJECTED, _DUPLICATE, _SKIPPED} or not found.verdicts[_REJECTED]:
+def _check_usable(rows: DataFrame, found: _Found, config: InputConfig, inputs: Inputs) -> None:
+    """A column that not one record has is a mistake in the recipe, not in the records; and so it is with files.
+
+    Raises:
+        RecipeError: no record has a column that the recipe names.
+        InputError: there are files, and not one can be read.
+    """
+    documents = set(found.verdicts) - {_REJECTED, _DUPLICATE, _SKIPPED}
+    names_url = config.url_column and any(kind is InputFormat.JSONL for _, kind in inputs.files)
+    if documents and names_url and rows.where(F.col("url").isNotNull()).isEmpty():
+        raise RecipeError(
+            f"not one record of the input has a URL in {config.url_column!r} (input.url_column): correct the name, or leave it unset"
+        )
+    if documents or not found.verdicts[_REJECTED]:
         return
     rejected = rows.where(F.col("verdict") == _REJECTED)
+    message = rejected.select("message").first()[0]
     if rejected.where(~F.col("message").startswith(NO_SUCH_COLUMN)).isEmpty():
-        message = rejected.select("message").first()[0]
         raise RecipeError(f"not one record of the input could be used: {message}")
+    if set(found.reasons) == {str(ReasonCode.UNREADABLE_FILE)}:
+        file = rejected.select("provenance.file").first()[0]
+        raise InputError(
+            f"not one of {len(inputs.files):,} files of the input could be read; the first, {file}: {message}"
+        )
 
 
 def _fresh(lake: Lake, documents: DataFrame, rows: DataFrame, found: _Found) -> DataFrame:
@@ -324,21 +341,33 @@ def _write_documents(lake: Lake, fresh: DataFrame, run: Run) -> None:
         raise LakeError(f"{lake.location('documents')} can't take up the input: {first_line(error)}") from error
 
 
-def _write_quarantine(lake: Lake, rows: DataFrame, run_id: str) -> None:
-    rejected = (
-        rows.where(F.col("verdict") == _REJECTED)
-        .withColumns(
+def _write_quarantine(lake: Lake, rows: DataFrame, found: _Found, inputs: Inputs, run_id: str) -> None:
+    """Adds what was rejected, and takes out what was in files that were read again now, and is not any more."""
+    known = lake.read("quarantine").where(F.col("stage") == _STAGE)
+    rejected = rows.where(F.col("verdict") == _REJECTED).withColumn("quarantine_id", _quarantine_id())
+    if inputs.files and not known.isEmpty():
+        files = lake.spark.createDataFrame([(file.uri,) for file, _ in inputs.files], "file string")
+        mended = (
+            known.join(files, on=F.col("provenance.file") == F.col("file"), how="left_semi")
+            .join(rejected.select("quarantine_id"), on="quarantine_id", how="left_anti")
+            .select(*schemas.QUARANTINE.key)
+        )
+        # A MERGE that finds nothing to do would still make a version.
+        if not mended.isEmpty():
+            lake.remove(schemas.QUARANTINE, mended, schemas.QUARANTINE.key, run_id)
+    if not found.verdicts[_REJECTED]:
+        return
+    new = (
+        rejected.withColumns(
             {
-                "quarantine_id": _quarantine_id(),
                 "stage": F.lit(_STAGE),
                 "recipe_fingerprint": F.lit(None).cast("string"),
                 "run_id": F.lit(run_id),
             }
         )
         .select(*schemas.QUARANTINE.columns)
-        .join(lake.read("quarantine").select("quarantine_id"), on="quarantine_id", how="left_anti")
+        .join(known.select("quarantine_id"), on="quarantine_id", how="left_anti")
         .select(*schemas.QUARANTINE.columns)
     )
-    # A MERGE that finds nothing to do would still make a version.
-    if not rejected.isEmpty():
-        lake.insert_new(schemas.QUARANTINE, rejected, run_id)
+    if not new.isEmpty():
+        lake.insert_new(schemas.QUARANTINE, new, run_id)

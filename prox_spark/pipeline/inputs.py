@@ -13,10 +13,11 @@ from pyspark.sql import types as T
 from prox_spark.config import InputConfig
 from prox_spark.errors import ReasonCode, RecipeError, first_line
 from prox_spark.ingest import InputFile, InputFormat, ReadOptions, detect_format, list_files
-from prox_spark.ingest.files import absolute, is_folder_with
+from prox_spark.ingest.files import absolute, fixed_folder, is_folder_with, is_uri, literal
 from prox_spark.ingest.formats import source_name
 from prox_spark.ingest.records import SNIPPET_CHARS
 from prox_spark.pipeline.carried import clean_struct
+from prox_spark.tables import is_table_name
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -40,16 +41,51 @@ _PROVENANCE = "struct<file: string, offset: bigint, length: bigint>"
 
 
 @dataclass(frozen=True)
+class InputTable:
+    """A Parquet or Delta table.
+
+    Attributes:
+        path: absolute path, URI, or name in a catalog.
+        kind: parquet or delta.
+        files: URIs of its Parquet files. Spark by itself passes over those in folders that are not called `name=value`, and
+            knows no `**`. Empty: as Spark finds them.
+    """
+
+    path: str
+    kind: InputFormat
+    files: tuple[str, ...] = ()
+
+    def load(self, spark: SparkSession) -> DataFrame:
+        """Its rows.
+
+        Raises:
+            RecipeError: it can't be read.
+        """
+        reader = spark.read.format(str(self.kind))
+        try:
+            # Databricks names tables catalog.schema.table.
+            if self.kind is InputFormat.DELTA and is_table_name(self.path):
+                return reader.table(self.path)
+            if not self.files:
+                return reader.load(self.path)
+            if self.files != (self.path,):
+                reader = reader.option("basePath", fixed_folder(self.path))  # its `name=value` folders are columns
+            return reader.load([*map(literal, self.files)])
+        except AnalysisException as error:
+            raise RecipeError(f"can't read {self.path} as {self.kind}: {first_line(error)}") from error
+
+
+@dataclass(frozen=True)
 class Inputs:
     """What the paths of a recipe hold: files of records or tables, never both.
 
     Attributes:
         files: files of records with their formats.
-        tables: (path, format) of what Spark reads itself.
+        tables: what Spark reads itself.
     """
 
     files: tuple[tuple[InputFile, InputFormat], ...]
-    tables: tuple[tuple[str, InputFormat], ...]
+    tables: tuple[InputTable, ...]
 
 
 def find_inputs(config: InputConfig) -> Inputs:
@@ -61,17 +97,15 @@ def find_inputs(config: InputConfig) -> Inputs:
     if not config.paths:
         raise RecipeError("no input: name files, folders or globs, or set input.paths in the recipe")
     files: list[tuple[InputFile, InputFormat]] = []
-    tables: list[tuple[str, InputFormat]] = []
+    tables: list[InputTable] = []
     for path in config.paths:
-        kind = _table_format(path, config)
-        if kind:
-            tables.append((path, kind))
+        if table := _given_table(path, config):
+            tables.append(table)
             continue
         given = None if config.format == "auto" else InputFormat(config.format)
         found = [(file, given or detect_format(file.uri)) for file in list_files(path)]
         if all(kind is InputFormat.PARQUET for _, kind in found):
-            # The folder as a whole, for the columns in its `name=value` folders.
-            tables.append((absolute(path), InputFormat.PARQUET))
+            tables.append(InputTable(absolute(path), InputFormat.PARQUET, tuple(file.uri for file, _ in found)))
         else:
             files += found
     if any(kind.is_table for _, kind in files) or (files and tables):
@@ -90,7 +124,7 @@ def read_inputs(spark: SparkSession, inputs: Inputs, config: InputConfig) -> Dat
         RecipeError: a table can't be read or lacks a column of the recipe.
     """
     if inputs.tables:
-        frames = [read_table(spark, path, kind, config) for path, kind in inputs.tables]
+        frames = [map_table(table.load(spark), table.path, config) for table in inputs.tables]
         try:
             return reduce(lambda a, b: a.unionByName(b), frames)
         except AnalysisException as error:
@@ -107,24 +141,17 @@ def read_inputs(spark: SparkSession, inputs: Inputs, config: InputConfig) -> Dat
     return rows.transform(_with_identity).select(*ROW_COLUMNS)
 
 
-def read_table(spark: SparkSession, path: str, kind: InputFormat, config: InputConfig) -> DataFrame:
-    """A Parquet or Delta table as rows, by column expressions only.
+def map_table(table: DataFrame, path: str, config: InputConfig) -> DataFrame:
+    """Maps the columns of a table to `ROW_COLUMNS`, by column expressions only.
+
+    Args:
+        table: as it was read.
+        path: names it in messages and, where nothing else does, its source.
+        config: how columns are named, and limits.
 
     Raises:
-        RecipeError: it can't be read, a column that the recipe names is missing, or the text is no string.
+        RecipeError: a column that the recipe names is missing, or the text is no string.
     """
-    reader = spark.read.format(str(kind))
-    try:
-        # Databricks names tables catalog.schema.table.
-        named = kind is InputFormat.DELTA and "/" not in path and "." in path
-        table = reader.table(path) if named else reader.load(path)
-    except AnalysisException as error:
-        raise RecipeError(f"can't read {path} as {kind}: {first_line(error)}") from error
-    return map_table(table, path, config)
-
-
-def map_table(table: DataFrame, path: str, config: InputConfig) -> DataFrame:
-    """Maps the columns of a table to `ROW_COLUMNS`; see `read_table`."""
     text_name = _need(table, path, config.text_column, "input.text_column")
     if not isinstance(table.schema[text_name].dataType, T.StringType):
         kind = table.schema[text_name].dataType.simpleString()
@@ -221,13 +248,14 @@ def _as_valid_utf8(text: Column) -> Column:
     return F.make_valid_utf8(text) if hasattr(F, "make_valid_utf8") else F.decode(text.cast("binary"), "UTF-8")
 
 
-def _table_format(path: str, config: InputConfig) -> InputFormat | None:
-    if config.format != "auto":
-        given = InputFormat(config.format)
-        return given if given.is_table else None
-    if is_folder_with(path, "_delta_log"):
-        return InputFormat.DELTA
-    return None
+def _given_table(path: str, config: InputConfig) -> InputTable | None:
+    """A table that is one by the recipe's format, or a folder that is one of Delta; None: its files are to be looked at."""
+    place = path if is_table_name(path) else absolute(path)
+    if config.format == "auto":
+        return InputTable(place, InputFormat.DELTA) if is_folder_with(path, "_delta_log") else None
+    given = InputFormat(config.format)
+    # Any store that Spark reads will do, also one that can't be listed here.
+    return InputTable(place, given) if given is InputFormat.DELTA or (given.is_table and is_uri(place)) else None
 
 
 def _need(table: DataFrame, path: str, name: str, option: str) -> str:

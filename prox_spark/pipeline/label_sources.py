@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -17,13 +16,13 @@ from prox_spark.errors import LabelError, first_line
 from prox_spark.ingest.files import absolute, is_folder_with, is_uri
 from prox_spark.labels import Label, read_labels, read_operations
 from prox_spark.session import spark_session
+from prox_spark.tables import is_table_name
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 _REQUIRED = ("label_id", "label_set", "text")
 _OPTIONAL = tuple(field.name for field in fields(Label) if field.name not in _REQUIRED)
-_TABLE_NAME = re.compile(r"(?!.*\.(?:jsonl?|gz)$)\w+(?:\.\w+){1,2}")
 
 
 def labels_at(places: Sequence[str]) -> dict[str, list[Label]]:
@@ -38,7 +37,7 @@ def below(root: str) -> Callable[[str], str]:
     """Where relative places start: a function that puts the root before paths and leaves URIs and table names alone."""
 
     def placed(place: str) -> str:
-        is_whole = is_uri(place) or place.startswith("/") or _TABLE_NAME.fullmatch(place.partition("#")[0])
+        is_whole = is_uri(place) or place.startswith("/") or is_table_name(place.partition("#")[0])
         return place if is_whole else f"{root.rstrip('/')}/{place}"
 
     return placed
@@ -87,7 +86,7 @@ def _read(spark: SparkSession, place: str) -> Iterator[Label]:
         return
     name, _, label_set = place.partition("#")
     try:
-        table = spark.read.table(name) if _has_table_name(name) else spark.read.format("delta").load(absolute(name))
+        table = spark.read.table(name) if is_table_name(name) else spark.read.format("delta").load(absolute(name))
         yield from label_rows(table.where(F.col("label_set") == label_set) if label_set else table)
     except (AnalysisException, ValueError) as error:
         raise LabelError(
@@ -98,8 +97,4 @@ def _read(spark: SparkSession, place: str) -> Iterator[Label]:
 
 def _is_table(place: str) -> bool:
     name = place.partition("#")[0]
-    return not Path(place).is_file() and (_has_table_name(name) or is_uri(name) or is_folder_with(name, "_delta_log"))
-
-
-def _has_table_name(name: str) -> bool:
-    return bool(_TABLE_NAME.fullmatch(name)) and not Path(name).exists()
+    return not Path(place).is_file() and (is_table_name(name) or is_uri(name) or is_folder_with(name, "_delta_log"))

@@ -57,14 +57,14 @@ def plan(lake: Lake, run: Run, asks: bool) -> Plan:
     Args:
         lake: where the documents are.
         run: gets the completed recipe, its fingerprint and the versions.
-        asks: as in `pending_documents`.
+        asks: whether the run can ask a model, see `pending_documents`.
 
     Raises:
         RefinerError: a refiner can't be had.
         RecipeError: thresholds that contradict each other.
     """
     with run.stage("plan"):
-        stages = RefinerStages.of(run.recipe)
+        stages = RefinerStages.of(run.recipe, asks)
         run.recipe = stages.completed(run.recipe)
         run.recipe_fingerprint = stages.fingerprint(run.recipe)
         run.versions_in = lake.versions()

@@ -59,6 +59,7 @@ def _profile(context: SparkContext, gpus_per_engine: int) -> Any | None:
                 _CACHED_TIMEOUT,
             )
         script = conf.get("spark.executor.resource.gpu.discoveryScript", "")
-        executor = ExecutorResourceRequests().resource("gpu", amount, script).cores(n_cores)
+        vendor = conf.get("spark.executor.resource.gpu.vendor", "")  # Kubernetes asks for it
+        executor = ExecutorResourceRequests().resource("gpu", amount, script, vendor).cores(n_cores)
         builder = builder.require(executor.memory(conf.get("spark.executor.memory", "1g")))
     return builder.build

@@ -16,17 +16,20 @@ from prox_spark.refiners.card import DocTask
 from udfs.generate import Generate, Verdict
 
 
-def ready(refiner: Refiner, engine: EngineConfig) -> EngineSpec:
+def ready(refiner: Refiner, engine: EngineConfig, asks: bool = True) -> EngineSpec:
     """An engine spec whose refiner is built on the driver, lest each executor fail to.
 
-    Where an endpoint has the model, only its tokenizer is needed.
+    Args:
+        refiner: the model.
+        engine: its settings.
+        asks: will it be asked. Where it is not, or an endpoint has the model, only its tokenizer is needed.
 
     Raises:
         RefinerError: it can't be built.
         RecipeError: the engine would not take its adapter.
     """
     spec = EngineSpec(refiner, engine)
-    if not engine.endpoint:
+    if asks and not engine.endpoint:
         if spec.adapter and engine.max_lora_rank:
             check_rank(refiner, engine.max_lora_rank)
         build(spec.served)
@@ -43,15 +46,15 @@ class RefinerStage:
     generate: Generate
 
     @classmethod
-    def of(cls, recipe: Recipe, stage: Stage) -> RefinerStage:
-        """The stage as the recipe says, its refiner built.
+    def of(cls, recipe: Recipe, stage: Stage, asks: bool = True) -> RefinerStage:
+        """The stage as the recipe says, its refiner built where it will be asked.
 
         Raises:
             RefinerError: the refiner is unknown, can't be built or does not serve the stage.
         """
         refiner = find(getattr(recipe.refiners, stage))
         task = refiner.card.task(stage)
-        spec = ready(refiner, recipe.engine)
+        spec = ready(refiner, recipe.engine, asks)
         builder = PromptBuilder(
             refiner.card,
             stage,
@@ -79,14 +82,14 @@ class RefinerStages:
     chunk: RefinerStage
 
     @classmethod
-    def of(cls, recipe: Recipe) -> RefinerStages:
-        """The stages of a recipe.
+    def of(cls, recipe: Recipe, asks: bool = True) -> RefinerStages:
+        """The stages of a recipe, their refiners built where they will be asked.
 
         Raises:
             RefinerError: as for one stage.
             RecipeError: an endpoint is to serve two models under one name.
         """
-        doc, chunk = RefinerStage.of(recipe, "doc"), RefinerStage.of(recipe, "chunk")
+        doc, chunk = RefinerStage.of(recipe, "doc", asks), RefinerStage.of(recipe, "chunk", asks)
         model = recipe.engine.endpoint_model
         if (
             recipe.engine.endpoint

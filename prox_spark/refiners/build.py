@@ -7,10 +7,12 @@ is to be served as it is, `--bare NAME` builds its base alone.)
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +39,9 @@ def _is_served_as_it_lies(refiner: Refiner) -> bool:
 
 
 def is_built(refiner: Refiner) -> bool:
-    """Is there nothing left to do."""
+    """Is there nothing left to do. Of what lies in the hub's cache only the hub's own client knows, which `build` asks."""
+    if _is_served_as_it_lies(refiner) and refiner.is_on_hub:
+        return False
     return (built_path(refiner) / "config.json").exists()
 
 
@@ -98,19 +102,23 @@ def made_once(path: Path, write: Callable[[Path], None]) -> Path:
 def _write_tokenizer(refiner: Refiner, target: Path) -> None:
     """Out of a GGUF file."""
     os.environ.setdefault("TQDM_DISABLE", "1")  # the GGUF reader's bar; read when tqdm is imported
-    try:
+    with _missing_packages_named(refiner):
         from transformers import AutoTokenizer
 
         source = refiner.base_source
         AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name).save_pretrained(target)
+
+
+@contextmanager
+def _missing_packages_named(refiner: Refiner) -> Iterator[None]:
+    """Transformers asks for what it reads GGUF files with only when it does."""
+    try:
+        yield
     except ImportError as error:
-        raise _lacks(refiner, error) from error
-
-
-def _lacks(refiner: Refiner, error: ImportError) -> RefinerError:
-    return RefinerError(
-        f"building refiner {refiner.card.name} needs {error.name or error}: see the README, refiners, for what it is built with"
-    )
+        raise RefinerError(
+            f"building refiner {refiner.card.name} needs a package that is not there: {error}. Install what it is built with: "
+            "pip install torch transformers accelerate peft gguf"
+        ) from error
 
 
 def load_base(refiner: Refiner) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -120,29 +128,29 @@ def load_base(refiner: Refiner) -> tuple[PreTrainedModel, PreTrainedTokenizerBas
         RefinerError: a package is missing, or the base can't be read.
     """
     os.environ.setdefault("TQDM_DISABLE", "1")  # the GGUF reader's bar; read when tqdm is imported
-    try:
+    with _missing_packages_named(refiner):
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
         from transformers.utils import logging as transformers_logging
-    except ImportError as error:
-        raise _lacks(refiner, error) from error
-    transformers_logging.disable_progress_bar()
-    source = refiner.base_source
-    if not refiner.card.base.gguf:
-        model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
-        return model, AutoTokenizer.from_pretrained(source)
-    from transformers import GgufConfig
 
-    model = AutoModelForCausalLM.from_pretrained(
-        source.parent, gguf_file=source.name, quantization_config=GgufConfig(dequantize=True), dtype=torch.float32
-    )
-    return model, AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
+        transformers_logging.disable_progress_bar()
+        source = refiner.base_source
+        if not refiner.card.base.gguf:
+            model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
+            return model, AutoTokenizer.from_pretrained(source)
+        from transformers import GgufConfig
+
+        model = AutoModelForCausalLM.from_pretrained(
+            source.parent, gguf_file=source.name, quantization_config=GgufConfig(dequantize=True), dtype=torch.float32
+        )
+        return model, AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
 
 
 def _write_merged(refiner: Refiner, target: Path) -> None:
     model, tokenizer = load_base(refiner)
     if refiner.adapter:
-        from peft import PeftModel
+        with _missing_packages_named(refiner):
+            from peft import PeftModel
 
         model = PeftModel.from_pretrained(model, refiner.adapter).merge_and_unload()
     import torch
@@ -153,11 +161,21 @@ def _write_merged(refiner: Refiner, target: Path) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """Builds the named refiners, or after `--bare` their bases, and prints their directories."""
+    """Builds refiners and prints their directories."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("names", metavar="NAME", nargs="+", help="a refiner")
+    parser.add_argument("--bare", action="store_true", help="its base alone, without its adapter")
+    parser.add_argument("--expect", metavar="PRINT", help="fail unless its fingerprint is this")
+    args = parser.parse_args(argv)
     try:
-        bare = argv[:1] == ["--bare"]
-        for refiner in map(find, argv[1:] if bare else argv):
-            print(build(refiner.bare if bare else refiner))
+        for refiner in map(find, args.names):
+            served = refiner.bare if args.bare else refiner
+            if args.expect not in (None, served.model_fingerprint):
+                raise RefinerError(
+                    f"{refiner.reference} is not, or no longer, what it was when the run began: start the run again, and see "
+                    "that all hosts have the same"
+                )
+            print(build(served))
     except ProxSparkError as error:
         print(error, file=sys.stderr)
         return 1

@@ -61,6 +61,11 @@ class Refiner:
         return _download(base.hub, self._hub_snapshot.name)
 
     @property
+    def is_on_hub(self) -> bool:
+        """Does its base lie in the hub's cache of this machine."""
+        return bool(self.card.base.hub) or ("/" in self.reference and not Path(self.reference).is_absolute())
+
+    @property
     def tokenizer_source(self) -> Path:
         """Directory of the base's tokenizer, or its GGUF file; of a hub model nothing large is downloaded.
 
@@ -125,10 +130,11 @@ def find(name: str) -> Refiner:
         directory, base = _download(name, "main", _SMALL_FILES), {"hub": name}
         if (directory / "refiner.yaml").is_file():
             directory = _download(name, "main")
+    # Another machine has the hub's cache elsewhere, or has yet to fill it.
+    reference = name if "hub" in base else str(directory.resolve())
     if (directory / "refiner.yaml").is_file():
-        return Refiner(load_card(directory / "refiner.yaml"), directory.resolve(), str(directory.resolve()))
+        return Refiner(load_card(directory / "refiner.yaml"), directory.resolve(), reference)
     if (directory / "config.json").is_file():
-        reference = name if "hub" in base else str(directory.resolve())
         return Refiner(_teacher_card(name, directory, base), directory.resolve(), reference)
     raise RefinerError(
         f"no refiner {name!r}: take one of {', '.join(known())}, or a directory or hub model with refiner.yaml"

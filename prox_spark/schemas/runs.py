@@ -53,7 +53,7 @@ RUNS = Table(
     T.StructType(
         [
             field("run_id", T.StringType(), "UUID"),
-            field("command", T.StringType(), "ingest, refine, apply or annotate"),
+            field("command", T.StringType(), "ingest, refine, apply, annotate or evaluate"),
             field("status", T.StringType(), "succeeded or failed"),
             field("error", T.StringType(), "the error's message; null when succeeded"),
             field("recipe", T.StringType(), "the whole recipe, JSON, secrets redacted"),

@@ -117,7 +117,9 @@ class CheckpointConfig(Section):
         description="Labels that are not trained on, places like those of `labels`. Without any, the last checkpoint is taken.",
     )
     validation_examples: int = Field(120, ge=1, description="At most so many of each file and stage, chosen once.")
-    keep: int = Field(2, ge=1, description="Checkpoints on disk; the best is one of them.")
+    keep: int = Field(
+        2, ge=2, description="Checkpoints on disk, one more than `average` at least; the best is one of them."
+    )
     average: int = Field(
         1,
         ge=1,

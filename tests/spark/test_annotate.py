@@ -13,8 +13,8 @@ from pyspark.sql import Row
 from tiny_tokenizer import bytes_json
 
 from prox_spark.annotation import QUESTIONS
-from prox_spark.config import AnnotationConfig, Recipe
-from prox_spark.errors import LabelError, RefinerError
+from prox_spark.config import AnnotationConfig, EngineConfig, Recipe
+from prox_spark.errors import LabelError, RecipeError, RefinerError
 from prox_spark.labels import Label, read_labels, write_labels
 from prox_spark.lineage import Run
 from prox_spark.pipeline.annotate import AnnotateSummary, annotate_lake, sampled, teacher_stages
@@ -159,6 +159,19 @@ def test_a_second_run_pays_only_for_what_is_missing(spark: Any, asked: tuple[Rec
 def test_a_refiner_is_no_teacher() -> None:
     with pytest.raises(RefinerError, match="web-135m is no teacher"):
         teacher_stages(recipe("lake", teacher="web-135m"))
+
+
+def test_a_teacher_at_an_endpoint_has_one_name(tmp_path: Path) -> None:
+    two = {"endpoint": "https://llm.example.org/v1", "endpoint_model": {"doc": "one", "chunk": "two"}}
+    (tmp_path / "config.json").write_text("{}")
+    asking = recipe("lake", teacher=str(tmp_path)).model_copy(update={"engine": EngineConfig.model_validate(two)})
+    with pytest.raises(RecipeError, match=r"engine\.endpoint_model .* set it to the teacher's name"):
+        teacher_stages(asking)
+
+
+def test_an_export_to_a_store_is_refused_before_anything_is_paid_for(spark: Any, lake_root: str) -> None:
+    with pytest.raises(RecipeError, match=r"--export .* s3://a/b is a URI"):
+        annotate_lake(spark, recipe(lake_root), export="s3://a/b")
 
 
 def test_a_run_that_paid_for_nothing_says_so() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from prox_spark.pipeline.evaluate import evaluate_labels
 from prox_spark.pipeline.generate import GenerateStage
 from prox_spark.pipeline.ingest import ingest
 from prox_spark.pipeline.refine import RefineSummary, refine_lake
+from prox_spark.tables import Lake
 
 TESTS = Path(__file__).parents[1]
 sys.path.append(str(TESTS / "unit"))
@@ -166,6 +168,19 @@ def test_waves_that_overlap_as_on_a_cluster_end_with_the_same_tables(
         run.counts["generations"] == one_by_one.run.counts["generations"] == table(spark, root, "generations").count()
     )
     assert 0 < run.engine_seconds <= sum(wave.seconds for wave in run.engine_waves)
+
+
+def test_every_query_of_the_readme_runs_and_finds_something(spark: Any, refined: tuple[str, RefineSummary]) -> None:
+    root, summary = refined
+    Lake(spark, summary.run.recipe.lake).create_views()
+    (edited, *_) = table(spark, root, "refined").where("size(removed) > 0").collect()
+    readme = (TESTS.parent / "README.md").read_text()
+    (block,) = re.findall(r"```sql\n(.*?)```", readme, re.DOTALL)
+    queries = [query for query in block.replace("demo-003", edited["doc_id"]).split(";") if query.strip()]
+    assert len(queries) == 6
+    for query in queries:
+        found = spark.sql(query).collect()
+        assert found or "p.diagnostics" in query, query  # the FAKE writes no program that is wrong
 
 
 def test_neither_refine_nor_evaluate_asks_a_refiner_about_anything_that_fails_the_self_test(

@@ -12,7 +12,7 @@ from pyspark.sql import Row
 from pyspark.sql import functions as F
 
 from prox_spark.config import LakeConfig, Recipe
-from prox_spark.errors import LakeError, RecipeError
+from prox_spark.errors import InputError, LakeError, RecipeError
 from prox_spark.pipeline.carried import clean_names
 from prox_spark.pipeline.ingest import IngestSummary, ingest
 from prox_spark.schemas import DOCUMENTS
@@ -149,6 +149,44 @@ def test_partition_folders_of_parquet_are_columns(lake: Lake, spark: Any, tmp_pa
 
 
 # Accounting
+
+
+@pytest.mark.parametrize("given", ["auto", "parquet"])
+def test_parquet_is_found_in_every_folder(lake: Lake, spark: Any, tmp_path: Path, given: str) -> None:
+    for folder in ("pages", "pages/2024/a[1]", "pages/2024/b", "pages/2025/day=1"):
+        rows = spark.createDataFrame([(folder, "text")], "id string, text string")
+        rows.write.mode("append").parquet(str(tmp_path / folder))
+    assert lake.ingest(tmp_path / "pages", format=given).n_new == 4
+    assert [row[0] for row in lake.rows("documents", "doc_id") if row[0].endswith(("[1]", "=1"))] == [
+        "pages/2024/a[1]",
+        "pages/2025/day=1",
+    ]
+    assert lake.rows("documents", "day")[-1] == (1,) or (1,) in lake.rows("documents", "day")
+    assert lake.ingest(f"{tmp_path}/pages/**/*.parquet", format=given).n_unchanged == 4
+    assert lake.ingest(f"{tmp_path}/pages/2024/*", format=given).n_unchanged == 2
+
+
+def test_relative_folder_of_delta_may_have_a_dot_in_its_name(
+    lake: Lake, spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    spark.createDataFrame([("a",)], "text string").write.format("delta").save(str(tmp_path / "pages.delta"))
+    assert lake.ingest("pages.delta").n_new == lake.ingest("pages.delta", format="delta").n_unchanged == 1
+    with pytest.raises(RecipeError, match=r"can't read no\.such as delta"):
+        lake.ingest("no.such", format="delta")
+
+
+def test_what_was_mended_in_a_file_leaves_quarantine(lake: Lake, tmp_path: Path) -> None:
+    write(tmp_path / "a.jsonl", {"id": 1, "text": None}, {"id": 2, "text": None}, {"id": 3, "text": "three"})
+    write(tmp_path / "b.jsonl", {"id": 4, "text": None}, {"id": 5, "text": "five"})
+    lake.ingest(tmp_path)
+    write(tmp_path / "a.jsonl", {"id": 1, "text": "one"}, {"id": 2, "text": None}, {"id": 3, "text": "three"})
+    again = lake.ingest(tmp_path / "a.jsonl")
+    assert (again.n_new, again.quarantined) == (1, {"null_text": 1})
+    assert lake.rows("quarantine", "doc_id") == [("2",), ("4",)]
+    write(tmp_path / "a.jsonl", {"id": 1, "text": "one"})
+    assert lake.ingest(tmp_path / "a.jsonl").quarantined == {}
+    assert lake.rows("quarantine", "doc_id") == [("4",)]
 
 
 def test_every_record_is_a_document_or_in_quarantine(lake: Lake, tmp_path: Path) -> None:
@@ -378,6 +416,23 @@ def test_text_column_that_no_record_has_is_a_mistake_of_the_recipe(lake: Lake, s
         lake.ingest(tmp_path / "p")
     with pytest.raises(RecipeError, match=r"'key'"):
         lake.ingest(tmp_path / "p", text_column="content", id_column="key")
+
+
+def test_url_column_that_no_record_has_is_a_mistake_of_the_recipe(lake: Lake, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", {"text": "a", "link": "http://a"}, {"text": "b"})
+    with pytest.raises(RecipeError, match=r"no.* record .* URL in 'lnk' \(input\.url_column\)"):
+        lake.ingest(path, url_column="lnk")
+    assert lake.table("documents").isEmpty()
+    assert lake.ingest(path, url_column="link").n_new == 2
+
+
+def test_input_of_which_not_one_file_can_be_read_is_an_error(lake: Lake, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl.gz").write_bytes(b"no gzip")
+    with pytest.raises(InputError, match=r"not one of 1 files .*a\.jsonl\.gz: the file can't be read"):
+        lake.ingest(tmp_path)
+    assert lake.table("quarantine").isEmpty() and lake.rows("runs", "status") == [("failed",)]
+    write(tmp_path / "b.jsonl", {"text": "b"})
+    assert lake.ingest(tmp_path).quarantined == {"unreadable_file": 1}
 
 
 def test_tables_and_files_are_not_mixed(lake: Lake, spark: Any, tmp_path: Path) -> None:

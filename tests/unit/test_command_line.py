@@ -5,6 +5,7 @@ import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -279,6 +280,20 @@ def test_each_input_of_the_demo_has_a_lake_of_its_own(tmp_path: Path) -> None:
     assert demo._slug(first).startswith("data-jsonl-") and demo._slug(first) != demo._slug(second)
     assert demo._slug(f"{first}/") == demo._slug(first)
     assert demo._slug("s3a://a/data.jsonl") != demo._slug("s3a://b/data.jsonl")
+
+
+def test_demo_brings_a_sample_and_a_lake_where_the_recipe_names_none() -> None:
+    def place(**sections: dict[str, Any]) -> tuple[list[str], str | None]:
+        made = demo.with_defaults(Recipe.parse(sections))
+        return made.input.paths, made.lake.root
+
+    sample = [str(demo.PAGES)]
+    assert place() == (sample, "lake/demo")
+    assert place(lake={"root": "/x"}) == (sample, "/x")
+    assert place(lake={"catalog": "a.b"}) == (sample, None)
+    assert place(input={"paths": ["/a.jsonl"]}, lake={"root": "/x"}) == (["/a.jsonl"], "/x")
+    paths, root = place(input={"paths": ["/a.jsonl"]})
+    assert paths == ["/a.jsonl"] and str(root).startswith("lake/a-jsonl-")
 
 
 def test_with_debug_the_stack_trace_is_shown(capsys: Capture) -> None:

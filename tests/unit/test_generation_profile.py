@@ -11,7 +11,11 @@ from prox_spark.pipeline.profile import generation_profile
 
 pytestmark = pytest.mark.unit
 
-GPUS = {"spark.executor.resource.gpu.amount": "1", "spark.executor.cores": "4"}
+GPUS = {
+    "spark.executor.resource.gpu.vendor": "nvidia.com",
+    "spark.executor.resource.gpu.amount": "1",
+    "spark.executor.cores": "4",
+}
 DYNAMIC = GPUS | {"spark.dynamicAllocation.enabled": "true"}
 TIMEOUT = "spark.dynamicAllocation.cachedExecutorIdleTimeout"
 
@@ -42,4 +46,6 @@ def test_who_may_wait_for_ever_for_gpus_is_warned_once_and_told_the_setting(
     with caplog.at_level(logging.WARNING):
         profiles = [generation_profile(context, EngineConfig(device="cuda")) for _ in range(3)]  # type: ignore[arg-type]
     assert profiles[0] is not None and profiles[0] is profiles[2]
+    if settings is not GPUS:
+        assert profiles[0].executorResources["gpu"].vendor == "nvidia.com", "Kubernetes makes no pod without it"
     assert [TIMEOUT in record.getMessage() for record in caplog.records] == [True] * is_warned

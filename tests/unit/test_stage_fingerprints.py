@@ -193,6 +193,16 @@ def test_one_name_for_two_models_at_an_endpoint_is_an_error_and_a_name_for_each_
     assert stages() and stages(endpoint_model={"doc": "one", "chunk": "two"})
 
 
+def test_a_refiner_that_is_not_asked_is_not_built(refiner: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    built = []
+    monkeypatch.setattr("prox_spark.pipeline.stages.build", built.append)
+    quiet, asking = (RefinerStages.of(recipe_with(refiner), asks) for asks in (False, True))
+    assert len(built) == 2, "both stages of the one that asks"
+    assert quiet.fingerprint(quiet.completed(recipe_with(refiner))) == asking.fingerprint(
+        asking.completed(recipe_with(refiner))
+    )
+
+
 def test_answers_in_a_models_own_words_are_other_generations_and_are_held_to_nothing(refiner: str) -> None:
     stages = RefinerStages.of(recipe_with(refiner, generation={"grammar": True}))
     doc, chunk = stages.doc.in_its_own_words(), stages.chunk.in_its_own_words()

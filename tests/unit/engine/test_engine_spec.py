@@ -156,14 +156,14 @@ def test_a_cpu_engine_bound_to_no_cores_has_its_threads_counted(
     assert environment["OMP_NUM_THREADS"] == "3"
 
 
-@pytest.mark.parametrize("settings", [{"tensor_parallel_size": 2}, {"extra_args": ["--data-parallel-size", "2"]}])
+@pytest.mark.parametrize("settings", [{"cpu_cores": "0-3", "tensor_parallel_size": 2}, {"cpu_cores": "0-1|2-3"}])
 def test_a_cpu_engine_of_two_ranks_is_left_to_vllm(
     tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("VLLM_ENABLE_V1_MULTIPROCESSING", "OMP_PLACES"):
         monkeypatch.delenv(name, raising=False)
-    environment = spec_of(tmp_path, cpu_cores="0-1|2-3", **settings).environment()
-    assert environment["VLLM_CPU_OMP_THREADS_BIND"] == "0-1|2-3"
+    environment = spec_of(tmp_path, **settings).environment()
+    assert environment["VLLM_CPU_OMP_THREADS_BIND"] == settings["cpu_cores"]
     assert not environment.keys() & {"VLLM_ENABLE_V1_MULTIPROCESSING", "OMP_PLACES"}
 
 
@@ -196,6 +196,7 @@ def test_a_cuda_engine_sees_the_gpus_of_its_task(
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", outside)
     environment = spec_of(tmp_path, "cuda").environment(assigned)
     assert environment.get("CUDA_VISIBLE_DEVICES") == visible
+    assert environment["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID", "as nvidia-smi and so Spark number them"
     assert "VLLM_CPU_OMP_THREADS_BIND" not in environment
 
 

@@ -130,6 +130,25 @@ def test_an_engine_that_does_not_listen_is_killed(scene: Scene) -> None:
     wait_until(lambda: not any(map(runs, tree)), "no process is left")
 
 
+def test_shared_memory_of_what_must_be_killed_is_removed(scene: Scene) -> None:
+    made = scene.directory / "made"
+    engine = f"""
+import signal, time
+from multiprocessing.shared_memory import SharedMemory
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+memory = SharedMemory(create=True, size=1)
+open({str(made)!r}, "w").write(memory.name)
+time.sleep(300)
+"""
+    scene.start(sys.executable, "-c", engine)
+    wait_until(lambda: made.exists() and bool(made.read_text()), "there is shared memory")
+    memory = Path("/dev/shm") / made.read_text()
+    assert memory.exists()
+    scene.executor.kill()
+    scene.executor.wait()
+    wait_until(lambda: not memory.exists(), "it is removed", 5)
+
+
 def test_an_engine_that_ends_ends_its_supervisor_with_its_status(scene: Scene) -> None:
     assert scene.start("sh", "-c", "exit 7").wait(15) == 7
 

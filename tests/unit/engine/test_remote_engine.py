@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Iterator
@@ -196,7 +197,9 @@ def test_a_refused_prompt_is_a_row(status: int) -> None:
 
 
 def test_a_server_that_refuses_every_prompt_is_named_instead_of_quarantining_all() -> None:
-    with pytest.raises(EndpointError, match=r"refused the first 16 prompts, the last with '400: unknown field'"):
+    with pytest.raises(
+        EndpointError, match=r"refused the first 16 prompts or gave no answer, the last with '400: unknown field'"
+    ):
         ask(FakeEndpoint(reply(400, {"error": {"message": "unknown field"}})), n=40)
 
 
@@ -216,8 +219,79 @@ def test_a_prompt_that_the_server_fails_on_while_it_answers_others_is_a_row() ->
     # The first try of the one, the other, the second try of the one.
     endpoint = FakeEndpoint(reply(500, "boom"), reply(), reply(500, "boom"))
     failed, answered = asyncio.run(main())
-    assert (failed.error_code, failed.error_message) == (ReasonCode.REQUEST_REFUSED, "500: boom")
+    assert (failed.error_code, failed.error_message) == (ReasonCode.REQUEST_TIMEOUT, "500: boom"), (
+        "another run asks again"
+    )
     assert answered.text == "keep"
+
+
+def test_a_server_that_went_away_after_it_had_answered_others_ends_the_task() -> None:
+    async def main() -> None:
+        async with endpoint.server() as server:
+            session = RemoteSession(Endpoint(str(server.make_url("/v1")), "m", tries=2), {}, 5)
+            waiting = asyncio.create_task(session.ask([1]))
+            while len(endpoint.requests) < 1:
+                await asyncio.sleep(0.001)
+            await session.ask([2])
+            try:
+                await waiting
+            finally:
+                await session.close()
+
+    # Busy for the one, an answer to the other, and then it is gone.
+    endpoint = FakeEndpoint(reply(429, "busy"), reply(), reply(503, "gone"))
+    with pytest.raises(EndpointError, match=r"no answer in 2 tries .* 503: gone"):
+        asyncio.run(main())
+
+
+def test_a_server_that_takes_prompts_and_answers_none_ends_the_task() -> None:
+    async def silent(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.closing(writer):
+            await asyncio.sleep(5)
+
+    async def main() -> None:
+        async with await asyncio.start_server(silent, "127.0.0.1") as server:
+            port = server.sockets[0].getsockname()[1]
+            session = RemoteSession(Endpoint(f"http://127.0.0.1:{port}/v1", "m"), {}, request_seconds=0.2)
+            try:
+                await asyncio.gather(*(session.ask([number]) for number in range(20)))
+            finally:
+                await session.close()
+
+    with pytest.raises(EndpointError, match=r"first 16 prompts or gave no answer, .* engine\.request_seconds = 0\.2 s"):
+        asyncio.run(main())
+
+
+def test_a_login_in_the_url_is_not_told() -> None:
+    session = RemoteSession(Endpoint("http://me:hunter2@127.0.0.1:9/v1", "m", tries=1), {}, request_seconds=5)
+    with pytest.raises(EndpointError, match=r"127\.0\.0\.1:9/v1") as caught:
+        asyncio.run(session.ask([1]))
+    assert "hunter2" not in str(caught.value)
+
+
+def test_the_key_wins_over_a_login_for_any_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "netrc").write_text("default login me password hunter2\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("LLM_KEY", KEY)
+    endpoint = FakeEndpoint(reply())
+    ask(endpoint, key_variable="LLM_KEY")
+    assert endpoint.requests[0][0].headers["Authorization"] == f"Bearer {KEY}"
+
+
+def test_a_proxy_of_the_environment_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    endpoint = FakeEndpoint(reply())
+
+    async def main() -> None:
+        async with endpoint.server() as server:
+            monkeypatch.setenv("HTTP_PROXY", str(server.make_url("")))
+            session = RemoteSession(Endpoint("http://llm.invalid/v1", "m", tries=1), {}, 5)
+            try:
+                await session.ask([1])
+            finally:
+                await session.close()
+
+    asyncio.run(main())
+    assert endpoint.requests[0][0].headers["Host"] == "llm.invalid"
 
 
 def test_a_refusal_is_stored_without_the_key(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from prox_spark.engine.executor import Owner, engine_directory, owner_directory
 from prox_spark.engine.record import Record
 from prox_spark.engine.resident import connect, forgive, running
 from prox_spark.engine.spec import EngineSpec
+from prox_spark.engine.start import _model, engine_environment
 from prox_spark.errors import EngineStartError
 from prox_spark.refiners import find
 
@@ -100,6 +102,36 @@ def test_many_workers_that_come_at_once_share_one_engine(fake: Any) -> None:
     for thread in threads:
         thread.join()
     assert len(found) == 6 and len(set(found)) == 1 and len(supervisors()) == 1
+
+
+def test_sockets_of_vllm_lie_where_their_names_fit(
+    fake: Any, tmp_path: Path, short_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", "/tmp")
+    assert engine_environment(fake(), short_path)["VLLM_RPC_BASE_PATH"] == str(short_path)
+    assert engine_environment(fake(), tmp_path / ("d" * 90))["VLLM_RPC_BASE_PATH"] == "/tmp"
+
+
+def test_a_limit_on_address_space_is_named(fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda _: (2**29, 2**29))
+    with pytest.raises(EngineStartError, match=r"0\.5 GiB .* spark\.executor\.pyspark\.memory") as failure:
+        connect(fake())
+    assert failure.value.is_final
+
+
+def test_a_model_is_served_from_where_it_was_built(fake: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = tmp_path / "cache of this host"
+    asked: list[list[str]] = []
+
+    def build(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        asked.append(command)
+        return subprocess.CompletedProcess(command, 0, f"some library's words\n{there}\n", "")
+
+    monkeypatch.setattr("prox_spark.engine.start.is_built", lambda _: False)
+    monkeypatch.setattr(subprocess, "run", build)
+    spec = fake()
+    assert _model(spec, {}) == there
+    assert asked[0][-3:] == ["--expect", spec.refiner.model_fingerprint, spec.refiner.reference]
 
 
 def test_engine_that_starts_is_waited_for_when_its_starter_is_gone(fake: Any, runtime: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from prox_spark.errors import RefinerError
-from prox_spark.refiners import find, known, registry
+from prox_spark.refiners import build, find, known, registry
+from prox_spark.refiners.build import is_built
 
 pytestmark = pytest.mark.unit
 
@@ -175,6 +176,25 @@ def test_a_missing_adapter_is_an_error_that_names_it(tmp_path: Path) -> None:
 def test_the_home_of_nobody_is_an_unknown_name() -> None:
     with pytest.raises(RefinerError, match="no refiner"):
         find("~no-such-user/refiner")
+
+
+def test_a_card_on_the_hub_is_referred_to_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make_refiner(tmp_path / "snapshots" / "0a1b")
+    monkeypatch.setattr(registry, "_download", lambda *_, **__: folder)
+    found = find("some/refiner")
+    assert found.reference == "some/refiner" and found.base_source.parent == folder
+    assert (folder / "weights" / "config.json").exists() and not is_built(found), "only the hub's client knows"
+    assert is_built(find(str(folder)))
+
+
+def test_builder_refuses_another_model_than_the_run_began_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_refiner(tmp_path / "mine")
+    assert build.main(["--expect", fingerprint_of(folder), str(folder)]) == 0
+    assert capsys.readouterr().out.strip() == str(folder / "weights")
+    assert build.main(["--expect", "0" * 64, str(folder)]) == 1
+    assert "no longer, what it was when the run began" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("positions", "context"), [({"max_position_embeddings": 2048}, 2048), ({}, 8192)])
