@@ -62,7 +62,12 @@ def list_files(path: str) -> list[InputFile]:
         filesystem, root, prefix = _filesystem(path)
         infos = list(_find(filesystem, root))
     except (OSError, ValueError) as error:
-        raise RecipeError(f"can't list the input {path}: {error}") from error
+        hint = (
+            " (logins come from AWS_* variables or the host's role, not from Spark's settings)"
+            if path[:2] == "s3"
+            else ""
+        )
+        raise RecipeError(f"can't list the input {path}: {error}{hint}") from error
     if not infos:
         raise RecipeError(f"no file at {path}. Check the path; a glob needs quotes against the shell.")
     source = source_name(path)
@@ -72,11 +77,11 @@ def list_files(path: str) -> list[InputFile]:
     ]
 
 
-def fixed_folder(path: str) -> str:
-    """The folder that all files of a folder or glob lie in: what comes before the first part with a sign of a glob."""
-    parts = path.rstrip("/").split("/")
-    fixed = next((i for i, part in enumerate(parts) if set(part) & _GLOB), len(parts))
-    return "/".join(parts[:fixed]) or "/"
+def partitioned_folder(uri: str) -> str | None:
+    """The folder above the first one that is called `name=value`; None where a file lies in none such."""
+    folders = uri.split("/")[:-1]
+    first = next((i for i, folder in enumerate(folders) if re.fullmatch(r"[^=]+=.*", folder)), None)
+    return None if first is None else "/".join(folders[:first]) or "/"
 
 
 def literal(path: str) -> str:

@@ -13,7 +13,7 @@ from pyspark.sql import types as T
 from prox_spark.config import InputConfig
 from prox_spark.errors import ReasonCode, RecipeError, first_line
 from prox_spark.ingest import InputFile, InputFormat, ReadOptions, detect_format, list_files
-from prox_spark.ingest.files import absolute, fixed_folder, is_folder_with, is_uri, literal
+from prox_spark.ingest.files import absolute, is_folder_with, is_uri, literal, partitioned_folder
 from prox_spark.ingest.formats import source_name
 from prox_spark.ingest.records import SNIPPET_CHARS
 from prox_spark.pipeline.carried import clean_struct
@@ -49,11 +49,13 @@ class InputTable:
         kind: parquet or delta.
         files: URIs of its Parquet files. Spark by itself passes over those in folders that are not called `name=value`, and
             knows no `**`. Empty: as Spark finds them.
+        root: folder below which folders that are called `name=value` are columns; None: there are none such.
     """
 
     path: str
     kind: InputFormat
     files: tuple[str, ...] = ()
+    root: str | None = None
 
     def load(self, spark: SparkSession) -> DataFrame:
         """Its rows.
@@ -68,8 +70,8 @@ class InputTable:
                 return reader.table(self.path)
             if not self.files:
                 return reader.load(self.path)
-            if self.files != (self.path,):
-                reader = reader.option("basePath", fixed_folder(self.path))  # its `name=value` folders are columns
+            if self.root:
+                reader = reader.option("basePath", self.root)
             return reader.load([*map(literal, self.files)])
         except AnalysisException as error:
             raise RecipeError(f"can't read {self.path} as {self.kind}: {first_line(error)}") from error
@@ -105,7 +107,11 @@ def find_inputs(config: InputConfig) -> Inputs:
         given = None if config.format == "auto" else InputFormat(config.format)
         found = [(file, given or detect_format(file.uri)) for file in list_files(path)]
         if all(kind is InputFormat.PARQUET for _, kind in found):
-            tables.append(InputTable(absolute(path), InputFormat.PARQUET, tuple(file.uri for file, _ in found)))
+            roots: dict[str | None, list[str]] = {}
+            for file, _ in found:
+                roots.setdefault(partitioned_folder(file.uri), []).append(file.uri)
+            place, kind = absolute(path), InputFormat.PARQUET
+            tables += (InputTable(place, kind, tuple(uris), root) for root, uris in roots.items())
         else:
             files += found
     if any(kind.is_table for _, kind in files) or (files and tables):

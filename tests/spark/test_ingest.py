@@ -153,17 +153,18 @@ def test_partition_folders_of_parquet_are_columns(lake: Lake, spark: Any, tmp_pa
 
 @pytest.mark.parametrize("given", ["auto", "parquet"])
 def test_parquet_is_found_in_every_folder(lake: Lake, spark: Any, tmp_path: Path, given: str) -> None:
-    for folder in ("pages", "pages/2024/a[1]", "pages/2024/b", "pages/2025/day=1"):
+    plain = ("pages", "pages/2024/a[1]", "pages/2024/b")
+    partitioned = ("days/2024/day=1", "days/2024/day=2", "days/2025/day=1")
+    for folder in (*plain, *partitioned):
         rows = spark.createDataFrame([(folder, "text")], "id string, text string")
         rows.write.mode("append").parquet(str(tmp_path / folder))
-    assert lake.ingest(tmp_path / "pages", format=given).n_new == 4
-    assert [row[0] for row in lake.rows("documents", "doc_id") if row[0].endswith(("[1]", "=1"))] == [
-        "pages/2024/a[1]",
-        "pages/2025/day=1",
-    ]
-    assert lake.rows("documents", "day")[-1] == (1,) or (1,) in lake.rows("documents", "day")
-    assert lake.ingest(f"{tmp_path}/pages/**/*.parquet", format=given).n_unchanged == 4
-    assert lake.ingest(f"{tmp_path}/pages/2024/*", format=given).n_unchanged == 2
+    assert lake.ingest(tmp_path / "pages", format=given).n_new == 3
+    assert lake.rows("documents", "doc_id", "source") == [(folder, "pages") for folder in sorted(plain)]
+    assert lake.ingest(f"{tmp_path}/pages/**/*.parquet", format=given).n_unchanged == 3
+    assert lake.ingest(f"{tmp_path}/pages/2024/*", format=given).n_new == 0
+    assert lake.ingest(tmp_path / "days", format=given).n_new == 3
+    days = lake.table("documents").where("day is not null").select("doc_id", "day").orderBy("doc_id").collect()
+    assert [tuple(row) for row in days] == [(folder, int(folder[-1])) for folder in partitioned]
 
 
 def test_relative_folder_of_delta_may_have_a_dot_in_its_name(
@@ -177,15 +178,15 @@ def test_relative_folder_of_delta_may_have_a_dot_in_its_name(
 
 
 def test_what_was_mended_in_a_file_leaves_quarantine(lake: Lake, tmp_path: Path) -> None:
-    write(tmp_path / "a.jsonl", {"id": 1, "text": None}, {"id": 2, "text": None}, {"id": 3, "text": "three"})
-    write(tmp_path / "b.jsonl", {"id": 4, "text": None}, {"id": 5, "text": "five"})
-    lake.ingest(tmp_path)
-    write(tmp_path / "a.jsonl", {"id": 1, "text": "one"}, {"id": 2, "text": None}, {"id": 3, "text": "three"})
-    again = lake.ingest(tmp_path / "a.jsonl")
+    mended, other = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    write(mended, {"id": 1, "text": None}, {"id": 2, "text": None}, {"id": 3, "text": "three"})
+    lake.ingest(mended, write(other, {"id": 4, "text": None}, {"id": 5, "text": "five"}))
+    write(mended, {"id": 1, "text": "one"}, {"id": 2, "text": None}, {"id": 3, "text": "three"})
+    again = lake.ingest(mended)
     assert (again.n_new, again.quarantined) == (1, {"null_text": 1})
     assert lake.rows("quarantine", "doc_id") == [("2",), ("4",)]
-    write(tmp_path / "a.jsonl", {"id": 1, "text": "one"})
-    assert lake.ingest(tmp_path / "a.jsonl").quarantined == {}
+    write(mended, {"id": 1, "text": "one"})
+    assert lake.ingest(mended).quarantined == {}
     assert lake.rows("quarantine", "doc_id") == [("4",)]
 
 
@@ -427,12 +428,12 @@ def test_url_column_that_no_record_has_is_a_mistake_of_the_recipe(lake: Lake, tm
 
 
 def test_input_of_which_not_one_file_can_be_read_is_an_error(lake: Lake, tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl.gz").write_bytes(b"no gzip")
+    broken = tmp_path / "a.jsonl.gz"
+    broken.write_bytes(b"no gzip")
     with pytest.raises(InputError, match=r"not one of 1 files .*a\.jsonl\.gz: the file can't be read"):
-        lake.ingest(tmp_path)
+        lake.ingest(broken)
     assert lake.table("quarantine").isEmpty() and lake.rows("runs", "status") == [("failed",)]
-    write(tmp_path / "b.jsonl", {"text": "b"})
-    assert lake.ingest(tmp_path).quarantined == {"unreadable_file": 1}
+    assert lake.ingest(broken, write(tmp_path / "b.jsonl", {"text": "b"})).quarantined == {"unreadable_file": 1}
 
 
 def test_tables_and_files_are_not_mixed(lake: Lake, spark: Any, tmp_path: Path) -> None:
@@ -447,7 +448,7 @@ def test_tables_and_files_are_not_mixed(lake: Lake, spark: Any, tmp_path: Path) 
 def test_delta_rs_reads_what_was_written(lake: Lake, tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", {"id": 1, "text": "a", "m": {"n": [1]}}, {"id": 2, "text": "b"}, {"text": None})
     lake.ingest(path)
-    lake.ingest(write(path, {"id": 1, "text": "a"}, {"id": 2, "text": "changed"}))
+    lake.ingest(write(path, {"id": 1, "text": "a"}, {"id": 2, "text": "changed"}, {"text": None}))
     documents = deltalake.QueryBuilder().register("d", deltalake.DeltaTable(f"{lake.root}/documents"))
     found = documents.execute("SELECT doc_id, text FROM d ORDER BY doc_id").read_all()
     assert [column.to_pylist() for column in found.columns] == [["1", "2"], ["a", "changed"]]
