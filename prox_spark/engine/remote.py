@@ -212,7 +212,7 @@ class RemoteSession:
 def _proxy(url: str) -> str | None:
     """HTTPS_PROXY and its like. The library's own look at the environment also takes logins from ~/.netrc, and then refuses our key."""
     parts = urlsplit(url)
-    return None if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme)
+    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
 
 
 def _seconds(retry_after: str | None) -> float:

@@ -29,6 +29,8 @@ LOG = logging.getLogger(__name__)
 _BUSY_SECONDS = 30.0
 # A start writes some hundred lines; what comes later says nothing about it.
 _START_LOG_CHARS = 1_000_000
+# torch and vLLM alone map more than ten.
+_LEAST_ADDRESS_SPACE = 10 * 2**30
 
 
 @dataclass(frozen=True)
@@ -106,10 +108,10 @@ def launch(spec: EngineSpec, owner: Owner, directory: Path, environment: dict[st
 def engine_environment(spec: EngineSpec, directory: Path) -> dict[str, str]:
     """The environment of an engine of this task, in whose directory vLLM's own sockets lie, lest they outlive it."""
     environment = spec.environment(assigned_gpus())
-    # vLLM names them by UUID. In a directory too deep for that they are where this task's temporary files are: the engine's own
-    # are in that directory.
-    fits = fits_socket(directory / str(uuid.UUID(int=0)))
-    environment["VLLM_RPC_BASE_PATH"] = str(directory) if fits else tempfile.gettempdir()
+    # vLLM names them by UUID. In a directory too deep for that they are where temporary files are; the engine's own are in it.
+    places = (str(directory), tempfile.gettempdir(), "/tmp")
+    name = str(uuid.UUID(int=0))
+    environment["VLLM_RPC_BASE_PATH"] = next((at for at in places if fits_socket(Path(at) / name)), places[-1])
     return environment
 
 
@@ -141,8 +143,8 @@ def _try_socket(path: Path) -> None:
 
 def _check_memory_limit() -> None:
     """An engine is a child of the task's Python worker, and would have its limit on address space, far below what torch takes."""
-    _, limit = resource.getrlimit(resource.RLIMIT_AS)
-    if limit != resource.RLIM_INFINITY:
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < _LEAST_ADDRESS_SPACE:
         raise EngineStartError(
             f"Python workers may have {limit / 2**30:.1f} GiB of address space here, and no engine starts within that. Unset "
             "spark.executor.pyspark.memory (or lift `ulimit -v`), and leave room for the engine in spark.executor.memoryOverhead",

@@ -77,16 +77,29 @@ def list_files(path: str) -> list[InputFile]:
     ]
 
 
-def partitioned_folder(uri: str) -> str | None:
-    """The folder above the first one that is called `name=value`; None where a file lies in none such."""
+def partitioned_folder(uri: str, path: str) -> str | None:
+    """The folder above the first one that is called `name=value`; None where a file lies in none such.
+
+    Args:
+        uri: of the file.
+        path: folder or glob that it was found by, absolute; folders above it, or above its first sign of a glob, don't count.
+    """
     folders = uri.split("/")[:-1]
-    first = next((i for i, folder in enumerate(folders) if re.fullmatch(r"[^=]+=.*", folder)), None)
+    parts = path.rstrip("/").split("/")
+    above = next((i for i, part in enumerate(parts) if set(part) & _GLOB), len(parts))
+    names = (i for i, folder in enumerate(folders) if i >= above and re.fullmatch(r"[^=]+=.*", folder))
+    first = next(names, None)
     return None if first is None else "/".join(folders[:first]) or "/"
 
 
 def literal(path: str) -> str:
     """The path as a glob that matches nothing else."""
     return re.sub(r"([*?\[\]{}\\])", r"\\\1", path)
+
+
+def can_be_listed(path: str) -> bool:
+    """Is it in a store that `list_files` knows."""
+    return not is_uri(path) or path.partition("://")[0] in _SCHEMES
 
 
 def is_folder_with(path: str, name: str) -> bool:

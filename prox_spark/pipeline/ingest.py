@@ -290,7 +290,7 @@ def _check_usable(rows: DataFrame, found: _Found, config: InputConfig, inputs: I
     message = rejected.select("message").first()[0]
     if rejected.where(~F.col("message").startswith(NO_SUCH_COLUMN)).isEmpty():
         raise RecipeError(f"not one record of the input could be used: {message}")
-    if set(found.reasons) == {str(ReasonCode.UNREADABLE_FILE)}:
+    if found.reasons[str(ReasonCode.UNREADABLE_FILE)] == len(inputs.files):
         file = rejected.select("provenance.file").first()[0]
         raise InputError(
             f"not one of {len(inputs.files):,} files of the input could be read; the first, {file}: {message}"
@@ -342,13 +342,15 @@ def _write_documents(lake: Lake, fresh: DataFrame, run: Run) -> None:
 
 
 def _write_quarantine(lake: Lake, rows: DataFrame, found: _Found, inputs: Inputs, run_id: str) -> None:
-    """Adds what was rejected, and takes out what was in files that were read again now, and is not any more."""
+    """Adds what was rejected, and takes out what was in files that were read to their ends now, and is not any more."""
     known = lake.read("quarantine").where(F.col("stage") == _STAGE)
     rejected = rows.where(F.col("verdict") == _REJECTED).withColumn("quarantine_id", _quarantine_id())
     if inputs.files and not known.isEmpty():
         files = lake.spark.createDataFrame([(file.uri,) for file, _ in inputs.files], "file string")
+        broken = rejected.where(F.col("reason") == ReasonCode.UNREADABLE_FILE.value)
+        read = files.join(broken.select("provenance.file"), on="file", how="left_anti")
         mended = (
-            known.join(files, on=F.col("provenance.file") == F.col("file"), how="left_semi")
+            known.join(read, on=F.col("provenance.file") == F.col("file"), how="left_semi")
             .join(rejected.select("quarantine_id"), on="quarantine_id", how="left_anti")
             .select(*schemas.QUARANTINE.key)
         )

@@ -13,7 +13,7 @@ from pyspark.sql import types as T
 from prox_spark.config import InputConfig
 from prox_spark.errors import ReasonCode, RecipeError, first_line
 from prox_spark.ingest import InputFile, InputFormat, ReadOptions, detect_format, list_files
-from prox_spark.ingest.files import absolute, is_folder_with, is_uri, literal, partitioned_folder
+from prox_spark.ingest.files import absolute, can_be_listed, is_folder_with, literal, partitioned_folder
 from prox_spark.ingest.formats import source_name
 from prox_spark.ingest.records import SNIPPET_CHARS
 from prox_spark.pipeline.carried import clean_struct
@@ -108,9 +108,9 @@ def find_inputs(config: InputConfig) -> Inputs:
         found = [(file, given or detect_format(file.uri)) for file in list_files(path)]
         if all(kind is InputFormat.PARQUET for _, kind in found):
             roots: dict[str | None, list[str]] = {}
-            for file, _ in found:
-                roots.setdefault(partitioned_folder(file.uri), []).append(file.uri)
             place, kind = absolute(path), InputFormat.PARQUET
+            for file, _ in found:
+                roots.setdefault(partitioned_folder(file.uri, place), []).append(file.uri)
             tables += (InputTable(place, kind, tuple(uris), root) for root, uris in roots.items())
         else:
             files += found
@@ -261,7 +261,8 @@ def _given_table(path: str, config: InputConfig) -> InputTable | None:
         return InputTable(place, InputFormat.DELTA) if is_folder_with(path, "_delta_log") else None
     given = InputFormat(config.format)
     # Any store that Spark reads will do, also one that can't be listed here.
-    return InputTable(place, given) if given is InputFormat.DELTA or (given.is_table and is_uri(place)) else None
+    is_read_as_named = given is InputFormat.DELTA or (given.is_table and not can_be_listed(place))
+    return InputTable(place, given) if is_read_as_named else None
 
 
 def _need(table: DataFrame, path: str, name: str, option: str) -> str:

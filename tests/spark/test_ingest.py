@@ -167,6 +167,14 @@ def test_parquet_is_found_in_every_folder(lake: Lake, spark: Any, tmp_path: Path
     assert [tuple(row) for row in days] == [(folder, int(folder[-1])) for folder in partitioned]
 
 
+def test_folders_above_the_input_are_no_columns(lake: Lake, spark: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "run=3" / "pages"
+    spark.createDataFrame([("a",)], "text string").write.parquet(str(folder))
+    assert lake.ingest(folder).n_new == 1
+    assert lake.ingest(f"{folder}/*.parquet").n_unchanged == 1
+    assert "run" not in lake.table("documents").columns
+
+
 def test_relative_folder_of_delta_may_have_a_dot_in_its_name(
     lake: Lake, spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,6 +196,18 @@ def test_what_was_mended_in_a_file_leaves_quarantine(lake: Lake, tmp_path: Path)
     write(mended, {"id": 1, "text": "one"})
     assert lake.ingest(mended).quarantined == {}
     assert lake.rows("quarantine", "doc_id") == [("4",)]
+
+
+def test_what_was_not_read_again_stays_in_quarantine(lake: Lake, tmp_path: Path) -> None:
+    records = "".join(
+        json.dumps({"id": n, "text": None if n == 4999 else f"{n * 7919 % 10007}"}) + "\n" for n in range(5000)
+    )
+    path = tmp_path / "a.jsonl.gz"
+    path.write_bytes(gzip.compress(records.encode()))
+    lake.ingest(path)
+    path.write_bytes(gzip.compress(records.encode())[:-2000])
+    lake.ingest(path)
+    assert lake.rows("quarantine", "reason") == [("null_text",), ("unreadable_file",)]
 
 
 def test_every_record_is_a_document_or_in_quarantine(lake: Lake, tmp_path: Path) -> None:

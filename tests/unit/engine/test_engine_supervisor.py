@@ -146,7 +146,7 @@ time.sleep(300)
     assert memory.exists()
     scene.executor.kill()
     scene.executor.wait()
-    wait_until(lambda: not memory.exists(), "it is removed", 5)
+    wait_until(lambda: not memory.exists(), "it is removed")
 
 
 def test_an_engine_that_ends_ends_its_supervisor_with_its_status(scene: Scene) -> None:

@@ -283,15 +283,18 @@ def test_a_proxy_of_the_environment_is_asked(monkeypatch: pytest.MonkeyPatch) ->
 
     async def main() -> None:
         async with endpoint.server() as server:
-            monkeypatch.setenv("HTTP_PROXY", str(server.make_url("")))
-            session = RemoteSession(Endpoint("http://llm.invalid/v1", "m", tries=1), {}, 5)
-            try:
-                await session.ask([1])
-            finally:
-                await session.close()
+            monkeypatch.setenv("http_proxy", str(server.make_url("")))
+            monkeypatch.setenv("no_proxy", "nearby.invalid")
+            for host in ("llm.invalid", "me:pw@nearby.invalid:8000"):
+                session = RemoteSession(Endpoint(f"http://{host}/v1", "m", tries=1), {}, 5)
+                try:
+                    await session.ask([1])
+                finally:
+                    await session.close()
 
-    asyncio.run(main())
-    assert endpoint.requests[0][0].headers["Host"] == "llm.invalid"
+    with pytest.raises(EndpointError, match=r"nearby\.invalid:8000/v1 gave no answer"):
+        asyncio.run(main())
+    assert [request.headers["Host"] for request, _ in endpoint.requests] == ["llm.invalid"]
 
 
 def test_a_refusal_is_stored_without_the_key(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,7 +109,10 @@ def test_sockets_of_vllm_lie_where_their_names_fit(
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", "/tmp")
     assert engine_environment(fake(), short_path)["VLLM_RPC_BASE_PATH"] == str(short_path)
-    assert engine_environment(fake(), tmp_path / ("d" * 90))["VLLM_RPC_BASE_PATH"] == "/tmp"
+    deep = tmp_path / ("d" * 90)
+    assert engine_environment(fake(), deep)["VLLM_RPC_BASE_PATH"] == "/tmp"
+    monkeypatch.setattr("tempfile.tempdir", str(deep))
+    assert engine_environment(fake(), deep)["VLLM_RPC_BASE_PATH"] == "/tmp"
 
 
 def test_a_limit_on_address_space_is_named(fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
