@@ -11,7 +11,7 @@ import pytest
 
 from prox_spark.pipeline import staggered as staggered_waves
 from prox_spark.pipeline.plan import Wave
-from prox_spark.pipeline.staggered import Turn, Work, one_by_one, staggered
+from prox_spark.pipeline.staggered import Turn, Turns, Work, one_by_one, staggered
 
 STAGES = ("doc", "chunk", "apply")
 SECONDS = 20.0
@@ -116,16 +116,24 @@ def test_each_wave_s_jobs_have_settings_of_their_own(monkeypatch: pytest.MonkeyP
     assert len(inherited) == 4
 
 
-def test_when_a_wave_fails_the_others_end_their_stages_and_go_no_further(caplog: pytest.LogCaptureFixture) -> None:
-    begun, failing = threading.Event(), threading.Event()
+def test_when_a_wave_fails_the_others_end_their_stages_and_go_no_further(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, closed = threading.Event(), threading.Event()
+    close = Turns.close
+
+    def told(turns: Turns) -> None:
+        close(turns)
+        closed.set()
+
+    monkeypatch.setattr(Turns, "close", told)
 
     def fail(stage: str, wave: int) -> None:
         if (stage, wave) == ("doc", 1):
             begun.set()
-            assert failing.wait(SECONDS)
+            assert closed.wait(SECONDS)
         if (stage, wave) == ("chunk", 0):
             assert begun.wait(SECONDS)
-            failing.set()
             raise ValueError("no engine\nand a stack trace")
 
     work = Recorded(fail)
@@ -134,8 +142,8 @@ def test_when_a_wave_fails_the_others_end_their_stages_and_go_no_further(caplog:
     assert ("out of doc", 1) in work.log  # paid for
     assert [event for event in work.log if not event[0].endswith("doc")] == [("into chunk", 0)]
     assert {wave for _, wave in work.log} == {0, 1}
-    (told,) = (record.getMessage() for record in caplog.records)
-    assert told == "wave 1 of 4 failed: no engine; those beside it end their stages first"
+    (said,) = (record.getMessage() for record in caplog.records)
+    assert said == "wave 1 of 4 failed: no engine; those beside it end their stages first"
 
 
 def test_a_wave_whose_thread_can_t_begin_fails_the_run() -> None:
