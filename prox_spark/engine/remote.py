@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import random
 import time
@@ -112,7 +113,7 @@ class RemoteSession:
         """
         body = {"model": self._endpoint.model, "prompt": token_ids, **self._parameters}
         trouble, status, content = "", 0, b""
-        n_answered_before = None  # its first failure
+        n_answered_before = math.inf  # its first failure
         for n_tries in range(1, self._endpoint.tries + 1):
             while (wait := self._not_before - time.monotonic()) > 0:
                 await asyncio.sleep(wait + random.uniform(0, _FIRST_WAIT_SECONDS))  # not all in the same moment
@@ -126,8 +127,8 @@ class RemoteSession:
                 if status not in _PASSING and status < 500:
                     return replace(self._counted(self._read(status, content)), n_sends=n_tries).timed(sent)
                 trouble = f"{status}: {self._words(content)}"
-                if status >= 500 and n_answered_before is None:
-                    n_answered_before = self._n_answered
+                if status >= 500:
+                    n_answered_before = min(n_answered_before, self._n_answered)
                 retry_after = response.headers.get("Retry-After")
             except aiohttp.ConnectionTimeoutError:
                 trouble = f"no connection in {_CONNECT_SECONDS:g} s"
@@ -142,7 +143,7 @@ class RemoteSession:
                 self._not_before = max(self._not_before, time.monotonic() + wait)
             elif n_tries < self._endpoint.tries:
                 await asyncio.sleep(wait)
-        if status >= 500 and n_answered_before is not None and self._n_answered > n_answered_before:
+        if status >= 500 and self._n_answered > n_answered_before:
             # Others were answered since: it may be this prompt. Or the server was away for a while, which another run will see.
             refusal = read_refusal(status, content, engine_id=None)
             return replace(refusal, error_code=ReasonCode.REQUEST_TIMEOUT, n_sends=self._endpoint.tries)

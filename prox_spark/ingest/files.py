@@ -6,7 +6,7 @@ import gzip
 import io
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -86,7 +86,8 @@ def partitioned_folder(uri: str, path: str) -> str | None:
     """
     folders = uri.split("/")[:-1]
     parts = path.rstrip("/").split("/")
-    above = next((i for i, part in enumerate(parts) if set(part) & _GLOB), len(parts))
+    above = _first_glob(parts)
+    above = len(parts) if above is None else above
     names = (i for i, folder in enumerate(folders) if i >= above and re.fullmatch(r"[^=]+=.*", folder))
     first = next(names, None)
     return None if first is None else "/".join(folders[:first]) or "/"
@@ -204,9 +205,14 @@ def _filesystem(path: str) -> tuple[Any, str, str]:
     return filesystem, f"{root.rstrip('/')}/{inside}", prefix
 
 
+def _first_glob(parts: Sequence[str]) -> int | None:
+    """Place of the first part of a path that has a sign of a glob."""
+    return next((place for place, part in enumerate(parts) if set(part) & _GLOB), None)
+
+
 def _find(filesystem: Any, path: str) -> Iterable[Any]:
     parts = path.split("/")
-    fixed = next((i for i, part in enumerate(parts) if set(part) & _GLOB), None)
+    fixed = _first_glob(parts)
     # A file whose very name has brackets is meant literally.
     if fixed is None or filesystem.get_file_info(path).type == pafs.FileType.File:
         info = filesystem.get_file_info(path)

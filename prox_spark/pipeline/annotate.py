@@ -95,11 +95,11 @@ def annotate_lake(
         LabelError: a file can't be read.
         RecipeError: the export is no local file.
     """
-    if export and is_uri(export):
-        raise RecipeError(
-            f"--export writes a file on the driver's own disk, and {export} is a URI: give a path, or read the lake's table `labels`"
-        )
     if export:
+        if is_uri(export):
+            raise RecipeError(
+                f"--export writes a file on the driver's own disk, and {export} is a URI: give a path, or read the lake's table `labels`"
+            )
         Path(export).absolute().parent.mkdir(parents=True, exist_ok=True)  # not after the teacher was paid
     if files:
         lake = Lake(spark, recipe.lake)

@@ -141,7 +141,10 @@ def ingest(spark: SparkSession, recipe: Recipe, inputs: Inputs | None = None) ->
                 if found.verdicts[_NEW] or found.verdicts[_CHANGED]:
                     _write_documents(lake, fresh, run)
             with run.stage("quarantine"):
-                _write_quarantine(lake, rows, found, inputs, run.run_id)
+                rejected = rows.where(F.col("verdict") == _REJECTED).withColumn("quarantine_id", _quarantine_id())
+                _remove_mended(lake, rejected, inputs, run.run_id)
+                if found.verdicts[_REJECTED]:
+                    _write_quarantine(lake, rejected, run.run_id)
         finally:
             rows.unpersist()
         summary = IngestSummary(
@@ -287,11 +290,10 @@ def _check_usable(rows: DataFrame, found: _Found, config: InputConfig, inputs: I
     if documents or not found.verdicts[_REJECTED]:
         return
     rejected = rows.where(F.col("verdict") == _REJECTED)
-    message = rejected.select("message").first()[0]
+    message, file = rejected.select("message", "provenance.file").first()
     if rejected.where(~F.col("message").startswith(NO_SUCH_COLUMN)).isEmpty():
         raise RecipeError(f"not one record of the input could be used: {message}")
     if found.reasons[str(ReasonCode.UNREADABLE_FILE)] == len(inputs.files):
-        file = rejected.select("provenance.file").first()[0]
         raise InputError(
             f"not one of {len(inputs.files):,} files of the input could be read; the first, {file}: {message}"
         )
@@ -341,24 +343,26 @@ def _write_documents(lake: Lake, fresh: DataFrame, run: Run) -> None:
         raise LakeError(f"{lake.location('documents')} can't take up the input: {first_line(error)}") from error
 
 
-def _write_quarantine(lake: Lake, rows: DataFrame, found: _Found, inputs: Inputs, run_id: str) -> None:
-    """Adds what was rejected, and takes out what was in files that were read to their ends now, and is not any more."""
+def _remove_mended(lake: Lake, rejected: DataFrame, inputs: Inputs, run_id: str) -> None:
+    """Takes out of quarantine what was in files that were read to their ends now, and is not any more."""
     known = lake.read("quarantine").where(F.col("stage") == _STAGE)
-    rejected = rows.where(F.col("verdict") == _REJECTED).withColumn("quarantine_id", _quarantine_id())
-    if inputs.files and not known.isEmpty():
-        files = lake.spark.createDataFrame([(file.uri,) for file, _ in inputs.files], "file string")
-        broken = rejected.where(F.col("reason") == ReasonCode.UNREADABLE_FILE.value)
-        read = files.join(broken.select("provenance.file"), on="file", how="left_anti")
-        mended = (
-            known.join(read, on=F.col("provenance.file") == F.col("file"), how="left_semi")
-            .join(rejected.select("quarantine_id"), on="quarantine_id", how="left_anti")
-            .select(*schemas.QUARANTINE.key)
-        )
-        # A MERGE that finds nothing to do would still make a version.
-        if not mended.isEmpty():
-            lake.remove(schemas.QUARANTINE, mended, schemas.QUARANTINE.key, run_id)
-    if not found.verdicts[_REJECTED]:
+    if not inputs.files or known.isEmpty():
         return
+    files = lake.spark.createDataFrame([(file.uri,) for file, _ in inputs.files], "file string")
+    broken = rejected.where(F.col("reason") == ReasonCode.UNREADABLE_FILE.value)
+    read = files.join(broken.select("provenance.file"), on="file", how="left_anti")
+    mended = (
+        known.join(read, on=F.col("provenance.file") == F.col("file"), how="left_semi")
+        .join(rejected.select("quarantine_id"), on="quarantine_id", how="left_anti")
+        .select(*schemas.QUARANTINE.key)
+    )
+    # A MERGE that finds nothing to do would still make a version.
+    if not mended.isEmpty():
+        lake.remove(schemas.QUARANTINE, mended, schemas.QUARANTINE.key, run_id)
+
+
+def _write_quarantine(lake: Lake, rejected: DataFrame, run_id: str) -> None:
+    """Adds what it lacks."""
     new = (
         rejected.withColumns(
             {
@@ -368,7 +372,7 @@ def _write_quarantine(lake: Lake, rows: DataFrame, found: _Found, inputs: Inputs
             }
         )
         .select(*schemas.QUARANTINE.columns)
-        .join(known.select("quarantine_id"), on="quarantine_id", how="left_anti")
+        .join(lake.read("quarantine").select("quarantine_id"), on="quarantine_id", how="left_anti")
         .select(*schemas.QUARANTINE.columns)
     )
     if not new.isEmpty():

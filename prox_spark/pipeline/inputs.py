@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from prox_spark.ingest.files import absolute, can_be_listed, is_folder_with, lit
 from prox_spark.ingest.formats import source_name
 from prox_spark.ingest.records import SNIPPET_CHARS
 from prox_spark.pipeline.carried import clean_struct
-from prox_spark.tables import is_table_name
+from prox_spark.tables import is_table_name, read_delta
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -65,9 +66,8 @@ class InputTable:
         """
         reader = spark.read.format(str(self.kind))
         try:
-            # Databricks names tables catalog.schema.table.
-            if self.kind is InputFormat.DELTA and is_table_name(self.path):
-                return reader.table(self.path)
+            if self.kind is InputFormat.DELTA:
+                return read_delta(spark, self.path)
             if not self.files:
                 return reader.load(self.path)
             if self.root:
@@ -107,11 +107,7 @@ def find_inputs(config: InputConfig) -> Inputs:
         given = None if config.format == "auto" else InputFormat(config.format)
         found = [(file, given or detect_format(file.uri)) for file in list_files(path)]
         if all(kind is InputFormat.PARQUET for _, kind in found):
-            roots: dict[str | None, list[str]] = {}
-            place, kind = absolute(path), InputFormat.PARQUET
-            for file, _ in found:
-                roots.setdefault(partitioned_folder(file.uri, place), []).append(file.uri)
-            tables += (InputTable(place, kind, tuple(uris), root) for root, uris in roots.items())
+            tables += _parquet_tables(absolute(path), [file.uri for file, _ in found])
         else:
             files += found
     if any(kind.is_table for _, kind in files) or (files and tables):
@@ -252,6 +248,14 @@ def _is_valid_utf8(text: Column) -> Column:
 
 def _as_valid_utf8(text: Column) -> Column:
     return F.make_valid_utf8(text) if hasattr(F, "make_valid_utf8") else F.decode(text.cast("binary"), "UTF-8")
+
+
+def _parquet_tables(path: str, uris: Iterable[str]) -> Iterator[InputTable]:
+    """A table for each folder whose `name=value` folders are columns, and one for the files in none such."""
+    roots: dict[str | None, list[str]] = {}
+    for uri in uris:
+        roots.setdefault(partitioned_folder(uri, path), []).append(uri)
+    return (InputTable(path, InputFormat.PARQUET, tuple(files), root) for root, files in roots.items())
 
 
 def _given_table(path: str, config: InputConfig) -> InputTable | None:

@@ -13,10 +13,10 @@ from pyspark.sql import functions as F
 
 from prox_spark.config import Recipe
 from prox_spark.errors import LabelError, first_line
-from prox_spark.ingest.files import absolute, is_folder_with, is_uri
+from prox_spark.ingest.files import is_folder_with, is_uri
 from prox_spark.labels import Label, read_labels, read_operations
 from prox_spark.session import spark_session
-from prox_spark.tables import is_table_name
+from prox_spark.tables import is_table_name, read_delta
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -86,7 +86,7 @@ def _read(spark: SparkSession, place: str) -> Iterator[Label]:
         return
     name, _, label_set = place.partition("#")
     try:
-        table = spark.read.table(name) if is_table_name(name) else spark.read.format("delta").load(absolute(name))
+        table = read_delta(spark, name)
         yield from label_rows(table.where(F.col("label_set") == label_set) if label_set else table)
     except (AnalysisException, ValueError) as error:
         raise LabelError(

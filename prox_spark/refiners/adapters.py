@@ -6,9 +6,9 @@ import json
 import shutil
 from pathlib import Path
 
-from prox_spark.errors import RecipeError, RefinerError
+from prox_spark.errors import RecipeError
 from prox_spark.refiners.build import built_path, made_once
-from prox_spark.refiners.registry import ADAPTER_FILES, Refiner, find
+from prox_spark.refiners.registry import ADAPTER_FILES, Refiner, check_unchanged, find
 
 
 def check_rank(refiner: Refiner, max_rank: int) -> None:
@@ -37,10 +37,8 @@ def kept_adapter(refiner: Refiner) -> Path:
 
     def copy(partial: Path) -> None:
         there = find(refiner.reference)  # on an executor the package lies elsewhere
-        if there.adapter is None or there.model_fingerprint != refiner.model_fingerprint:
-            raise RefinerError(
-                f"refiner {refiner.reference} is no longer what it was when the run began: start the run again"
-            )
+        check_unchanged(there, refiner.model_fingerprint)
+        assert there.adapter
         partial.mkdir()
         for name in ADAPTER_FILES:
             shutil.copy(there.adapter / name, partial)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from prox_spark.errors import ProxSparkError, RefinerError
 from prox_spark.locks import locked
 from prox_spark.paths import cache_directory
-from prox_spark.refiners.registry import Refiner, find
+from prox_spark.refiners.registry import Refiner, check_unchanged, find
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -170,11 +170,8 @@ def main(argv: list[str]) -> int:
     try:
         for refiner in map(find, args.names):
             served = refiner.bare if args.bare else refiner
-            if args.expect not in (None, served.model_fingerprint):
-                raise RefinerError(
-                    f"{refiner.reference} is not, or no longer, what it was when the run began: start the run again, and see "
-                    "that all hosts have the same"
-                )
+            if args.expect:
+                check_unchanged(served, args.expect)
             print(build(served))
     except ProxSparkError as error:
         print(error, file=sys.stderr)

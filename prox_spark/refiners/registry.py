@@ -111,6 +111,18 @@ class Refiner:
         return fingerprint(weights, adapter)
 
 
+def check_unchanged(refiner: Refiner, model_fingerprint: str) -> None:
+    """Is a refiner, as it is on this host, what it was on the driver when a run began.
+
+    Raises:
+        RefinerError: it is another.
+    """
+    if refiner.model_fingerprint != model_fingerprint:
+        raise RefinerError(
+            f"refiner {refiner.reference} is, on this host, no longer what it was when the run began: start the run again"
+        )
+
+
 def find(name: str) -> Refiner:
     """The refiner or teacher of a name.
 

@@ -92,9 +92,9 @@ class AnswerLoss:
         rows = torch.arange(len(answers), device=answers.device)[:, None]
         logits = outputs.logits[rows, torch.searchsorted(places, batch["places"])].float()
         losses = functional.cross_entropy(logits.transpose(1, 2), answers, reduction="none")
-        if (doubts := batch["doubts"]).any():
-            others = functional.cross_entropy(logits[:, 0], batch["others"], reduction="none")
-            losses = torch.cat([losses[:, :1].lerp(others[:, None], doubts[:, None]), losses[:, 1:]], dim=1)
+        others = functional.cross_entropy(logits[:, 0], batch["others"], reduction="none")
+        first = losses[:, 0].lerp(others, batch["doubts"])
+        losses = torch.cat([first[:, None], losses[:, 1:]], dim=1)
         loss = (losses * weights).sum() / weights.sum()
         if wants_lines:
             loss = loss + self.line_weight * self._lines(model, outputs.hidden_states[-1], batch)

@@ -26,8 +26,7 @@ from prox_spark.session import build_session
 TESTS = Path(__file__).parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS / "unit")]
 
-from cluster import fake_engine_environment, standalone  # noqa: E402
-from short_runs import FEW_PARTITIONS  # noqa: E402
+from cluster import executors, fake_engine_environment, standalone  # noqa: E402
 from tiny_tokenizer import bytes_json  # noqa: E402
 from weightless import write_weightless  # noqa: E402
 
@@ -96,14 +95,6 @@ def recipe_of(folder: Path, master: str, args: argparse.Namespace) -> Recipe:
     refiner.mkdir()
     (refiner / "tokenizer.json").write_text(bytes_json())
     name = write_weightless(refiner, context_tokens=1024, tasks=TASKS)
-    conf = {
-        "spark.executor.cores": str(args.slots),
-        "spark.executor.memory": "1g",
-        **FEW_PARTITIONS,
-        "spark.ui.enabled": "false",
-        "spark.ui.showConsoleProgress": "false",
-        "spark.scheduler.minRegisteredResourcesRatio": "1.0",
-    }
     return Recipe.parse(
         {
             "input": {"paths": [str(folder / "pages.jsonl")]},
@@ -112,7 +103,7 @@ def recipe_of(folder: Path, master: str, args: argparse.Namespace) -> Recipe:
             "engine": {"device": "cpu", "max_num_seqs": WINDOW, "window_factor": 1.0},
             "self_test": {"enabled": False},  # the FAKE's answers are no refiner's
             "waves": {"documents": -(-args.documents // args.waves)},
-            "spark": {"master": master, "conf": conf},
+            "spark": {"master": master, "conf": executors(args.slots, "1g")},
         }
     )
 

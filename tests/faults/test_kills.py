@@ -19,6 +19,7 @@ from cluster import (
     Cluster,
     Job,
     engines,
+    executors,
     fake_engine_environment,
     has_word,
     marked,
@@ -26,7 +27,6 @@ from cluster import (
     start_job,
 )
 from deltalake import DeltaTable, QueryBuilder
-from short_runs import FEW_PARTITIONS
 from waiting import wait_until
 
 from prox_spark.engine.resident import request
@@ -63,20 +63,12 @@ def lake(ingested: Path, tmp_path: Path) -> Path:
 
 
 def write_recipe(folder: Path, master: str, wave_documents: int = N_DOCUMENTS) -> Path:
-    conf = {
-        "spark.executor.cores": "1",
-        "spark.executor.memory": "512m",
-        **FEW_PARTITIONS,
-        "spark.ui.enabled": "false",
-        "spark.ui.showConsoleProgress": "false",
-        "spark.scheduler.minRegisteredResourcesRatio": "1.0",
-    }
     recipe = {
         "lake": {"root": str(folder / "lake")},
         "engine": {"device": "cpu", "max_num_seqs": 2},
         "self_test": {"enabled": False},  # the FAKE's answers are no refiner's
         "waves": {"documents": wave_documents},
-        "spark": {"master": master, "conf": conf},
+        "spark": {"master": master, "conf": executors(1, "512m")},
     }
     (folder / "recipe.yaml").write_text(json.dumps(recipe))
     return folder / "recipe.yaml"

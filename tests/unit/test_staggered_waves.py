@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -155,6 +155,15 @@ def test_a_wave_whose_thread_can_t_begin_fails_the_run() -> None:
         stagger(3, Recorded(), FakeFullContext())
 
 
+@pytest.fixture
+def heard_interrupts() -> Iterator[None]:
+    """A shell starts what runs in its background without them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard_interrupts")
 @pytest.mark.parametrize("is_jvm_gone", [False, True])
 def test_an_interrupt_cancels_the_jobs_and_begins_nothing_more(is_jvm_gone: bool) -> None:
     class FakeInterrupted(FakeContext):

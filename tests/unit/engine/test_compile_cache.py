@@ -82,7 +82,7 @@ def test_after_one_has_compiled_they_start_at_once(starts: Starts) -> None:
 def test_another_version_of_vllm_compiles_anew(starts: Starts, monkeypatch: pytest.MonkeyPatch) -> None:
     with compile_turn(spec(), starts.environment):
         pass
-    monkeypatch.setattr("prox_spark.engine.compile_cache.version", lambda package: f"9.9 of {package}")
+    monkeypatch.setattr("prox_spark.packages.version", lambda package: f"9.9 of {package}")
     for _ in range(2):
         starts.start(spec())
     assert starts.have_begun(1) and not starts.have_begun(2, 0.3)

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -61,15 +62,22 @@ def reply(status: int = 200, body: Any = GOOD, **headers: str) -> tuple[int, Any
     return status, body, {name.replace("_", "-"): value for name, value in headers.items()}
 
 
+@asynccontextmanager
+async def asking(url: Any, request_seconds: float = 5, **settings: Any) -> AsyncIterator[RemoteSession]:
+    session = RemoteSession(Endpoint(str(url), **({"model": "m"} | settings)), {"max_tokens": 4}, request_seconds)
+    try:
+        yield session
+    finally:
+        await session.close()
+
+
 def ask(endpoint: FakeEndpoint, n: int = 1, **settings: Any) -> list[Answer]:
     async def main() -> list[Answer]:
-        async with endpoint.server() as server:
-            where = Endpoint(str(server.make_url("/v1")), "some-model", **settings)
-            session = RemoteSession(where, {"max_tokens": 4}, request_seconds=5)
-            try:
-                return await asyncio.gather(*(session.ask([number, 7]) for number in range(n)))
-            finally:
-                await session.close()
+        async with (
+            endpoint.server() as server,
+            asking(server.make_url("/v1"), model="some-model", **settings) as session,
+        ):
+            return await asyncio.gather(*(session.ask([number, 7]) for number in range(n)))
 
     return asyncio.run(main())
 
@@ -117,11 +125,8 @@ def test_a_server_that_stays_busy_ends_the_task_by_name() -> None:
 
 def test_a_server_that_is_not_there_ends_the_task_by_name() -> None:
     async def main() -> None:
-        session = RemoteSession(Endpoint("http://127.0.0.1:9/v1", "m", tries=2), {}, request_seconds=5)
-        try:
+        async with asking("http://127.0.0.1:9/v1", tries=2) as session:
             await session.ask([1])
-        finally:
-            await session.close()
 
     with pytest.raises(EndpointError, match=r"127\.0\.0\.1:9/v1 gave no answer in 2 tries"):
         asyncio.run(main())
@@ -137,13 +142,11 @@ def test_what_the_server_says_to_one_request_holds_for_those_that_follow() -> No
     endpoint = FakeEndpoint(reply(429, "busy", Retry_After="1"), reply())
 
     async def main() -> None:
-        async with endpoint.server() as server:
-            session = RemoteSession(Endpoint(str(server.make_url("/v1")), "m"), {}, 5)
+        async with endpoint.server() as server, asking(server.make_url("/v1")) as session:
             first = asyncio.create_task(session.ask([1]))
             while not session._not_before:
                 await asyncio.sleep(0.01)
             await asyncio.gather(first, session.ask([2]))
-            await session.close()
 
     asyncio.run(main())
     assert min(endpoint.times[1:]) - endpoint.times[0] >= 1
@@ -205,16 +208,12 @@ def test_a_server_that_refuses_every_prompt_is_named_instead_of_quarantining_all
 
 def test_a_prompt_that_the_server_fails_on_while_it_answers_others_is_a_row() -> None:
     async def main() -> list[Answer]:
-        async with endpoint.server() as server:
-            session = RemoteSession(Endpoint(str(server.make_url("/v1")), "m", tries=2), {}, 5)
+        async with endpoint.server() as server, asking(server.make_url("/v1"), tries=2) as session:
             failing = asyncio.create_task(session.ask([1]))
             while len(endpoint.requests) < 1:
                 await asyncio.sleep(0.001)
             answered = await session.ask([2])
-            try:
-                return [await failing, answered]
-            finally:
-                await session.close()
+            return [await failing, answered]
 
     # The first try of the one, the other, the second try of the one.
     endpoint = FakeEndpoint(reply(500, "boom"), reply(), reply(500, "boom"))
@@ -227,16 +226,12 @@ def test_a_prompt_that_the_server_fails_on_while_it_answers_others_is_a_row() ->
 
 def test_a_server_that_went_away_after_it_had_answered_others_ends_the_task() -> None:
     async def main() -> None:
-        async with endpoint.server() as server:
-            session = RemoteSession(Endpoint(str(server.make_url("/v1")), "m", tries=2), {}, 5)
+        async with endpoint.server() as server, asking(server.make_url("/v1"), tries=2) as session:
             waiting = asyncio.create_task(session.ask([1]))
             while len(endpoint.requests) < 1:
                 await asyncio.sleep(0.001)
             await session.ask([2])
-            try:
-                await waiting
-            finally:
-                await session.close()
+            await waiting
 
     # Busy for the one, an answer to the other, and then it is gone.
     endpoint = FakeEndpoint(reply(429, "busy"), reply(), reply(503, "gone"))
@@ -252,20 +247,20 @@ def test_a_server_that_takes_prompts_and_answers_none_ends_the_task() -> None:
     async def main() -> None:
         async with await asyncio.start_server(silent, "127.0.0.1") as server:
             port = server.sockets[0].getsockname()[1]
-            session = RemoteSession(Endpoint(f"http://127.0.0.1:{port}/v1", "m"), {}, request_seconds=0.2)
-            try:
+            async with asking(f"http://127.0.0.1:{port}/v1", request_seconds=0.2) as session:
                 await asyncio.gather(*(session.ask([number]) for number in range(20)))
-            finally:
-                await session.close()
 
     with pytest.raises(EndpointError, match=r"first 16 prompts or gave no answer, .* engine\.request_seconds = 0\.2 s"):
         asyncio.run(main())
 
 
 def test_a_login_in_the_url_is_not_told() -> None:
-    session = RemoteSession(Endpoint("http://me:hunter2@127.0.0.1:9/v1", "m", tries=1), {}, request_seconds=5)
+    async def main() -> None:
+        async with asking("http://me:hunter2@127.0.0.1:9/v1", tries=1) as session:
+            await session.ask([1])
+
     with pytest.raises(EndpointError, match=r"127\.0\.0\.1:9/v1") as caught:
-        asyncio.run(session.ask([1]))
+        asyncio.run(main())
     assert "hunter2" not in str(caught.value)
 
 
@@ -286,11 +281,8 @@ def test_a_proxy_of_the_environment_is_asked(monkeypatch: pytest.MonkeyPatch) ->
             monkeypatch.setenv("http_proxy", str(server.make_url("")))
             monkeypatch.setenv("no_proxy", "nearby.invalid")
             for host in ("llm.invalid", "me:pw@nearby.invalid:8000"):
-                session = RemoteSession(Endpoint(f"http://{host}/v1", "m", tries=1), {}, 5)
-                try:
+                async with asking(f"http://{host}/v1", tries=1) as session:
                     await session.ask([1])
-                finally:
-                    await session.close()
 
     with pytest.raises(EndpointError, match=r"nearby\.invalid:8000/v1 gave no answer"):
         asyncio.run(main())

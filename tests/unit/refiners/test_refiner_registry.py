@@ -194,7 +194,7 @@ def test_builder_refuses_another_model_than_the_run_began_with(
     assert build.main(["--expect", fingerprint_of(folder), str(folder)]) == 0
     assert capsys.readouterr().out.strip() == str(folder / "weights")
     assert build.main(["--expect", "0" * 64, str(folder)]) == 1
-    assert "no longer, what it was when the run began" in capsys.readouterr().err
+    assert "no longer what it was when the run began: start the run again" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("positions", "context"), [({"max_position_embeddings": 2048}, 2048), ({}, 8192)])
