@@ -6,15 +6,17 @@ import json
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import ValidationError
 
 from prox_spark.errors import RecipeError
 from prox_spark.refiners import Refiner, RefinerCard
-from prox_spark.training.data import TrainingData
-from prox_spark.training.recipe import AdaptRecipe
+from prox_spark.training.recipe import AdaptRecipe, LabelSource
+
+if TYPE_CHECKING:
+    from prox_spark.training.data import TrainingData
 
 
 def adapted_card(recipe: AdaptRecipe, start: Refiner) -> RefinerCard:
@@ -35,6 +37,19 @@ def training_card(recipe: AdaptRecipe, start: Refiner) -> RefinerCard:
     return _changed(recipe, start, _merged(recipe.card, recipe.training_card), "training_card")
 
 
+def source_card(card: RefinerCard, source: LabelSource) -> RefinerCard:
+    """The card that the examples of one source are made by.
+
+    Args:
+        card: as `training_card` returns it.
+        source: says what is other in its examples.
+
+    Raises:
+        RecipeError: as for `adapted_card`.
+    """
+    return _validated(_merged(card.model_dump(exclude_none=True), source.card), f"card of {source.path}")
+
+
 def _changed(recipe: AdaptRecipe, start: Refiner, changes: Mapping[str, Any], field: str) -> RefinerCard:
     given = start.card.model_dump(exclude_none=True) | {"teaches": False}
     if not (given.get("tasks") or changes.get("tasks")):
@@ -51,8 +66,12 @@ def _changed(recipe: AdaptRecipe, start: Refiner, changes: Mapping[str, Any], fi
         "licence": recipe.licence or start.card.licence,
         "adapter": None if recipe.lora is None else ".",
     }
+    return _validated(_merged(given, changes) | own, field)
+
+
+def _validated(fields: Mapping[str, Any], field: str) -> RefinerCard:
     try:
-        return RefinerCard.model_validate(_merged(given, changes) | own)
+        return RefinerCard.model_validate(fields)
     except ValidationError as error:
         raise RecipeError(f"`{field}` of the recipe makes no card of a refiner: {error}") from error
 

@@ -16,6 +16,7 @@ from prox_spark.programs import OpName
 from prox_spark.prompts import PromptBuilder
 from prox_spark.refiners.card import RefinerCard, Stage
 from prox_spark.training.batches import Source, cut_batches, plan_batches
+from prox_spark.training.cards import source_card
 from prox_spark.training.examples import Example, ExampleBuilder
 from prox_spark.training.recipe import AdaptRecipe
 
@@ -81,15 +82,23 @@ class TrainingData:
 
         Raises:
             LabelError: a source holds nothing for the stages that it is for.
+            RecipeError: the changes of a source make no valid card.
         """
-        builders = {
-            stage: ExampleBuilder(PromptBuilder(card, stage, "", tokenizer_json), end_id, recipe.optimiser.score_noise)
-            for stage in STAGES
-            if getattr(card.tasks, stage)
-        }
+
+        def builders_of(of: RefinerCard) -> dict[Stage, ExampleBuilder]:
+            return {
+                stage: ExampleBuilder(
+                    PromptBuilder(of, stage, "", tokenizer_json), end_id, recipe.optimiser.score_noise
+                )
+                for stage in STAGES
+                if getattr(of.tasks, stage)
+            }
+
+        builders = builders_of(card)
         sources, n_available = [], Counter[str]()
         for source in recipe.labels:
-            examples = _thinned(_examples(labels[source.path], builders, source.stages), source.uniform)
+            own = builders_of(source_card(card, source)) if source.card else builders
+            examples = _thinned(_examples(labels[source.path], own, source.stages), source.uniform)
             if not examples:
                 raise LabelError(
                     f"{source.path} holds no label for the stages {' and '.join(source.stages)} of {card.name}: take it out, or change `stages` or `uniform`"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch.nn import functional
@@ -83,26 +83,46 @@ class AnswerLoss:
             The loss to minimise, a scalar, and the logits of the answers, (examples, longest answer, vocabulary).
         """
         answers, weights = batch["answers"], batch["weights"]
-        wants_lines = self.line_weight > 0 and len(batch["line_ends"]) > 0
-        # The vocabulary is as costly as a quarter of the layers: logits only where some example has an answer.
-        places = batch["places"].unique()
-        outputs = model(
-            input_ids=batch["input_ids"], logits_to_keep=places, output_hidden_states=wants_lines, use_cache=False
-        )
-        rows = torch.arange(len(answers), device=answers.device)[:, None]
-        logits = outputs.logits[rows, torch.searchsorted(places, batch["places"])].float()
+        head = getattr(model, "module", model).get_output_embeddings()
+        # The vocabulary is as costly as a quarter of the layers: logits only where an example has an answer.
+        with _asked_at(head, batch["places"]) as given:
+            logits = model(input_ids=batch["input_ids"], use_cache=False).logits.float()
         losses = functional.cross_entropy(logits.transpose(1, 2), answers, reduction="none")
         others = functional.cross_entropy(logits[:, 0], batch["others"], reduction="none")
         first = losses[:, 0].lerp(others, batch["doubts"])
         losses = torch.cat([first[:, None], losses[:, 1:]], dim=1)
         loss = (losses * weights).sum() / weights.sum()
-        if wants_lines:
-            loss = loss + self.line_weight * self._lines(model, outputs.hidden_states[-1], batch)
+        if self.line_weight > 0 and len(batch["line_ends"]) > 0:
+            loss = loss + self.line_weight * self._lines(head.weight, given[0], batch)
         return loss, logits
 
-    def _lines(self, model: Any, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
+    def _lines(self, head: torch.Tensor, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
         example, position = batch["line_ends"].unbind(1)
-        head = getattr(model, "module", model).get_output_embeddings().weight
         stays, goes = self.line_token_ids
-        margin = hidden[example, position] @ (head[goes] - head[stays]).to(hidden.dtype)
-        return functional.binary_cross_entropy_with_logits(margin.float(), batch["line_removed"].to(margin.device))
+        margin = hidden[example, position].float() @ (head[goes] - head[stays]).float()
+        return functional.binary_cross_entropy_with_logits(margin, batch["line_removed"])
+
+
+@contextmanager
+def _asked_at(head: torch.nn.Module, places: torch.Tensor) -> Iterator[list[torch.Tensor]]:
+    """Lets a model's head compute logits of some positions only, which differ by example.
+
+    Args:
+        head: the model's last layer.
+        places: (examples, positions).
+
+    Yields:
+        What goes into the head without that, (examples, longest, hidden size), once the model has run.
+    """
+    rows = torch.arange(len(places), device=places.device)[:, None]
+    given: list[torch.Tensor] = []
+
+    def gather(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        given.append(inputs[0])
+        return (inputs[0][rows, places],)
+
+    hook = head.register_forward_pre_hook(gather)
+    try:
+        yield given
+    finally:
+        hook.remove()

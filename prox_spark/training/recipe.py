@@ -30,6 +30,11 @@ class LabelSource(Section):
         gt=0,
         description="How many prompt tokens of it there are for each of a source with share 1. Sources are repeated, each time in another order.",
     )
+    card: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Changes to training_card for its examples. A set that is named several times, with chunks of other sizes "
+        "(`tasks: {chunk: {max_chunk_tokens: 350}}`), shows each line in other surroundings: more to learn from the same labels.",
+    )
 
 
 class StartConfig(Section):

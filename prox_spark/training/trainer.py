@@ -68,6 +68,14 @@ class RefinerTrainer(Trainer):
         return metrics
 
 
+def computes_in_bfloat16(recipe: AdaptRecipe) -> bool:
+    """Whether training computes in bfloat16, here."""
+    precision = recipe.optimiser.precision
+    if precision != "auto":
+        return precision == "bfloat16"
+    return torch.cuda.is_bf16_supported() if torch.cuda.is_available() else cpu_dtype() == "bfloat16"
+
+
 def training_arguments(recipe: AdaptRecipe, directory: Path) -> TrainingArguments:
     """The library's arguments for a recipe. Checkpoints go below `directory`.
 
@@ -76,8 +84,6 @@ def training_arguments(recipe: AdaptRecipe, directory: Path) -> TrainingArgument
     """
     optimiser, checkpoints = recipe.optimiser, recipe.checkpoints
     on_gpu = torch.cuda.is_available()
-    native = torch.cuda.is_bf16_supported() if on_gpu else cpu_dtype() == "bfloat16"
-    bfloat16 = native if optimiser.precision == "auto" else optimiser.precision == "bfloat16"
     every = min(checkpoints.every_steps, optimiser.steps)
     validated = bool(checkpoints.validation)
     arguments = TrainingArguments(
@@ -92,7 +98,7 @@ def training_arguments(recipe: AdaptRecipe, directory: Path) -> TrainingArgument
         weight_decay=optimiser.weight_decay,
         max_grad_norm=optimiser.max_grad_norm,
         seed=optimiser.seed,
-        bf16=bfloat16,
+        bf16=computes_in_bfloat16(recipe),
         use_cpu=not on_gpu,
         dataloader_pin_memory=on_gpu,
         logging_steps=10,

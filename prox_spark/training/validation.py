@@ -47,14 +47,16 @@ class Validation:
             tensors = {name: tensor.to(device) for name, tensor in self.collator([batch]).items()}
             _, logits = self.loss(model, tensors)
             log_probs = functional.log_softmax(logits, dim=-1)
+            # To the CPU at once: a GPU is waited for each time that it is asked for a number.
+            picked = log_probs.gather(2, tensors["answers"][:, :, None])[:, :, 0].cpu()
+            first = log_probs[:, 0, list(self.verdict_ids or ())].cpu()
             for row, example in enumerate(batch):
                 name = f"{example.label_set}_{example.stage}"
                 counted = 1 if example.stage == "doc" else len(example.answer_ids)
-                picked = [log_probs[row, place, token] for place, token in enumerate(example.answer_ids[:counted])]
-                nats[name].append(-float(sum(picked)))
+                nats[name].append(-float(picked[row, :counted].sum()))
                 tokens[name].append(counted)
                 if example.keep is not None and self.verdict_ids:
-                    keep, drop = (float(log_probs[row, 0, token]) for token in self.verdict_ids)
+                    keep, drop = first[row].tolist()
                     verdicts[name].append((keep - drop, example.keep))
         losses = {f"{name}_loss": sum(nats[name]) / sum(tokens[name]) for name in nats}
         aucs = {f"{name}_auc": _auc(scores) for name, scores in verdicts.items()}

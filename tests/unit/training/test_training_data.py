@@ -4,7 +4,7 @@ import pytest
 from tiny_tokenizer import bytes_json, words_json
 from weightless import weightless_card
 
-from prox_spark.errors import LabelError
+from prox_spark.errors import LabelError, RecipeError
 from prox_spark.labels import Label
 from prox_spark.programs import Operation, OpName
 from prox_spark.refiners import RefinerCard
@@ -52,3 +52,21 @@ def test_source_of_which_nothing_stays_is_refused_with_what_to_change() -> None:
     recipe = AdaptRecipe.model_validate({"name": "mine", "labels": [{"path": "a", "stages": ["chunk"], "uniform": 0}]})
     with pytest.raises(LabelError, match="`uniform`"):
         TrainingData.of(recipe, {"a": [Label("0", "s", "A line.", ops=())]}, CARD, bytes_json(), end_id=2)
+
+
+def test_source_may_be_cut_into_other_chunks_than_the_rest() -> None:
+    small = {"tasks": {"chunk": {"max_chunk_tokens": 20}}}
+    sources = [{"path": "a", "stages": ["chunk"]}, {"path": "a", "stages": ["chunk"], "card": small}]
+    recipe = AdaptRecipe.model_validate({"name": "mine", "labels": sources})
+    labels = [Label("0", "s", "Home\nA line of a page.\nAnother.", ops=FIRST)]
+    made = TrainingData.of(recipe, {"a": labels}, CARD, bytes_json(), end_id=2)
+    # All three lines at once, and the first two apart from the third.
+    assert made.n_available == {"s chunk": 1 + 2}
+    assert {len(example.line_ends) for batch in made.batches for example in batch} == {3, 2, 1}
+
+
+def test_changes_of_a_source_that_make_no_card_are_refused_by_its_name() -> None:
+    source = {"path": "a", "card": {"tasks": {"chunk": {"max_chunk_tokens": 0}}}}
+    recipe = AdaptRecipe.model_validate({"name": "mine", "labels": [source]})
+    with pytest.raises(RecipeError, match="card of a"):
+        TrainingData.of(recipe, {"a": []}, CARD, bytes_json(), end_id=2)
