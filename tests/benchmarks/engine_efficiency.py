@@ -62,7 +62,13 @@ def compare(
             f"{case.name}: {len(lengths):,} prompts of {min(lengths)} to {max(lengths)} tokens, {sum(lengths):,} in all"
         )
     for turn in range(n_rounds):
-        rates = {name: in_process(way, cases) for name, way in ways.items()}
+        rates = {}
+        for name, way in ways.items():
+            rates[name] = in_process(way, cases)
+            print(
+                f"({name}) tokens/s: {', '.join(f'{case} {rate:,.0f}' for case, rate in rates[name].items())}",
+                flush=True,
+            )
         for case in cases:
             a, b, c = (rates[name][case.name] for name in "abc")
             print(

@@ -1,4 +1,7 @@
-"""One real vLLM engine around a tiny random Llama: start, adoption, answers, restart, end."""
+"""One real vLLM engine around a tiny random Llama: start, adoption, answers, restart, end.
+
+PROX_SPARK_TEST_DEVICE=cuda runs them on a GPU, with vLLM's CUDA build.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,11 @@ from udfs.generate import Generate, Verdict
 
 pytestmark = pytest.mark.engine
 
-CONFIG = EngineConfig(device="cpu", max_num_seqs=8, cpu_kv_cache_gib=0.25)
+DEVICE = os.environ.get("PROX_SPARK_TEST_DEVICE", "cpu")
+CONFIG = EngineConfig.model_validate(
+    {"device": DEVICE, "max_num_seqs": 8, "cpu_kv_cache_gib": 0.25, "gpu_memory_fraction": 0.2}
+)
+of_a_cpu = pytest.mark.skipif(DEVICE != "cpu", reason="of an engine on a CPU")
 # Stands in for an executor JVM: a process that an engine is started for and that can be killed.
 OWNER = """
 import json, sys
@@ -101,6 +108,7 @@ def test_what_vllm_leaves_lies_in_the_directory_that_goes_with_the_engine(engine
     assert list(Path(engine.socket).parent.glob("vllm_dist_*"))
 
 
+@of_a_cpu
 def test_a_cpu_engine_is_one_process(engine: Engine) -> None:
     (server,) = (p for p in psutil.Process(engine.pid).children() if "--uds" in p.cmdline())
     assert [
@@ -263,7 +271,7 @@ def test_no_process_of_an_engine_outlives_its_killed_owner(tiny_refiner: str) ->
     [("--no-such-argument", r"no-such-argument\."), ("--data-parallel-size=2", "an engine is one")],
 )
 def test_engine_that_dies_at_start_says_why(tiny_refiner: str, argument: str, words: str) -> None:
-    spec = EngineSpec(find(tiny_refiner), EngineConfig(device="cpu", extra_args=[argument]))
+    spec = EngineSpec(find(tiny_refiner), CONFIG.model_copy(update={"extra_args": [argument]}))
     with pytest.raises(
         EngineStartError, match=rf"refused its arguments: .*{words}.*Check engine\.extra_args"
     ) as failure:
@@ -275,9 +283,10 @@ def test_engine_that_dies_at_start_says_why(tiny_refiner: str, argument: str, wo
 def test_engine_that_the_environment_makes_several_says_why(tiny_refiner: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VLLM_DP_SIZE", "2")
     with pytest.raises(EngineStartError, match="VLLM_DP_SIZE: an engine is one"):
-        connect(EngineSpec(find(tiny_refiner), EngineConfig(device="cpu")))
+        connect(EngineSpec(find(tiny_refiner), CONFIG))
 
 
+@of_a_cpu
 @pytest.mark.long
 def test_kv_cache_that_is_too_small_is_named(tiny_refiner: str) -> None:
     spec = EngineSpec(find(tiny_refiner), EngineConfig(device="cpu", cpu_kv_cache_gib=0.0001))
@@ -286,7 +295,7 @@ def test_kv_cache_that_is_too_small_is_named(tiny_refiner: str) -> None:
 
 
 def test_engine_that_is_not_ready_in_time_is_ended_and_named(tiny_refiner: str) -> None:
-    spec = EngineSpec(find(tiny_refiner), EngineConfig(device="cpu", start_seconds=2, cpu_kv_cache_gib=0.3))
+    spec = EngineSpec(find(tiny_refiner), CONFIG.model_copy(update={"start_seconds": 2, "cpu_kv_cache_gib": 0.3}))
     with pytest.raises(EngineStartError, match=r"engine\.start_seconds = 2 s"):
         connect(spec)
     children = [p for p in psutil.Process().children() if "prox_spark.engine.supervisor" in " ".join(p.cmdline())]
