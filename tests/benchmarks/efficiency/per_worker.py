@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 from pyspark import TaskContext
+from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from efficiency.cases import Case, n_tokens, sampling
@@ -34,15 +35,20 @@ def measure(cases: Sequence[Case], batch_rows: int) -> dict[str, float]:
     spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", batch_rows)
     rates = {}
     for case in cases:
-        udf = GenerateBatches(case.generate.spec, case.request)
-        requests(spark, [case.warm_up] * _N_WORKERS).mapInPandas(udf, "tokens long").collect()
-        rows = requests(spark, case.prompts).cache()
-        rows.count()
-        begun = time.monotonic()
-        tokens = rows.mapInPandas(udf, "tokens long").agg(F.sum("tokens")).collect()[0][0]
-        rates[case.name] = tokens / (time.monotonic() - begun)
+        _asked(spark, case, [case.warm_up] * _N_WORKERS)
+        rates[case.name] = _asked(spark, case, case.prompts)
     spark.stop()
     return rates
+
+
+def _asked(spark: SparkSession, case: Case, prompts: Sequence[list[int]]) -> float:
+    """Tokens per second."""
+    rows = requests(spark, prompts).cache()
+    rows.count()
+    begun = time.monotonic()
+    udf = GenerateBatches(case.generate.spec, case.request)
+    tokens = rows.mapInPandas(udf, "tokens long").agg(F.sum("tokens")).collect()[0][0]
+    return float(tokens / (time.monotonic() - begun))
 
 
 class GenerateBatches:

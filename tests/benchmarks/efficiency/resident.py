@@ -22,17 +22,22 @@ def measure(cases: Sequence[Case]) -> dict[str, float]:
     spark = build_session(cases[0].recipe)
     rates = {}
     for case in cases:
-        requests(spark, [case.warm_up] * 2).mapInArrow(case.generate, ANSWERS).collect()
-        rows = requests(spark, case.prompts).cache()
-        rows.count()
-        begun = time.monotonic()
-        tokens = F.sum(F.col("prompt_tokens") + F.col("output_tokens"))
-        answers = rows.mapInArrow(case.generate, ANSWERS).agg(tokens, F.count("error_code"))
-        n_tokens, n_errors = answers.collect()[0]
-        rates[case.name] = n_tokens / (time.monotonic() - begun)
-        assert n_errors == 0, f"{n_errors} requests failed"
+        _asked(spark, case, [case.warm_up] * 2)
+        rates[case.name] = _asked(spark, case, case.prompts)
     spark.stop()
     return rates
+
+
+def _asked(spark: SparkSession, case: Case, prompts: Sequence[list[int]]) -> float:
+    """Tokens per second."""
+    rows = requests(spark, prompts).cache()
+    rows.count()
+    begun = time.monotonic()
+    tokens = F.sum(F.col("prompt_tokens") + F.col("output_tokens"))
+    answers = rows.mapInArrow(case.generate, ANSWERS).agg(tokens, F.count("error_code"))
+    n_tokens, n_errors = answers.collect()[0]
+    assert n_errors == 0, f"{n_errors} requests failed"
+    return float(n_tokens / (time.monotonic() - begun))
 
 
 def requests(spark: SparkSession, prompts: Sequence[list[int]]) -> DataFrame:
