@@ -71,7 +71,14 @@ def adapt(
     base, tokenizer = load_base(start)
     # These import torch and transformers, which nothing else in the package needs.
     from prox_spark.training.loss import AnswerLoss, Collator
-    from prox_spark.training.model import end_token_id, in_words, trained_state, with_adapter, write_weights
+    from prox_spark.training.model import (
+        end_token_id,
+        in_words,
+        round_linear_layers,
+        trained_state,
+        with_adapter,
+        write_weights,
+    )
     from prox_spark.training.trainer import RefinerTrainer, computes_in_bfloat16, training_arguments
     from prox_spark.training.validation import Validation
 
@@ -87,7 +94,7 @@ def adapt(
         else None
     )
     if recipe.lora and computes_in_bfloat16(recipe):
-        base.bfloat16()  # what stays as it is need not be rounded anew in every step
+        round_linear_layers(base)
     model = with_adapter(base, recipe, start)
     before = trained_state(model) if recipe.start.share else {}
     loss = AnswerLoss(recipe.optimiser.line_weight, data.line_token_ids)

@@ -45,9 +45,16 @@ def source_card(card: RefinerCard, source: LabelSource) -> RefinerCard:
         source: says what is other in its examples.
 
     Raises:
-        RecipeError: as for `adapted_card`.
+        RecipeError: the changes make no valid card, or add a stage that the result does not serve.
     """
-    return _validated(_merged(card.model_dump(exclude_none=True), source.card), f"card of {source.path}")
+    field = f"card of {source.path}"
+    changed = _validated(_merged(card.model_dump(exclude_none=True), source.card), field)
+    added = [stage for stage in source.stages if getattr(changed.tasks, stage) and not getattr(card.tasks, stage)]
+    if added:
+        raise RecipeError(
+            f"`{field}` of the recipe adds the stage {added[0]}, which the result does not serve: put it into `card`"
+        )
+    return changed
 
 
 def _changed(recipe: AdaptRecipe, start: Refiner, changes: Mapping[str, Any], field: str) -> RefinerCard:

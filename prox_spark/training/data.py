@@ -30,7 +30,8 @@ class TrainingData:
     Attributes:
         batches: one per step and accumulation.
         validation: held-out examples in batches of like length.
-        n_available: examples there are, thinned out by `uniform`, by set and stage; training may see fewer, or some repeatedly.
+        n_available: examples there are, thinned out by `uniform`, by set and stage, those of a set that is named twice counted twice;
+            training may see fewer, or some repeatedly.
         line_token_ids: tokens that stand for a line that stays and one that goes: those their programs begin with.
         verdict_token_ids: first tokens of the keep and the drop answer; None where there is no document stage.
     """

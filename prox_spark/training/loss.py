@@ -99,7 +99,7 @@ class AnswerLoss:
     def _lines(self, head: torch.Tensor, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
         example, position = batch["line_ends"].unbind(1)
         stays, goes = self.line_token_ids
-        margin = hidden[example, position].float() @ (head[goes] - head[stays]).float()
+        margin = hidden[example, position].float() @ (head[goes].float() - head[stays].float())
         return functional.binary_cross_entropy_with_logits(margin, batch["line_removed"])
 
 

@@ -54,6 +54,18 @@ def with_adapter(base: PreTrainedModel, recipe: AdaptRecipe, start: Refiner) -> 
     return model
 
 
+def round_linear_layers(base: PreTrainedModel) -> None:
+    """Rounds the weights of linear layers to bfloat16, as autocast does anew in every step where they stay float32.
+
+    The rest keeps its precision: embeddings, which the head may share, and frequencies of positions, which the model is served with
+    unrounded.
+    """
+    head = base.get_output_embeddings()
+    for module in base.modules():
+        if isinstance(module, torch.nn.Linear) and module is not head:
+            module.to(torch.bfloat16)
+
+
 def in_words(model: PreTrainedModel | PeftModel) -> str:
     """What is trained, for the card."""
     if not isinstance(model, PeftModel):

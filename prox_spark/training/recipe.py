@@ -33,7 +33,8 @@ class LabelSource(Section):
     card: dict[str, Any] = Field(
         default_factory=dict,
         description="Changes to training_card for its examples. A set that is named several times, with chunks of other sizes "
-        "(`tasks: {chunk: {max_chunk_tokens: 350}}`), shows each line in other surroundings: more to learn from the same labels.",
+        "(`stages: [chunk]`, `card: {tasks: {chunk: {max_chunk_tokens: 350}}}`), shows each line in other surroundings: more to learn "
+        "from the same labels.",
     )
 
 

@@ -99,3 +99,21 @@ def test_validation_says_nats_per_token_and_how_well_verdicts_are_ordered(model:
     kept, dropped = (float(at[KEEP] - at[DROP]) for at in margins)
     expected = {"loss": (chunk + doc) / 2, "a_chunk_loss": chunk, "b_doc_loss": doc, "b_doc_auc": float(kept > dropped)}
     assert measure(model) == pytest.approx(expected, rel=1e-4)
+
+
+def test_only_weights_of_linear_layers_are_rounded_before_training(model: Any) -> None:
+    from copy import deepcopy
+
+    import torch
+
+    from prox_spark.training.model import round_linear_layers
+
+    rounded = deepcopy(model)
+    round_linear_layers(rounded)
+    head, layers = rounded.get_output_embeddings(), rounded.model.layers
+    assert {p.dtype for name, p in layers.named_parameters() if "proj" in name} == {torch.bfloat16}
+    rest = [p for name, p in rounded.named_parameters() if "proj" not in name]
+    assert {tensor.dtype for tensor in [*rest, *rounded.buffers(), head.weight]} == {torch.float32}
+    # The places of tokens, rounded, would be others than those that the refiner is served with.
+    frequencies = [b for name, b in rounded.named_buffers() if "inv_freq" in name]
+    assert frequencies and all(torch.equal(a, b) for a, b in zip(frequencies, model.buffers(), strict=True))

@@ -70,3 +70,12 @@ def test_changes_of_a_source_that_make_no_card_are_refused_by_its_name() -> None
     recipe = AdaptRecipe.model_validate({"name": "mine", "labels": [source]})
     with pytest.raises(RecipeError, match="card of a"):
         TrainingData.of(recipe, {"a": []}, CARD, bytes_json(), end_id=2)
+
+
+def test_source_that_adds_a_stage_which_the_result_does_not_serve_is_refused() -> None:
+    chunk_only = CARD.model_copy(update={"tasks": CARD.tasks.model_copy(update={"doc": None})})
+    recipe = AdaptRecipe.model_validate(
+        {"name": "mine", "labels": [{"path": "a", "card": {"tasks": {"doc": TASKS["doc"]}}}]}
+    )
+    with pytest.raises(RecipeError, match="adds the stage doc"):
+        TrainingData.of(recipe, {"a": []}, chunk_only, bytes_json(), end_id=2)
