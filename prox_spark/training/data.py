@@ -98,7 +98,7 @@ class TrainingData:
         builders = builders_of(card)
         sources, n_available = [], Counter[str]()
         for source in recipe.labels:
-            own = builders_of(source_card(card, source)) if source.card else builders
+            own = builders_of(source_card(card, source))
             examples = _thinned(_examples(labels[source.path], own, source.stages), source.uniform)
             if not examples:
                 raise LabelError(

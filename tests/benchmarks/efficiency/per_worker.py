@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
 from pyspark import TaskContext
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from efficiency.cases import Case, n_tokens, sampling
+from efficiency.on_spark import N_SLOTS, rates
 from efficiency.plain import engine
-from efficiency.resident import requests
 from prox_spark.engine.cores import core_list
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.session import build_session
 
-_N_WORKERS = 2
 # Of this Python worker, which serves one task after the other.
 _ENGINES: dict[str, Any] = {}
 
@@ -33,22 +31,12 @@ def measure(cases: Sequence[Case], batch_rows: int) -> dict[str, float]:
     """
     spark = build_session(cases[0].recipe)
     spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", batch_rows)
-    rates = {}
-    for case in cases:
-        _asked(spark, case, [case.warm_up] * _N_WORKERS)
-        rates[case.name] = _asked(spark, case, case.prompts)
-    spark.stop()
-    return rates
+    return rates(spark, cases, _ask)
 
 
-def _asked(spark: SparkSession, case: Case, prompts: Sequence[list[int]]) -> float:
-    """Tokens per second."""
-    rows = requests(spark, prompts).cache()
-    rows.count()
-    begun = time.monotonic()
+def _ask(case: Case, rows: DataFrame) -> int:
     udf = GenerateBatches(case.generate.spec, case.request)
-    tokens = rows.mapInPandas(udf, "tokens long").agg(F.sum("tokens")).collect()[0][0]
-    return float(tokens / (time.monotonic() - begun))
+    return int(rows.mapInPandas(udf, "tokens long").agg(F.sum("tokens")).collect()[0][0])
 
 
 class GenerateBatches:
@@ -71,6 +59,6 @@ def engine_of_this_worker(spec: EngineSpec) -> Any:
     if spec.key not in _ENGINES:
         context = TaskContext.get()
         assert context
-        cores = sorted(os.sched_getaffinity(0))[context.partitionId() :: _N_WORKERS]
-        _ENGINES[spec.key] = engine(spec, core_list(cores) if spec.device == "cpu" else None, kv_share=1 / _N_WORKERS)
+        cores = sorted(os.sched_getaffinity(0))[context.partitionId() :: N_SLOTS]
+        _ENGINES[spec.key] = engine(spec, core_list(cores) if spec.device == "cpu" else None, kv_share=1 / N_SLOTS)
     return _ENGINES[spec.key]
