@@ -166,6 +166,8 @@ def test_processes_that_a_dead_engine_left_behind_end(scene: Scene) -> None:
 
 def test_a_process_that_works_elsewhere_is_none_of_the_engine(scene: Scene, tmp_path: Path) -> None:
     tree = scene.start_tree(f"(cd {tmp_path} && exec sleep 300) & sleep 300", 3)
+    # The subshell is there a moment before it changes its directory.
+    wait_until(lambda: any(process.cwd() == str(tmp_path) for process in tree), "one works elsewhere")
     elsewhere = next(process for process in tree if process.cwd() == str(tmp_path))
     tree[0].kill()
     wait_until(lambda: sum(map(runs, tree)) == 1, "of the processes the other one alone is left")
