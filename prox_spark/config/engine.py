@@ -155,6 +155,11 @@ class EngineConfig(Section):
         """Name of a stage's model at the endpoint; None where that of the refiner holds."""
         return self.endpoint_model.get(stage) if isinstance(self.endpoint_model, dict) else self.endpoint_model
 
+    @field_validator("cpu_cores", mode="before")
+    @classmethod
+    def _one_core(cls, cores: object) -> object:
+        return str(cores) if type(cores) is int else cores  # YAML reads a single core as a number
+
     @field_validator("cpu_cores")
     @classmethod
     def _rising(cls, cores: str | None) -> str | None:
