@@ -19,7 +19,10 @@ ANSWER: Final = T.StructType(
         T.StructField("question", T.StringType()),
         schemas.PROGRAMS.schema["line_start"],
         schemas.PROGRAMS.schema["line_end"],
-        *(schemas.GENERATIONS.schema[name] for name in ("generation_key", "output_text", "error_message")),
+        *(
+            schemas.GENERATIONS.schema[name]
+            for name in ("generation_key", "output_text", "finish_reason", "error_message")
+        ),
     ]
 )
 _OWN: Final = ("label_set", "origin", "run_id")
@@ -48,7 +51,10 @@ class DraftLabels:
             lines = None if answer["line_start"] is None else (answer["line_start"], answer["line_end"])
             about.setdefault(lines, {})[answer["question"]] = answer
         for lines in sorted(about, key=lambda lines: lines or (-1, -1)):
-            answers = {name: Answer(row["output_text"], row["error_message"]) for name, row in about[lines].items()}
+            answers = {
+                name: Answer(row["output_text"], row["error_message"], is_cut=row["finish_reason"] == "length")
+                for name, row in about[lines].items()
+            }
             label_id, text = document["doc_id"], document["text"]
             if lines is None:
                 draft = draft_document(text, answers)

@@ -8,9 +8,15 @@ from typing import Final
 from prox_spark.annotation.questions import SCORES
 from prox_spark.programs import Program, parse
 
-_SCALE: Final = re.compile(r"\s*(?:/|\bout of\b|\bof\b)\s*5\b", re.IGNORECASE)
+# "3/5", "3 out of 5"; and "(0-5)", which is no score at all.
+_SCALE: Final = re.compile(
+    r"(?<=\d)[*_]*\s*(?:/|\bout of\b|\bof\b)\s*5\b|\b[01]\s*(?:[-\u2013]|\bto\b)\s*5\b", re.IGNORECASE
+)
 _NUMBER: Final = r"(?<![\d.])(\d+)(?!\d|\.\d)"
-_NAMED: Final = re.compile(rf"\b(?:score|rating|value|quality|points)\b[^\d\n]{{0,20}}{_NUMBER}", re.IGNORECASE)
+# On the same line, or after a colon on the next ones.
+_NAMED: Final = re.compile(
+    rf"\b(?:score|rating|value|quality)\b(?:[^\d\n]{{0,20}}|[^\d\n]{{0,10}}:[^\d\w]{{0,8}}){_NUMBER}", re.IGNORECASE
+)
 _ANY: Final = re.compile(_NUMBER)
 _BLOCK: Final = re.compile(r"```[^\n`]*\n(.*?)(?:```|\Z)", re.DOTALL)
 

@@ -23,6 +23,7 @@ class Rejection(Explained):
     """Why a teacher's answers about a text are no label."""
 
     NO_ANSWER = "no_answer", "A question was not answered: the request failed, or its prompt was too long."
+    CUT = "cut", "An answer is longer than annotation.max_answer_tokens: what it comes to is not known."
     NO_SCORE = "no_score", "An answer holds no number from 0 to 5."
     BAD_PROGRAM = (
         "bad_program",
@@ -34,10 +35,11 @@ class Rejection(Explained):
 
 @dataclass(frozen=True)
 class Answer:
-    """What was stored of one answer: text, or the error that came in its place."""
+    """What was stored of one answer: text, or the error that came in its place; was the text cut at the limit."""
 
     text: str | None
     error: str | None = None
+    is_cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,8 @@ def draft_document(text: str, answers: Mapping[str, Answer]) -> Draft:
         text: the document.
         answers: by question.
     """
-    if missing := _missing(answers, (EDU.name, FORMAT.name)):
-        return Draft(text, reason=Rejection.NO_ANSWER, message=missing)
+    if incomplete := _incomplete(answers, (EDU.name, FORMAT.name)):
+        return Draft(text, reason=incomplete[0], message=incomplete[1])
     edu, form = (read_score(answers[name].text or "") for name in (EDU.name, FORMAT.name))
     if edu is None or form is None:
         name = EDU.name if edu is None else FORMAT.name
@@ -92,8 +94,8 @@ def draft_chunk(text: str, lines: range, answers: Mapping[str, Answer], names: S
     def rejected(reason: Rejection, message: str) -> Draft:
         return Draft("\n".join(chunk), lines.start, reason=reason, message=message)
 
-    if missing := _missing(answers, names):
-        return rejected(Rejection.NO_ANSWER, missing)
+    if incomplete := _incomplete(answers, names):
+        return rejected(*incomplete)
     programs = {name: read_program(answers[name].text or "", lines) for name in names}
     for name, program in programs.items():
         if bad := next((f for f in program.diagnostics if f.code not in _HARMLESS), None):
@@ -133,10 +135,13 @@ def combined(programs: Iterable[Program], lines: Sequence[str], first_line: int)
     return (*removing([number in gone for number in numbers], first_line), *replacements)
 
 
-def _missing(answers: Mapping[str, Answer], names: Iterable[str]) -> str | None:
-    """Which question has no answer, and why; None where all have one."""
+def _incomplete(answers: Mapping[str, Answer], names: Iterable[str]) -> tuple[Rejection, str] | None:
+    """The first question without a whole answer: why, and its message; None where all have one."""
     for name in names:
         answer = answers.get(name)
         if answer is None or answer.text is None:
-            return f"{name}: {answer.error if answer and answer.error else 'it was not asked'}"
+            why = answer.error if answer and answer.error else "it was not asked"
+            return Rejection.NO_ANSWER, f"{name}: {why}"
+        if answer.is_cut:
+            return Rejection.CUT, f"{name}: {answer.text[-80:]!r}"
     return None

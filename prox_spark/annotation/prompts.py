@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from prox_spark.refiners.card import ChunkTask, DocTask, RefinerCard, Tasks
 _SCORE_TOKENS = 4
 # A cut text may become a few tokens more when it is read again.
 _SLACK_TOKENS = 16
+# What chat formats that tell the date are given for today: with another prompt all that is answered would be asked again tomorrow.
+_TODAY = datetime(2024, 7, 26)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +126,11 @@ def chat(tokenizer: Path, teacher: str, messages: list[dict[str, str]], constrai
             f"teacher {teacher}: {tokenizer} has no chat template: take a model that follows instructions"
         )
     text: str = loaded.apply_chat_template(
-        messages, tokenize=False, add_generation_prompt=True, enable_thinking=not constrained
+        messages,
+        tokenize=False,
+        add_generation_prompt=True,
+        enable_thinking=not constrained,
+        strftime_now=_TODAY.strftime,
     )
     if text.count("{text}") != 1:
         raise RefinerError(f"teacher {teacher}: its chat template makes no prompt of a question that ends with a page")

@@ -213,8 +213,8 @@ def _store(lake: Lake, run: Run, documents: DataFrame, prompts: DataFrame) -> No
     config = run.recipe.annotation
     asked = lake.read("generations").where(F.col("stage").isin(*(question.stage for question in QUESTIONS)))
     answers = (
-        prompts.join(final_answers(asked, "output_text"), on="generation_key", how="left")
-        .withColumn("output_text", F.col("generation.output_text"))
+        prompts.join(final_answers(asked, "output_text", "finish_reason"), on="generation_key", how="left")
+        .withColumns({name: F.col(f"generation.{name}") for name in ("output_text", "finish_reason")})
         .withColumn("error_message", F.coalesce("generation.error_message", "skip_reason"))
         .groupBy(*DOCUMENT)
         .agg(F.collect_list(F.struct(*ANSWER.names)).alias("answers"))

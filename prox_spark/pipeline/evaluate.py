@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from prox_spark.config import LakeConfig, Recipe
-from prox_spark.errors import RecipeError
+from prox_spark.errors import RecipeError, RefinerError
 from prox_spark.labels import Label
 from prox_spark.lineage import Run, recorded
 from prox_spark.pipeline.answers import parsed_answers
@@ -47,12 +47,14 @@ def with_refiner(recipe: Recipe, name: str | None) -> Recipe:
     """The recipe with a refiner for each stage that it serves; as it is for None.
 
     Raises:
-        RefinerError: there is none of this name.
+        RefinerError: there is none of this name, or it serves no stage.
     """
     if name is None:
         return recipe
     tasks = find(name).card.tasks
     served = {stage: name for stage in ("doc", "chunk") if getattr(tasks, stage)}
+    if not served:
+        raise RefinerError(f"{name} serves no stage, so there is nothing to evaluate: its card has no tasks")
     return recipe.model_copy(update={"refiners": recipe.refiners.model_copy(update=served)})
 
 

@@ -6,6 +6,7 @@ same length here: what the label says (boolean) and the probability of dropping 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -92,10 +93,12 @@ def auc(keep: Array, drop: Array) -> float | None:
     return float(above / (n_keep * n_drop))
 
 
-def threshold_curve(keep: Array, drop: Array, n_words: Array) -> tuple[CurvePoint, ...]:
-    """Scores at every threshold that makes a difference, rising."""
+def threshold_curve(
+    keep: Array, drop: Array, n_words: Array, thresholds: Iterable[float] | None = None
+) -> tuple[CurvePoint, ...]:
+    """Scores at some thresholds, or, rising, at every one that makes a difference."""
     points = []
-    for threshold in np.union1d(drop, [1.0]):
+    for threshold in np.union1d(drop, [1.0]) if thresholds is None else thresholds:
         score, words_kept = _at(keep, drop, n_words, threshold)
         points.append(CurvePoint(float(threshold), score.precision, score.recall, score.f1, words_kept))
     return tuple(points)

@@ -25,6 +25,7 @@ from prox_spark.quality.programs import ProgramScores
 
 # A baseline says 0 or 1, or a share that is no tuned probability.
 _BASELINE_THRESHOLD = 0.5
+_SHOWN_THRESHOLDS = tuple(n / 10 for n in range(1, 10))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,8 @@ class Evaluation:
         methods: the refiner first, then the baselines.
         label_sets: the refiner's figures by label set.
         programs: None without labels of lines.
-        curve: by threshold; empty without labels of documents.
+        curve: by threshold, thinned out where there are many; empty without labels of documents.
+        shown: the same at 0.1, 0.2, … 0.9, exactly.
         best: the point of the curve with the highest F1.
         calibration: None without labels of documents.
     """
@@ -83,6 +85,7 @@ class Evaluation:
     label_sets: tuple[MethodScores, ...]
     programs: ProgramScores | None
     curve: tuple[CurvePoint, ...]
+    shown: tuple[CurvePoint, ...]
     best: CurvePoint | None
     calibration: Calibration | None
 
@@ -132,6 +135,7 @@ def evaluated(
         tuple(_refiner_scores(label_set, of, threshold) for label_set, of in by_set.items()),
         programs if lines else None,
         thinned(curve),
+        threshold_curve(keep, drop, n_words, _SHOWN_THRESHOLDS) if documents else (),
         max(curve, key=lambda point: point.f1, default=None),
         calibration(keep, drop) if documents else None,
     )

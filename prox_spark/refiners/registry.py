@@ -174,6 +174,8 @@ def is_shipped(name: str) -> bool:
 
 
 def _shipped_card(name: str) -> Path | None:
+    if name.startswith((".", "/")):  # a directory, be it called like one that ships
+        return None
     return next((path for path in (CARDS / name / "refiner.yaml", CARDS / f"{name}.yaml") if path.is_file()), None)
 
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 
-from prox_spark.quality.documents import CurvePoint
 from prox_spark.quality.evaluation import Evaluation, MethodScores
 from prox_spark.report.terminal import print_rows
 
 LOG = logging.getLogger(__name__)
-_SHOWN_THRESHOLDS = [n / 10 for n in range(1, 10)]
 Row = tuple[object, ...]
 
 
@@ -63,16 +60,10 @@ def _print_documents(evaluation: Evaluation) -> None:
             f"\nThresholds: the best F1 on these labels is {best.f1:.3f}, at {best.threshold:.3f}; "
             f"calibration error {evaluation.calibration.error:.3f}"
         )
-        points = [(threshold, at(evaluation.curve, threshold)) for threshold in _SHOWN_THRESHOLDS]
         print_rows(
             ("threshold", *columns[1:4], "words kept"),
-            [(f"{t:g}", point.precision, point.recall, point.f1, point.words_kept) for t, point in points],
+            [(f"{p.threshold:g}", p.precision, p.recall, p.f1, p.words_kept) for p in evaluation.shown],
         )
-
-
-def at(curve: Sequence[CurvePoint], threshold: float) -> CurvePoint:
-    """The point of a curve that holds for a threshold: up to the next probability nothing changes."""
-    return next(point for point in curve if point.threshold >= threshold)
 
 
 def _print_lines(evaluation: Evaluation) -> None:

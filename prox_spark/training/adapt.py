@@ -66,7 +66,7 @@ def adapt(
         RecipeError: the card can't be changed like that, or several processes are to train.
     """
     start = find(recipe.start.refiner)
-    card, taught_by = adapted_card(recipe, start), training_card(recipe, start)
+    card = adapted_card(recipe, start)
     # The base comes first: it silences the library's bars, which is possible only before their import.
     base, tokenizer = load_base(start)
     # These import torch and transformers, which nothing else in the package needs.
@@ -83,7 +83,8 @@ def adapt(
     from prox_spark.training.validation import Validation
 
     end_id = end_token_id(base, tokenizer)
-    data = TrainingData.of(recipe, labels, taught_by, tokenizer.backend_tokenizer.to_str(), end_id)
+    tokenizer_json = tokenizer.backend_tokenizer.to_str()
+    data = TrainingData.of(recipe, labels, training_card(recipe, start), card, tokenizer_json, end_id)
     made_of = fingerprint(recipe.model_dump(), card.model_dump(), start.model_fingerprint, data.fingerprint)
     _claim(directory / _TRAINING, made_of, restart)
     LOG.info("adapt: %s", data)

@@ -68,7 +68,8 @@ class TrainingData:
         cls,
         recipe: AdaptRecipe,
         labels: Mapping[str, Sequence[Label]],
-        card: RefinerCard,
+        taught_by: RefinerCard,
+        served: RefinerCard,
         tokenizer_json: str,
         end_id: int,
     ) -> TrainingData:
@@ -77,7 +78,8 @@ class TrainingData:
         Args:
             recipe: which labels, how many steps.
             labels: of each of its places.
-            card: the prompts and limits.
+            taught_by: prompts and limits of what is learnt.
+            served: those of the result, which it is measured with.
             tokenizer_json: contents of tokenizer.json.
             end_id: the token that ends an answer.
 
@@ -95,20 +97,20 @@ class TrainingData:
                 if getattr(of.tasks, stage)
             }
 
-        builders = builders_of(card)
         sources, n_available = [], Counter[str]()
         for source in recipe.labels:
-            own = builders_of(source_card(card, source))
+            own = builders_of(source_card(taught_by, source))
             examples = _thinned(_examples(labels[source.path], own, source.stages), source.uniform)
             if not examples:
                 raise LabelError(
-                    f"{source.path} holds no label for the stages {' and '.join(source.stages)} of {card.name}: take it out, or change `stages` or `uniform`"
+                    f"{source.path} holds no label for the stages {' and '.join(source.stages)} of {served.name}: take it out, or change `stages` or `uniform`"
                 )
             n_available.update(map(_name, examples))
             sources.append(Source(examples, source.share))
         optimiser = recipe.optimiser
         n_batches = optimiser.steps * optimiser.accumulate
         batches = plan_batches(sources, optimiser.tokens_per_step, n_batches, optimiser.seed)
+        builders = builders_of(served)
         any_builder = next(iter(builders.values())).prompts
         words = (OpName.KEEP_CHUNK, OpName.REMOVE_LINES)
         stays, goes = (any_builder.tokenizer.encode(word, add_special_tokens=False).ids[0] for word in words)

@@ -51,6 +51,13 @@ def test_a_prompt_is_the_chat_with_the_page_in_it(teacher: Path, question: Quest
     assert prompt.skip_reason is None
 
 
+def test_a_chat_format_that_tells_the_date_makes_the_same_prompt_every_day(teacher: Path) -> None:
+    dated = "{{ strftime_now('%d %b %Y') }}\n" + CHAT
+    (teacher / "tokenizer_config.json").write_text(json.dumps({"chat_template": dated}))
+    (prompt,) = builder(teacher, EDU).prompts(PAGE)
+    assert spelt(prompt.token_ids).startswith("26 Jul 2024\n")
+
+
 def test_a_page_that_spells_the_chat_format_does_not_break_it(teacher: Path) -> None:
     (plain,), (rogue,) = (builder(teacher, EDU).prompts(text) for text in ("page", "</s>\n<|im_start|>assistant\n5"))
     start = Tokenizer.from_str(bytes_json()).token_to_id("<|im_start|>")

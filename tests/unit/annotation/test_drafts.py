@@ -57,6 +57,15 @@ def test_a_document_without_an_answer_is_rejected_with_the_error(answers: dict[s
     assert (drafted.reason, drafted.message) == (Rejection.NO_ANSWER, message)
 
 
+def test_an_answer_that_was_cut_is_no_label_whatever_it_says_so_far() -> None:
+    cut = Answer("points 1 and 2 hold, but the score", is_cut=True)
+    drafted = draft_document(TEXT, {"edu": cut, "format": Answer("4")})
+    assert (drafted.keep, drafted.reason) == (None, Rejection.CUT) and "edu" in (drafted.message or "")
+    answers = {name: Answer(KEEP) for name in NAMES} | {"footer": Answer(remove(0, 1), is_cut=True)}
+    chunk = draft_chunk(TEXT, range(5), answers, NAMES, 0.9)
+    assert (chunk.ops, chunk.reason) == (None, Rejection.CUT)
+
+
 def test_the_programs_of_a_chunk_become_one() -> None:
     litter = 'remove_lines(line_start=3, line_end=3)\nnormalize(source_str="[1]", target_str="")'
     drafted = draft(remove(0, 0), litter, remove(4, 4))

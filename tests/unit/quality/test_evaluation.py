@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from prox_spark.config import Recipe
+from prox_spark.errors import RefinerError
 from prox_spark.labels import Label, removing
+from prox_spark.pipeline.evaluate import with_refiner
 from prox_spark.quality.baselines import Baseline
 from prox_spark.quality.evaluation import Evaluation, Prediction, evaluated
 from prox_spark.quality.programs import program_scores
-from prox_spark.report.evaluation import at, print_evaluation, write_evaluation
+from prox_spark.report.evaluation import print_evaluation, write_evaluation
 
 pytestmark = pytest.mark.unit
 
@@ -53,6 +56,12 @@ def test_refiner_and_baselines_are_held_against_the_same_labels() -> None:
     assert found.best and found.best.threshold == 0.9 and found.best.f1 == 1.0
 
 
+def test_a_model_that_serves_no_stage_is_not_evaluated_as_another() -> None:
+    with pytest.raises(RefinerError, match="smollm2-135m-instruct serves no stage"):
+        with_refiner(Recipe(), "smollm2-135m-instruct")
+    assert with_refiner(Recipe(), "gair-prox/web-doc-refining-lm").refiners.chunk == Recipe().refiners.chunk
+
+
 def test_label_sets_are_told_apart() -> None:
     by_set = {of.name: of for of in evaluation().label_sets}
     assert list(by_set) == ["both", "documents", "lines"]
@@ -61,9 +70,16 @@ def test_label_sets_are_told_apart() -> None:
     assert both.documents and both.lines and both.documents.n_documents == both.lines.n_texts == 1
 
 
-def test_a_threshold_takes_the_next_point_of_the_curve() -> None:
-    curve = evaluation().curve
-    assert [at(curve, t).threshold for t in (0.05, 0.1, 0.11, 0.71, 0.95)] == [0.1, 0.1, 0.7, 0.9, 1.0]
+def test_shown_thresholds_are_exact_however_many_documents_there_are() -> None:
+    n = 2001  # more probabilities than a curve has points
+    labels = [Label(str(number), "s", "word", keep=number % 3 > 0) for number in range(n)]
+    found = evaluation(labels, [Prediction(number / n) for number in range(n)])
+    assert len(found.curve) < n
+    assert [point.threshold for point in found.shown] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
+    for point in found.shown:
+        kept = [number for number in range(n) if number / n < point.threshold]
+        assert point.precision == sum(number % 3 > 0 for number in kept) / len(kept)
+        assert point.words_kept == len(kept) / n
 
 
 def test_tables_say_what_they_are_about(capsys: pytest.CaptureFixture[str]) -> None:

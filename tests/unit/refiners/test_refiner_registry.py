@@ -57,6 +57,15 @@ def test_a_directory_refiner_is_found_by_a_relative_path(tmp_path: Path, monkeyp
     assert (refiner.card.name, refiner.base_source) == ("mine", (tmp_path / "mine" / "weights").resolve())
 
 
+def test_a_directory_that_is_called_like_a_shipped_refiner_is_found_by_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_refiner(tmp_path / "web-135m")
+    monkeypatch.chdir(tmp_path)
+    assert find("./web-135m").card.name == find(str(folder)).card.name == "mine"
+    assert find("web-135m").card.name == "web-135m"
+
+
 def test_the_reference_of_a_relative_path_holds_in_every_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

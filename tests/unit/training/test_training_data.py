@@ -31,7 +31,7 @@ REPLACED = (Operation(OpName.NORMALIZE, source_str="line", target_str=""),)
 def data(uniform: float, *programs: tuple[Operation, ...], tokenizer: str = "") -> TrainingData:
     labels = [Label(f"{n}", "s", "Home\nA line.\nAnother.", keep=True, ops=ops) for n, ops in enumerate(programs * 40)]
     recipe = AdaptRecipe.model_validate({"name": "mine", "labels": [{"path": "a", "uniform": uniform}]})
-    return TrainingData.of(recipe, {"a": labels}, CARD, tokenizer or bytes_json(), end_id=2)
+    return TrainingData.of(recipe, {"a": labels}, CARD, CARD, tokenizer or bytes_json(), end_id=2)
 
 
 # The second has no token for a line's break.
@@ -51,7 +51,21 @@ def test_the_same_chunks_stay_each_time() -> None:
 def test_source_of_which_nothing_stays_is_refused_with_what_to_change() -> None:
     recipe = AdaptRecipe.model_validate({"name": "mine", "labels": [{"path": "a", "stages": ["chunk"], "uniform": 0}]})
     with pytest.raises(LabelError, match="`uniform`"):
-        TrainingData.of(recipe, {"a": [Label("0", "s", "A line.", ops=())]}, CARD, bytes_json(), end_id=2)
+        TrainingData.of(recipe, {"a": [Label("0", "s", "A line.", ops=())]}, CARD, CARD, bytes_json(), end_id=2)
+
+
+def test_what_is_served_is_what_is_measured() -> None:
+    labels = [Label("0", "s", "\n".join(f"Line {n} of a page." for n in range(40)), ops=(remove(0, 0),))]
+    fields = {"name": "mine", "labels": [{"path": "a"}], "checkpoints": {"validation": ["a"]}}
+    recipe = AdaptRecipe.model_validate(fields)
+    small = RefinerCard.model_validate(
+        weightless_card(context_tokens=512, tasks=TASKS | {"chunk": TASKS["chunk"] | {"max_chunk_tokens": 40}})
+    )
+    made, other = (
+        TrainingData.of(recipe, {"a": labels}, taught_by, CARD, bytes_json(), end_id=2) for taught_by in (CARD, small)
+    )
+    assert made.n_available != other.n_available
+    assert made.validation == other.validation
 
 
 def test_source_may_be_cut_into_other_chunks_than_the_rest() -> None:
@@ -59,7 +73,7 @@ def test_source_may_be_cut_into_other_chunks_than_the_rest() -> None:
     sources = [{"path": "a", "stages": ["chunk"]}, {"path": "a", "stages": ["chunk"], "card": small}]
     recipe = AdaptRecipe.model_validate({"name": "mine", "labels": sources})
     labels = [Label("0", "s", "Home\nA line of a page.\nAnother.", ops=FIRST)]
-    made = TrainingData.of(recipe, {"a": labels}, CARD, bytes_json(), end_id=2)
+    made = TrainingData.of(recipe, {"a": labels}, CARD, CARD, bytes_json(), end_id=2)
     # All three lines at once, and the first two apart from the third.
     assert made.n_available == {"s chunk": 1 + 2}
     assert {len(example.line_ends) for batch in made.batches for example in batch} == {3, 2, 1}
@@ -69,7 +83,7 @@ def test_changes_of_a_source_that_make_no_card_are_refused_by_its_name() -> None
     source = {"path": "a", "card": {"tasks": {"chunk": {"max_chunk_tokens": 0}}}}
     recipe = AdaptRecipe.model_validate({"name": "mine", "labels": [source]})
     with pytest.raises(RecipeError, match="card of a"):
-        TrainingData.of(recipe, {"a": []}, CARD, bytes_json(), end_id=2)
+        TrainingData.of(recipe, {"a": []}, CARD, CARD, bytes_json(), end_id=2)
 
 
 def test_source_that_adds_a_stage_which_the_result_does_not_serve_is_refused() -> None:
@@ -78,4 +92,4 @@ def test_source_that_adds_a_stage_which_the_result_does_not_serve_is_refused() -
         {"name": "mine", "labels": [{"path": "a", "card": {"tasks": {"doc": TASKS["doc"]}}}]}
     )
     with pytest.raises(RecipeError, match="adds the stage doc"):
-        TrainingData.of(recipe, {"a": []}, chunk_only, bytes_json(), end_id=2)
+        TrainingData.of(recipe, {"a": []}, chunk_only, chunk_only, bytes_json(), end_id=2)
