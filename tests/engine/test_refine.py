@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import psutil
@@ -404,3 +405,22 @@ def test_real_pages_end_to_end(spark: Any, lake_root: str, tmp_path: Path, share
         "exists(diagnostics, d -> d.code in ('stray_text', 'unknown_operation', 'malformed_arguments'))"
     )
     assert broken.count() <= 0.1 * programs.count()
+
+
+@pytest.mark.shared
+@pytest.mark.long
+def test_programs_for_pages_that_nobody_annotated_are_as_good_as_all_without_findings(
+    spark: Any, lake_root: str, tmp_path: Path, shared_dir: Path
+) -> None:
+    data = shared_dir / "data"
+    learnt = {
+        json.loads(line)["id"] for path in (data / "seed_annotations").glob("*.gz") for line in gzip.open(path, "rt")
+    }
+    with gzip.open(data / "web_text" / "documents.jsonl.gz") as pages:
+        unseen = [page.strip() for page in pages if json.loads(page)["id"] not in learnt]
+    path = write_lines(tmp_path / "web.jsonl", Random(0).sample(unseen, 300))
+    summary = take_up(spark, lake_root, path)
+    assert sum(summary.statuses.values()) == 300
+    programs = table(spark, lake_root, "programs").where("chunk_index >= 0")
+    n_programs, n_clean = programs.count(), programs.where("size(diagnostics) = 0").count()
+    assert n_programs > 200 and n_clean >= 0.995 * n_programs, f"{n_clean} of {n_programs}"
