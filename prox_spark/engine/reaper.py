@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import signal
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from prox_spark.engine.record import Engine, records
 _TERM_SECONDS = 3.0
 # The supervisor itself asks for three seconds before it kills.
 _END_SECONDS = 8.0
+_LOOK_SECONDS = 0.1
 
 
 def engine_processes(supervisor_pid: int, directory: Path) -> set[psutil.Process]:
@@ -39,12 +41,12 @@ def end_processes(processes: Iterable[psutil.Process], term_seconds: float = _TE
     asked = list(processes)
     for process in asked:
         _signal(process, signal.SIGTERM)
-    _, alive = psutil.wait_procs(asked, timeout=term_seconds)
+    alive = _still_running(asked, term_seconds)
     # Python's tracker removes the shared memory of the others when they are gone, and then goes by itself.
     for kill in ([process for process in alive if not _is_tracker(process)], alive):
         for process in kill:
             _signal(process, signal.SIGKILL)
-        _, alive = psutil.wait_procs(alive, timeout=term_seconds)
+        alive = _still_running(alive, term_seconds)
 
 
 def end_engine(engine: Engine, directory: Path) -> None:
@@ -75,6 +77,22 @@ def remove_leftovers() -> None:
             if record.engine and not record.engine.supervisor.is_alive():
                 end_processes(engine_processes(record.engine.pid, home))
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _still_running(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Those that have not ended after so long. A zombie has; its parent, another worker perhaps, is in no hurry to ask how."""
+    deadline = time.monotonic() + seconds
+    while processes and (left := deadline - time.monotonic()) > 0:
+        _, alive = psutil.wait_procs(processes, timeout=min(left, _LOOK_SECONDS))
+        processes = [process for process in alive if not _is_zombie(process)]
+    return processes
+
+
+def _is_zombie(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _is_tracker(process: psutil.Process) -> bool:

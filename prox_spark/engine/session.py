@@ -54,7 +54,7 @@ class ResidentSession:
 
     An engine that dies is replaced, and what it left unanswered is asked again. A prompt that two engines died with is
     asked alone, with nothing else in flight from any slot: if that ends a third one, the prompt is the cause and its answer is
-    `engine_crash`. So an engine that is killed from outside costs no prompt its answer.
+    `engine_crash`. So an engine that is killed from outside costs no prompt its answer, unless it is killed a third time just then.
 
     Args:
         connect: finds or starts the engine; called again when it died, raises when it died too often.

@@ -90,15 +90,16 @@ def launch(spec: EngineSpec, owner: Owner, directory: Path, environment: dict[st
     command = [sys.executable, "-m", "prox_spark.engine.supervisor"]
     command += [str(owner.pid), repr(owner.started), str(directory)]
     command += [str(seconds or "inf") for seconds in (spec.config.idle_seconds, spec.config.hang_seconds)]
-    supervisor = subprocess.Popen(
-        [*command, "--", *spec.command(model, sock)],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        cwd=directory,
-    )
+    with log.open("ab") as output:  # the supervisor's too: it may fail before there is an engine
+        supervisor = subprocess.Popen(
+            [*command, "--", *spec.command(model, sock)],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=output,
+            start_new_session=True,
+            cwd=directory,
+        )
     process = Owner.of(psutil.Process(supervisor.pid))
     place = (str(sock), str(log))
     engine = Engine(record.next_id(), process.pid, process.started, *place, record.starts + 1, ",".join(spec.gpus))

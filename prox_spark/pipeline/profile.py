@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 # For ever by default.
 _CACHED_TIMEOUT = "spark.dynamicAllocation.cachedExecutorIdleTimeout"
+_CORES = "spark.executor.cores"
+_SHARE = "spark.task.resource.gpu.amount"
 
 
 def generation_profile(context: SparkContext, engine: EngineConfig) -> Any | None:
@@ -27,7 +29,7 @@ def generation_profile(context: SparkContext, engine: EngineConfig) -> Any | Non
 
     Returns:
         A profile that asks, for each task, for `spark.task.resource.gpu.amount`; where that is unset, for as much as lets
-        every core of an executor feed its engines. Then only generation takes GPUs. None where there is nothing to ask for:
+        every core of an executor feed its engines, as `spark.executor.cores` counts them. Then only generation takes GPUs. None where there is nothing to ask for:
         without GPUs or with engines that need none, in local mode, and on Spark 3.5, where the application's own settings hold.
     """
     return None if engine.device == "cpu" or engine.endpoint else _profile(context, engine.tensor_parallel_size)
@@ -44,10 +46,16 @@ def _profile(context: SparkContext, gpus_per_engine: int) -> Any | None:
         return None
     from pyspark.resource import ExecutorResourceRequests, ResourceProfileBuilder, TaskResourceRequests
 
-    n_cores = int(conf.get("spark.executor.cores", "1"))
+    n_cores = int(conf.get(_CORES, "1"))
+    if not (conf.get(_CORES, "") or conf.get(_SHARE, "")):
+        LOG.warning(
+            "one task alone feeds each GPU's engine: set %s, so that a task takes the GPU's share of a core, or %s",
+            _CORES,
+            _SHARE,
+        )
     # An engine of several GPUs takes them whole: Spark gives a task with a fraction one GPU only.
     even = float(gpus_per_engine) if gpus_per_engine > 1 else 1 / max(1, math.ceil(n_cores / amount))
-    share = float(conf.get("spark.task.resource.gpu.amount", str(even)))
+    share = float(conf.get(_SHARE, str(even)))
     task = TaskResourceRequests().cpus(int(conf.get("spark.task.cpus", "1"))).resource("gpu", share)
     builder = ResourceProfileBuilder().require(task)
     if conf.get("spark.dynamicAllocation.enabled", "false") == "true":

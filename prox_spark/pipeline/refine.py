@@ -127,10 +127,12 @@ def _can_overlap(spark: SparkSession, stages: RefinerStages) -> bool:
     """May both stages be under way at once: not with engines that take turns.
 
     Nor in local mode with an engine of its own, which most often has the cores that Spark's tasks have: there is nothing to
-    gain, and the engine, asked how far a stage is, would count both.
+    gain, and the engine, asked how far a stage is, would count both. Nor with two engines on a CPU, which have the same cores.
     """
     doc, chunk = stages.doc.generate.spec, stages.chunk.generate.spec
     if doc.config.endpoint:
         return True
-    together = doc.config.side_by_side or doc.settings_key == chunk.settings_key
+    has_gpus = spark.sparkContext.getConf().get("spark.executor.resource.gpu.amount", "0") != "0"
+    on_gpus = doc.config.device == "cuda" or (doc.config.device == "auto" and has_gpus)
+    together = doc.settings_key == chunk.settings_key or (doc.config.side_by_side and on_gpus)
     return together and not is_local(spark.sparkContext)

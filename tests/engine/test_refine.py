@@ -413,9 +413,10 @@ def test_programs_for_pages_that_nobody_annotated_are_as_good_as_all_without_fin
     spark: Any, lake_root: str, tmp_path: Path, shared_dir: Path
 ) -> None:
     data = shared_dir / "data"
-    learnt = {
-        json.loads(line)["id"] for path in (data / "seed_annotations").glob("*.gz") for line in gzip.open(path, "rt")
-    }
+    learnt = set()
+    for path in (data / "seed_annotations").glob("*.gz"):
+        with gzip.open(path) as labels:
+            learnt |= {json.loads(label)["id"] for label in labels}
     with gzip.open(data / "web_text" / "documents.jsonl.gz") as pages:
         unseen = [page.strip() for page in pages if json.loads(page)["id"] not in learnt]
     path = write_lines(tmp_path / "web.jsonl", Random(0).sample(unseen, 300))

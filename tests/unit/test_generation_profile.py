@@ -37,6 +37,20 @@ class FakeContext:
 
 
 @pytest.mark.parametrize(
+    ("extra", "is_warned"),
+    [({}, True), ({"spark.executor.cores": "4"}, False), ({"spark.task.resource.gpu.amount": "0.25"}, False)],
+    ids=str,
+)
+def test_executors_of_nobody_knows_how_many_cores_are_warned_of(
+    extra: dict[str, str], is_warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    context = FakeContext({"spark.executor.resource.gpu.amount": "1"} | extra)
+    with caplog.at_level(logging.WARNING):
+        assert generation_profile(context, EngineConfig(device="cuda"))  # type: ignore[arg-type]
+    assert ["spark.executor.cores" in record.getMessage() for record in caplog.records] == [True] * is_warned
+
+
+@pytest.mark.parametrize(
     ("settings", "is_warned"), [(GPUS, False), (DYNAMIC, True), (DYNAMIC | {TIMEOUT: "5m"}, False)], ids=str
 )
 def test_who_may_wait_for_ever_for_gpus_is_warned_once_and_told_the_setting(

@@ -1,4 +1,4 @@
-"""Our generate stage: one resident engine that all task slots feed."""
+"""The UDF of our generate stage: one resident engine that all task slots feed. What the stage reads and commits is not timed."""
 
 from __future__ import annotations
 

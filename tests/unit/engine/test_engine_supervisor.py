@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from waiting import wait_until
 
 from prox_spark.engine.executor import Owner
+from prox_spark.engine.reaper import end_processes
 
 pytestmark = pytest.mark.unit
 
@@ -226,3 +228,14 @@ def guards(supervisor: int) -> list[psutil.Process]:
         if "prox_spark.engine.guard" in words and str(supervisor) in words and os.getsid(process.pid) != supervisor:
             found.append(process)
     return found
+
+
+def test_a_process_that_ended_is_not_waited_for_until_its_parent_asks() -> None:
+    parent = "import subprocess, time; print(subprocess.Popen(['sleep', '300']).pid, flush=True); time.sleep(300)"
+    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE) as negligent:
+        assert negligent.stdout
+        child = psutil.Process(int(negligent.stdout.readline()))
+        begun = time.monotonic()
+        end_processes([child], term_seconds=60)
+        assert child.status() == psutil.STATUS_ZOMBIE and time.monotonic() - begun < 60
+        negligent.kill()
