@@ -74,9 +74,10 @@ def read_answer(body: bytes, engine_id: str | None) -> Answer:
 
 
 def read_refusal(status: int, body: bytes, engine_id: str | None) -> Answer:
-    """The error of a request that was refused, in the server's words."""
+    """The error of a request that was refused, in the server's words. One that the server failed is asked again by another run."""
     message = f"{status}: {error_message(body)}"[:500]
-    return Answer(error_code=ReasonCode.REQUEST_REFUSED, error_message=message, engine_id=engine_id)
+    code = ReasonCode.REQUEST_TIMEOUT if status >= 500 else ReasonCode.REQUEST_REFUSED
+    return Answer(error_code=code, error_message=message, engine_id=engine_id)
 
 
 def error_message(body: bytes) -> str:

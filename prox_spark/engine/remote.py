@@ -145,8 +145,7 @@ class RemoteSession:
                 await asyncio.sleep(wait)
         if status >= 500 and self._n_answered > n_answered_before:
             # Others were answered since: it may be this prompt. Or the server was away for a while, which another run will see.
-            refusal = read_refusal(status, content, engine_id=None)
-            return replace(refusal, error_code=ReasonCode.REQUEST_TIMEOUT, n_sends=self._endpoint.tries)
+            return replace(read_refusal(status, content, engine_id=None), n_sends=self._endpoint.tries)
         raise EndpointError(
             f"engine.endpoint {self._endpoint} gave no answer in {self._endpoint.tries} tries (engine.endpoint_tries), the last "
             f"time: {trouble}. Is it up? If it is busy, lower engine.max_num_seqs: that many requests come from each executor"

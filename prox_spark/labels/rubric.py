@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import product
 
 
@@ -27,7 +28,7 @@ def verdict_doubt(edu: int, form: int, noise: float) -> float:
     """
     spread = {-1: noise / 2, 0: 1 - noise, 1: noise / 2}
     verdict = is_worth_keeping(edu, form)
-    return sum(
+    return math.fsum(
         spread[more_edu] * spread[more_form]
         for more_edu, more_form in product(spread, spread)
         if is_worth_keeping(edu + more_edu, form + more_form) != verdict

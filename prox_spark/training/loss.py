@@ -56,7 +56,7 @@ class Collator:
             "answers": torch.tensor(answers),
             "weights": torch.tensor(weights),
             "places": torch.tensor(places),
-            "doubts": torch.tensor([example.doubt for example in examples]),
+            "doubts": torch.tensor([example.doubt for example in examples], dtype=torch.float32),
             "others": torch.tensor([example.other_id for example in examples]),
             "line_ends": torch.tensor(line_ends, dtype=torch.long).reshape(-1, 2),
             "line_removed": torch.tensor(removed, dtype=torch.float32),

@@ -196,11 +196,11 @@ def test_a_request_past_its_deadline_is_a_row() -> None:
     assert [answers[tag].text for tag in (0, 2)] == ["0", "2"]
 
 
-def test_an_internal_error_of_a_living_engine_is_a_row() -> None:
+def test_an_internal_error_of_a_living_engine_is_a_row_that_another_run_asks_again() -> None:
     with FakeEngineServer(replies({1: (500, "sampler failed")}), name="e-1") as server:
         answers = answers_of(server, 3)
     assert answers[1] == Answer(
-        error_code=ReasonCode.REQUEST_REFUSED, error_message="500: sampler failed", engine_id="e-1"
+        error_code=ReasonCode.REQUEST_TIMEOUT, error_message="500: sampler failed", engine_id="e-1"
     )
     assert [answers[tag].text for tag in (0, 2)] == ["0", "2"]
 

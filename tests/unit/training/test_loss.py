@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from random_llama import write_random_llama
 
+from prox_spark.labels import verdict_doubt
 from prox_spark.training.examples import Example
 
 pytestmark = pytest.mark.unit
@@ -48,6 +49,14 @@ def nats(model: Any, example: Example) -> Any:
 
     before = log_probabilities(model, example)[len(example.prompt_ids) - 1 : -1]
     return -before[torch.arange(len(example.answer_ids)), torch.tensor(example.answer_ids)]
+
+
+def test_batch_of_a_verdict_without_doubt_has_a_loss(model: Any) -> None:
+    from prox_spark.training.loss import AnswerLoss, Collator
+
+    sure = replace(EXAMPLES[2], doubt=verdict_doubt(5, 5, 0.4))
+    loss, _ = AnswerLoss(0.0, (STAYS, GOES))(model, Collator(pad_id=0, verdict_weight=4.0)([[sure]]))
+    assert loss > 0
 
 
 def test_loss_of_a_padded_batch_is_that_of_its_examples_one_by_one(model: Any) -> None:
