@@ -8,14 +8,16 @@ from typing import Final
 from prox_spark.annotation.questions import SCORES
 from prox_spark.programs import Program, parse
 
-# "3/5", "3 out of 5"; and "(0-5)", which is no score at all.
+# "3/5", "out of 5", "3 of 5" and "(0-5)": that 5 is no score.
 _SCALE: Final = re.compile(
-    r"(?<=\d)[*_]*\s*(?:/|\bout of\b|\bof\b)\s*5\b|\b[01]\s*(?:[-\u2013]|\bto\b)\s*5\b", re.IGNORECASE
+    r"\s*(?:/|\bout of\b)\s*5\b|(?<=\d)[*_]*\s*\bof\b\s*5\b|(?:[(\[]|\bfrom\s|\bscale\s(?:of\s)?)\s*[01]\s*(?:[-\u2013]|\bto\b)\s*5\b",
+    re.IGNORECASE,
 )
 _NUMBER: Final = r"(?<![\d.])(\d+)(?!\d|\.\d)"
-# On the same line, or after a colon on the next ones.
+# On the same line; or after a colon alone on a later one, where another number may begin a list.
 _NAMED: Final = re.compile(
-    rf"\b(?:score|rating|value|quality)\b(?:[^\d\n]{{0,20}}|[^\d\n]{{0,10}}:[^\d\w]{{0,8}}){_NUMBER}", re.IGNORECASE
+    rf"\b(?:score|rating|value|quality)\b(?:[^\d\n]{{0,20}}{_NUMBER}|[^\d\n]{{0,10}}:[^\d\w]{{0,8}}{_NUMBER}(?=[*_ \t.]*(?:\n|\Z)))",
+    re.IGNORECASE,
 )
 _ANY: Final = re.compile(_NUMBER)
 _BLOCK: Final = re.compile(r"```[^\n`]*\n(.*?)(?:```|\Z)", re.DOTALL)
@@ -32,7 +34,7 @@ def read_score(answer: str) -> int | None:
         (2, 4, None, None)
     """
     text = _SCALE.sub("", _said(answer))
-    found = _NAMED.findall(text) or _ANY.findall(text)
+    found = [named[1] or named[2] for named in _NAMED.finditer(text)] or _ANY.findall(text)
     return int(found[-1]) if found and len(found[-1]) < 3 and int(found[-1]) in SCORES else None
 
 

@@ -23,7 +23,11 @@ class Rejection(Explained):
     """Why a teacher's answers about a text are no label."""
 
     NO_ANSWER = "no_answer", "A question was not answered: the request failed, or its prompt was too long."
-    CUT = "cut", "An answer is longer than annotation.max_answer_tokens: what it comes to is not known."
+    CUT = (
+        "cut",
+        "An answer is longer than annotation.max_answer_tokens, or a constrained score than a digit: then the endpoint constrains "
+        "nothing, set annotation.constrained to false.",
+    )
     NO_SCORE = "no_score", "An answer holds no number from 0 to 5."
     BAD_PROGRAM = (
         "bad_program",

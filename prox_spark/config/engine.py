@@ -45,7 +45,8 @@ class EngineConfig(Section):
     )
     side_by_side: bool = Field(
         True,
-        description="Two different refiners: an engine each on an executor, at the same time. `false` has one engine after the "
+        description="Two different refiners: an engine each on an executor, at the same time. On GPUs both work at once, on different waves, if "
+        "Spark schedules the GPUs or `device` is `cuda`; on a CPU they would have the same cores, and work in turn. `false` has one engine after the "
         "other, each with all the memory: for refiners that don't fit together. It costs a start per stage and wave, so take "
         "waves.documents as large as you can. One refiner for both stages has one engine anyway.",
     )
@@ -94,7 +95,8 @@ class EngineConfig(Section):
     request_seconds: float = Field(
         600,
         gt=0,
-        description="Deadline of one request, waiting inside the engine included. Past it the row is an error, request_timeout.",
+        description="Deadline of one request, waiting inside the engine included. Past it the row is an error, request_timeout, as is one "
+        "that the server failed (5xx): its message says which. The next run asks again.",
     )
     hang_seconds: float | None = Field(
         300,

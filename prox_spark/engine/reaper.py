@@ -90,7 +90,8 @@ def _still_running(processes: list[psutil.Process], seconds: float) -> list[psut
 
 def _is_zombie(process: psutil.Process) -> bool:
     try:
-        return bool(process.status() == psutil.STATUS_ZOMBIE)
+        # One whose other threads still end has its memory, a GPU's too.
+        return bool(process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1)
     except psutil.NoSuchProcess:
         return True
 

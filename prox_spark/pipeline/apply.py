@@ -85,7 +85,7 @@ class ApplyStage:
         return n_waiting
 
     def _were_timed_out(self) -> bool:
-        """Is there a document that an earlier run quarantined for a time-out and this one has asked again."""
+        """Is there a document that an earlier run quarantined for a time-out or a failing server and this one has asked again."""
         quarantine = self.lake.read("quarantine").where(F.col("recipe_fingerprint") == self.run.recipe_fingerprint)
         return not quarantine.where(F.col("reason") == ReasonCode.REQUEST_TIMEOUT.value).isEmpty()
 

@@ -157,7 +157,7 @@ class GenerateStage:
 
 
 def answered(lake: Lake, version: int | None = None) -> DataFrame:
-    """Generations that stand. A request that ran out of time is asked again when it next comes up."""
+    """Generations that stand. A request that ran out of time, or that its server failed, is asked again when it next comes up."""
     return lake.read("generations", version).where(~F.col("error_code").eqNullSafe(ReasonCode.REQUEST_TIMEOUT.value))
 
 

@@ -80,7 +80,7 @@ def pending_documents(lake: Lake, run: Run, asks: bool) -> DataFrame:
     Args:
         lake: where they are.
         run: which versions of the tables, and which recipe.
-        asks: whether the run can ask a model: then those that a time-out brought into quarantine are pending too.
+        asks: whether the run can ask a model: then those that a time-out or a failing server brought into quarantine are pending too.
     """
     versions = run.versions_in
     mine = F.col("recipe_fingerprint") == run.recipe_fingerprint

@@ -47,7 +47,7 @@ def _profile(context: SparkContext, gpus_per_engine: int) -> Any | None:
     from pyspark.resource import ExecutorResourceRequests, ResourceProfileBuilder, TaskResourceRequests
 
     n_cores = int(conf.get(_CORES, "1"))
-    if not (conf.get(_CORES, "") or conf.get(_SHARE, "")):
+    if gpus_per_engine == 1 and not (conf.get(_CORES, "") or conf.get(_SHARE, "")):
         LOG.warning(
             "one task alone feeds each GPU's engine: set %s, so that a task takes the GPU's share of a core, or %s",
             _CORES,

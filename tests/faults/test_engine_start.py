@@ -83,6 +83,17 @@ def test_failed_start_is_named_and_no_process_is_left(
     assert os.listdir(owner_directory(ME).parent) == [owner_directory(ME).name]
 
 
+def test_what_keeps_the_supervisor_from_starting_is_named(
+    make_spec: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, path = make_spec(), tmp_path / "path"
+    path.mkdir()
+    (path / "psutil.py").write_text("raise ImportError('a broken psutil')")
+    monkeypatch.syspath_prepend(str(path))
+    with pytest.raises(EngineStartError, match=r"(?s)died while starting.*a broken psutil"):
+        connect(spec)
+
+
 def test_started_engine_that_the_window_can_not_fill_is_warned_of(
     make_spec: Make, caplog: pytest.LogCaptureFixture
 ) -> None:

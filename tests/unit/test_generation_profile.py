@@ -47,6 +47,9 @@ def test_executors_of_nobody_knows_how_many_cores_are_warned_of(
     context = FakeContext({"spark.executor.resource.gpu.amount": "1"} | extra)
     with caplog.at_level(logging.WARNING):
         assert generation_profile(context, EngineConfig(device="cuda"))  # type: ignore[arg-type]
+        # Tasks of an engine of two GPUs take both, be there more cores or not.
+        several = EngineConfig(device="cuda", tensor_parallel_size=2)
+        assert generation_profile(FakeContext(context._settings), several)  # type: ignore[arg-type]
     assert ["spark.executor.cores" in record.getMessage() for record in caplog.records] == [True] * is_warned
 
 
