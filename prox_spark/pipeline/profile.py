@@ -29,16 +29,22 @@ def generation_profile(context: SparkContext, engine: EngineConfig) -> Any | Non
 
     Returns:
         A profile that asks, for each task, for `spark.task.resource.gpu.amount`; where that is unset, for as much as lets
-        every core of an executor feed its engines, as `spark.executor.cores` counts them. Then only generation takes GPUs. None where there is nothing to ask for:
-        without GPUs or with engines that need none, in local mode, and on Spark 3.5, where the application's own settings hold.
+        every core of an executor feed its engines, as `spark.executor.cores` counts them. Then only generation takes GPUs.
+        None where there is nothing to ask for: without GPUs or with engines that need none, in local mode, and on Spark 3.5,
+        where the application's own settings hold.
     """
     return None if engine.device == "cpu" or engine.endpoint else _profile(context, engine.tensor_parallel_size)
+
+
+def gpus_per_executor(context: SparkContext) -> int:
+    """As many as Spark schedules; 0 where it schedules none."""
+    return int(context.getConf().get("spark.executor.resource.gpu.amount", "0"))
 
 
 @lru_cache(maxsize=1)
 def _profile(context: SparkContext, gpus_per_engine: int) -> Any | None:
     conf = context.getConf()
-    amount = int(conf.get("spark.executor.resource.gpu.amount", "0"))
+    amount = gpus_per_executor(context)
     if not amount:
         return None
     if is_local(context) or int(context.version.split(".")[0]) < 4:

@@ -16,6 +16,7 @@ from prox_spark.pipeline.apply import ApplyStage
 from prox_spark.pipeline.generate import GenerateStage
 from prox_spark.pipeline.persist import persisted
 from prox_spark.pipeline.plan import Wave, conserved, ingested_lake, plan, waves
+from prox_spark.pipeline.profile import gpus_per_executor
 from prox_spark.pipeline.prompts import WavePrompts, kept, prompts_of
 from prox_spark.pipeline.self_test import SelfTest
 from prox_spark.pipeline.stages import RefinerStage, RefinerStages
@@ -132,7 +133,6 @@ def _can_overlap(spark: SparkSession, stages: RefinerStages) -> bool:
     doc, chunk = stages.doc.generate.spec, stages.chunk.generate.spec
     if doc.config.endpoint:
         return True
-    has_gpus = spark.sparkContext.getConf().get("spark.executor.resource.gpu.amount", "0") != "0"
-    on_gpus = doc.config.device == "cuda" or (doc.config.device == "auto" and has_gpus)
+    on_gpus = doc.config.device == "cuda" or (doc.config.device == "auto" and gpus_per_executor(spark.sparkContext) > 0)
     together = doc.settings_key == chunk.settings_key or (doc.config.side_by_side and on_gpus)
     return together and not is_local(spark.sparkContext)

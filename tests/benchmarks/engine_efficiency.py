@@ -3,9 +3,10 @@
     python tests/benchmarks/engine_efficiency.py [--documents 100] [--prompts 2000] [--rounds 1] [--device cuda] [--set engine.cpu_cores=1]
 
 Same prompts, same engine settings, warm, in turn: (a) one call of `LLM.generate` with all prompts; (b) our generate UDF in
-local[2], its engine resident (what its stage reads from and commits to Delta is not timed); (c) a pandas UDF in local[2] that calls `LLM.generate` per Arrow batch, an engine per worker, each
-bound to half of the cores (on a GPU: each with half of its memory). Once with the recipe's refiner, and once with a random
-model so small that what surrounds the engine shows. Prints tokens per second, prompts and answers together, and ratios.
+local[2], its engine resident (what its stage reads from and commits to Delta is not timed); (c) a pandas UDF in local[2] that
+calls `LLM.generate` per Arrow batch, an engine per worker, each bound to half of the cores (on a GPU: each with half of its
+memory). Once with the recipe's refiner, and once with a random model so small that what surrounds the engine shows. Prints
+tokens per second, prompts and answers together, and ratios.
 """
 
 from __future__ import annotations
