@@ -14,10 +14,15 @@ class ReasonCode(StrEnum):
     UNREADABLE_FILE = "unreadable_file"
     TEXT_TOO_LONG = "text_too_long"
     DUPLICATE_ID = "duplicate_id"
+    CUT_OFF = "cut_off"
     PROMPT_TOO_LONG = "prompt_too_long"
     REQUEST_REFUSED = "request_refused"
     REQUEST_TIMEOUT = "request_timeout"
     ENGINE_CRASH = "engine_crash"
+
+
+# Findings about a record that is a document all the same: not one record more.
+NOTES = frozenset({ReasonCode.CUT_OFF})
 
 
 class ProxSparkError(Exception):

@@ -90,10 +90,17 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Skipped:
-    """Records that are no documents by their kind (requests, images, redirects): counted, not quarantined."""
+    """Records that are no documents by their kind: counted by kind, not quarantined.
+
+    Attributes:
+        n_records: how many of this kind.
+        place: the file.
+        what: the kind, as the summary names it, such as `image/*`, `revisit` or `request`.
+    """
 
     n_records: int
     place: Place
+    what: str
 
 
 def sha256(content: bytes) -> str:

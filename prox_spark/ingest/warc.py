@@ -105,7 +105,7 @@ def _read(uri: str, options: ReadOptions, wanted: str, convert: Convert) -> Iter
         if waiting:
             yield _with_length(waiting, raw.size())  # type: ignore[attr-defined]
     if n_skipped:
-        yield Skipped(n_skipped, Place(uri))
+        yield Skipped(n_skipped, Place(uri), "other records")
 
 
 def _page(record: Any, place: Place, options: ReadOptions) -> Item | None:
