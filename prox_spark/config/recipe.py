@@ -22,15 +22,37 @@ class InputConfig(Section):
         "auto",
         description="`auto` goes by the file name: .jsonl/.json(.gz/.zst), .parquet, .warc(.gz), .wet(.gz); a folder with _delta_log is Delta.",
     )
-    text_column: str = Field("text", description="Column that holds the text.")
+    text_column: str = Field(
+        "text",
+        description="Column that holds the text. `a.b` is field b of the object a, where no column has the whole name; likewise below.",
+    )
     id_column: str | None = Field(
         None,
         description="Column that holds a stable id. Unset: `doc_id` or `id` where the input has one, else SHA-256 of url and text.",
+    )
+    id_scope: Literal["file", "lake"] | None = Field(
+        None,
+        description="`file`: an id is unique within its file only, such as a number that starts at 0 in each; doc_id is then FILE#ID. "
+        "`lake`: the same id from another file is a newer version of the document and replaces it. Unset: as `lake`, but a file of which "
+        "most documents would replace those of another file ends the run before anything is written.",
     )
     url_column: str | None = Field(None, description="Column that holds the URL. Unset: `url` where the input has one.")
     source: str | None = Field(
         None,
         description="Value of the `source` column. Unset: the input's own `source` column, else the name of the input path.",
+    )
+    source_column: str | None = Field(
+        None, description="Column that holds the source, where `source` is unset. Unset: `source` where the input has one."
+    )
+    as_json: list[str] = Field(
+        default_factory=list,
+        description="JSON Lines: keys whose values are carried as JSON text, such as a `meta` that is an object in one file and a string in the next.",
+    )
+    max_keys: int = Field(
+        500,
+        ge=1,
+        description="JSON Lines: an object with more distinct keys than this over all records has data for keys, such as URLs: it is "
+        "carried as JSON text, its keys unchanged. A record with that many is carried in the one column `input_json`.",
     )
     max_text_chars: int = Field(
         1_000_000,
@@ -49,8 +71,9 @@ class LakeConfig(Section):
         None, description="NAME.SCHEMA of a catalog, such as Unity Catalog; tables are NAME.SCHEMA.<table>."
     )
     partition_by: list[str] = Field(
-        default_factory=lambda: ["source"],
-        description="Partition columns of documents and refined, fixed when the tables are made; a carried column becomes a string. Few values, thousands of documents in each.",
+        default_factory=list,
+        description="Partition columns of documents and refined, fixed when the tables are made; a carried column becomes a string. Few values, "
+        "thousands of documents in each. None by default: queries by source pass over files by their statistics.",
     )
 
     @model_validator(mode="after")
