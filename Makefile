@@ -26,8 +26,8 @@ test: setup lint ## ruff, mypy and all tests (those marked `shared` only where P
 lint: setup ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
-bench: setup ## the benchmarks of tests/benchmarks, ratios side by side
-	@for b in tests/benchmarks/*.py; do echo "== $$b"; $(BIN)/python "$$b" || exit 1; done
+bench: setup ## the benchmarks of benchmarks, ratios side by side
+	@for b in benchmarks/*.py; do echo "== $$b"; $(BIN)/python "$$b" || exit 1; done
 
 clean: ## remove what set-up and the demo made
 	rm -rf $(VENV) lake .cache build *.egg-info .pytest_cache .mypy_cache .ruff_cache spark-warehouse

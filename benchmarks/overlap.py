@@ -1,6 +1,6 @@
 """What overlapping waves gain on a cluster: the same refine run with waves that overlap, and one by one.
 
-    python tests/benchmarks/overlap.py [--documents 2000] [--waves 4] [--latency 0.3] [--slots 4] [--rounds 1]
+    python benchmarks/overlap.py [--documents 2000] [--waves 4] [--latency 0.3] [--slots 4] [--rounds 1]
 
 A real standalone cluster with one executor on this host, and a FAKE engine that answers every prompt after the same time, 32 at
 once: as with a GPU, Spark has the CPU for itself. Prints, in turn and warm, seconds of a run, the share of them in which the engine had
@@ -23,7 +23,7 @@ from prox_spark.pipeline.ingest import ingest
 from prox_spark.pipeline.refine import RefineSummary, refine_lake
 from prox_spark.session import build_session
 
-TESTS = Path(__file__).parents[1]
+TESTS = Path(__file__).parents[1] / "tests"
 sys.path[:0] = [str(TESTS), str(TESTS / "unit")]
 
 from cluster import executors, fake_engine_environment, standalone  # noqa: E402

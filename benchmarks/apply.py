@@ -1,6 +1,6 @@
 """Applying programs as native columns, beside a plain copy of the table and beside the pure-Python executor as a UDF.
 
-    python tests/benchmarks/apply.py [--documents 20000 200000] [--rounds 2]
+    python benchmarks/apply.py [--documents 20000 200000] [--rounds 2]
 
 Makes a Delta table of documents (lines of the demo's sample, lengths log-normal around 2,000 characters) and one of random
 valid programs, then times in turn, on local[2]: (a) read the documents and write them again, (b) read both, apply as native

@@ -1,6 +1,6 @@
 """What each of the two semantics makes of damaged programs: right edits kept, wrong edits made.
 
-    python tests/benchmarks/repair.py [seed_annotations.jsonl.gz] [--seed 0]
+    python benchmarks/repair.py [seed_annotations.jsonl.gz] [--seed 0]
 
 The programs are those that a large model wrote for windows of real pages (`window`, `ops`), printed as released refiners
 print them: full parameter names, nothing escaped inside strings. Each is damaged in one way, then read and executed by

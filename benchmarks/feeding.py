@@ -1,6 +1,6 @@
 """What feeding costs: 5,000 prompts through the generate UDF to a FAKE engine that answers each after 20 ms, 64 at once.
 
-    python tests/benchmarks/feeding.py [--prompts 5000] [--tokens 128] [--memory-prompts 50000]
+    python benchmarks/feeding.py [--prompts 5000] [--tokens 128] [--memory-prompts 50000]
 
 Prints wall time over the ideal (prompts ÷ window × latency), CPU time of the worker per request, and how much the worker's
 memory grows from 5,000 to 50,000 prompts. No model is involved: what is measured is the client, with the fake server's own CPU
@@ -22,7 +22,7 @@ import psutil
 import pyarrow as pa
 import yaml
 
-FAKE_ENGINE = Path(__file__).parents[1] / "fake_engine"
+FAKE_ENGINE = Path(__file__).parents[1] / "tests" / "fake_engine"
 LATENCY_SECONDS = 0.020
 WINDOW = 64
 BATCH_ROWS = 1_000

@@ -1,6 +1,6 @@
 """The generate stage on Spark beside plain `LLM.generate` and beside the usual way, an engine per Python worker.
 
-    python tests/benchmarks/engine_efficiency.py [--documents 100] [--prompts 2000] [--rounds 1] [--device cuda] [--set engine.cpu_cores=1]
+    python benchmarks/engine_efficiency.py [--documents 100] [--prompts 2000] [--rounds 1] [--device cuda] [--set engine.cpu_cores=1]
 
 Same prompts, same engine settings, warm, in turn: (a) one call of `LLM.generate` with all prompts; (b) our generate UDF in
 local[2], its engine resident (what its stage reads from and commits to Delta is not timed); (c) a pandas UDF in local[2] that
