@@ -91,3 +91,13 @@ class ConservationError(ProxSparkError):
 def first_line(error: BaseException) -> str:
     """What went wrong in a line; Spark's messages have a plan or a stack trace below it."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def root_cause(error: BaseException) -> str:
+    """Return what first went wrong, in a line: for an error of the JVM the last of its causes, without its stack trace."""
+    java = getattr(error, "java_exception", None) or getattr(error, "_origin", None)
+    if java is None:
+        return first_line(error)
+    while (cause := java.getCause()) is not None:
+        java = cause
+    return next(iter(str(java.getMessage() or "").strip().splitlines()), "") or java.getClass().getSimpleName()

@@ -16,7 +16,7 @@ from pyspark.sql import types as T
 
 from prox_spark import schemas
 from prox_spark.config import LakeConfig
-from prox_spark.errors import LakeError, RecipeError, first_line
+from prox_spark.errors import LakeError, RecipeError, first_line, root_cause
 from prox_spark.ingest.files import absolute, is_uri
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ _PROPERTIES = {
     "refined": _CHANGE_DATA_FEED,
 }
 
-# What Parquet refuses in names, and the dot, which every query would have to quote.
-UNFIT = re.compile(r"[ ,;{}()\n\t=.`]")
+# What Parquet refuses in names, control characters, and the dot and backtick, which every query would have to quote.
+UNFIT = re.compile(r"[ ,;{}()=.`\x00-\x1f\x7f]")
 _TABLE_NAME = re.compile(r"(?!.*\.(?:jsonl?|gz)$)(?:\w+|`[^`]+`)(?:\.(?:\w+|`[^`]+`)){1,2}")
 # Names that no column of the input keeps: ours, those of `refined` too, for it has all columns of `documents`, and those
 # that Delta's change data feed adds to what it returns.
@@ -128,7 +128,9 @@ class Lake:
             reader = reader.option("versionAsOf", version)
         return reader.load(self.location(table)) if self._root else reader.table(self.location(table))
 
-    def append(self, table: str, rows: DataFrame, run_id: str, commit: tuple[str, int]) -> None:
+    def append(
+        self, table: str, rows: DataFrame, run_id: str, commit: tuple[str, int], new_columns: bool = False
+    ) -> None:
         """Appends rows in one commit.
 
         Args:
@@ -136,6 +138,7 @@ class Lake:
             rows: columns of the table.
             run_id: goes into the commit's userMetadata.
             commit: (application, version): Delta ignores a commit that it has seen, so a retry changes nothing.
+            new_columns: take up columns that the table lacks.
         """
         writer = (
             rows.write.format("delta")
@@ -144,10 +147,39 @@ class Lake:
             .option("txnVersion", commit[1])
             .option("userMetadata", json.dumps({"run_id": run_id}))
         )
+        if new_columns:
+            writer = writer.option("mergeSchema", "true")
         if self._root:
             writer.save(self.location(table))
         else:
             writer.saveAsTable(self.location(table))
+
+    def add_new(self, table: schemas.Table, rows: DataFrame, run_id: str, read_version: int) -> None:
+        """Append rows whose keys the table lacks, and take up new columns. No row of the table is looked at.
+
+        Args:
+            table: where to.
+            rows: with keys that were looked for in `read_version`.
+            run_id: goes into the commit's userMetadata.
+            read_version: another addition since then ends this one, for it may have brought the same keys.
+
+        Raises:
+            LakeError: another run added rows meanwhile, or a column can't be taken up.
+        """
+        from delta.exceptions import ConcurrentTransactionException
+
+        raced = f"another run wrote to {self.location(table.name)} while this one read its input: start it again"
+        commit = (f"add to {table.name}", read_version + 1)
+        try:
+            # Additions share a name: Delta passes over one with a version seen before, and refuses one beside another.
+            self.append(table.name, rows, run_id, commit, new_columns=True)
+        except ConcurrentTransactionException as error:
+            raise LakeError(raced) from error
+        except Exception as error:
+            raise LakeError(f"{self.location(table.name)} can't take up the input: {root_cause(error)}") from error
+        last = self._delta(table.name).history(1).select("userMetadata").first()
+        if run_id not in (last["userMetadata"] or ""):
+            raise LakeError(raced)
 
     def insert_new(self, table: schemas.Table, rows: DataFrame, run_id: str) -> None:
         """Adds the rows whose key the table lacks; the others stay as they are."""
@@ -215,7 +247,7 @@ class Lake:
         self._declare(f"ALTER TABLE {self.identifier(table.name)} ADD COLUMNS ({self._ddl(fields)})")
 
     def _declare(self, statement: str) -> None:
-        with _setting(self.spark, "spark.sql.timestampType", "TIMESTAMP_LTZ"):  # what `TIMESTAMP` means in SQL
+        with setting(self.spark, "spark.sql.timestampType", "TIMESTAMP_LTZ"):  # what `TIMESTAMP` means in SQL
             self.spark.sql(statement)
 
     def _ddl(self, fields: list[T.StructField]) -> str:
@@ -281,13 +313,13 @@ def check_partition_columns(names: Sequence[str]) -> None:
 @contextmanager
 def _user_metadata(spark: SparkSession, metadata: Mapping[str, str]) -> Iterator[None]:
     """MERGE has no write options: its userMetadata comes from the session, where the user may have one of their own."""
-    with _setting(spark, "spark.databricks.delta.commitInfo.userMetadata", json.dumps(dict(metadata))):
+    with setting(spark, "spark.databricks.delta.commitInfo.userMetadata", json.dumps(dict(metadata))):
         yield
 
 
 @contextmanager
-def _setting(spark: SparkSession, key: str, value: str) -> Iterator[None]:
-    """A setting of the session for the block."""
+def setting(spark: SparkSession, key: str, value: str) -> Iterator[None]:
+    """Change a setting of the session for the block."""
     before = spark.conf.get(key, None)
     spark.conf.set(key, value)
     try:

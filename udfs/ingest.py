@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
+from pyspark.sql import types as T
 
-from prox_spark.ingest import InputFile, InputFormat, ReadOptions, Record, Rejected, Skipped, read_file
-from prox_spark.ingest.jsonl import rest_json
+from prox_spark import schemas
+from prox_spark.ingest import InputFile, InputFormat, Keys, ReadOptions, Record, Rejected, Skipped, read_file
+from prox_spark.ingest.jsonl import to_json
+from prox_spark.ingest.records import derive_id
+from udfs.arrow import hash_texts, to_columns
+from udfs.words import count_words_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+
+Item = Record | Rejected | Skipped | Keys
 
 # What one Arrow batch holds at most: Spark copies a batch as a whole, and texts are up to megabytes each.
 _BATCH_ROWS = 2_000
@@ -19,28 +27,24 @@ _BATCH_BYTES = 16 << 20
 # More tasks than this only cost scheduling.
 _MAX_TASKS = 4_096
 
-_PLACE = [("file", pa.string()), ("offset", pa.int64()), ("length", pa.int64())]
-_ROWS = pa.schema(
+_ROWS = T.StructType(
     [
-        ("doc_id", pa.string()),  # null where the record has none
-        ("text", pa.string()),  # null for rejections and counts
-        ("content_sha256", pa.string()),  # rejections only: Spark computes that of texts
-        ("url", pa.string()),
-        ("source", pa.string()),  # the record's own, else the input's name
-        ("provenance", pa.struct(_PLACE)),
-        ("metadata", pa.map_(pa.string(), pa.string())),
-        ("rest", pa.string()),  # JSON of all other keys; null where there are none
-        ("reason", pa.string()),  # null for documents
-        ("message", pa.string()),
-        ("snippet", pa.string()),
-        ("n_skipped", pa.int64()),  # null but in the one row per file that counts what is no document by its kind
+        T.StructField("doc_id", T.StringType()),  # null for rejections without one, and counts
+        T.StructField("text", T.StringType()),  # null for rejections and counts
+        T.StructField("content_sha256", T.StringType()),
+        T.StructField("n_words", T.LongType()),
+        T.StructField("url", T.StringType()),
+        T.StructField("source", T.StringType()),  # the record's own, else the input's name
+        T.StructField("provenance", schemas.PROVENANCE),
+        T.StructField("ordinal", T.LongType()),  # number of the row in its file, from 0
+        T.StructField("metadata", T.MapType(T.StringType(), T.StringType())),
+        T.StructField("carried", T.StringType()),  # JSON of all other keys; null where there are none
+        T.StructField("reason", T.StringType()),  # null for documents
+        T.StructField("message", T.StringType()),
+        T.StructField("snippet", T.StringType()),
+        T.StructField("n_skipped", T.LongType()),  # of the kind that `message` names
+        T.StructField("keys", T.StringType()),  # types of the carried keys, JSON; in one row per file
     ]
-)
-# The same for Spark, as DDL: mapInArrow takes it, and the two stand side by side.
-ROWS_DDL = (
-    "doc_id string, text string, content_sha256 string, url string, source string, "
-    "provenance struct<file: string, offset: bigint, length: bigint>, metadata map<string, string>, rest string, "
-    "reason string, message string, snippet string, n_skipped bigint"
 )
 
 
@@ -53,11 +57,11 @@ def read_rows(spark: SparkSession, files: Sequence[tuple[InputFile, InputFormat]
         options: how columns are named, and limits.
 
     Returns:
-        Columns of `ROWS_DDL`; a row per record or rejection, and a row per file with skipped records.
+        A row per record or rejection, one per file and kind of records passed over, one per file with the types of its keys.
     """
     groups = group_by_size(files, _MAX_TASKS)
     # One row per partition, without a shuffle that would put two numbers into one.
-    return spark.range(0, len(groups), 1, len(groups)).mapInArrow(_reader(groups, options), ROWS_DDL)
+    return spark.range(0, len(groups), 1, len(groups)).mapInArrow(_reader(groups, options), _ROWS)
 
 
 def group_by_size(
@@ -80,44 +84,81 @@ def _reader(
         for batch in batches:
             for number in batch.column("id").to_pylist():
                 for file, kind in groups[number]:
-                    yield from _batches(_row(item, file) for item in read_file(file.uri, kind, options))
+                    yield from _batches(read_file(file.uri, kind, options), file.source)
 
     return read
 
 
-def _batches(rows: Iterator[dict[str, Any]]) -> Iterator[pa.RecordBatch]:
-    held: list[dict[str, Any]] = []
-    n_bytes = 0
-    for row in rows:
-        held.append(row)
+def _batches(items: Iterator[Item], source: str) -> Iterator[pa.RecordBatch]:
+    held: list[Item] = []
+    n_bytes, ordinal = 0, 0
+    for item in items:
+        held.append(item)
         # Characters stand for bytes: a bound is needed, not a measure.
-        n_bytes += len(row.get("text") or "") + len(row.get("rest") or "")
+        n_bytes += len(item.text) if isinstance(item, Record) else 0
         if len(held) >= _BATCH_ROWS or n_bytes >= _BATCH_BYTES:
-            yield pa.RecordBatch.from_pylist(held, schema=_ROWS)
+            yield _batch(held, source, ordinal)
+            ordinal += len(held)
             held, n_bytes = [], 0
     if held:
-        yield pa.RecordBatch.from_pylist(held, schema=_ROWS)
+        yield _batch(held, source, ordinal)
 
 
-def _row(item: Record | Rejected | Skipped, file: InputFile) -> dict[str, Any]:
+def _batch(items: list[Item], source: str, ordinal: int) -> pa.RecordBatch:
+    texts = pa.array([item.text if isinstance(item, Record) else None for item in items], pa.string())
+    hashes = hash_texts(texts)
+    rows = [_row(item, digest) for item, digest in zip(items, hashes, strict=True)]
+    columns = dict(zip(_Row._fields, zip(*rows, strict=True), strict=True))
+    columns["source"] = tuple(value or source for value in columns["source"])
+    return to_columns(
+        {
+            **columns,
+            "text": texts,
+            "n_words": pa.array(count_words_of(texts), mask=texts.is_null().to_numpy(zero_copy_only=False)),
+            "ordinal": range(ordinal, ordinal + len(items)),
+        },
+        _ROWS,
+    )
+
+
+class _Row(NamedTuple):
+    """The columns that are made row by row."""
+
+    provenance: dict[str, Any]
+    doc_id: str | None = None
+    content_sha256: str | None = None
+    url: str | None = None
+    source: str | None = None
+    metadata: list[tuple[str, str]] | None = None
+    carried: str | None = None
+    reason: str | None = None
+    message: str | None = None
+    snippet: str | None = None
+    n_skipped: int | None = None
+    keys: str | None = None
+
+
+def _row(item: Item, text_sha256: str | None) -> _Row:
     place = {"file": item.place.file, "offset": item.place.offset, "length": item.place.length}
     if isinstance(item, Record):
-        return {
-            "doc_id": item.doc_id,
-            "text": item.text,
-            "url": item.url,
-            "source": item.source or file.source,
-            "provenance": place,
-            "metadata": list(item.metadata.items()) if item.metadata else None,
-            "rest": rest_json(item.rest),
-        }
+        return _Row(
+            provenance=place,
+            doc_id=item.doc_id or derive_id(item.url, item.text),
+            content_sha256=text_sha256,
+            url=item.url,
+            source=item.source,
+            metadata=list(item.metadata.items()) if item.metadata else None,
+            carried=to_json(item.rest) if item.rest else None,
+        )
     if isinstance(item, Skipped):
-        return {"provenance": place, "n_skipped": item.n_records}
-    return {
-        "doc_id": item.doc_id,
-        "content_sha256": item.content_sha256,
-        "provenance": place,
-        "reason": str(item.reason),
-        "message": item.message,
-        "snippet": item.snippet,
-    }
+        return _Row(provenance=place, n_skipped=item.n_records, message=item.what)
+    if isinstance(item, Keys):
+        return _Row(provenance=place, keys=json.dumps(item.types.to_dict()))
+    return _Row(
+        provenance=place,
+        doc_id=item.doc_id,
+        content_sha256=item.content_sha256,
+        reason=str(item.reason),
+        message=item.message,
+        snippet=item.snippet,
+    )

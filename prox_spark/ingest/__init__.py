@@ -3,11 +3,12 @@
 from prox_spark.ingest.files import InputFile, list_files
 from prox_spark.ingest.formats import InputFormat, detect_format
 from prox_spark.ingest.readers import read_file
-from prox_spark.ingest.records import ReadOptions, Record, Rejected, Skipped
+from prox_spark.ingest.records import Keys, ReadOptions, Record, Rejected, Skipped
 
 __all__ = [
     "InputFile",
     "InputFormat",
+    "Keys",
     "ReadOptions",
     "Record",
     "Rejected",

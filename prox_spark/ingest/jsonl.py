@@ -5,12 +5,16 @@ from __future__ import annotations
 import codecs
 import json
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
+
+import orjson
 
 from prox_spark.errors import ReasonCode
-from prox_spark.ingest.files import open_text
+from prox_spark.ingest.files import corrupt_errors, open_text
+from prox_spark.ingest.json_types import JsonType
 from prox_spark.ingest.records import (
     NO_SUCH_COLUMN,
+    Keys,
     Place,
     ReadOptions,
     Record,
@@ -27,16 +31,26 @@ _LINE_BYTES_PER_CHAR = 12
 _MIN_LINE_BYTES = 64 << 20
 
 
-def read(uri: str, options: ReadOptions) -> Iterator[Record | Rejected]:
-    """Yields a record or a rejection for every line that isn't blank.
+def read(uri: str, options: ReadOptions) -> Iterator[Record | Rejected | Keys]:
+    """Yield a record or a rejection for every line that isn't blank, and at the end what keys the records had.
 
     Args:
-        uri: the file, plain, .gz or .zst.
+        uri: the file, plain or compressed.
         options: how columns are named, and limits.
 
     Raises:
         EOFError, OSError and others: the file is cut off or damaged; see `files.corrupt_errors`.
     """
+    seen = JsonType()
+    try:
+        yield from _records(uri, options, seen)
+    except corrupt_errors():
+        yield Keys(seen, Place(uri))
+        raise
+    yield Keys(seen, Place(uri))
+
+
+def _records(uri: str, options: ReadOptions, seen: JsonType) -> Iterator[Record | Rejected]:
     max_bytes = max(_MIN_LINE_BYTES, _LINE_BYTES_PER_CHAR * options.max_text_chars)
     first = True
     with open_text(uri) as stream:
@@ -61,11 +75,11 @@ def read(uri: str, options: ReadOptions) -> Iterator[Record | Rejected]:
                 )
                 yield Rejected(ReasonCode.TEXT_TOO_LONG, message, place, snippet(content), None, sha256(content))
             else:
-                yield parse(content, place, options)
+                yield parse(content, place, options, seen)
 
 
 def lines(stream: BinaryIO, max_bytes: int) -> Iterator[tuple[int, bytes, int]]:
-    r"""Cuts at b"\n" and nowhere else: str.splitlines would also cut at U+2028, which JSON strings may hold.
+    r"""Cut at b"\n" and nowhere else: str.splitlines would also cut at U+2028, which JSON strings may hold.
 
     Yields:
         (line number from 1, the line without its end, its length in bytes). A line longer than `max_bytes` comes with
@@ -93,30 +107,73 @@ def lines(stream: BinaryIO, max_bytes: int) -> Iterator[tuple[int, bytes, int]]:
         yield number, b"".join(parts), n_bytes
 
 
-def parse(line: bytes, place: Place, options: ReadOptions) -> Record | Rejected:
-    """A line as a record, or why it is none."""
+def parse(line: bytes, place: Place, options: ReadOptions, seen: JsonType) -> Record | Rejected:
+    """Return a line as a record, or why it is none.
+
+    Args:
+        line: without its end.
+        place: where it lies.
+        options: how columns are named, and limits.
+        seen: takes in the types of the keys that are no columns of ours.
+    """
+    try:
+        data = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return _parse_exactly(line, place, options, seen)
+    made = _make_record(data, line, place, options, is_unicode=True)
+    if not isinstance(made, Record):
+        return made
+    # orjson makes a double of an integer over 64 bits; printed, such a double ends in an exponent.
+    id_is_exact = made.doc_id is None or made.doc_id[-4:-2] != "e+"
+    if not seen.add_fields(made.rest, options.max_keys) or not id_is_exact:
+        return _parse_exactly(line, place, options, seen)
+    return made
+
+
+def _parse_exactly(line: bytes, place: Place, options: ReadOptions, seen: JsonType) -> Record | Rejected:
+    """As `parse`, by a parser that keeps every digit and takes what pandas takes: half surrogate pairs, NaN, tabs in strings."""
+    try:
+        data = json.loads(line.decode("utf-8"), strict=False)
+    except UnicodeDecodeError as error:
+        message = f"byte {error.start} of the line is not UTF-8: {error.reason}"
+        return Rejected(ReasonCode.INVALID_UTF8, message, place, snippet(line), None, sha256(line))
+    except (ValueError, RecursionError) as error:
+        message = f"not JSON: {error}"
+        return Rejected(ReasonCode.INVALID_RECORD, message, place, snippet(line), None, sha256(line))
+    made = _make_record(data, line, place, options, is_unicode=False)
+    if isinstance(made, Record):
+        seen.add_fields(made.rest, options.max_keys)
+    return made
+
+
+def _make_record(data: Any, line: bytes, place: Place, options: ReadOptions, is_unicode: bool) -> Record | Rejected:
+    """Take our columns out of a parsed line.
+
+    Args:
+        data: what the parser returned; the keys of our columns are taken out of it.
+        line: names the record in a rejection.
+        place: where it lies.
+        options: how columns are named, and limits.
+        is_unicode: the parser has made sure that no string holds half a surrogate pair.
+    """
 
     def rejected(reason: ReasonCode, message: str, shown: bytes | str = line, doc_id: str | None = None) -> Rejected:
         return Rejected(reason, message, place, snippet(shown), doc_id, sha256(line))
 
-    try:
-        decoded = line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return rejected(ReasonCode.INVALID_UTF8, f"byte {error.start} of the line is not UTF-8: {error.reason}")
-    try:
-        data = json.loads(decoded)
-    except (ValueError, RecursionError) as error:
-        return rejected(ReasonCode.INVALID_RECORD, f"not JSON: {error}")
     if not isinstance(data, dict):
         return rejected(ReasonCode.INVALID_RECORD, f"a JSON object is needed, not {_kind(data)}")
+    # One key may serve several columns, so all are looked up before any is taken out.
+    text, has_text = _look_up(data, options.text_column)
+    identity = _find_id(data, place, options)
+    url = _find_string(data, options.url_column or "url")
+    source = _find_string(data, options.source_column or "source") if options.keep_source else _ABSENT
+    doc_id = identity.doc_id
 
-    doc_id, problem = _take_id(data, options)
-    if problem:
-        return rejected(ReasonCode.INVALID_RECORD, problem)
-    if options.text_column not in data:
+    if identity.problem:
+        return rejected(ReasonCode.INVALID_RECORD, identity.problem)
+    if not has_text:
         message = f"{NO_SUCH_COLUMN} {options.text_column!r} (input.text_column); {_columns(data)}"
         return rejected(ReasonCode.NULL_TEXT, message, doc_id=doc_id)
-    text = data.pop(options.text_column)
     if text is None:
         return rejected(ReasonCode.NULL_TEXT, f"{options.text_column!r} is null", doc_id=doc_id)
     if not isinstance(text, str):
@@ -124,55 +181,89 @@ def parse(line: bytes, place: Place, options: ReadOptions) -> Record | Rejected:
         return rejected(ReasonCode.INVALID_RECORD, message, doc_id=doc_id)
     if len(text) > options.max_text_chars:
         return rejected(ReasonCode.TEXT_TOO_LONG, too_long(len(text), options), text, doc_id)
-    if repair(text) != text:
+    if not is_unicode and repair(text) != text:
         message = f"{options.text_column!r} has half of a surrogate pair, such as \\ud800: no valid Unicode"
         return rejected(ReasonCode.INVALID_UTF8, message, text, doc_id)
 
-    url = _take_string(data, options.url_column or "url")
-    source = _take_string(data, "source") if options.keep_source else None
-    return Record(text, place, doc_id, url, source, data)
+    # An id that is no id of the lake stays a column.
+    for key in (options.text_column, None if options.ids_of_file else identity.key, url.key, source.key):
+        data.pop(key, None)
+    for key in options.as_json:
+        if key in data and not isinstance(data[key], (str, type(None))):
+            data[key] = to_json(data[key])
+    return Record(text, place, doc_id, url.value, source.value, data)
 
 
-def rest_json(rest: dict[str, Any]) -> str | None:
-    """The keys that are no columns of ours as JSON for Spark; None where there are none.
+def to_json(value: Any) -> str:
+    """Return a value as JSON text for Spark.
 
-    Half surrogate pairs in them are replaced: only the text is worth losing a document for.
+    Half surrogate pairs in it are replaced: only the text is worth losing a document for.
     """
-    if not rest:
-        return None
-    # Non-ASCII as it is, not as escapes: half the bytes for most scripts.
-    return repair(json.dumps(rest, ensure_ascii=False, separators=(",", ":")))
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # integers over 64 bits, half surrogate pairs
+        # Non-ASCII as it is, not as escapes: half the bytes for most scripts.
+        return repair(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
 
 
-def _take_id(data: dict[str, Any], options: ReadOptions) -> tuple[str | None, str | None]:
-    """(id, problem). The id's key is taken out of `data`; a default key that holds no id stays in it."""
+class _Found(NamedTuple):
+    """A scalar of the record; `key` is what to take out of it, None where it stays."""
+
+    value: str | None
+    key: str | None
+
+
+class _Identity(NamedTuple):
+    doc_id: str | None
+    key: str | None
+    problem: str | None
+
+
+_ABSENT = _Found(None, None)
+
+
+def _look_up(data: dict[str, Any], name: str) -> tuple[Any, bool]:
+    """Return the value of a key, or of `a.b` the key b of the object a, and whether there is one."""
+    if name in data:
+        return data[name], True
+    value: Any = data
+    for part in name.split("."):
+        if not isinstance(value, dict) or part not in value:
+            return None, False
+        value = value[part]
+    return value, True
+
+
+def _find_id(data: dict[str, Any], place: Place, options: ReadOptions) -> _Identity:
+    """Find the id; a default key that holds none stays in the record."""
     named = options.id_column
     for key in (named,) if named else ("doc_id", "id"):
-        value = data.get(key)
+        value, _ = _look_up(data, key) if named else (data.get(key), True)
         if isinstance(value, (str, int, float)) and not isinstance(value, bool) and value != "":
             doc_id = value if isinstance(value, str) else json.dumps(value)
             if repair(doc_id) != doc_id:
-                return None, f"the id in {key!r} has half of a surrogate pair"
-            del data[key]
-            return doc_id, None
+                return _Identity(None, None, f"the id in {key!r} has half of a surrogate pair")
+            return _Identity(f"{place.file}#{doc_id}" if options.ids_of_file else doc_id, key, None)
     if named:
+        value, is_there = _look_up(data, named)
         # The beginning is what tells a mistyped option from a record without an id.
-        if named not in data:
-            return None, f"{NO_SUCH_COLUMN} {named!r} (input.id_column); {_columns(data)}"
-        return None, f"the id in {named!r} must be a string or a number, not {_kind(data[named])}"
-    return None, None
+        if not is_there:
+            return _Identity(None, None, f"{NO_SUCH_COLUMN} {named!r} (input.id_column); {_columns(data)}")
+        problem = f"the id in {named!r} must be a string or a number, not {_kind(value)}"
+        return _Identity(None, None, problem)
+    return _Identity(None, None, None)
 
 
-def _take_string(data: dict[str, Any], key: str) -> str | None:
-    """A scalar as a string, taken out of `data`; anything else stays in it."""
-    value = data.get(key)
+def _find_string(data: dict[str, Any], name: str) -> _Found:
+    """Find a scalar as a string; anything else stays in the record."""
+    value, is_there = _look_up(data, name)
     if value is None:
-        data.pop(key, None)
-        return None
-    if isinstance(value, (str, int)) and not isinstance(value, bool):
-        del data[key]
-        return repair(str(value))
-    return None
+        return _Found(None, name if is_there else None)
+    if isinstance(value, str):
+        return _Found(value if value.isascii() else repair(value), name)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return _Found(str(value), name)
+    return _ABSENT
 
 
 def _is_one_document(first_line: bytes) -> bool:

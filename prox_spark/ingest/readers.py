@@ -8,9 +8,9 @@ from prox_spark.errors import ReasonCode
 from prox_spark.ingest import jsonl, warc
 from prox_spark.ingest.files import corrupt_errors
 from prox_spark.ingest.formats import InputFormat
-from prox_spark.ingest.records import Place, ReadOptions, Record, Rejected, Skipped
+from prox_spark.ingest.records import Keys, Place, ReadOptions, Record, Rejected, Skipped
 
-Reader = Callable[[str, ReadOptions], Iterator[Record | Rejected | Skipped]]
+Reader = Callable[[str, ReadOptions], Iterator[Record | Rejected | Skipped | Keys]]
 
 _READERS: dict[InputFormat, Reader] = {
     InputFormat.JSONL: jsonl.read,
@@ -19,7 +19,7 @@ _READERS: dict[InputFormat, Reader] = {
 }
 
 
-def read_file(uri: str, kind: InputFormat, options: ReadOptions) -> Iterator[Record | Rejected | Skipped]:
+def read_file(uri: str, kind: InputFormat, options: ReadOptions) -> Iterator[Record | Rejected | Skipped | Keys]:
     """Yields what a file holds, in its order; one `unreadable_file` at the end where the rest can't be read.
 
     Args:

@@ -1,4 +1,4 @@
-"""What the readers yield: a record, a rejection, or a count of what was passed over."""
+"""What the readers yield: records, rejections, counts of what was passed over, and the types of keys."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prox_spark.errors import ReasonCode
+from prox_spark.ingest.json_types import JsonType
 
 SNIPPET_CHARS = 200
 # Beginning of the message of a record without the text column: when all records say so, the recipe is wrong, not they.
@@ -21,21 +22,29 @@ class ReadOptions:
     """What a reader must know of `InputConfig`.
 
     Attributes:
-        text_column: key of the text.
+        text_column: key of the text; `a.b` is key b of the object a where no key has the whole name. Likewise the others.
         id_column: key of the id; None for `doc_id`, else `id`, where a record has one.
+        ids_of_file: ids are unique within a file only, and the file becomes part of them.
         url_column: key of the URL; None for `url`.
-        keep_source: the recipe names no source: a record's own `source` is the source.
+        source_column: key of the source; None for `source`.
+        keep_source: the recipe names no source: a record's own is the source.
+        as_json: keys whose values are carried as JSON text.
+        max_keys: an object with more distinct keys is carried as JSON text.
         max_text_chars: longest text, in code points.
     """
 
     text_column: str = "text"
     id_column: str | None = None
+    ids_of_file: bool = False
     url_column: str | None = None
+    source_column: str | None = None
     keep_source: bool = True
+    as_json: tuple[str, ...] = ()
+    max_keys: int = 500
     max_text_chars: int = 1_000_000
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Place:
     """Where something lies in the input; the columns of `schemas.PROVENANCE`."""
 
@@ -44,7 +53,7 @@ class Place:
     length: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Record:
     """A document as the file has it.
 
@@ -89,6 +98,19 @@ class Rejected:
 
 
 @dataclass(frozen=True)
+class Keys:
+    """The types of the values in `Record.rest`, over all records of a file.
+
+    Attributes:
+        types: as if all of them were one object's.
+        place: the file.
+    """
+
+    types: JsonType
+    place: Place
+
+
+@dataclass(frozen=True)
 class Skipped:
     """Records that are no documents by their kind: counted by kind, not quarantined.
 
@@ -106,6 +128,11 @@ class Skipped:
 def sha256(content: bytes) -> str:
     """Hex digest."""
     return hashlib.sha256(content).hexdigest()
+
+
+def derive_id(url: str | None, text: str) -> str:
+    """Return the id of a document that has none of its own."""
+    return sha256(f"{url or ''}\n{text}".encode())
 
 
 def snippet(content: bytes | str) -> str:

@@ -110,7 +110,7 @@ class ApplyStage:
     def _refined(self, applied: DataFrame, documents: DataFrame) -> DataFrame:
         ours = [name for name in schemas.REFINED.columns if name in applied.columns]
         # `n_words` is here as words_before.
-        ours_only = {*schemas.REFINED.columns, "ingested_at", "n_words"}
+        ours_only = {*schemas.REFINED.columns, "ingested_at", "n_words", "input_hash"}
         carried = [name for name in documents.columns if name not in ours_only]
         return (
             applied.where(F.col("failure").isNull())

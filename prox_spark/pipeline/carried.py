@@ -1,86 +1,100 @@
-"""Columns of the input that are not ours: named so that Delta takes them, typed, and fitted to what the lake has."""
+"""Columns of the input that are not ours: typed, named, and fitted to what the lake has."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from prox_spark.errors import LakeError
-from prox_spark.tables import RESERVED, UNFIT
+from prox_spark.ingest.json_types import JsonType
+from prox_spark.pipeline.naming import KEY, WHOLE_RECORD, name_columns
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql import Column, DataFrame
+
+# Jackson's own limits would make a record null that has more; the readers have theirs.
+_JSON_OPTIONS = {"maxStringLen": str((1 << 31) - 1), "maxNumLen": "100000", "maxNestingDepth": "5000"}
+_NUMBERS = {"integer": "number", "long": "number", "big": "number", "double": "number"}
 
 
-def clean_names(names: Iterable[str], reserved: Iterable[str] = ()) -> list[str]:
-    """Names that Delta takes: without unfit characters, distinct in letter case too, `input_` before reserved ones.
+@dataclass(frozen=True)
+class CarriedJson:
+    """How the JSON of `carried` becomes columns.
 
-    Example:
-        >>> clean_names(["Title", "title", "a b", "text"], reserved=["text"])
-        ['Title', 'title_2', 'a_b', 'input_text']
+    Attributes:
+        types: of all its keys, over all records that are read.
+        as_json: keys that the recipe has as JSON text.
+        max_keys: as in the recipe, for the words of `notes`.
     """
-    ours, used, out = {name.lower() for name in reserved}, set[str](), []
-    for name in names:
-        base = UNFIT.sub("_", name) or "_"
-        base = f"input_{base}" if base.lower() in ours else base
-        new, n = base, 1
-        while new.lower() in used or new.lower() in ours:
-            n += 1
-            new = f"{base}_{n}"
-        used.add(new.lower())
-        out.append(new)
-    return out
+
+    types: JsonType
+    as_json: Sequence[str]
+    max_keys: int
+
+    def notes(self) -> list[str]:
+        """Say which keys are carried as JSON text because no column has a type for all of their values."""
+        if "wide" in self.types.kinds:
+            return [
+                f"the records have more than {self.max_keys:,} different keys (input.max_keys): each is carried as JSON text, in {WHOLE_RECORD}"
+            ]
+        return list(self._notes(self.types, ""))
+
+    def _notes(self, seen: JsonType, above: str) -> Iterator[str]:
+        for key, known in seen.fields.items():
+            name = f"{above}{key}"
+            kinds = known.kinds - {"null"}
+            if "wide" in kinds:
+                yield f"{name} has more than {self.max_keys:,} different keys (input.max_keys): carried as JSON text"
+            elif isinstance(to_spark_type(known), T.StringType) and kinds - {"string"}:
+                named = sorted({_NUMBERS.get(kind, kind) for kind in kinds})
+                yield f"{name} is {' or '.join(named)}{'' if len(named) > 1 else ' of many digits'}: carried as text"
+            else:
+                yield from self._notes(known, f"{name}.")
+
+    def parse(self, rows: DataFrame, table: T.StructType) -> DataFrame:
+        """Turn `carried` from JSON into a struct that holds every value of the rows, with the names that the table has."""
+        if "wide" in self.types.kinds:
+            return rows.withColumn("carried", F.struct(F.col("carried").alias(WHOLE_RECORD)))
+        found = to_spark_type(self.types)
+        if not isinstance(found, T.StructType):
+            return rows.withColumn("carried", F.lit(None).cast("string"))
+        named = name_columns(self._beside_others(found, table), table)
+        return rows.withColumn("carried", F.from_json("carried", found, _JSON_OPTIONS).cast(named))
+
+    def _beside_others(self, found: T.StructType, table: T.StructType) -> T.StructType:
+        """Rename keys that are to be text and that the table has as something else."""
+        typed = {field.name for field in table.fields if not isinstance(field.dataType, T.StringType)}
+        renamed = {key: f"{key}_json" for key in self.as_json if key in typed}
+        return T.StructType([T.StructField(renamed.get(f.name, f.name), f.dataType) for f in found.fields])
 
 
-def clean_type(kind: T.DataType) -> T.DataType:
-    """The type with clean names in its structs and string for what is null throughout. Positions stay."""
-    if isinstance(kind, T.StructType):
-        names = clean_names(kind.names)
-        return T.StructType(
-            [T.StructField(name, clean_type(field.dataType)) for name, field in zip(names, kind.fields, strict=True)]
-        )
-    if isinstance(kind, T.ArrayType):
-        return T.ArrayType(clean_type(kind.elementType))
-    if isinstance(kind, T.MapType):
-        return T.MapType(clean_type(kind.keyType), clean_type(kind.valueType))
-    return T.StringType() if isinstance(kind, T.NullType) else kind
+def to_spark_type(seen: JsonType) -> T.DataType:
+    """Return the narrowest type that holds all values as they are; string, for their JSON text, where there is none else."""
+    kinds = seen.kinds - {"null"}
+    if kinds == {"object"} and seen.fields:
+        return T.StructType([T.StructField(key, to_spark_type(known)) for key, known in seen.fields.items()])
+    if kinds == {"array"}:
+        return T.ArrayType(to_spark_type(seen.element or JsonType()))
+    if kinds == {"boolean"}:
+        return T.BooleanType()
+    if kinds and kinds <= {"integer", "long"}:
+        return T.LongType()
+    if kinds and kinds <= {"integer", "double"}:
+        return T.DoubleType()
+    return T.StringType()
 
 
-def clean_struct(schema: T.StructType, names: Sequence[str]) -> Column:
-    """These columns of a frame as one struct with clean names; a null string where there are none."""
-    if not names:
-        return F.lit(None).cast("string")
-    return F.struct(
-        *(
-            # A cast between structs goes by position: that is how inner names change.
-            F.col(f"`{name.replace('`', '``')}`").cast(clean_type(schema[name].dataType)).alias(new)
-            for name, new in zip(names, clean_names(names, RESERVED), strict=True)
-        )
-    )
-
-
-def parse_carried(spark: SparkSession, rows: DataFrame) -> DataFrame:
-    """Turns `carried` from JSON into a struct whose types hold every value of the rows.
-
-    All rows are looked at, not a sample: a key that only the last row has is carried too. `rows` should be persisted.
-    """
-    if not isinstance(rows.schema["carried"].dataType, T.StringType):
+def name_struct(rows: DataFrame, table: T.StructType) -> DataFrame:
+    """Give the fields of a `carried` that is a struct the names that the table has for them."""
+    found = rows.schema["carried"].dataType
+    if not isinstance(found, T.StructType):
         return rows
-    objects = rows.where(F.col("carried").isNotNull()).select("carried")
-    # `title` and `Title` are two keys; Spark takes them for one column unless told.
-    with _case_sensitive(spark):
-        found = spark.read.json(objects.rdd.map(lambda row: row[0])).schema
-    if not found.fields:
-        return rows
-    inner = clean_type(found)
-    assert isinstance(inner, T.StructType)
-    names = clean_names(found.names, RESERVED)
-    clean = T.StructType([T.StructField(n, f.dataType) for n, f in zip(names, inner.fields, strict=True)])
-    return rows.withColumn("carried", F.from_json("carried", found).cast(clean))
+    # A cast between structs goes by position: that is how inner names change.
+    return rows.withColumn("carried", F.col("carried").cast(name_columns(found, table)))
 
 
 def fit_to(table: DataFrame, rows: DataFrame) -> DataFrame:
@@ -102,22 +116,24 @@ def fit_to(table: DataFrame, rows: DataFrame) -> DataFrame:
         value, old = F.col("carried").getField(field.name), existing.get(field.name.lower())
         name = old.name if old else field.name
         columns[name] = value
-        if old and old.dataType != field.dataType:
+        if old and not _is_same(field.dataType, old.dataType):
             columns[name] = _fit(value, field.dataType, old.dataType)
-            lost[name] = (field.dataType, old.dataType, _loses(value, field.dataType, old.dataType))
+            lost[name] = (field, old.dataType, _loses(value, field.dataType, old.dataType))
     if lost:
         _check_nothing_lost(rows, lost)
     return rows.withColumns(columns).drop("carried")
 
 
-def _check_nothing_lost(rows: DataFrame, columns: dict[str, tuple[T.DataType, T.DataType, Column]]) -> None:
+def _check_nothing_lost(rows: DataFrame, columns: dict[str, tuple[T.StructField, T.DataType, Column]]) -> None:
     found = rows.agg(*(F.max(loses).alias(name) for name, (_, _, loses) in columns.items())).first()
-    for name, (new, old, _) in columns.items():
+    for name, (field, old, _) in columns.items():
         if found is not None and found[name]:
+            new, key = field.dataType, field.metadata.get(KEY, name)
             raise LakeError(
                 f"column {name} of the lake's documents is {_named(old)}, and the input has values of type "
-                f"{_named(new)} in it that {_named(old)} can't hold. Rename it in the input, or ingest into another "
-                "lake; nothing was written."
+                f"{_named(new)} in it that {_named(old)} can't hold. For JSON Lines set input.as_json=[{key}], which "
+                f"carries these values as JSON text in {name}_json; else rename it in the input, or ingest into another lake. "
+                "Nothing was written."
             )
 
 
@@ -142,7 +158,7 @@ def _fit(value: Column, new: T.DataType, old: T.DataType) -> Column:
         return F.transform_values(value, lambda _, item: fit(item))
     if isinstance(old, T.StringType) and _is_nested(new):
         return F.to_json(value)
-    return value if new == old else _try_cast(value, new, old)
+    return value if _is_same(new, old) else _try_cast(value, new, old)
 
 
 def _loses(value: Column, new: T.DataType, old: T.DataType) -> Column:
@@ -160,7 +176,7 @@ def _loses(value: Column, new: T.DataType, old: T.DataType) -> Column:
     if isinstance(new, T.MapType) and isinstance(old, T.MapType) and new.keyType == old.keyType:
         loses = _with_types(_loses, new.valueType, old.valueType)
         return F.coalesce(F.exists(F.map_values(value), loses), F.lit(False))
-    if new == old or (isinstance(old, T.StringType) and _is_nested(new)):
+    if _is_same(new, old) or (isinstance(old, T.StringType) and _is_nested(new)):
         return F.lit(False)
     if _is_nested(new) or _is_nested(old):
         return value.isNotNull()
@@ -182,6 +198,11 @@ def _try_cast(value: Column, have: T.DataType, want: T.DataType) -> Column:
     return value.try_cast(want) if hasattr(type(value), "try_cast") else value.cast(want)
 
 
+def _is_same(new: T.DataType, old: T.DataType) -> bool:
+    """True if the two hold the same values, whatever they remember of keys and nulls."""
+    return bool(new.simpleString() == old.simpleString())
+
+
 def _is_nested(kind: T.DataType) -> bool:
     return isinstance(kind, (T.StructType, T.ArrayType, T.MapType))
 
@@ -189,14 +210,3 @@ def _is_nested(kind: T.DataType) -> bool:
 def _named(kind: T.DataType) -> str:
     name = kind.simpleString()
     return name if len(name) < 200 else f"{name[:200]}…"
-
-
-@contextmanager
-def _case_sensitive(spark: SparkSession) -> Iterator[None]:
-    key = "spark.sql.caseSensitive"
-    before = spark.conf.get(key)
-    spark.conf.set(key, "true")
-    try:
-        yield
-    finally:
-        spark.conf.set(key, before)

@@ -33,11 +33,17 @@ DOCUMENTS = Table(
                 "words of the text as Python's str.split() counts them; null in rows of an older lake",
             ),
             field("url", T.StringType(), "null where the input names none"),
-            field("source", T.StringType(), "partition column by default: where the document came from"),
+            field("source", T.StringType(), "where the document came from"),
             field(
                 "provenance", PROVENANCE, "where in the input files the record lies; null for Parquet and Delta input"
             ),
             field("metadata", T.MapType(T.StringType(), T.StringType()), "WARC/WET headers; null for other formats"),
+            field(
+                "input_hash",
+                T.LongType(),
+                "xxHash64 of url, source and carried columns as the input had them, by which a later ingest knows what is unchanged; "
+                "null in rows of an older lake",
+            ),
             field("ingested_at", T.TimestampType(), "when this version of the row was written"),
         ]
     ),

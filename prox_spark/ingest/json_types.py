@@ -1,0 +1,118 @@
+"""Of which types the values of JSON keys are, over all records of an input: what decides the columns that carry them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+# Up to here every integer is a double, too.
+_EXACT_IN_DOUBLE = 1 << 53
+_LONG = 1 << 63
+
+_KIND_OF = {str: "string", bool: "boolean", dict: "object", list: "array", type(None): "null"}
+
+
+@dataclass(slots=True)
+class JsonType:
+    """What one key has held.
+
+    Attributes:
+        kinds: of `null`, `boolean`, `integer` (exact as a double), `long` (64 bits), `big` (more), `double`, `string`, `array`,
+            `object`, and `wide`: an object with more distinct keys than it may have columns.
+        element: of the arrays; None where there was none.
+        fields: of the objects, in the order of their coming.
+    """
+
+    kinds: set[str] = field(default_factory=set)
+    element: JsonType | None = None
+    fields: dict[str, JsonType] = field(default_factory=dict)
+
+    def add(self, value: Any, max_keys: int) -> bool:
+        """Take a value in.
+
+        Args:
+            value: as a JSON parser returns it.
+            max_keys: an object with more distinct keys becomes `wide`, and they are forgotten.
+
+        Returns:
+            False where a number may have lost digits: parsers make doubles of integers over 64 bits.
+        """
+        kind = _KIND_OF.get(type(value))
+        if kind is None:
+            kind = _number_kind(value)
+        self.kinds.add(kind)
+        if kind == "object":
+            return self.add_fields(value, max_keys)
+        if kind == "array":
+            exact = True
+            if self.element is None:
+                self.element = JsonType()
+            for item in value:
+                exact = self.element.add(item, max_keys) and exact
+            return exact
+        return kind != "double" or abs(value) < _LONG
+
+    def add_fields(self, value: dict[str, Any], max_keys: int) -> bool:
+        """Take in the fields of an object; as `add`."""
+        exact, fields, is_wide = True, self.fields, "wide" in self.kinds
+        for key, item in value.items():
+            known = fields.get(key)
+            if known is None:
+                # Values of keys that are not kept are looked at for their digits all the same.
+                known = JsonType()
+                if not is_wide:
+                    fields[key] = known
+            exact = known.add(item, max_keys) and exact
+        if len(fields) > max_keys:
+            self.kinds.add("wide")
+            fields.clear()
+        return exact
+
+    def merge(self, other: JsonType, max_keys: int) -> None:
+        """Take in what another has seen."""
+        self.kinds |= other.kinds
+        if other.element is not None:
+            if self.element is None:
+                self.element = JsonType()
+            self.element.merge(other.element, max_keys)
+        for key, theirs in other.fields.items():
+            self.fields.setdefault(key, JsonType()).merge(theirs, max_keys)
+        if len(self.fields) > max_keys:
+            self.kinds.add("wide")
+        if "wide" in self.kinds:
+            self.fields.clear()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON data, for `from_dict`."""
+        return {
+            "kinds": sorted(self.kinds),
+            "element": self.element and self.element.to_dict(),
+            "fields": {key: known.to_dict() for key, known in self.fields.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> JsonType:
+        """Read what `to_dict` returned."""
+        element = data["element"]
+        return cls(
+            set(data["kinds"]),
+            cls.from_dict(element) if element else None,
+            {key: cls.from_dict(known) for key, known in data["fields"].items()},
+        )
+
+
+def merge_types(seen: Iterable[JsonType], max_keys: int) -> JsonType:
+    """Return the type that holds what each has seen."""
+    merged = JsonType()
+    for one in seen:
+        merged.merge(one, max_keys)
+    return merged
+
+
+def _number_kind(value: int | float) -> str:
+    if isinstance(value, float):
+        return "double"
+    if -_EXACT_IN_DOUBLE <= value <= _EXACT_IN_DOUBLE:
+        return "integer"
+    return "long" if -_LONG <= value < _LONG else "big"

@@ -1,0 +1,70 @@
+"""What ends an ingest before it writes: mistakes in the recipe, which no record is to blame for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+
+from prox_spark.config import InputConfig
+from prox_spark.errors import InputError, ReasonCode, RecipeError
+from prox_spark.ingest import InputFormat
+from prox_spark.ingest.records import NO_SUCH_COLUMN
+from prox_spark.pipeline.found import Found
+from prox_spark.pipeline.inputs import Inputs
+from prox_spark.pipeline.judge import Arrival
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+
+def check_usable(rows: DataFrame, arrivals: DataFrame, found: Found, config: InputConfig, inputs: Inputs) -> None:
+    """See that the columns that the recipe names are there, and that a file can be read.
+
+    Raises:
+        RecipeError: no record has a column that the recipe names.
+        InputError: there are files, and not one can be read.
+    """
+    names_url = config.url_column and any(kind is InputFormat.JSONL for _, kind in inputs.files)
+    if found.n_documents and names_url and rows.where(F.col("url").isNotNull()).isEmpty():
+        raise RecipeError(
+            f"not one record of the input has a URL in {config.url_column!r} (input.url_column): correct the name, or leave it unset"
+        )
+    if found.n_documents or not found.arrivals[Arrival.REJECTED]:
+        return
+    rejected = arrivals.where(F.col("arrival") == str(Arrival.REJECTED))
+    message, file = rejected.orderBy("file", "offset", "row_id").select("message", "file").first()
+    if rejected.where(~F.col("message").startswith(NO_SUCH_COLUMN)).isEmpty():
+        raise RecipeError(f"not one record of the input could be used: {message}")
+    if found.reasons[str(ReasonCode.UNREADABLE_FILE)] == len(inputs.files):
+        raise InputError(
+            f"not one of {len(inputs.files):,} files of the input could be read; the first, {file}: {message}"
+        )
+
+
+def check_replaces_nothing(arrivals: DataFrame) -> None:
+    """See that no file would replace another one's documents: as a rule its ids are unique in it only.
+
+    Raises:
+        InputError: most documents of a file have ids under which the lake has other texts, from another file.
+    """
+    documents = (str(kind) for kind in (Arrival.NEW, Arrival.CHANGED, Arrival.UNCHANGED))
+    from_another = (F.col("arrival") == str(Arrival.CHANGED)) & (F.col("known_file") != F.col("file"))
+    files = (
+        arrivals.where(F.col("arrival").isin(*documents))
+        .groupBy("file")
+        .agg(
+            F.count("*").alias("n"),
+            F.count_if(from_another).alias("n_replacing"),
+            F.max(F.when(from_another, F.col("known_file"))).alias("known_file"),
+            F.max(F.when(from_another, F.col("doc_id"))).alias("doc_id"),
+        )
+    )
+    replacing = files.where("2 * n_replacing > n").orderBy("file").first()
+    if replacing is not None:
+        raise InputError(
+            f"{replacing['n_replacing']:,} of {replacing['n']:,} documents of {replacing['file']} have an id under which the lake has "
+            f"another text, from another file (such as {replacing['doc_id']!r}, from {replacing['known_file']}), and would replace it. "
+            "Where ids are unique within a file only, set input.id_scope=file; where these are newer versions of the same documents, set "
+            "input.id_scope=lake. Nothing was written."
+        )

@@ -1,0 +1,103 @@
+"""Writes what is new and what changed into `documents`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from prox_spark import schemas
+from prox_spark.lineage import Run
+from prox_spark.pipeline.carried import CarriedJson, fit_to, name_struct
+from prox_spark.pipeline.found import Found
+from prox_spark.pipeline.judge import Arrival, input_hash
+from prox_spark.tables import Lake
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+
+
+@dataclass(frozen=True)
+class TakeIn:
+    """The documents of an input on their way into the lake.
+
+    Attributes:
+        lake: where to.
+        rows: the input, persisted; `inputs.ROW_COLUMNS` and `row_id`.
+        arrivals: what `judge` says of them, persisted.
+        documents: the table as it was judged against.
+        carried: how JSON becomes columns.
+        run: the run, for its id and versions.
+    """
+
+    lake: Lake
+    rows: DataFrame
+    arrivals: DataFrame
+    documents: DataFrame
+    carried: CarriedJson
+    run: Run
+
+    def write(self, found: Found) -> int:
+        """Write them: new ones are appended, which moves no text, and only changed ones are merged.
+
+        Returns:
+            How many unchanged texts have other columns that differ, and were written as changed.
+
+        Raises:
+            LakeError: a value does not fit the column that the lake has, or another ingest wrote meanwhile.
+        """
+        # All frames are made before one is written: what doesn't fit fails the run with nothing written.
+        new = self._new_documents(found)
+        changed, n_differing = self._changed_documents(found)
+        if changed is not None:
+            self.lake.upsert(schemas.DOCUMENTS, changed, self.run.run_id, changed=F.lit(True))
+        if new is not None:
+            self.lake.add_new(schemas.DOCUMENTS, new, self.run.run_id, self.run.versions_in["documents"])
+        return n_differing
+
+    def _new_documents(self, found: Found) -> DataFrame | None:
+        if not found.arrivals[Arrival.NEW]:
+            return None
+        if found.all_are_new:
+            is_document = F.col("reason").isNull() & F.col("n_skipped").isNull() & F.col("keys").isNull()
+            return self._fitted(self.rows.where(is_document)).drop("row_id")
+        return self._fitted(self._rows_where(F.col("arrival") == str(Arrival.NEW))).drop("row_id")
+
+    def _changed_documents(self, found: Found) -> tuple[DataFrame | None, int]:
+        """Return the documents to replace, and how many of them have the text that the lake has."""
+        changed, n_differing = [], 0
+        if found.arrivals[Arrival.CHANGED]:
+            changed.append(self._fitted(self._rows_where(F.col("arrival") == str(Arrival.CHANGED))))
+        if found.n_asked:
+            asked = self._fitted(self._rows_where((F.col("arrival") == str(Arrival.UNCHANGED)) & ~F.col("is_same")))
+            # Without the texts: as a rule nothing differs, and then this is all that a second ingest compares.
+            differing = self._differing(asked)
+            n_differing = differing.count()
+            if n_differing:
+                changed.append(asked.join(differing, on="row_id", how="left_semi"))
+        if not changed:
+            return None, 0
+        return reduce(lambda a, b: a.unionByName(b, allowMissingColumns=True), changed).drop("row_id"), n_differing
+
+    def _rows_where(self, condition: Column) -> DataFrame:
+        return self.rows.join(self.arrivals.where(condition).select("row_id"), on="row_id", how="left_semi")
+
+    def _fitted(self, rows: DataFrame) -> DataFrame:
+        """Return the rows in the columns of `documents`, and `row_id`."""
+        stamped = rows.withColumns({"input_hash": input_hash(rows), "ingested_at": F.lit(self.run.started_at)})
+        is_json = isinstance(rows.schema["carried"].dataType, T.StringType)
+        typed = self.carried.parse(stamped, self.documents.schema) if is_json else name_struct(stamped, self.documents.schema)
+        return fit_to(self.documents, typed.select(*schemas.DOCUMENTS.columns, "carried", "row_id"))
+
+    def _differing(self, asked: DataFrame) -> DataFrame:
+        """Return `row_id` of the rows whose url, source or carried columns are not those of the lake. What the input lacks stays."""
+        carried = [name for name in asked.columns if name not in (*schemas.DOCUMENTS.columns, "row_id")]
+        compared = ["url", "source", *carried]
+        known = [name for name in compared if name in self.documents.columns]
+        # As JSON: maps can't be compared otherwise, and null equals a field or column that is not there.
+        new = asked.select("row_id", "doc_id", F.xxhash64(F.to_json(F.struct(*compared))).alias("new"))
+        old = self.documents.select("doc_id", F.xxhash64(F.to_json(F.struct(*known))).alias("old"))
+        return new.join(old, on="doc_id").where("old <> new").select("row_id")
