@@ -1,0 +1,121 @@
+"""Words of whole Arrow columns, counted over their bytes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from prox_spark.programs.words import UNSPACED_LETTERS, count_words
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Bytes = NDArray[np.uint8]
+    Flags = NDArray[np.bool_]
+    Places = NDArray[np.int64]
+
+# Bytes looked at in one go: what is computed of them stays in the processor's cache, and memory is the same for any column.
+_BLOCK_BYTES: Final = 1 << 18
+# White space of `str.split()` that has three bytes.
+_WIDE_SPACE: Final = (0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000)
+
+
+def _table(code_points: Any, size: int) -> Flags:
+    table = np.zeros(size, dtype=np.bool_)
+    table[np.concatenate([np.atleast_1d(code) for code in code_points])] = True
+    return table
+
+
+_IS_WIDE_SPACE: Final = _table(_WIDE_SPACE, 0x10000)
+# Bytes may be no character at all; a table of all that four bytes can say needs no check.
+_IS_UNSPACED: Final = _table((np.arange(first, last + 1) for first, last in UNSPACED_LETTERS), 0x200000)
+
+
+def count_words_of(texts: pa.Array | pa.ChunkedArray) -> Places:
+    """Counts the words of each text of a column as `count_words` does.
+
+    Args:
+        texts: strings, also large ones, a slice, or in chunks.
+
+    Returns:
+        One number a text, 0 for null.
+    """
+    if isinstance(texts, pa.ChunkedArray):
+        return np.concatenate([np.zeros(0, dtype=np.int64), *map(count_words_of, texts.chunks)])
+    offsets, data = _buffers(texts)
+    counts, n_letters = _count_by_white_space(data, offsets)
+    for index in np.flatnonzero(n_letters):
+        counts[index] = count_words(str(data[offsets[index] : offsets[index + 1]].data, "utf-8"))
+    if texts.null_count:
+        counts[texts.is_null().to_numpy(zero_copy_only=False)] = 0
+    return counts
+
+
+def _buffers(texts: pa.Array) -> tuple[Places, Bytes]:
+    """Where each text begins and the last ends, counted from the first, and the bytes of all."""
+    is_large = pa.types.is_large_string(texts.type)
+    if not (is_large or pa.types.is_string(texts.type)):
+        texts, is_large = texts.cast(pa.large_string()), True
+    _, ends, data = texts.buffers()
+    if not len(texts):
+        return np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.uint8)
+    offsets = np.frombuffer(ends, dtype=np.int64 if is_large else np.int32)[texts.offset :][: len(texts) + 1]
+    offsets = offsets.astype(np.int64)
+    bytes_of_all = np.frombuffer(data or b"", dtype=np.uint8)[offsets[0] : offsets[-1]]
+    return offsets - offsets[0], bytes_of_all
+
+
+def _count_by_white_space(data: Bytes, offsets: Places) -> tuple[Places, Places]:
+    """The words of each text as white space separates them, and how many letters of scripts without blanks it has."""
+    words, letters = np.zeros_like(offsets), np.zeros_like(offsets)
+    n_words = n_letters = 0
+    for begin in range(0, len(data), _BLOCK_BYTES):
+        end = min(begin + _BLOCK_BYTES, len(data))
+        here = slice(*np.searchsorted(offsets, (begin, end)))
+        starts, unspaced = _look_at(data, begin, end, offsets)
+        words[here] = n_words + np.searchsorted(starts, offsets[here])
+        letters[here] = n_letters + np.searchsorted(unspaced, offsets[here])
+        n_words, n_letters = n_words + len(starts), n_letters + len(unspaced)
+    behind = slice(np.searchsorted(offsets, len(data)), None)
+    words[behind], letters[behind] = n_words, n_letters
+    return np.diff(words), np.diff(letters)
+
+
+def _look_at(data: Bytes, begin: int, end: int, offsets: Places) -> tuple[Places, Places]:
+    """Where words begin in a part of the bytes, and letters of scripts without blanks."""
+    # With the characters that the part cuts, and the one before it, which tells whether a word goes on.
+    first, last = max(begin - 4, 0), min(end + 3, len(data))
+    block = data[first:last]
+    # 9 to 13 and 28 to 32, in two comparisons: what is less wraps around.
+    is_space = (block - np.uint8(9) < 5) | (block - np.uint8(28) < 5)
+    unspaced = np.zeros(0, dtype=np.int64)
+    if block.max() >= 0x80:
+        unspaced = _look_at_wide(block, is_space) + first
+    is_start = ~is_space
+    is_start[1:] &= is_space[:-1]
+    heads = offsets[slice(*np.searchsorted(offsets, (first, last)))] - first
+    is_start[heads] = ~is_space[heads]
+    starts = np.flatnonzero(is_start[begin - first : end - first]) + begin
+    return starts, unspaced[(unspaced >= begin) & (unspaced < end)]
+
+
+def _look_at_wide(block: Bytes, is_space: Flags) -> Places:
+    """Marks white space of more than one byte, and finds letters of scripts without blanks."""
+    two = np.flatnonzero(block[:-1] == 0xC2)
+    two = two[np.isin(block[two + 1], (0x85, 0xA0))]
+    is_space[two] = is_space[two + 1] = True
+    leads = np.flatnonzero(block >= 0xE0)
+    three = leads[(block[leads] < 0xF0) & (leads < len(block) - 2)]
+    code = _bits(block, three, 0, 0x0F) << 12 | _bits(block, three, 1) << 6 | _bits(block, three, 2)
+    wide = three[_IS_WIDE_SPACE[code]]
+    is_space[wide] = is_space[wide + 1] = is_space[wide + 2] = True
+    four = leads[(block[leads] >= 0xF0) & (leads < len(block) - 3)]
+    long_code = _bits(block, four, 0, 0x07) << 18 | _bits(block, four, 1) << 12 | _bits(block, four, 2) << 6
+    unspaced = np.concatenate([three[_IS_UNSPACED[code]], four[_IS_UNSPACED[long_code | _bits(block, four, 3)]]])
+    return np.sort(unspaced)
+
+
+def _bits(block: Bytes, places: Places, behind: int, mask: int = 0x3F) -> NDArray[np.int32]:
+    return (block[places + behind] & np.uint8(mask)).astype(np.int32)
