@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Iterator
-from typing import Any, BinaryIO, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 import orjson
 
 from prox_spark.errors import ReasonCode
-from prox_spark.ingest.files import corrupt_errors, open_text
 from prox_spark.ingest.json_types import JsonType
 from prox_spark.ingest.records import (
     NO_SUCH_COLUMN,
@@ -24,8 +23,9 @@ from prox_spark.ingest.records import (
     snippet,
     too_long,
 )
+from prox_spark.ingest.signatures import say_what_it_is
+from prox_spark.ingest.streams import Gap, read_blocks
 
-_BLOCK_BYTES = 1 << 20
 # A character takes up to 12 bytes in JSON (a surrogate pair of escapes); the other columns of a line have room too.
 _LINE_BYTES_PER_CHAR = 12
 _MIN_LINE_BYTES = 64 << 20
@@ -34,17 +34,19 @@ _MIN_LINE_BYTES = 64 << 20
 def read(uri: str, options: ReadOptions) -> Iterator[Record | Rejected | Keys]:
     """Yield a record or a rejection for every line that isn't blank, and at the end what keys the records had.
 
+    A part of the file that can't be decompressed is one rejection, and reading goes on behind it.
+
     Args:
         uri: the file, plain or compressed.
         options: how columns are named, and limits.
 
     Raises:
-        EOFError, OSError and others: the file is cut off or damaged; see `files.corrupt_errors`.
+        OSError: the file can't be opened or its store fails.
     """
     seen = JsonType()
     try:
         yield from _records(uri, options, seen)
-    except corrupt_errors():
+    except OSError:
         yield Keys(seen, Place(uri))
         raise
     yield Keys(seen, Place(uri))
@@ -53,58 +55,83 @@ def read(uri: str, options: ReadOptions) -> Iterator[Record | Rejected | Keys]:
 def _records(uri: str, options: ReadOptions, seen: JsonType) -> Iterator[Record | Rejected]:
     max_bytes = max(_MIN_LINE_BYTES, _LINE_BYTES_PER_CHAR * options.max_text_chars)
     first = True
-    with open_text(uri) as stream:
-        for number, line, n_bytes in lines(stream, max_bytes):
-            content = line.strip()
-            if not content:
-                continue
-            place = Place(uri, number, n_bytes)
-            if first and _is_one_document(content):
-                yield Rejected(
-                    ReasonCode.INVALID_RECORD,
-                    "the file is one JSON document over many lines or an array; JSON Lines with one object per line is "
-                    "needed. `jq -c '.[]?' FILE` makes an array such lines, `jq -c . FILE` an object.",
-                    Place(uri, number),
-                    snippet(content),
-                )
-                return
-            first = False
-            if n_bytes > max_bytes:
-                message = (
-                    f"the line has {n_bytes:,} bytes, more than the {max_bytes:,} that input.max_text_chars allows"
-                )
-                yield Rejected(ReasonCode.TEXT_TOO_LONG, message, place, snippet(content), None, sha256(content))
-            else:
-                yield parse(content, place, options, seen)
+    for line in cut_lines(read_blocks(uri, options.max_window_bytes), max_bytes):
+        place = Place(uri, line.number, line.n_bytes)
+        if line.gap:
+            where = f" past line {line.n_before:,}" if line.n_before else ""
+            yield Rejected(ReasonCode.UNREADABLE_FILE, f"the file can't be read{where}: {line.gap.message}", place)
+            continue
+        content = line.content.strip()
+        if not content:
+            continue
+        if first and (message := _why_no_lines(content)):
+            yield Rejected(ReasonCode.INVALID_RECORD, message, Place(uri, line.number), snippet(content))
+            return
+        first = False
+        if line.n_bytes > max_bytes:
+            message = (
+                f"the line has {line.n_bytes:,} bytes, more than the {max_bytes:,} that input.max_text_chars allows"
+            )
+            yield Rejected(ReasonCode.TEXT_TOO_LONG, message, place, snippet(content), None, sha256(content))
+        else:
+            yield parse(content, place, options, seen)
 
 
-def lines(stream: BinaryIO, max_bytes: int) -> Iterator[tuple[int, bytes, int]]:
+class Line(NamedTuple):
+    """A line of a file, or a gap between lines.
+
+    Attributes:
+        content: without its end; of a line that is too long the beginning.
+        n_bytes: of the whole line; None for a gap.
+        number: from 1; None behind a gap, where nobody knows it.
+        gap: a part of the file that can't be read.
+        n_before: lines before it that were read.
+    """
+
+    content: bytes
+    n_bytes: int | None
+    number: int | None
+    gap: Gap | None = None
+    n_before: int = 0
+
+
+def cut_lines(blocks: Iterable[bytes | Gap], max_bytes: int) -> Iterator[Line]:
     r"""Cut at b"\n" and nowhere else: str.splitlines would also cut at U+2028, which JSON strings may hold.
 
+    Args:
+        blocks: of the file, none of them empty.
+        max_bytes: a longer line comes with so many of its bytes only, and is never held in memory as a whole.
+
     Yields:
-        (line number from 1, the line without its end, its length in bytes). A line longer than `max_bytes` comes with
-        its first `max_bytes` bytes only: it is never held in memory as a whole. Where the stream fails, what was read
-        of the last line is not yielded: half an object is no record.
+        Lines and gaps. What is torn by a gap, half a line before it and half a line behind it, is part of the gap.
     """
     parts: list[bytes] = []
-    number, n_bytes = 1, 0
-    at_start = True
-    # read1 where there is one: read() would wait for a full block and lose it when the stream fails within.
-    read_block = getattr(stream, "read1", stream.read)
-    while block := read_block(_BLOCK_BYTES):
-        if at_start and block:
-            block = block.removeprefix(codecs.BOM_UTF8)
-            at_start = False
+    n_read, n_bytes = 0, 0
+    is_counted, is_torn, at_start = True, False, True
+    for block in blocks:
+        if isinstance(block, Gap):
+            yield Line(b"", None, n_read + 1, block, n_read)
+            parts, n_bytes, is_counted, is_torn = [], 0, False, True
+            continue
+        if at_start:
+            block, at_start = block.removeprefix(codecs.BOM_UTF8), False
         *whole, tail = block.split(b"\n")
+        if is_torn and whole:
+            del whole[0]
+            is_torn = False
+        elif is_torn:
+            continue
         for piece in whole:
             room = max(0, max_bytes - n_bytes)
-            yield number, b"".join([*parts, piece[:room]]), n_bytes + len(piece)
-            number, parts, n_bytes = number + 1, [], 0
+            n_read += 1
+            content = b"".join([*parts, piece[:room]]) if parts else piece[:room]
+            yield Line(content, n_bytes + len(piece), n_read if is_counted else None)
+            parts, n_bytes = [], 0
         if tail:
             parts.append(tail[: max(0, max_bytes - n_bytes)])
             n_bytes += len(tail)
     if n_bytes:
-        yield number, b"".join(parts), n_bytes
+        yield Line(b"".join(parts), n_bytes, n_read + 1 if is_counted else None)
 
 
 def parse(line: bytes, place: Place, options: ReadOptions, seen: JsonType) -> Record | Rejected:
@@ -266,8 +293,14 @@ def _find_string(data: dict[str, Any], name: str) -> _Found:
     return _ABSENT
 
 
-def _is_one_document(first_line: bytes) -> bool:
-    return first_line in (b"[", b"{") or first_line.startswith(b"[{")
+def _why_no_lines(first_line: bytes) -> str | None:
+    """Say why a file that begins with this line holds no JSON Lines; None: it may."""
+    if first_line in (b"[", b"{") or first_line.startswith(b"[{"):
+        return (
+            "the file is one JSON document over many lines or an array; JSON Lines with one object per line is "
+            "needed. `jq -c '.[]?' FILE` makes an array such lines, `jq -c . FILE` an object."
+        )
+    return say_what_it_is(first_line)
 
 
 def _columns(data: dict[str, Any]) -> str:

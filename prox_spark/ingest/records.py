@@ -31,6 +31,7 @@ class ReadOptions:
         as_json: keys whose values are carried as JSON text.
         max_keys: an object with more distinct keys is carried as JSON text.
         max_text_chars: longest text, in code points.
+        max_window_bytes: largest window of a zstd frame, which takes so much memory.
     """
 
     text_column: str = "text"
@@ -42,6 +43,7 @@ class ReadOptions:
     as_json: tuple[str, ...] = ()
     max_keys: int = 500
     max_text_chars: int = 1_000_000
+    max_window_bytes: int = 2 << 30
 
 
 @dataclass(slots=True)

@@ -59,9 +59,9 @@ class CarriedJson:
         """Turn `carried` from JSON into a struct that holds every value of the rows, with the names that the table has."""
         if "wide" in self.types.kinds:
             return rows.withColumn("carried", F.struct(F.col("carried").alias(WHOLE_RECORD)))
-        found = to_spark_type(self.types)
-        if not isinstance(found, T.StructType):
+        if not self.types.fields:
             return rows.withColumn("carried", F.lit(None).cast("string"))
+        found = _to_struct(self.types)
         named = name_columns(self._beside_others(found, table), table)
         return rows.withColumn("carried", F.from_json("carried", found, _JSON_OPTIONS).cast(named))
 
@@ -76,7 +76,7 @@ def to_spark_type(seen: JsonType) -> T.DataType:
     """Return the narrowest type that holds all values as they are; string, for their JSON text, where there is none else."""
     kinds = seen.kinds - {"null"}
     if kinds == {"object"} and seen.fields:
-        return T.StructType([T.StructField(key, to_spark_type(known)) for key, known in seen.fields.items()])
+        return _to_struct(seen)
     if kinds == {"array"}:
         return T.ArrayType(to_spark_type(seen.element or JsonType()))
     if kinds == {"boolean"}:
@@ -86,6 +86,10 @@ def to_spark_type(seen: JsonType) -> T.DataType:
     if kinds and kinds <= {"integer", "double"}:
         return T.DoubleType()
     return T.StringType()
+
+
+def _to_struct(seen: JsonType) -> T.StructType:
+    return T.StructType([T.StructField(key, to_spark_type(known)) for key, known in seen.fields.items()])
 
 
 def name_struct(rows: DataFrame, table: T.StructType) -> DataFrame:

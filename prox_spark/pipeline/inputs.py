@@ -17,26 +17,29 @@ from prox_spark.ingest import InputFile, InputFormat, ReadOptions, detect_format
 from prox_spark.ingest.files import absolute, can_be_listed, is_folder_with, literal, partitioned_folder
 from prox_spark.ingest.formats import source_name
 from prox_spark.ingest.records import SNIPPET_CHARS
-from prox_spark.pipeline.carried import clean_struct
 from prox_spark.tables import is_table_name, read_delta
+from udfs.columns import count_words
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
-# Columns of the one frame; `carried` is a struct (Parquet, Delta) or JSON (files of records).
+# Columns of the one frame, as `udfs.ingest` describes them; `carried` is a struct (Parquet, Delta) or JSON (files of records).
 ROW_COLUMNS = (
     "doc_id",
     "text",
     "content_sha256",
+    "n_words",
     "url",
     "source",
     "provenance",
+    "ordinal",
     "metadata",
     "carried",
     "reason",
     "message",
     "snippet",
     "n_skipped",
+    "keys",
 )
 _PROVENANCE = "struct<file: string, offset: bigint, length: bigint>"
 
@@ -84,10 +87,14 @@ class Inputs:
     Attributes:
         files: files of records with their formats.
         tables: what Spark reads itself.
+        passed_over: URIs of files that are no data.
+        notes: what is carried in another way than it comes.
     """
 
     files: tuple[tuple[InputFile, InputFormat], ...]
     tables: tuple[InputTable, ...]
+    passed_over: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def find_inputs(config: InputConfig) -> Inputs:
@@ -135,12 +142,20 @@ def read_inputs(spark: SparkSession, inputs: Inputs, config: InputConfig) -> Dat
     from udfs.ingest import read_rows
 
     options = ReadOptions(
-        config.text_column, config.id_column, config.url_column, config.source is None, config.max_text_chars
+        text_column=config.text_column,
+        id_column=config.id_column,
+        ids_of_file=config.id_scope == "file",
+        url_column=config.url_column,
+        source_column=config.source_column,
+        keep_source=config.source is None,
+        as_json=tuple(config.as_json),
+        max_keys=config.max_keys,
+        max_text_chars=config.max_text_chars,
     )
-    rows = read_rows(spark, inputs.files, options).withColumnRenamed("rest", "carried")
+    rows = read_rows(spark, inputs.files, options)
     if config.source is not None:
         rows = rows.withColumn("source", F.lit(config.source))
-    return rows.transform(_with_identity).select(*ROW_COLUMNS)
+    return rows
 
 
 def map_table(table: DataFrame, path: str, config: InputConfig) -> DataFrame:
@@ -174,7 +189,7 @@ def map_table(table: DataFrame, path: str, config: InputConfig) -> DataFrame:
         for name in (id_name, url_name, source_column)
     )
     others = [name for name in table.columns if name not in (text_name, id_name, url_name, source_column)]
-    carried = clean_struct(table.schema, others)
+    carried = F.struct(*map(_column, others)) if others else F.lit(None).cast("string")
     # A row without text is identified by what else it holds.
     raw = F.coalesce(text, F.to_json(F.struct(*map(_column, others))) if others else F.lit(None))
     default_source = F.lit(config.source if config.source is not None else source_name(path))
@@ -189,13 +204,16 @@ def map_table(table: DataFrame, path: str, config: InputConfig) -> DataFrame:
             F.lit(None).cast(_PROVENANCE).alias("provenance"),
             F.lit(None).cast("map<string, string>").alias("metadata"),
             carried.alias("carried"),
+            F.lit(None).cast("bigint").alias("ordinal"),
             F.lit(None).cast("bigint").alias("n_skipped"),
+            F.lit(None).cast("string").alias("keys"),
         )
         .withColumns(
             {
                 "reason": F.col("rejection.reason"),
                 "message": F.col("rejection.message"),
                 "text": F.when(F.col("rejection").isNull(), F.col("raw_text")),
+                "n_words": F.when(F.col("rejection").isNull(), count_words(F.col("raw_text"))),
                 "snippet": F.when(
                     F.col("rejection").isNotNull(), _as_valid_utf8(F.substring("raw_text", 1, SNIPPET_CHARS))
                 ),
