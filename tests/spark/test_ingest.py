@@ -13,8 +13,9 @@ from pyspark.sql import functions as F
 
 from prox_spark.config import LakeConfig, Recipe
 from prox_spark.errors import InputError, LakeError, RecipeError
-from prox_spark.pipeline.carried import clean_names
-from prox_spark.pipeline.ingest import IngestSummary, ingest
+from prox_spark.pipeline.naming import clean_names
+from prox_spark.pipeline.ingest import ingest
+from prox_spark.report.ingest import IngestSummary
 from prox_spark.schemas import DOCUMENTS
 from prox_spark.tables import RESERVED
 from prox_spark.tables import Lake as Tables

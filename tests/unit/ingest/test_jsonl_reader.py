@@ -9,7 +9,7 @@ import zstandard
 
 from prox_spark.errors import ReasonCode
 from prox_spark.ingest import InputFormat, ReadOptions, Record, Rejected, read_file
-from prox_spark.ingest.jsonl import lines, rest_json
+from prox_spark.ingest.jsonl import to_json
 
 pytestmark = pytest.mark.unit
 
@@ -157,4 +157,4 @@ def test_record_without_the_named_id_is_rejected(tmp_path: Path) -> None:
 
 
 def test_half_a_surrogate_pair_outside_the_text_is_replaced() -> None:
-    assert json.loads(rest_json({"title": "a\ud800", "\udc00": 1})) == {"title": "a\ufffd", "\ufffd": 1}
+    assert json.loads(to_json({"title": "a\ud800", "\udc00": 1})) == {"title": "a\ufffd", "\ufffd": 1}
