@@ -1,0 +1,69 @@
+"""A process of its own for one build, which PYTHONPATH names: starts Spark, warms it up, then ingests.
+
+Uses only what every build has: `Recipe.parse`, `build_session` and `ingest(spark, recipe)`. Prints what it measured as JSON, the
+seconds of each step and what the summary counted.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+
+def main(job: dict[str, Any]) -> None:
+    """Runs one job: each pass but the first finds nothing new."""
+    import prox_spark
+
+    found = Path(prox_spark.__file__).parents[1]
+    if found != Path(job["root"]):
+        sys.exit(f"PYTHONPATH should lead to {job['root']}, but prox_spark is in {found}")
+    begun = time.monotonic()
+    from prox_spark.config import Recipe
+    from prox_spark.pipeline.ingest import ingest
+    from prox_spark.session import build_session
+
+    def recipe(folder: str, lake: str) -> Recipe:
+        spark = {"master": f"local[{job['cores']}]", "conf": {"spark.local.dir": job["scratch"]}}
+        return Recipe.parse({"input": {"paths": [folder]}, "lake": {"root": lake}, "spark": spark})
+
+    real = recipe(job["folder"], job["lake"])
+    session = build_session(real)
+    session.range(1).count()
+    measured: dict[str, Any] = {"jvm": time.monotonic() - begun}
+    begun = time.monotonic()
+    for _ in job["passes"]:
+        ingest(session, recipe(job["warm_folder"], job["warm_lake"]))
+    measured["warm_up"] = time.monotonic() - begun
+    for name in job["passes"]:
+        begun, own, machine = time.monotonic(), _cpu_seconds(), _machine_seconds()
+        summary = ingest(session, real)
+        own, machine = _cpu_seconds() - own, _machine_seconds() - machine
+        measured[name] = time.monotonic() - begun
+        measured[f"{name}_cpu"] = own
+        measured["others"] = max(0.0, machine - own) / measured[name]
+        measured[f"{name}_counts"] = {"new": summary.n_new, "unchanged": summary.n_unchanged, "read": summary.n_read}
+        measured[f"{name}_steps"] = dict(summary.seconds)
+    session.stop()
+    print(json.dumps(measured), flush=True)
+
+
+def _cpu_seconds() -> float:
+    """Of this process, the JVM and the Python workers, also those that are gone."""
+    me = psutil.Process()
+    # A process that has ended counts with its parent.
+    return sum(sum(process.cpu_times()[:4]) for process in [me, *me.children(recursive=True)])
+
+
+def _machine_seconds() -> float:
+    """Of all processes on this machine."""
+    times = psutil.cpu_times()
+    return float(times.user + times.nice + times.system)
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

@@ -1,0 +1,163 @@
+"""The ways that are compared: builds of this repository, and datatrove."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pyarrow.dataset as ds
+
+from door.children import ChildError, run_child
+from door.inputs import Made
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+REQUIREMENTS = HERE / "datatrove.txt"
+# Where `make bench` installs datatrove.
+DATATROVE_PYTHON = ROOT / ".cache" / "datatrove" / "bin" / "python"
+
+PASSES = ("first", "unchanged")
+
+
+@dataclass(frozen=True)
+class Build:
+    """A checkout of this repository, run in this environment.
+
+    Attributes:
+        name: for the table.
+        root: the checkout.
+        cores: Spark's.
+    """
+
+    name: str
+    root: Path
+    cores: int
+
+    def measure(
+        self, made: Made, warm: Made, passes: tuple[str, ...] = PASSES, watch: Callable[[int], None] | None = None
+    ) -> dict[str, Any]:
+        """Ingests into a new lake, and once more for each further pass.
+
+        Args:
+            made: what is timed.
+            warm: what warms Spark up, of the same format.
+            passes: names of the ingests.
+            watch: see `run_child`.
+
+        Returns:
+            Seconds of each pass, of the JVM's start and of the warm-up; CPU seconds as NAME_cpu.
+
+        Raises:
+            ChildError: it failed, or did not take up every document once.
+        """
+        with _scratch() as folder:
+            job = {
+                "root": str(self.root), "cores": self.cores, "passes": passes, "scratch": str(folder / "spark"),
+                "folder": str(made.folder), "lake": str(folder / "lake"),
+                "warm_folder": str(warm.folder), "warm_lake": str(folder / "warm"),
+            }  # fmt: skip
+            command = [sys.executable, str(HERE / "run_build.py"), json.dumps(job)]
+            measured = run_child(command, os.environ | {"PYTHONPATH": str(self.root)}, folder, watch)
+        for name in passes:
+            counts, kind = measured[f"{name}_counts"], "new" if name == "first" else "unchanged"
+            if counts[kind] != made.n_documents:
+                raise ChildError(f"{self.name}, {made.name}, {name}: {made.n_documents:,} documents, but {counts}")
+        return measured
+
+
+@dataclass(frozen=True)
+class Datatrove:
+    """datatrove's reader and its Parquet writer, a task a file.
+
+    Attributes:
+        name: for the table.
+        python: the interpreter that has datatrove.
+        workers: how many tasks run side by side.
+    """
+
+    name: str
+    python: Path
+    workers: int
+
+    def measure(self, made: Made, warm: Made) -> dict[str, Any]:
+        """Reads and writes all documents; there is nothing to warm up.
+
+        Returns:
+            Seconds without the imports as `first`, with them as `with_import`, and `first_cpu`.
+
+        Raises:
+            ChildError: it failed, or did not write every document once.
+        """
+        with _scratch() as folder:
+            job = {
+                "kind": made.kind, "folder": str(made.folder), "tasks": made.n_files, "workers": self.workers,
+                "out": str(folder / "out"), "logs": str(folder / "logs"),
+                "extract": _extractor_settings() if made.kind == "warc" else {},
+            }  # fmt: skip
+            command = [str(self.python), str(HERE / "run_datatrove.py"), json.dumps(job)]
+            environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+            measured = run_child(command, environment, folder)
+            n_written = ds.dataset(folder / "out").count_rows()
+        if n_written != made.n_documents:
+            raise ChildError(f"{self.name}, {made.name}: {made.n_documents:,} documents, but {n_written:,} written")
+        return measured
+
+
+def find_datatrove(python: Path | None) -> tuple[Path | None, str]:
+    """The interpreter that has datatrove, or None and what to do about it."""
+    for candidate in [python] if python else [DATATROVE_PYTHON, Path(sys.executable)]:
+        modules = "datatrove, psutil, orjson, warcio, cchardet, magic, pyarrow, resiliparse.extract.html2text"
+        try:
+            done = subprocess.run([candidate, "-c", f"import {modules}"], capture_output=True, text=True)
+        except OSError as error:
+            return None, f"{candidate} can't be run: {error.strerror}"
+        if not done.returncode:
+            return candidate, ""
+    why = done.stderr.strip().splitlines()[-1]
+    return None, f"{candidate} lacks a part of datatrove ({why}): {candidate} -m pip install -r {REQUIREMENTS}"
+
+
+@contextmanager
+def checkout(revision: str) -> Iterator[Path]:
+    """A checkout of a revision in a temporary folder; git forgets it afterwards.
+
+    Raises:
+        ChildError: there is no such revision, or no git here.
+    """
+    with _scratch() as folder:
+        tree = folder / "tree"
+        git = ["git", "-C", str(ROOT)]
+        done = subprocess.run([*git, "worktree", "add", "--detach", tree, revision], capture_output=True, text=True)
+        try:
+            if done.returncode:
+                raise ChildError(f"git has no {revision} to compare with ({done.stderr.strip()}): see --before")
+            yield tree
+        finally:
+            subprocess.run([*git, "worktree", "remove", "--force", tree], capture_output=True)
+            shutil.rmtree(tree, ignore_errors=True)
+            subprocess.run([*git, "worktree", "prune"], capture_output=True)
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="prox-spark-bench-", ignore_cleanup_errors=True) as name:
+        yield Path(name).resolve()
+
+
+def _extractor_settings() -> dict[str, bool]:
+    """With what `ingest` calls the extractor: datatrove's text is made the same way, whatever that becomes."""
+    from prox_spark.ingest.warc import html_to_text
+
+    with patch("resiliparse.extract.html2text.extract_plain_text", return_value="") as extract:
+        html_to_text(b"<p>text</p>", "utf-8")
+    return extract.call_args.kwargs

@@ -1,0 +1,156 @@
+"""Ingest beside the build before and beside datatrove: the same files, in turn, in one run.
+
+    python benchmarks/ingest.py [--quick] [--size 1.0] [--rounds 3] [--formats jsonl.gz parquet] [--before REV] [--no-memory]
+
+Makes web-like documents out of the demo's vocabulary (the same for the same --seed): 200,000 of them as JSONL.gz (160 MB, in four
+files, and again in one), JSONL.zst and Parquet, and 200 MB of WARC.gz: pages with mark-up, requests, images. Then each way takes
+them, in an order that alternates from round to round: this build and the build before, each in a process that starts Spark, warms up with
+a tiny ingest, ingests into a new lake and then once more, where nothing has changed; and datatrove's reader and Parquet
+writer (pages by the extractor of `ingest`, with its settings) on two workers and, to see, on one. Seconds are medians; the JVM's
+start and datatrove's imports are apart. Last, the peak memory of Spark's Python workers over 200 MB and 2 GB of JSON Lines in one file.
+
+datatrove is looked for in .cache/datatrove, where `make bench` installs it, and in this environment:
+
+    pip install -r benchmarks/door/datatrove.txt
+
+Needs 8 GB of disk in the temporary folder, and about 45 minutes on two cores. The bars are those for two idle cores at full size:
+CPU seconds, beside the seconds, tell what else the machine was doing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from door.children import ChildError
+from door.inputs import FORMATS, Made, make_inputs
+from door.memory import measure_memory
+from door.report import Results, print_memory, print_speed
+from door.ways import ROOT, Build, Datatrove, checkout, find_datatrove
+
+BEFORE = "b0f2049"
+CORES = 2
+WAYS = ("this", "before", "datatrove")
+QUICK_SIZE = 0.02
+# Documents that warm Spark up.
+WARM_SIZE = 0.002
+
+
+def main() -> int:
+    """Measures and prints.
+
+    Returns:
+        0 when all was measured, whatever the figures; 1 when something failed, 2 when datatrove is missing, 130 after Ctrl-C.
+    """
+    args = parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    datatrove, missing = find_datatrove(args.datatrove_python)
+    if missing and args.formats and "datatrove" in args.ways:
+        print(f"{missing}\n(or leave it out: --ways this before)", file=sys.stderr)
+        return 2
+    results: Results = {"speed": {}, "memory": []}
+    try:
+        with ExitStack() as stack:
+            temporary = tempfile.TemporaryDirectory(prefix="prox-spark-bench-", ignore_cleanup_errors=True)
+            root = args.inputs or Path(stack.enter_context(temporary)).resolve()
+            if args.formats:
+                ways: list[Build | Datatrove] = []
+                if "this" in args.ways:
+                    ways.append(Build("this build", ROOT, CORES))
+                if "before" in args.ways:
+                    ways.append(Build(f"before ({args.before})", stack.enter_context(checkout(args.before)), CORES))
+                if "datatrove" in args.ways:
+                    ways += [Datatrove(f"datatrove, {n} workers", datatrove, n) for n in (CORES, 1)]
+                compare(ways, root, args, results)
+            if args.memory:
+                results["memory"] = measure_memory(Build("this build", ROOT, CORES), root, args.size, args.seed, say)
+    except ChildError as error:
+        print(f"failed: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted: temporary folders and the checkout are removed", file=sys.stderr)
+        return 130
+    finally:
+        print_speed(results, args.size)
+        print_memory(results)
+        if args.output:
+            args.output.write_text(json.dumps(results | machine(args), indent=1))
+    return 0
+
+
+def parse_args() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--size", type=float, default=1.0, help="of the inputs, also those for --memory; the bars are for 1")
+    add("--quick", action="store_true", help=f"--size {QUICK_SIZE} --rounds 1: does it run at all")
+    add(
+        "--formats", nargs="*", choices=FORMATS, default=[*FORMATS], help="which are timed; none with nothing behind it"
+    )
+    add("--rounds", type=int, default=3)
+    add("--memory", action=argparse.BooleanOptionalAction, default=True, help="measure the workers' memory, too")
+    add("--before", default=BEFORE, help="git revision of the build before")
+    add("--ways", nargs="+", choices=WAYS, default=WAYS, help="which are measured")
+    add("--datatrove-python", type=Path, help="interpreter of the environment that has datatrove")
+    add("--seed", type=int, default=0)
+    add("--inputs", type=Path, help="folder where the inputs are made and stay, and are found by the next run")
+    add("--output", type=Path, help="file for all that was measured, as JSON")
+    args = parser.parse_args()
+    if args.quick:
+        args.size, args.rounds = QUICK_SIZE, 1
+    if args.inputs:
+        args.inputs = args.inputs.resolve() / f"seed-{args.seed}-size-{args.size}"
+    return args
+
+
+def compare(ways: list[Build | Datatrove], root: Path, args: argparse.Namespace, results: Results) -> None:
+    """Measures all ways on all formats, the ways in turn."""
+    say(f"making the inputs in {root}")
+    warm = {made.name: made for made in make_inputs(root / "warm", args.formats, WARM_SIZE, args.seed + 1, CORES)}
+    inputs: list[Made] = []
+    for made in make_inputs(root, args.formats, args.size, args.seed, CORES):
+        say(f"  {made}")
+        inputs.append(made)
+        results["speed"][made.name] = {"input": str(made), "ways": {way.name: [] for way in ways}}
+    for turn in range(args.rounds):
+        for made in inputs:
+            for way in ways if turn % 2 == 0 else reversed(ways):
+                measured = way.measure(made, warm[made.name])
+                results["speed"][made.name]["ways"][way.name].append(measured)
+                seconds = ", ".join(
+                    f"{name.replace('_', ' ')} {measured[name]:.1f} s"
+                    for name in ("jvm", "warm_up", "first", "unchanged", "with_import")
+                    if name in measured
+                )
+                say(
+                    f"  round {turn + 1}, {made.name:<11} {way.name:<20} {seconds} (others took {measured['others']:.1f} cores)"
+                )
+
+
+def say(line: str) -> None:
+    """Tells what is going on."""
+    print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
+
+
+def machine(args: argparse.Namespace) -> dict[str, Any]:
+    """What figures depend on."""
+    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
+    revision = subprocess.run(git, capture_output=True, text=True).stdout.strip()
+    settings = {
+        name: value if isinstance(value, int | float | list | tuple) else str(value)
+        for name, value in vars(args).items()
+    }
+    return {"revision": revision, "cores": os.cpu_count(), "arguments": settings}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
