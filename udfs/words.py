@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow as pa
 
-from prox_spark.programs.words import UNSPACED_LETTERS, count_words
+from prox_spark.programs.words import BESIDE_THEM, UNSPACED_LETTERS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,19 +18,24 @@ if TYPE_CHECKING:
 
 # Bytes looked at in one go: what is computed of them stays in the processor's cache, and memory is the same for any column.
 _BLOCK_BYTES: Final = 1 << 18
-# White space of `str.split()` that has three bytes.
-_WIDE_SPACE: Final = (0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000)
+# Bytes of texts with letters of scripts without blanks that are counted in one go, and more where one text has them.
+_GROUP_BYTES: Final = 1 << 20
+
+# What a character is to a word: a part of it, white space, a word by itself, or a sign that may stand beside one.
+_PART, _SPACE, _ALONE, _BESIDE = range(4)
 
 
-def _table(code_points: Any, size: int) -> Flags:
-    table = np.zeros(size, dtype=np.bool_)
-    table[np.concatenate([np.atleast_1d(code) for code in code_points])] = True
-    return table
+def _tell_characters() -> NDArray[np.uint8]:
+    # Bytes may be no character at all; a table of all that four bytes can say needs no check.
+    kinds = np.full(0x200000, _PART, dtype=np.uint8)
+    kinds[[code for code in range(0x3001) if chr(code).isspace()]] = _SPACE
+    for kind, ranges in ((_ALONE, UNSPACED_LETTERS), (_BESIDE, BESIDE_THEM)):
+        for first, last in ranges:
+            kinds[first : last + 1] = kind
+    return kinds
 
 
-_IS_WIDE_SPACE: Final = _table(_WIDE_SPACE, 0x10000)
-# Bytes may be no character at all; a table of all that four bytes can say needs no check.
-_IS_UNSPACED: Final = _table((np.arange(first, last + 1) for first, last in UNSPACED_LETTERS), 0x200000)
+_KINDS: Final = _tell_characters()
 
 
 def count_words_of(texts: pa.Array | pa.ChunkedArray) -> Places:
@@ -46,8 +51,10 @@ def count_words_of(texts: pa.Array | pa.ChunkedArray) -> Places:
         return np.concatenate([np.zeros(0, dtype=np.int64), *map(count_words_of, texts.chunks)])
     offsets, data = _buffers(texts)
     counts, n_letters = _count_by_white_space(data, offsets)
-    for index in np.flatnonzero(n_letters):
-        counts[index] = count_words(str(data[offsets[index] : offsets[index + 1]].data, "utf-8"))
+    for group in _groups(np.flatnonzero(n_letters), offsets):
+        counts[group] = _count_with_letters(
+            [str(data[offsets[text] : offsets[text + 1]].data, "utf-8") for text in group]
+        )
     if texts.null_count:
         counts[texts.is_null().to_numpy(zero_copy_only=False)] = 0
     return counts
@@ -109,13 +116,39 @@ def _look_at_wide(block: Bytes, is_space: Flags) -> Places:
     leads = np.flatnonzero(block >= 0xE0)
     three = leads[(block[leads] < 0xF0) & (leads < len(block) - 2)]
     code = _bits(block, three, 0, 0x0F) << 12 | _bits(block, three, 1) << 6 | _bits(block, three, 2)
-    wide = three[_IS_WIDE_SPACE[code]]
+    wide = three[_KINDS[code] == _SPACE]
     is_space[wide] = is_space[wide + 1] = is_space[wide + 2] = True
     four = leads[(block[leads] >= 0xF0) & (leads < len(block) - 3)]
     long_code = _bits(block, four, 0, 0x07) << 18 | _bits(block, four, 1) << 12 | _bits(block, four, 2) << 6
-    unspaced = np.concatenate([three[_IS_UNSPACED[code]], four[_IS_UNSPACED[long_code | _bits(block, four, 3)]]])
-    return np.sort(unspaced)
+    alone = three[_KINDS[code] == _ALONE], four[_KINDS[long_code | _bits(block, four, 3)] == _ALONE]
+    return np.sort(np.concatenate(alone))
 
 
 def _bits(block: Bytes, places: Places, behind: int, mask: int = 0x3F) -> NDArray[np.int32]:
     return (block[places + behind] & np.uint8(mask)).astype(np.int32)
+
+
+def _groups(texts: Places, offsets: Places) -> list[Places]:
+    """Parts of a list of texts, each of so many bytes that it is worth the calls."""
+    n_bytes = np.cumsum(offsets[texts + 1] - offsets[texts])
+    return np.split(texts, np.flatnonzero(np.diff(n_bytes // _GROUP_BYTES)) + 1) if len(texts) else []
+
+
+def _count_with_letters(texts: list[str]) -> Places:
+    """The words of texts with letters of scripts without blanks, over their characters."""
+    # A blank before each text and behind the last keeps them apart.
+    codes = np.frombuffer(f" {' '.join(texts)} ".encode("utf-32-le"), dtype=np.uint32)
+    kinds = _KINDS[codes]
+    is_alone, is_beside = kinds == _ALONE, kinds == _BESIDE
+    is_apart = is_alone | (kinds == _SPACE)
+    is_word = is_alone.copy()
+    is_word[1:] |= ~is_apart[1:] & is_apart[:-1]
+    # A run of signs next to a letter that is alone begins no word; what follows the run does.
+    edges = np.flatnonzero(is_beside[1:] != is_beside[:-1]) + 1
+    firsts, behind = edges[::2], edges[1::2]
+    is_beside_alone = is_alone[firsts - 1] | is_alone[behind]
+    firsts, behind = firsts[is_beside_alone], behind[is_beside_alone]
+    is_word[firsts] = False
+    is_word[behind] |= kinds[behind] == _PART
+    ends = np.cumsum([1, *(len(text) + 1 for text in texts)])
+    return np.diff(np.searchsorted(np.flatnonzero(is_word), ends))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+import time
 
-from prox_spark.programs.words import count_words
+import pytest
+import regex
+
+from prox_spark.programs.words import BESIDE_THEM, UNSPACED_LETTERS, Ranges, count_words
 
 pytestmark = pytest.mark.unit
 
@@ -37,3 +40,54 @@ pytestmark = pytest.mark.unit
 )
 def test_a_letter_is_a_word_where_a_script_has_no_blanks(text: str, n_words: int) -> None:
     assert count_words(text) == n_words
+
+
+def test_long_runs_of_signs_take_no_quadratic_time() -> None:
+    started = time.perf_counter()
+    assert count_words("我a" + "_" * 400_000 + "b" + "。" * 400_000) == 2
+    assert time.perf_counter() - started < 5
+
+
+# Scripts of which no letter stands behind a blank only because a word begins.
+SCRIPTS = (
+    *("Han", "Hiragana", "Katakana", "Bopomofo", "Yi", "Tangut", "Nushu", "Khitan_Small_Script"),
+    *("Thai", "Lao", "Myanmar", "Khmer", "Tai_Le", "New_Tai_Lue", "Tai_Tham", "Tai_Viet", "Ahom", "Tibetan"),
+    *("Balinese", "Javanese", "Cham", "Batak", "Brahmi", "Grantha", "Tulu_Tigalari", "Dives_Akuru", "Makasar", "Kawi"),
+    "Gurung_Khema",
+)
+OF_SCRIPTS = "".join(rf"\p{{Script={name}}}" for name in SCRIPTS)
+
+
+def characters(ranges: Ranges) -> set[str]:
+    return {chr(code) for first, last in ranges for code in range(first, last + 1)}
+
+
+def matching(pattern: str) -> set[str]:
+    every = "".join(chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000)
+    return set(regex.findall(f"(?V1){pattern}", every))
+
+
+def test_letters_that_are_words_are_those_of_scripts_whose_lines_break_without_blanks() -> None:
+    breaks = "".join(rf"\p{{LineBreak={name}}}" for name in ("ID", "CJ", "SA", "AK", "AS", "AP"))
+    wanted = matching(rf"[[{breaks}\p{{Script=Tibetan}}]&&[\p{{Lo}}\p{{Nl}}]--\p{{Script=Hangul}}]")
+    found = characters(UNSPACED_LETTERS)
+    assert wanted and not wanted - found
+    radicals, marks_of_lines = matching(r"[\p{Script=Han}&&\p{So}]"), set("〆〼")
+    letters_of_scripts = matching(rf"[[{OF_SCRIPTS}]&&[\p{{Lo}}\p{{Nl}}]]")
+    assert found - matching(r"\p{Cn}") <= letters_of_scripts | radicals | marks_of_lines | wanted
+
+
+def test_what_stands_beside_them_is_no_letter_of_another_script_no_digit_and_no_white_space() -> None:
+    beside = characters(BESIDE_THEM)
+    assert not beside & characters(UNSPACED_LETTERS)
+    assert not beside & matching(r"[\p{Nd}\s\x1c-\x1f]")
+    modifiers = matching(rf"[\p{{Lm}}&&[{OF_SCRIPTS}\p{{Script=Common}}]]")
+    assert beside & matching(r"\p{L}") <= modifiers
+
+
+def test_marks_and_signs_of_these_scripts_and_common_punctuation_stand_beside_them() -> None:
+    theirs = matching(rf"[[{OF_SCRIPTS}]--[\p{{L}}\p{{Nl}}\p{{Nd}}\p{{So}}]]")
+    blocks = r"\x00-\xbf\u2000-\u206f\u2e00-\u303f\ufe10-\uffef"
+    punctuation = matching(rf"[[{blocks}]&&\p{{P}}]")
+    missing = (theirs | punctuation | matching(r"\p{Emoji_Presentation}")) - characters(BESIDE_THEM)
+    assert not missing, sorted(f"{ord(character):04X}" for character in missing)

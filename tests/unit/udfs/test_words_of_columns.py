@@ -1,4 +1,4 @@
-"""Words of whole columns against the same of one text."""
+"""Words of whole columns: as many as those of their texts one by one."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ def test_a_column_has_the_words_of_its_texts(
     monkeypatch: pytest.MonkeyPatch, kind: pa.DataType, block_bytes: int
 ) -> None:
     monkeypatch.setattr(udfs.words, "_BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(udfs.words, "_GROUP_BYTES", 7 * block_bytes)
     rng = random.Random(block_bytes)
     for _ in range(60):
         texts = random_column(rng)
