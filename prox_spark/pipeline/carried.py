@@ -89,7 +89,8 @@ def to_spark_type(seen: JsonType) -> T.DataType:
 
 
 def _to_struct(seen: JsonType) -> T.StructType:
-    return T.StructType([T.StructField(key, to_spark_type(known)) for key, known in seen.fields.items()])
+    # In one order, whichever file came first: names that collide are told apart by it.
+    return T.StructType([T.StructField(key, to_spark_type(known)) for key, known in sorted(seen.fields.items())])
 
 
 def name_struct(rows: DataFrame, table: T.StructType) -> DataFrame:

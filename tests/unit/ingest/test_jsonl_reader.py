@@ -8,15 +8,23 @@ import pytest
 import zstandard
 
 from prox_spark.errors import ReasonCode
-from prox_spark.ingest import InputFormat, ReadOptions, Record, Rejected, read_file
-from prox_spark.ingest.jsonl import to_json
+from prox_spark.ingest import InputFormat, Keys, ReadOptions, Record, Rejected, read_file
+from prox_spark.ingest.jsonl import cut_lines, to_json
+from prox_spark.ingest.streams import Gap
 
 pytestmark = pytest.mark.unit
 
 
 def read(path: Path, content: bytes, **options: object) -> list:
     path.write_bytes(content)
-    return list(read_file(str(path), InputFormat.JSONL, ReadOptions(**options)))
+    return read_records(str(path), ReadOptions(**options))
+
+
+def read_records(uri: str, options: ReadOptions) -> list:
+    """What a file holds, without the types of its keys."""
+    *records, keys = read_file(uri, InputFormat.JSONL, options)
+    assert isinstance(keys, Keys)
+    return records
 
 
 @pytest.mark.parametrize(
@@ -71,16 +79,21 @@ def test_empty_text_is_a_document(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [1, 3, 7, 1 << 20])
 def test_lines_do_not_depend_on_the_size_of_blocks(size: int) -> None:
-    class Slow:
-        def __init__(self, content: bytes) -> None:
-            self.content = content
+    content = b"ab\n\ncdefghij\nk"
+    found = cut_lines((content[at : at + size] for at in range(0, len(content), size)), 5)
+    assert [line[:3] for line in found] == [(b"ab", 2, 1), (b"", 0, 2), (b"cdefg", 8, 3), (b"k", 1, 4)]
 
-        def read(self, n: int) -> bytes:
-            block, self.content = self.content[: min(n, size)], self.content[min(n, size) :]
-            return block
 
-    found = list(lines(Slow(b"ab\n\ncdefghij\nk"), 5))
-    assert found == [(1, b"ab", 2), (2, b"", 0), (3, b"cdefg", 8), (4, b"k", 1)]
+@pytest.mark.parametrize("before", [b"a\nb", b"a\n", b"a\nb\nc"])
+@pytest.mark.parametrize("behind", [b"x\ny\nz", b"\ny\nz", b"xx\ny\nz"])
+def test_lines_that_a_gap_tears_are_part_of_the_gap(before: bytes, behind: bytes) -> None:
+    gap = Gap(7, 9, "damaged")
+    found = list(cut_lines([before, gap, behind], 100))
+    n_whole = before.count(b"\n")
+    assert [line.content for line in found if not line.gap] == [*before.split(b"\n")[:n_whole], b"y", b"z"]
+    assert [(line.gap, line.n_before) for line in found if line.gap] == [(gap, n_whole)]
+    # Behind a gap nobody knows the number of a line.
+    assert [line.number for line in found] == [*range(1, n_whole + 2), None, None]
 
 
 def test_several_gzip_members_and_zstd_frames_are_one_file(tmp_path: Path) -> None:
@@ -105,7 +118,7 @@ def test_truncated_compressed_file_yields_what_is_readable_and_one_rejection(tmp
     *records, last = read(tmp_path / name, whole[: len(whole) // 2])
     assert 300 < len(records) < 700 and all(isinstance(r, Record) for r in records)
     assert isinstance(last, Rejected) and last.reason is ReasonCode.UNREADABLE_FILE
-    assert f"past record {len(records)}" in last.message
+    assert f"past line {len(records)}:" in last.message
 
 
 @pytest.mark.parametrize("name", ["a.jsonl.gz", "a.jsonl.zst"])
@@ -116,7 +129,7 @@ def test_file_that_is_not_what_its_name_says_is_one_rejection(tmp_path: Path, na
 
 
 def test_missing_file_is_one_rejection(tmp_path: Path) -> None:
-    (only,) = read_file(str(tmp_path / "gone.jsonl"), InputFormat.JSONL, ReadOptions())
+    keys, only = read_file(str(tmp_path / "gone.jsonl"), InputFormat.JSONL, ReadOptions())
     assert only.reason is ReasonCode.UNREADABLE_FILE and "gone.jsonl" in only.message
 
 
