@@ -42,7 +42,8 @@ class InputConfig(Section):
         description="Value of the `source` column. Unset: the input's own `source` column, else the name of the input path.",
     )
     source_column: str | None = Field(
-        None, description="Column that holds the source, where `source` is unset. Unset: `source` where the input has one."
+        None,
+        description="Column that holds the source, where `source` is unset. Unset: `source` where the input has one.",
     )
     as_json: list[str] = Field(
         default_factory=list,

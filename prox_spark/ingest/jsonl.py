@@ -59,13 +59,15 @@ def _records(uri: str, options: ReadOptions, seen: JsonType) -> Iterator[Record 
         place = Place(uri, line.number, line.n_bytes)
         if line.gap:
             where = f" past line {line.n_before:,}" if line.n_before else ""
-            yield Rejected(ReasonCode.UNREADABLE_FILE, f"the file can't be read{where}: {line.gap.message}", place)
+            message = f"the file can't be read{where}: {line.gap.message}"
+            yield Rejected(ReasonCode.UNREADABLE_FILE, message, Place(uri, line.number))
             continue
         content = line.content.strip()
-        if not content:
+        # A whole line beside a gap is a record; half an object never is one, and is part of the gap.
+        if not content or (line.is_torn and not _is_object(content)):
             continue
-        if first and (message := _why_no_lines(content)):
-            yield Rejected(ReasonCode.INVALID_RECORD, message, Place(uri, line.number), snippet(content))
+        if first and (why := _why_no_lines(content)):
+            yield Rejected(ReasonCode.INVALID_RECORD, why, Place(uri, line.number), snippet(content))
             return
         first = False
         if line.n_bytes > max_bytes:
@@ -82,17 +84,19 @@ class Line(NamedTuple):
 
     Attributes:
         content: without its end; of a line that is too long the beginning.
-        n_bytes: of the whole line; None for a gap.
+        n_bytes: of the whole line; 0 for a gap.
         number: from 1; None behind a gap, where nobody knows it.
         gap: a part of the file that can't be read.
         n_before: lines before it that were read.
+        is_torn: it stands beside a gap, and may be half a line.
     """
 
     content: bytes
-    n_bytes: int | None
+    n_bytes: int
     number: int | None
     gap: Gap | None = None
     n_before: int = 0
+    is_torn: bool = False
 
 
 def cut_lines(blocks: Iterable[bytes | Gap], max_bytes: int) -> Iterator[Line]:
@@ -101,37 +105,38 @@ def cut_lines(blocks: Iterable[bytes | Gap], max_bytes: int) -> Iterator[Line]:
     Args:
         blocks: of the file, none of them empty.
         max_bytes: a longer line comes with so many of its bytes only, and is never held in memory as a whole.
-
-    Yields:
-        Lines and gaps. What is torn by a gap, half a line before it and half a line behind it, is part of the gap.
     """
     parts: list[bytes] = []
     n_read, n_bytes = 0, 0
     is_counted, is_torn, at_start = True, False, True
     for block in blocks:
         if isinstance(block, Gap):
-            yield Line(b"", None, n_read + 1, block, n_read)
+            if n_bytes:
+                yield Line(b"".join(parts), n_bytes, n_read + 1 if is_counted else None, is_torn=True)
+            yield Line(b"", 0, n_read + 1, block, n_read)
             parts, n_bytes, is_counted, is_torn = [], 0, False, True
             continue
         if at_start:
             block, at_start = block.removeprefix(codecs.BOM_UTF8), False
         *whole, tail = block.split(b"\n")
-        if is_torn and whole:
-            del whole[0]
-            is_torn = False
-        elif is_torn:
-            continue
         for piece in whole:
             room = max(0, max_bytes - n_bytes)
             n_read += 1
             content = b"".join([*parts, piece[:room]]) if parts else piece[:room]
-            yield Line(content, n_bytes + len(piece), n_read if is_counted else None)
-            parts, n_bytes = [], 0
+            yield Line(content, n_bytes + len(piece), n_read if is_counted else None, is_torn=is_torn)
+            parts, n_bytes, is_torn = [], 0, False
         if tail:
             parts.append(tail[: max(0, max_bytes - n_bytes)])
             n_bytes += len(tail)
     if n_bytes:
-        yield Line(b"".join(parts), n_bytes, n_read + 1 if is_counted else None)
+        yield Line(b"".join(parts), n_bytes, n_read + 1 if is_counted else None, is_torn=is_torn)
+
+
+def _is_object(content: bytes) -> bool:
+    try:
+        return isinstance(orjson.loads(content), dict)
+    except orjson.JSONDecodeError:
+        return False
 
 
 def parse(line: bytes, place: Place, options: ReadOptions, seen: JsonType) -> Record | Rejected:

@@ -16,8 +16,14 @@ from prox_spark.pipeline.naming import KEY, WHOLE_RECORD, name_columns
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-# Jackson's own limits would make a record null that has more; the readers have theirs.
-_JSON_OPTIONS = {"maxStringLen": str((1 << 31) - 1), "maxNumLen": "100000", "maxNestingDepth": "5000"}
+_JSON_OPTIONS = {
+    # Jackson's own limits would make a record null that has more; the readers have theirs.
+    "maxStringLen": str((1 << 31) - 1),
+    "maxNumLen": "100000",
+    "maxNestingDepth": "5000",
+    # By default a key of this name is taken for the place of what can't be parsed.
+    "columnNameOfCorruptRecord": "\x00 what cannot be parsed \x00",
+}
 _NUMBERS = {"integer": "number", "long": "number", "big": "number", "double": "number"}
 
 
@@ -126,7 +132,9 @@ def fit_to(table: DataFrame, rows: DataFrame) -> DataFrame:
             lost[name] = (field, old.dataType, _loses(value, field.dataType, old.dataType))
     if lost:
         _check_nothing_lost(rows, lost)
-    return rows.withColumns(columns).drop("carried")
+    # Selected, not added: a column of the input may itself be called `carried`.
+    others = [name for name in rows.columns if name != "carried"]
+    return rows.select(*others, *(value.alias(name) for name, value in columns.items()))
 
 
 def _check_nothing_lost(rows: DataFrame, columns: dict[str, tuple[T.StructField, T.DataType, Column]]) -> None:

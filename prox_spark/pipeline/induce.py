@@ -16,8 +16,8 @@ from pyspark.sql import types as T
 from prox_spark import schemas
 from prox_spark.errors import RecipeError
 from prox_spark.ingest import InputFormat
-from prox_spark.pipeline.naming import clean_names, clean_type
 from prox_spark.pipeline.inputs import Inputs
+from prox_spark.pipeline.naming import clean_names, clean_type
 from prox_spark.tables import absolute_root
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from prox_spark.pipeline.found import count_found
 from prox_spark.pipeline.input_checks import check_replaces_nothing, check_usable
 from prox_spark.pipeline.inputs import Inputs, find_inputs, read_inputs
 from prox_spark.pipeline.judge import Arrival, judge
+from prox_spark.pipeline.naming import ROW_ID
 from prox_spark.pipeline.persist import persisted_texts
 from prox_spark.pipeline.rejections import remove_mended, write_quarantine
 from prox_spark.pipeline.take_in import TakeIn
@@ -48,7 +49,7 @@ def ingest(spark: SparkSession, recipe: Recipe, inputs: Inputs | None = None) ->
     run = Run("ingest", recipe, versions_in=_versions(lake))
     with recorded(lake, run):
         documents = lake.read("documents", run.versions_in["documents"])
-        read = read_inputs(spark, inputs, recipe.input).withColumn("row_id", F.monotonically_increasing_id())
+        read = read_inputs(spark, inputs, recipe.input).withColumn(ROW_ID, F.monotonically_increasing_id())
         # Everything below reads these rows, and the input is read once for them.
         with persisted_texts(read) as rows, persisted_texts(judge(rows, documents)) as arrivals:
             with run.stage("read"):

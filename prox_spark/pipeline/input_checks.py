@@ -13,6 +13,7 @@ from prox_spark.ingest.records import NO_SUCH_COLUMN
 from prox_spark.pipeline.found import Found
 from prox_spark.pipeline.inputs import Inputs
 from prox_spark.pipeline.judge import Arrival
+from prox_spark.pipeline.naming import ROW_ID
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -33,7 +34,7 @@ def check_usable(rows: DataFrame, arrivals: DataFrame, found: Found, config: Inp
     if found.n_documents or not found.arrivals[Arrival.REJECTED]:
         return
     rejected = arrivals.where(F.col("arrival") == str(Arrival.REJECTED))
-    message, file = rejected.orderBy("file", "offset", "row_id").select("message", "file").first()
+    message, file = rejected.orderBy("file", "offset", ROW_ID).select("message", "file").first()
     if rejected.where(~F.col("message").startswith(NO_SUCH_COLUMN)).isEmpty():
         raise RecipeError(f"not one record of the input could be used: {message}")
     if found.reasons[str(ReasonCode.UNREADABLE_FILE)] == len(inputs.files):

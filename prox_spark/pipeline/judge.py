@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from prox_spark.errors import NOTES, ReasonCode
+from prox_spark.pipeline.naming import ROW_ID
 from prox_spark.tables import quarantine_id
 
 if TYPE_CHECKING:
@@ -38,16 +39,16 @@ def judge(rows: DataFrame, documents: DataFrame) -> DataFrame:
     """Say of each document and rejection what becomes of it, against the documents that the lake has.
 
     Args:
-        rows: columns `inputs.ROW_COLUMNS` and `row_id`.
+        rows: columns `inputs.ROW_COLUMNS` and `ROW_ID`.
         documents: the table as it is.
 
     Returns:
-        `row_id`, `arrival` (of a document by its text), `reason` and `message` (a second text under one id has its own),
+        `ROW_ID`, `arrival` (of a document by its text), `reason` and `message` (a second text under one id has its own),
         `content_sha256`, `file`, `offset`, `doc_id`; `known_file`, the file that the lake's document of this id came from;
         `is_same`, true where also the url, source and carried columns are known to be the same.
     """
     narrow = rows.where(F.col("n_skipped").isNull() & F.col("keys").isNull()).select(
-        "row_id",
+        ROW_ID,
         "doc_id",
         "content_sha256",
         "reason",
@@ -80,7 +81,7 @@ def judge(rows: DataFrame, documents: DataFrame) -> DataFrame:
         .withColumns(_with_duplicate_ids_rejected())
         .withColumn("is_same", F.col("known_hash").eqNullSafe(F.col("input_hash")) & F.col("known_hash").isNotNull())
         .select(
-            *("row_id", "arrival", "reason", "message", "content_sha256"),
+            *(ROW_ID, "arrival", "reason", "message", "content_sha256"),
             *("file", "offset", "doc_id", "known_file", "is_same"),
         )
     )
@@ -102,7 +103,7 @@ def finding_id() -> Column:
 
 def _nth(*columns: str) -> Column:
     """Return 1 for the first in the order of the input. Delta tables have no such order: there it goes by what the row holds."""
-    order = ("file", "offset", "ordinal", "content_sha256", "input_hash", "row_id")
+    order = ("file", "offset", "ordinal", "content_sha256", "input_hash", ROW_ID)
     return F.row_number().over(Window.partitionBy(*columns).orderBy(*order))
 
 

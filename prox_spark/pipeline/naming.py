@@ -16,6 +16,8 @@ from prox_spark.tables import RESERVED, UNFIT
 KEY = "prox_spark.key"
 # What carries a whole record whose keys are data.
 WHOLE_RECORD = "input_json"
+# What a row of the input is called while it is taken in.
+ROW_ID = "_row_id"
 
 _MAX_NAME_CHARS = 200
 
@@ -53,7 +55,7 @@ def name_columns(found: T.StructType, table: T.StructType) -> T.StructType:
         found: fields by the input's own keys.
         table: schema of `documents`.
     """
-    return _name_fields(found, table, frozenset({*RESERVED, WHOLE_RECORD}))
+    return _name_fields(found, table, frozenset({*RESERVED, WHOLE_RECORD, ROW_ID}))
 
 
 def _name_fields(found: T.StructType, table: T.StructType, reserved: frozenset[str]) -> T.StructType:
@@ -87,7 +89,9 @@ def _key_of(field: T.StructField) -> str | None:
 
 def _legacy_field(base: str, table: T.StructType, reserved: frozenset[str]) -> T.StructField | None:
     """Return the column of this name that remembers no key: of an older version, or one to partition by."""
-    return next((f for f in table.fields if f.name == base and f.name not in reserved and not f.metadata.get(KEY)), None)
+    return next(
+        (f for f in table.fields if f.name == base and f.name not in reserved and not f.metadata.get(KEY)), None
+    )
 
 
 def _base_name(name: str, ours: set[str]) -> str:

@@ -11,6 +11,7 @@ from prox_spark.errors import ReasonCode
 from prox_spark.ingest.records import SNIPPET_CHARS
 from prox_spark.pipeline.inputs import Inputs
 from prox_spark.pipeline.judge import STAGE, Arrival, finding_id
+from prox_spark.pipeline.naming import ROW_ID
 from prox_spark.tables import Lake
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ def write_quarantine(lake: Lake, rows: DataFrame, arrivals: DataFrame, run_id: s
         return
     shown = F.coalesce("snippet", F.substring("text", 1, SNIPPET_CHARS)).alias("snippet")
     written = (
-        rows.select("row_id", shown, "provenance")
-        .join(new, on="row_id")
+        rows.select(ROW_ID, shown, "provenance")
+        .join(new, on=ROW_ID)
         .withColumns(
             {
                 "stage": F.lit(STAGE),

@@ -14,6 +14,7 @@ from prox_spark.lineage import Run
 from prox_spark.pipeline.carried import CarriedJson, fit_to, name_struct
 from prox_spark.pipeline.found import Found
 from prox_spark.pipeline.judge import Arrival, input_hash
+from prox_spark.pipeline.naming import ROW_ID, quoted
 from prox_spark.tables import Lake
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class TakeIn:
 
     Attributes:
         lake: where to.
-        rows: the input, persisted; `inputs.ROW_COLUMNS` and `row_id`.
+        rows: the input, persisted; `inputs.ROW_COLUMNS` and `ROW_ID`.
         arrivals: what `judge` says of them, persisted.
         documents: the table as it was judged against.
         carried: how JSON becomes columns.
@@ -63,8 +64,8 @@ class TakeIn:
             return None
         if found.all_are_new:
             is_document = F.col("reason").isNull() & F.col("n_skipped").isNull() & F.col("keys").isNull()
-            return self._fitted(self.rows.where(is_document)).drop("row_id")
-        return self._fitted(self._rows_where(F.col("arrival") == str(Arrival.NEW))).drop("row_id")
+            return self._fitted(self.rows.where(is_document)).drop(ROW_ID)
+        return self._fitted(self._rows_where(F.col("arrival") == str(Arrival.NEW))).drop(ROW_ID)
 
     def _changed_documents(self, found: Found) -> tuple[DataFrame | None, int]:
         """Return the documents to replace, and how many of them have the text that the lake has."""
@@ -77,27 +78,35 @@ class TakeIn:
             differing = self._differing(asked)
             n_differing = differing.count()
             if n_differing:
-                changed.append(asked.join(differing, on="row_id", how="left_semi"))
+                changed.append(asked.join(differing, on=ROW_ID, how="left_semi"))
         if not changed:
             return None, 0
-        return reduce(lambda a, b: a.unionByName(b, allowMissingColumns=True), changed).drop("row_id"), n_differing
+        return reduce(lambda a, b: a.unionByName(b, allowMissingColumns=True), changed).drop(ROW_ID), n_differing
 
     def _rows_where(self, condition: Column) -> DataFrame:
-        return self.rows.join(self.arrivals.where(condition).select("row_id"), on="row_id", how="left_semi")
+        return self.rows.join(self.arrivals.where(condition).select(ROW_ID), on=ROW_ID, how="left_semi")
 
     def _fitted(self, rows: DataFrame) -> DataFrame:
-        """Return the rows in the columns of `documents`, and `row_id`."""
+        """Return the rows in the columns of `documents`, and `ROW_ID`."""
         stamped = rows.withColumns({"input_hash": input_hash(rows), "ingested_at": F.lit(self.run.started_at)})
         is_json = isinstance(rows.schema["carried"].dataType, T.StringType)
-        typed = self.carried.parse(stamped, self.documents.schema) if is_json else name_struct(stamped, self.documents.schema)
-        return fit_to(self.documents, typed.select(*schemas.DOCUMENTS.columns, "carried", "row_id"))
+        typed = (
+            self.carried.parse(stamped, self.documents.schema)
+            if is_json
+            else name_struct(stamped, self.documents.schema)
+        )
+        return fit_to(self.documents, typed.select(*schemas.DOCUMENTS.columns, "carried", ROW_ID))
 
     def _differing(self, asked: DataFrame) -> DataFrame:
-        """Return `row_id` of the rows whose url, source or carried columns are not those of the lake. What the input lacks stays."""
-        carried = [name for name in asked.columns if name not in (*schemas.DOCUMENTS.columns, "row_id")]
+        """Return `ROW_ID` of the rows whose url, source or carried columns are not those of the lake. What the input lacks stays."""
+        carried = [name for name in asked.columns if name not in (*schemas.DOCUMENTS.columns, ROW_ID)]
         compared = ["url", "source", *carried]
         known = [name for name in compared if name in self.documents.columns]
         # As JSON: maps can't be compared otherwise, and null equals a field or column that is not there.
-        new = asked.select("row_id", "doc_id", F.xxhash64(F.to_json(F.struct(*compared))).alias("new"))
-        old = self.documents.select("doc_id", F.xxhash64(F.to_json(F.struct(*known))).alias("old"))
-        return new.join(old, on="doc_id").where("old <> new").select("row_id")
+        new = asked.select(
+            ROW_ID, "doc_id", F.xxhash64(F.to_json(F.struct(*(quoted(name) for name in compared)))).alias("new")
+        )
+        old = self.documents.select(
+            "doc_id", F.xxhash64(F.to_json(F.struct(*(quoted(name) for name in known)))).alias("old")
+        )
+        return new.join(old, on="doc_id").where("old <> new").select(ROW_ID)

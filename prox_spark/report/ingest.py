@@ -86,9 +86,7 @@ class IngestSummary:
             names = sorted({uri.rsplit("/", 1)[-1] for uri in self.passed_over})
             more = f" and {len(names) - _MAX_NAMED:,} other names" if len(names) > _MAX_NAMED else ""
             n_files = len(self.passed_over)
-            lines.append(
-                f"  {n_files:,} file{'s' * (n_files != 1)} passed over: {', '.join(names[:_MAX_NAMED])}{more}"
-            )
+            lines.append(f"  {n_files:,} file{'s' * (n_files != 1)} passed over: {', '.join(names[:_MAX_NAMED])}{more}")
         lines += [f"  {note}" for note in self.notes]
         if not (self.n_new or self.n_changed or self.n_unchanged):
             lines.append(f"  WARNING: not one document was taken in: {self._why_nothing()}")

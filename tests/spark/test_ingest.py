@@ -8,56 +8,16 @@ from typing import Any
 
 import deltalake
 import pytest
+from ingesting import Lake, write
 from pyspark.sql import Row
 from pyspark.sql import functions as F
 
-from prox_spark.config import LakeConfig, Recipe
 from prox_spark.errors import InputError, LakeError, RecipeError
 from prox_spark.pipeline.naming import clean_names
-from prox_spark.pipeline.ingest import ingest
-from prox_spark.report.ingest import IngestSummary
 from prox_spark.schemas import DOCUMENTS
 from prox_spark.tables import RESERVED
-from prox_spark.tables import Lake as Tables
 
 pytestmark = pytest.mark.spark
-
-
-class Lake:
-    """A lake under test: ingests and looks."""
-
-    def __init__(self, spark: Any, root: str) -> None:
-        self.spark = spark
-        self.root = root
-
-    def ingest(self, *paths: object, **config: object) -> IngestSummary:
-        data = {"input": {"paths": [str(path) for path in paths], **config}, "lake": {"root": self.root}}
-        return ingest(self.spark, Recipe.parse(data))
-
-    def table(self, name: str) -> Any:
-        return self.spark.read.format("delta").load(f"{self.root}/{name}")
-
-    def rows(self, name: str, *columns: str) -> list[tuple]:
-        return sorted(tuple(row) for row in self.table(name).select(*columns).collect())
-
-
-@pytest.fixture(scope="module")
-def empty_lake(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Empty tables to copy: making them anew for every test would be half of its time."""
-    root = tmp_path_factory.mktemp("empty") / "lake"
-    Tables(spark, LakeConfig(root=str(root))).ensure()
-    return root
-
-
-@pytest.fixture
-def lake(spark: Any, lake_root: str, empty_lake: Path) -> Lake:
-    shutil.copytree(empty_lake, lake_root)
-    return Lake(spark, lake_root)
-
-
-def write(path: Path, *records: object) -> Path:
-    path.write_text("".join(json.dumps(record) + "\n" for record in records))
-    return path
 
 
 # Formats

@@ -84,16 +84,28 @@ def test_lines_do_not_depend_on_the_size_of_blocks(size: int) -> None:
     assert [line[:3] for line in found] == [(b"ab", 2, 1), (b"", 0, 2), (b"cdefg", 8, 3), (b"k", 1, 4)]
 
 
-@pytest.mark.parametrize("before", [b"a\nb", b"a\n", b"a\nb\nc"])
-@pytest.mark.parametrize("behind", [b"x\ny\nz", b"\ny\nz", b"xx\ny\nz"])
-def test_lines_that_a_gap_tears_are_part_of_the_gap(before: bytes, behind: bytes) -> None:
+def test_lines_beside_a_gap_are_told_from_whole_ones() -> None:
     gap = Gap(7, 9, "damaged")
-    found = list(cut_lines([before, gap, behind], 100))
-    n_whole = before.count(b"\n")
-    assert [line.content for line in found if not line.gap] == [*before.split(b"\n")[:n_whole], b"y", b"z"]
-    assert [(line.gap, line.n_before) for line in found if line.gap] == [(gap, n_whole)]
-    # Behind a gap nobody knows the number of a line.
-    assert [line.number for line in found] == [*range(1, n_whole + 2), None, None]
+    found = list(cut_lines([b"a\nb", gap, b"x\ny\nz"], 100))
+    assert [(line.content, line.number, line.is_torn) for line in found if not line.gap] == [
+        (b"a", 1, False),
+        (b"b", 2, True),
+        # Behind a gap nobody knows the number of a line.
+        (b"x", None, True),
+        (b"y", None, False),
+        (b"z", None, False),
+    ]
+    assert [(line.gap, line.n_before) for line in found if line.gap] == [(gap, 1)]
+
+
+def test_damaged_gzip_member_costs_the_records_in_it_only(tmp_path: Path) -> None:
+    members = [gzip.compress(json.dumps({"text": f"{n} " * 50}).encode() + b"\n") for n in range(20)]
+    members[7] = members[7][:12] + b"\xff\xff\xff" + members[7][15:]
+    *records, last = sorted(
+        read(tmp_path / "a.jsonl.gz", b"".join(members)), key=lambda item: isinstance(item, Rejected)
+    )
+    assert [record.text.split()[0] for record in records] == [str(n) for n in range(20) if n != 7]
+    assert last.reason is ReasonCode.UNREADABLE_FILE
 
 
 def test_several_gzip_members_and_zstd_frames_are_one_file(tmp_path: Path) -> None:
@@ -129,7 +141,7 @@ def test_file_that_is_not_what_its_name_says_is_one_rejection(tmp_path: Path, na
 
 
 def test_missing_file_is_one_rejection(tmp_path: Path) -> None:
-    keys, only = read_file(str(tmp_path / "gone.jsonl"), InputFormat.JSONL, ReadOptions())
+    _, only = read_file(str(tmp_path / "gone.jsonl"), InputFormat.JSONL, ReadOptions())
     assert only.reason is ReasonCode.UNREADABLE_FILE and "gone.jsonl" in only.message
 
 
