@@ -20,7 +20,8 @@ class InputConfig(Section):
     )
     format: Literal["auto", "jsonl", "parquet", "delta", "warc", "wet"] = Field(
         "auto",
-        description="`auto` goes by the file name: .jsonl/.json(.gz/.zst), .parquet, .warc(.gz), .wet(.gz); a folder with _delta_log is Delta.",
+        description="`auto` goes by the file name, else by the content: .jsonl/.ndjson/.json, .parquet, .warc, .wet, each also with .gz, .zst, .lz4, .bz2, .xz; "
+        "a folder with _delta_log is Delta.",
     )
     text_column: str = Field(
         "text",
@@ -59,6 +60,13 @@ class InputConfig(Section):
         1_000_000,
         ge=1,
         description="A longer text goes to quarantine as text_too_long: one page must not hold up a task.",
+    )
+    max_zstd_window_mb: int = Field(
+        2_048,
+        ge=1,
+        le=2_048,
+        description="Largest window of a zstd file that is read, as `zstd --long` sets it (--long=31: 2,048 MiB). A task takes so much memory "
+        "for such a file, or as much as is in it where that is less. Lower it where executors have less: the message then says how to repack.",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -31,6 +32,8 @@ _LOOK_BACK_BYTES = 1 << 20
 # bzip2 gives nothing before it has a whole block.
 _TRIAL_BYTES = 1 << 20
 _HEAD_BYTES = 512
+# What a file's format is told by; the second where the first gives nothing, as a long block of bzip2.
+_START_BYTES = (64 << 10, 1 << 20)
 _NOT_ZERO = re.compile(rb"[^\x00]")
 
 
@@ -66,25 +69,45 @@ def read_blocks(uri: str, max_window_bytes: int = MAX_WINDOW_BYTES) -> Iterator[
         OSError: the file can't be opened or its store fails.
     """
     with open_raw(uri) as raw:
-        source = _Source(raw)
-        named = codec_of_name(uri)
-        head = source.head_behind_skippable()
-        codec = codec_of_content(head)
-        # A file of skippable frames only, or with a damaged frame behind one.
-        if not codec and SKIPPABLE.match(source.peek(_HEAD_BYTES)):
-            codec = named or ZSTD
-        if not codec and named:
-            if message := say_what_it_is(head):
-                yield Gap(0, None, message)
-                return
-            # A plain file under the name of a compressed one is read, noise is not.
-            codec = None if looks_like_json(head) else named
-        if codec:
-            yield from _joined(_Members(source, codec, max_window_bytes).read())
+        yield from _read(raw, codec_of_name(uri), max_window_bytes)
+
+
+def read_head(uri: str) -> bytes:
+    """The beginning of the decompressed content, some kilobytes.
+
+    Raises:
+        OSError: the file can't be opened or its store fails.
+    """
+    with open_raw(uri) as raw:
+        for n_bytes in _START_BYTES:
+            start = raw.read(n_bytes)
+            blocks = _read(io.BytesIO(start), codec_of_name(uri), MAX_WINDOW_BYTES)
+            head = b"".join(block for block in blocks if isinstance(block, bytes))
+            if head or len(start) < n_bytes:
+                break
+            raw.seek(0)
+    return head[: _START_BYTES[0]]
+
+
+def _read(raw: BinaryIO, named: Codec | None, max_window_bytes: int) -> Iterator[bytes | Gap]:
+    source = _Source(raw)
+    head = source.head_behind_skippable()
+    codec = codec_of_content(head)
+    # A file of skippable frames only, or with a damaged frame behind one.
+    if not codec and SKIPPABLE.match(source.peek(_HEAD_BYTES)):
+        codec = named or ZSTD
+    if not codec and named:
+        if message := say_what_it_is(head):
+            yield Gap(0, None, message)
             return
-        raw.seek(0)
-        while block := raw.read(BLOCK_BYTES):
-            yield block
+        # A plain file under the name of a compressed one is read, noise is not.
+        codec = None if looks_like_json(head) else named
+    if codec:
+        yield from _joined(_Members(source, codec, max_window_bytes).read())
+        return
+    raw.seek(0)
+    while block := raw.read(BLOCK_BYTES):
+        yield block
 
 
 class _Source:
@@ -170,7 +193,7 @@ class _Members:
                     yield piece
         except self._codec.errors as error:
             yield from self._replay(begin, fed_from, n_bytes)
-            problem = f"the {self._codec.name} data that begin at byte {begin:,} are damaged ({error})"
+            problem = f"the {self._codec.name} data that begin at byte {begin:,} are damaged ({error}), the last of what was read of them maybe too"
         else:
             source.position -= len(member.unused_data or b"")
             if member.eof:

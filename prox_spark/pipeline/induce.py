@@ -16,6 +16,7 @@ from pyspark.sql import types as T
 from prox_spark import schemas
 from prox_spark.errors import RecipeError
 from prox_spark.ingest import InputFormat
+from prox_spark.ingest.codecs import BZIP2, GZIP, codec_of_name
 from prox_spark.pipeline.inputs import Inputs
 from prox_spark.pipeline.naming import clean_names, clean_type
 from prox_spark.tables import absolute_root
@@ -173,8 +174,8 @@ def read_pairs(spark: SparkSession, inputs: Inputs, columns: PairColumns) -> tup
     for path, kind in places:
         if kind not in _SPARK_FORMATS:
             raise RecipeError(f"{path} is {kind}: pairs are read from jsonl, parquet or delta")
-        if path.endswith(".zst"):
-            raise RecipeError(f"{path}: Spark's reader has no zstd; unpack it, or pack it as .gz")
+        if (codec := codec_of_name(path)) and codec not in (GZIP, BZIP2):
+            raise RecipeError(f"{path}: Spark's reader has no {codec.name}; unpack it, or pack it as .gz")
     files = [path for path, kind in places if kind is InputFormat.JSONL]
     frames = [spark.read.json(files)] if files else []
     frames += [table.load(spark) for table in inputs.tables]

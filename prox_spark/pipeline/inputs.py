@@ -13,7 +13,16 @@ from pyspark.sql import types as T
 
 from prox_spark.config import InputConfig
 from prox_spark.errors import ReasonCode, RecipeError, first_line
-from prox_spark.ingest import InputFile, InputFormat, ReadOptions, detect_format, list_files
+from prox_spark.ingest import (
+    InputFile,
+    InputFormat,
+    PassedOver,
+    ReadOptions,
+    describe_passed_over,
+    detect_formats,
+    list_files,
+)
+from prox_spark.ingest.detection import suggest_glob
 from prox_spark.ingest.files import absolute, can_be_listed, is_folder_with, literal, partitioned_folder
 from prox_spark.ingest.formats import source_name
 from prox_spark.ingest.records import SNIPPET_CHARS
@@ -87,13 +96,13 @@ class Inputs:
     Attributes:
         files: files of records with their formats.
         tables: what Spark reads itself.
-        passed_over: URIs of files that are no data.
+        passed_over: files of folders and globs that are no data.
         notes: what is carried in another way than it comes.
     """
 
     files: tuple[tuple[InputFile, InputFormat], ...]
     tables: tuple[InputTable, ...]
-    passed_over: tuple[str, ...] = ()
+    passed_over: tuple[PassedOver, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -101,26 +110,55 @@ def find_inputs(config: InputConfig) -> Inputs:
     """Lists the files and tables that the recipe names.
 
     Raises:
-        RecipeError: no path, nothing at a path, a format that can't be told or read, or tables mixed with other files.
+        RecipeError: no path, nothing at a path or nothing to read there, a format that can't be told or read, or tables mixed
+            with other files.
     """
     if not config.paths:
         raise RecipeError("no input: name files, folders or globs, or set input.paths in the recipe")
     files: list[tuple[InputFile, InputFormat]] = []
     tables: list[InputTable] = []
+    passed_over: dict[str, PassedOver] = {}
+    read: set[str] = set()
     for path in config.paths:
         if table := _given_table(path, config):
             tables.append(table)
             continue
-        given = None if config.format == "auto" else InputFormat(config.format)
-        found = [(file, given or detect_format(file.uri)) for file in list_files(path)]
-        if all(kind is InputFormat.PARQUET for _, kind in found):
+        listing = list_files(path)
+        if config.format == "auto":
+            found, odd = detect_formats(listing, path)
+        else:
+            found, odd = [(file, InputFormat(config.format)) for file in listing.files], []
+        passed_over |= {item.uri: item for item in (*listing.passed_over, *odd)}
+        _refuse_mixture(path, found)
+        # A file that two paths match is one input.
+        found = [(file, kind) for file, kind in found if file.uri not in read]
+        read |= {file.uri for file, _ in found}
+        if found and all(kind is InputFormat.PARQUET for _, kind in found):
             tables += _parquet_tables(absolute(path), [file.uri for file, _ in found])
         else:
             files += found
-    if any(kind.is_table for _, kind in files) or (files and tables):
-        raise RecipeError("Parquet and Delta can't be ingested together with other formats: run ingest once for each")
-    # A file that two paths match is one input.
-    return Inputs(tuple({file.uri: (file, kind) for file, kind in files}.values()), tuple(tables))
+    if files and tables:
+        raise RecipeError(
+            f"{tables[0].path} is {tables[0].kind} and {files[0][0].uri} is not: tables can't be ingested together with "
+            "other formats. Run ingest once for each"
+        )
+    if not files and not tables:
+        raise RecipeError(
+            f"nothing to read: {describe_passed_over(passed_over.values())}. A file that is named itself, without a glob, is read "
+            "all the same."
+        )
+    return Inputs(tuple(files), tuple(tables), tuple(item for uri, item in passed_over.items() if uri not in read))
+
+
+def _refuse_mixture(path: str, found: list[tuple[InputFile, InputFormat]]) -> None:
+    """Raises RecipeError where tables and files of records lie together."""
+    parquet = [file for file, kind in found if kind.is_table]
+    others = [file for file, kind in found if not kind.is_table]
+    if parquet and others:
+        raise RecipeError(
+            f"{path} holds Parquet ({parquet[0].uri}) and other formats ({others[0].uri}), which can't be ingested together. "
+            f"Run ingest once for each: '{suggest_glob(path, parquet)}', '{suggest_glob(path, others)}'"
+        )
 
 
 def read_inputs(spark: SparkSession, inputs: Inputs, config: InputConfig) -> DataFrame:
@@ -151,6 +189,7 @@ def read_inputs(spark: SparkSession, inputs: Inputs, config: InputConfig) -> Dat
         as_json=tuple(config.as_json),
         max_keys=config.max_keys,
         max_text_chars=config.max_text_chars,
+        max_window_bytes=config.max_zstd_window_mb << 20,
     )
     rows = read_rows(spark, inputs.files, options)
     if config.source is not None:

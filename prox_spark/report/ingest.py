@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from prox_spark.errors import NOTES
+from prox_spark.ingest import PassedOver, describe_passed_over
 
-# Kinds of records, and names of files, that a line of the summary names; the rest is counted.
+# Kinds of records that a line of the summary names; the rest is counted.
 _MAX_NAMED = 8
 
 
@@ -24,7 +25,7 @@ class IngestSummary:
         n_unchanged: documents that the lake had with the same of all of these.
         n_duplicates: records with the id and the content of another of the same input.
         skipped: kind → records that are no documents by their kind, such as images and redirects.
-        passed_over: URIs of files that are no data, such as README.md beside it.
+        passed_over: files that are no data, such as README.md beside it.
         quarantined: reason → records, those that an earlier ingest quarantined included.
         notes: what was carried in another way than it came.
         seconds: per step, and `total`.
@@ -39,7 +40,7 @@ class IngestSummary:
     n_unchanged: int
     n_duplicates: int
     skipped: Mapping[str, int]
-    passed_over: Sequence[str]
+    passed_over: Sequence[PassedOver]
     quarantined: Mapping[str, int]
     notes: Sequence[str]
     seconds: Mapping[str, float]
@@ -83,10 +84,7 @@ class IngestSummary:
         if self.skipped:
             lines.append(f"  {_counted(self.skipped, 'passed over')}")
         if self.passed_over:
-            names = sorted({uri.rsplit("/", 1)[-1] for uri in self.passed_over})
-            more = f" and {len(names) - _MAX_NAMED:,} other names" if len(names) > _MAX_NAMED else ""
-            n_files = len(self.passed_over)
-            lines.append(f"  {n_files:,} file{'s' * (n_files != 1)} passed over: {', '.join(names[:_MAX_NAMED])}{more}")
+            lines.append(f"  {describe_passed_over(self.passed_over)}")
         lines += [f"  {note}" for note in self.notes]
         if not (self.n_new or self.n_changed or self.n_unchanged):
             lines.append(f"  WARNING: not one document was taken in: {self._why_nothing()}")
