@@ -164,6 +164,7 @@ class _Members:
 
     def __init__(self, source: _Source, codec: Codec, max_window_bytes: int) -> None:
         self._source, self._codec, self._max_window_bytes = source, codec, max_window_bytes
+        self._new = codec.opener(max_window_bytes)
 
     def read(self) -> Iterator[bytes | Gap]:
         """Yields what is in them, in pieces, and gaps."""
@@ -193,7 +194,7 @@ class _Members:
                     yield piece
         except self._codec.errors as error:
             yield from self._replay(begin, fed_from, n_bytes)
-            problem = f"the {self._codec.name} data that begin at byte {begin:,} are damaged ({error}), the last of what was read of them maybe too"
+            problem = f"the {self._codec.name} data that begin at byte {begin:,} are damaged ({error}); records that were read from them may be damaged too"
         else:
             source.position -= len(member.unused_data or b"")
             if member.eof:
@@ -275,9 +276,6 @@ class _Members:
             return True
         source.position = begin
         return False
-
-    def _new(self) -> Decompressor:
-        return self._codec.new(self._max_window_bytes)
 
 
 def _skippable_bytes(head: bytes) -> int:
