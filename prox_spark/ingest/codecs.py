@@ -19,7 +19,7 @@ from isal import igzip_lib
 
 # What precedes a frame of zstd or lz4 and is to be passed over: 4 bytes of magic, 4 of length, the content.
 SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
-SKIPPABLE_HEADER_BYTES = 8
+_SKIPPABLE_HEADER_BYTES = 8
 
 
 class Decompressor(Protocol):
@@ -174,3 +174,8 @@ def codec_of_name(name: str) -> Codec | None:
 def codec_of_content(head: bytes) -> Codec | None:
     """The compression that the first bytes of a member show."""
     return next((codec for codec in CODECS if codec.member.match(head)), None)
+
+
+def skippable_bytes(head: bytes) -> int:
+    """Length of a skippable frame, its header included."""
+    return _SKIPPABLE_HEADER_BYTES + int.from_bytes(head[4:_SKIPPABLE_HEADER_BYTES], "little")

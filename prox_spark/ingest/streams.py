@@ -10,28 +10,27 @@ from typing import BinaryIO
 
 from prox_spark.ingest.codecs import (
     SKIPPABLE,
-    SKIPPABLE_HEADER_BYTES,
     ZSTD,
     Codec,
     Decompressor,
     codec_of_content,
     codec_of_name,
+    skippable_bytes,
 )
 from prox_spark.ingest.files import open_raw
-from prox_spark.ingest.signatures import looks_like_json, say_what_it_is
+from prox_spark.ingest.signatures import HEAD_BYTES, looks_like_json, say_what_it_is
+from prox_spark.ingest.stored_bytes import StoredBytes
 
 BLOCK_BYTES = 1 << 20
 MAX_WINDOW_BYTES = 2 << 30
 
-# What is asked of the store at once, and what is given to a decompressor at once: a member's end hands the rest back.
-_READ_BYTES = 4 << 20
+# What is given to a decompressor at once: at a member's end it hands the rest back.
 _STEP_BYTES = 64 << 10
 # Where a member is damaged the next one is looked for from here before the place where that shows: a decompressor may
 # have run over the end of the damaged one.
 _LOOK_BACK_BYTES = 1 << 20
 # bzip2 gives nothing before it has a whole block.
 _TRIAL_BYTES = 1 << 20
-_HEAD_BYTES = 512
 # What a file's format is told by; the second where the first gives nothing, as a long block of bzip2.
 _START_BYTES = (64 << 10, 1 << 20)
 _NOT_ZERO = re.compile(rb"[^\x00]")
@@ -90,11 +89,11 @@ def read_head(uri: str) -> bytes:
 
 
 def _read(raw: BinaryIO, named: Codec | None, max_window_bytes: int) -> Iterator[bytes | Gap]:
-    source = _Source(raw)
+    source = StoredBytes(raw)
     head = source.head_behind_skippable()
     codec = codec_of_content(head)
     # A file of skippable frames only, or with a damaged frame behind one.
-    if not codec and SKIPPABLE.match(source.peek(_HEAD_BYTES)):
+    if not codec and SKIPPABLE.match(source.peek(HEAD_BYTES)):
         codec = named or ZSTD
     if not codec and named:
         if message := say_what_it_is(head):
@@ -110,59 +109,10 @@ def _read(raw: BinaryIO, named: Codec | None, max_window_bytes: int) -> Iterator
         yield block
 
 
-class _Source:
-    """The bytes of a file as stored, with a place in them."""
-
-    def __init__(self, raw: BinaryIO) -> None:
-        self._raw = raw
-        self._held, self._held_from = b"", 0
-        self.position = 0
-
-    def take(self, n_bytes: int) -> bytes:
-        """Reads so many bytes from the place on, or some fewer; none at the end only."""
-        begin = self.position - self._held_from
-        if not 0 <= begin < len(self._held):
-            self._raw.seek(self.position)
-            self._held, self._held_from, begin = self._raw.read(_READ_BYTES), self.position, 0
-        taken = self._held[begin : begin + n_bytes]
-        self.position += len(taken)
-        return taken
-
-    def peek(self, n_bytes: int) -> bytes:
-        """Reads so many bytes, fewer at the end only, and stays where it is."""
-        position, found = self.position, b""
-        while len(found) < n_bytes and (block := self.take(n_bytes - len(found))):
-            found += block
-        self.position = position
-        return found
-
-    def head_behind_skippable(self) -> bytes:
-        """The first bytes that are not those of a skippable frame; stays where it is."""
-        position = self.position
-        while SKIPPABLE.match(head := self.peek(_HEAD_BYTES)):
-            self.position += _skippable_bytes(head)
-        self.position = position
-        return head
-
-    def find_all(self, pattern: re.Pattern[bytes], begin: int) -> Iterator[int]:
-        """Yields the places of a pattern of at most `_HEAD_BYTES`; at the end the place is the file's end."""
-        end, tail = begin, b""
-        while True:
-            self.position = end
-            if not (block := self.take(_READ_BYTES)):
-                return
-            end, searched = self.position, tail + block
-            for match in pattern.finditer(searched):
-                # What the tail holds as a whole was found before.
-                if match.end() > len(tail):
-                    yield end - len(searched) + match.start()
-            tail = searched[-_HEAD_BYTES:]
-
-
 class _Members:
     """The members of a compressed file, one after the other."""
 
-    def __init__(self, source: _Source, codec: Codec, max_window_bytes: int) -> None:
+    def __init__(self, source: StoredBytes, codec: Codec, max_window_bytes: int) -> None:
         self._source, self._codec, self._max_window_bytes = source, codec, max_window_bytes
         self._new = codec.opener(max_window_bytes)
 
@@ -171,7 +121,7 @@ class _Members:
         source, name = self._source, self._codec.name
         if not source.peek(1):
             yield Gap(0, None, f"the file is empty: a {name} file has a header at least")
-        while head := source.peek(_HEAD_BYTES):
+        while head := source.peek(HEAD_BYTES):
             begin = source.position
             if self._codec.member.match(head):
                 if problem := self._codec.refuse(head, self._max_window_bytes):
@@ -239,7 +189,7 @@ class _Members:
         """True if what looks like the beginning of a member can be decompressed for a while."""
         source, member = self._source, self._new()
         source.position = place
-        if self._codec.refuse(source.peek(_HEAD_BYTES), self._max_window_bytes):
+        if self._codec.refuse(source.peek(HEAD_BYTES), self._max_window_bytes):
             return False
         try:
             while source.position < place + _TRIAL_BYTES and (data := source.take(_STEP_BYTES)):
@@ -254,9 +204,9 @@ class _Members:
         source, begin = self._source, self._source.position
         if not (self._codec.has_skippable and SKIPPABLE.match(head)):
             return False
-        source.position += _skippable_bytes(head) - 1
+        source.position += skippable_bytes(head) - 1
         if source.take(1):
-            behind = source.peek(_HEAD_BYTES)
+            behind = source.peek(HEAD_BYTES)
             if not behind.strip(b"\x00") or self._codec.member.match(behind) or SKIPPABLE.match(behind):
                 return True
         source.position = begin
@@ -271,16 +221,11 @@ class _Members:
         if place is None:
             return True
         source.position = place
-        head = source.peek(_HEAD_BYTES)
+        head = source.peek(HEAD_BYTES)
         if self._codec.member.match(head) or SKIPPABLE.match(head):
             return True
         source.position = begin
         return False
-
-
-def _skippable_bytes(head: bytes) -> int:
-    """Length of a skippable frame, its header included."""
-    return SKIPPABLE_HEADER_BYTES + int.from_bytes(head[4:SKIPPABLE_HEADER_BYTES], "little")
 
 
 def _feed(member: Decompressor, data: bytes) -> Iterator[bytes]:
