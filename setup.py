@@ -23,6 +23,10 @@ setup(
     entry_points={"console_scripts": ["prox-spark = prox_spark.cli:main"]},
     install_requires=[
         "aiohttp>=3.10",
+        "isal>=1.7",
+        "lz4>=4.3",
+        "numpy>=1.26",
+        "orjson>=3.10",
         "pandas>=2.2,<3",  # pyspark 4.1 does not import with 3
         "psutil>=5.9",
         "pyarrow>=15",

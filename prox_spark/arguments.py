@@ -13,7 +13,7 @@ from typing import Any
 
 from prox_spark import errors
 from prox_spark.config import Recipe
-from prox_spark.errors import ProxSparkError, RecipeError
+from prox_spark.errors import ProxSparkError, RecipeError, root_cause
 
 _FORMATS = ("auto", "jsonl", "parquet", "delta", "warc", "wet")
 # By these pyspark prints an error as JSON, with the plan and the JVM's trace, before it raises it.
@@ -126,13 +126,21 @@ def run_command(command: Callable[[], int], debug: bool = False) -> int:
         text = str(error).strip()
         if message := _worker_error(text):
             return _report(message, 1, debug)
-        if "AnalysisException" in (kind.__name__ for kind in type(error).__mro__):
-            first = text.partition("\n")[0].rstrip(";")  # the plan follows
-        else:
-            # Spark's messages carry a JVM stack trace after the first paragraph.
-            first = text.partition("\n\n")[0].partition("\n\tat ")[0] or "no message"
         hint = "" if debug else " (--debug shows where)"
-        return _report(f"{type(error).__name__}: {first}{hint}", 1, debug)
+        return _report(f"{_described(error, text)}{hint}", 1, debug)
+
+
+def _described(error: Exception, text: str) -> str:
+    """Return an error that is none of ours in a line or paragraph, without plans, stack traces and names of py4j's objects."""
+    if hasattr(error, "java_exception"):
+        return f"{error.java_exception.getClass().getSimpleName()}: {root_cause(error)}"
+    name = type(error).__name__
+    if "AnalysisException" in (kind.__name__ for kind in type(error).__mro__):
+        first = text.partition("\n")[0].rstrip(";")  # the plan follows
+    else:
+        # Spark's messages carry a JVM stack trace after the first paragraph.
+        first = text.partition("\n\n")[0].partition("\n\tat ")[0] or "no message"
+    return f"{name}: {first}"
 
 
 def _worker_error(text: str) -> str | None:
