@@ -31,6 +31,11 @@ _PROPERTIES = {
     "refined": _CHANGE_DATA_FEED,
 }
 
+# Values of partition columns are in the log only, so none has to be the name of a folder: too long, `..`, or the like.
+_ANY_PARTITION = {"delta.randomizeFilePrefixes": "true"}
+
+_PARTITIONED = (schemas.DOCUMENTS, schemas.REFINED)
+
 # What Parquet refuses in names, control characters, and the dot and backtick, which every query would have to quote.
 UNFIT = re.compile(r"[ ,;{}()=.`\x00-\x1f\x7f]")
 _TABLE_NAME = re.compile(r"(?!.*\.(?:jsonl?|gz)$)(?:\w+|`[^`]+`)(?:\.(?:\w+|`[^`]+`)){1,2}")
@@ -48,6 +53,9 @@ class Lake:
         spark: a session with Delta.
         config: root or catalog; one must be set.
 
+    Attributes:
+        partition_columns: of documents and refined, known when `ensure` was called.
+
     Raises:
         RecipeError: neither is set.
     """
@@ -58,6 +66,7 @@ class Lake:
         self.spark = spark
         self.config = config
         self._root = absolute_root(config.root) if config.root else None
+        self.partition_columns: dict[str, tuple[str, ...]] = {}
 
     def __str__(self) -> str:
         return str(self.config.root or self.config.catalog)
@@ -89,6 +98,8 @@ class Lake:
                     self._create(table)
                 elif lacking := self._lacking(table):
                     self._add(table, lacking)
+                if table in _PARTITIONED:
+                    self._allow_any_partition(table.name)
             except AnalysisException as error:
                 # Another run may have made it meanwhile.
                 if not self.exists(table.name) or self._lacking(table):
@@ -224,9 +235,16 @@ class Lake:
         condition = " AND ".join(f"old.{column} <=> new.{column}" for column in on)
         return self._delta(table.name).alias("old").merge(rows.alias("new"), condition)
 
+    def _allow_any_partition(self, table: str) -> None:
+        """See to it that a partitioned table, also one of an older version, takes every value."""
+        detail = self._delta(table).detail().select("partitionColumns", "properties").first()
+        self.partition_columns[table] = tuple(detail["partitionColumns"])
+        if detail["partitionColumns"] and not _ANY_PARTITION.items() <= detail["properties"].items():
+            self._declare(f"ALTER TABLE {self.identifier(table)} SET TBLPROPERTIES ({_listed(_ANY_PARTITION)})")
+
     def _create(self, table: schemas.Table) -> None:
         # In SQL: DeltaTable.create takes names of two parts at most, and a catalog's have three.
-        partition_by = self.config.partition_by if table in (schemas.DOCUMENTS, schemas.REFINED) else []
+        partition_by = self.config.partition_by if table in _PARTITIONED else []
         # Carried columns come with the first rows, partition columns must be there before; `ingest` casts.
         added = [T.StructField(name, T.StringType()) for name in partition_by if name not in table.columns]
         clauses = [
@@ -234,9 +252,8 @@ class Lake:
         ]
         if partition_by:
             clauses.append(f"PARTITIONED BY ({', '.join(f'`{name}`' for name in partition_by)})")
-        if properties := _PROPERTIES.get(table.name):
-            pairs = ", ".join(f"'{key}' = '{value}'" for key, value in properties.items())
-            clauses.append(f"TBLPROPERTIES ({pairs})")
+        if properties := _PROPERTIES.get(table.name, {}) | (_ANY_PARTITION if partition_by else {}):
+            clauses.append(f"TBLPROPERTIES ({_listed(properties)})")
         self._declare(" ".join(clauses))
 
     def _lacking(self, table: schemas.Table) -> list[T.StructField]:
@@ -261,6 +278,11 @@ class Lake:
         if self._root:
             return DeltaTable.forPath(self.spark, self.location(table))
         return DeltaTable.forName(self.spark, self.location(table))
+
+
+def _listed(properties: Mapping[str, str]) -> str:
+    """Return properties as SQL lists them."""
+    return ", ".join(f"'{key}' = '{value}'" for key, value in properties.items())
 
 
 def is_table_name(name: str) -> bool:

@@ -13,7 +13,7 @@ from prox_spark.pipeline.carried import CarriedJson
 from prox_spark.pipeline.found import count_found
 from prox_spark.pipeline.input_checks import check_replaces_nothing, check_usable
 from prox_spark.pipeline.inputs import Inputs, find_inputs, read_inputs
-from prox_spark.pipeline.judge import Arrival, judge
+from prox_spark.pipeline.judge import Arrival, judge, reject_null_partitions
 from prox_spark.pipeline.naming import ROW_ID
 from prox_spark.pipeline.persist import persisted_texts
 from prox_spark.pipeline.rejections import remove_mended, write_quarantine
@@ -50,6 +50,8 @@ def ingest(spark: SparkSession, recipe: Recipe, inputs: Inputs | None = None) ->
     with recorded(lake, run):
         documents = lake.read("documents", run.versions_in["documents"])
         read = read_inputs(spark, inputs, recipe.input).withColumn(ROW_ID, F.monotonically_increasing_id())
+        if "source" in lake.partition_columns["documents"]:
+            read = reject_null_partitions(read)
         # Everything below reads these rows, and the input is read once for them.
         with persisted_texts(read) as rows, persisted_texts(judge(rows, documents)) as arrivals:
             with run.stage("read"):

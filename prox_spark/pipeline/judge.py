@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 STAGE = "ingest"
 
+_NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 _DUPLICATE_MESSAGE = (
     "another record of this input has the same id and another text; the first in the input's order was kept. Where ids are "
     "unique within a file only, set input.id_scope=file, or take another column by --id-column"
@@ -33,6 +34,21 @@ class Arrival(StrEnum):
     DUPLICATE = "duplicate"
     REJECTED = "rejected"
     NOTE = "note"
+
+
+def reject_null_partitions(rows: DataFrame) -> DataFrame:
+    """Reject documents whose source a table partitioned by it would lose: Hive's name for null is read as null."""
+    is_null = (F.col("source") == _NULL_PARTITION) & F.col("reason").isNull() & F.col("text").isNotNull()
+    message = (
+        f"the source is {_NULL_PARTITION}, which this lake, partitioned by source, would read as null. Set input.source, or "
+        "ingest into a lake that is not partitioned"
+    )
+    return rows.withColumns(
+        {
+            "reason": F.when(is_null, F.lit(str(ReasonCode.INVALID_RECORD))).otherwise(F.col("reason")),
+            "message": F.when(is_null, F.lit(message)).otherwise(F.col("message")),
+        }
+    )
 
 
 def judge(rows: DataFrame, documents: DataFrame) -> DataFrame:

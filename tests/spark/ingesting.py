@@ -14,12 +14,13 @@ from prox_spark.report.ingest import IngestSummary
 class Lake:
     """A lake under test: ingests and looks."""
 
-    def __init__(self, spark: Any, root: str) -> None:
+    def __init__(self, spark: Any, root: str, **config: object) -> None:
         self.spark = spark
         self.root = root
+        self.config = config
 
     def ingest(self, *paths: object, **config: object) -> IngestSummary:
-        data = {"input": {"paths": [str(path) for path in paths], **config}, "lake": {"root": self.root}}
+        data = {"input": {"paths": [str(path) for path in paths], **config}, "lake": {"root": self.root, **self.config}}
         return ingest(self.spark, Recipe.parse(data))
 
     def table(self, name: str) -> Any:

@@ -234,3 +234,14 @@ def test_source_is_what_the_input_says_whatever_it_is(lake: Lake, spark: Any) ->
     sources = dict(zip(read["doc_id"].to_pylist(), read["source"].to_pylist(), strict=True))
     assert sources == {doc_id: found.source for doc_id, found in documents.items()}
     assert lake.ingest(data).n_unchanged == 22
+
+
+def test_partitions_may_have_any_source_too(spark: Any, lake_root: str) -> None:
+    data = CASES / "source-values/sources.jsonl"
+    lake = Lake(spark, lake_root, partition_by=["source"])
+    summary = lake.ingest(data)
+    assert (summary.n_new, summary.quarantined) == (21, {"invalid_record": 1})
+    given = {record["id"]: record["source"] for record in map(json.loads, data.read_text().splitlines())}
+    for doc_id, source in lake.rows("documents", "doc_id", "source"):
+        assert not isinstance(given[doc_id], str) or source == (given[doc_id] or "sources")
+    assert lake.rows("quarantine", "snippet")[0][0]
