@@ -1,0 +1,41 @@
+"""JSON text of values that have parts."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.types as pat
+
+
+def json_texts(array: Any) -> Iterator[str | None]:
+    """Yields the JSON text of each value, None for null. Fields that are null are left out, as Spark's `to_json` does.
+
+    Args:
+        array: of strings, numbers, booleans, bytes (base64 in JSON), and lists, maps and structs of such.
+    """
+    for value in array:
+        yield None if not value.is_valid else json.dumps(_value(value), ensure_ascii=False, separators=(",", ":"))
+
+
+def _value(scalar: Any) -> Any:
+    if not scalar.is_valid:
+        return None
+    if isinstance(scalar, pa.StructScalar):
+        # By position: two fields of one name are two of an Arrow struct.
+        parts = ((field.name, scalar[place]) for place, field in enumerate(scalar.type))
+        return {name: _value(part) for name, part in parts if part.is_valid}
+    if pat.is_map(scalar.type):
+        return {str(entry["key"].as_py()): _value(entry["value"]) for entry in scalar.values}
+    if pat.is_list(scalar.type):
+        return [_value(part) for part in scalar.values]
+    value = scalar.as_py()
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, float) and not math.isfinite(value):  # JSON has no such numbers
+        return "NaN" if math.isnan(value) else f"{'-' if value < 0 else ''}Infinity"
+    return value
