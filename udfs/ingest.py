@@ -27,7 +27,7 @@ _BATCH_BYTES = 16 << 20
 # More tasks than this only cost scheduling.
 _MAX_TASKS = 4_096
 
-_ROWS = T.StructType(
+ROWS = T.StructType(
     [
         T.StructField("doc_id", T.StringType()),  # null for rejections without one, and counts
         T.StructField("text", T.StringType()),  # null for rejections and counts
@@ -61,7 +61,7 @@ def read_rows(spark: SparkSession, files: Sequence[tuple[InputFile, InputFormat]
     """
     groups = group_by_size(files, _MAX_TASKS)
     # One row per partition, without a shuffle that would put two numbers into one.
-    return spark.range(0, len(groups), 1, len(groups)).mapInArrow(_reader(groups, options), _ROWS)
+    return spark.range(0, len(groups), 1, len(groups)).mapInArrow(_reader(groups, options), ROWS)
 
 
 def group_by_size(
@@ -117,7 +117,7 @@ def _batch(items: list[Item], source: str, ordinal: int) -> pa.RecordBatch:
             "n_words": pa.array(count_words_of(texts), mask=texts.is_null().to_numpy(zero_copy_only=False)),
             "ordinal": range(ordinal, ordinal + len(items)),
         },
-        _ROWS,
+        ROWS,
     )
 
 

@@ -1,0 +1,116 @@
+"""Reads Parquet inside executors: row groups in, one row per document or rejection out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+from pyspark.sql import types as T
+from pyspark.sql.pandas.types import from_arrow_type, to_arrow_schema
+
+from prox_spark.errors import first_line
+from prox_spark.ingest.parquet import Piece, ReadPlan, Rows
+from prox_spark.ingest.parquet.footers import UNREADABLE, open_parquet
+from udfs.ingest import ROWS
+from udfs.parquet_rows import make_rows, reject_file
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+# What is decoded in one go: rows of a size that the row group has on average, and there are longer ones.
+_DECODED_BYTES: Final = 2 << 20
+_MIN_ROWS, _MAX_ROWS = 16, 2_000
+# What one Arrow batch holds at most: Spark copies a batch as a whole.
+_BATCH_BYTES: Final = 16 << 20
+
+
+def read_parquet(spark: SparkSession, plan: ReadPlan) -> DataFrame:
+    """Read the files of a plan.
+
+    Returns:
+        Columns of `udfs.ingest.ROWS`, with `carried` as a struct by the input's own names, or a null string.
+    """
+    n_tasks = max(len(plan.tasks), 1)
+    # One row per partition, without a shuffle that would put two numbers into one.
+    return spark.range(0, n_tasks, 1, n_tasks).mapInArrow(make_reader(plan), _row_type(plan))
+
+
+def _row_type(plan: ReadPlan) -> T.StructType:
+    carried = T.StringType() if plan.carried is None else from_arrow_type(plan.carried)
+    return T.StructType([T.StructField("carried", carried) if f.name == "carried" else f for f in ROWS.fields])
+
+
+def make_reader(plan: ReadPlan) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """Return the function that reads the tasks whose numbers stand in the column `id` of its batches."""
+
+    def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        schema = to_arrow_schema(_row_type(plan))
+        if plan.carried is not None:
+            schema = schema.set(schema.get_field_index("carried"), pa.field("carried", plan.carried))
+        for batch in batches:
+            for number in batch.column("id").to_pylist():
+                for piece in plan.tasks[number] if plan.tasks else ():
+                    yield from _read_piece(piece, plan, schema)
+
+    return read
+
+
+def _read_piece(piece: Piece, plan: ReadPlan, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    if piece.problem:
+        yield reject_file(piece.uri, piece.problem, schema)
+        return
+    layout = plan.layouts[piece.layout]
+    try:
+        with open_parquet(piece.uri) as file:
+            for part in piece.rows:
+                for columns, row in _read_rows(file, part):
+                    if isinstance(columns, str):
+                        yield reject_file(piece.uri, columns, schema, row)
+                        continue
+                    columns += [pa.repeat(value, len(columns[0])) for value in piece.folders]
+                    rows = make_rows(columns, row, (piece.uri, piece.source), layout, plan, schema)
+                    yield from _bounded(rows)
+    except UNREADABLE as error:
+        yield reject_file(piece.uri, f"the file can't be read any more: {first_line(error)}", schema)
+
+
+def _read_rows(file: Any, part: Rows) -> Iterator[tuple[list[Any] | str, int]]:
+    """Yield the columns of rows of a row group, some at a time, and a message at the end where they can't be read to their end.
+
+    Args:
+        file: a `pyarrow.parquet.ParquetFile`.
+        part: which rows.
+
+    Yields:
+        (columns or message, number of their first row in the file).
+    """
+    group = file.metadata.row_group(part.group)
+    batch_rows = min(max(_DECODED_BYTES * group.num_rows // max(group.total_byte_size, 1), _MIN_ROWS), _MAX_ROWS)
+    batches = file.iter_batches(batch_size=batch_rows, row_groups=[part.group], use_threads=False)
+    # Numbers of rows in the group.
+    at, end, problem = 0, part.skipped + part.n, "it ends there"
+    while at < end:
+        try:
+            batch = next(batches, None)
+        except UNREADABLE as error:
+            batch, problem = None, first_line(error)
+        if batch is None:
+            lost = max(at, part.skipped)
+            row = part.first - part.skipped + lost
+            yield f"row group {part.group} of the file can't be read: {problem}. {end - lost:,} rows are lost", row
+            return
+        begin = max(part.skipped - at, 0)
+        wanted = batch.slice(begin, max(end - at - begin, 0))
+        if len(wanted):
+            yield wanted.columns, part.first - part.skipped + at + begin
+        at += len(batch)
+
+
+def _bounded(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    if batch.nbytes <= _BATCH_BYTES or len(batch) < 2:
+        yield batch
+        return
+    half = len(batch) // 2
+    yield from _bounded(batch.slice(0, half))
+    yield from _bounded(batch.slice(half))

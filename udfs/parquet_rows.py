@@ -1,0 +1,201 @@
+"""Columns of a Parquet file as rows of documents and rejections, column by column."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from prox_spark.errors import ReasonCode
+from prox_spark.ingest.parquet import Layout, ReadPlan, kinds
+from prox_spark.ingest.parquet.calendar import to_new_calendar
+from prox_spark.ingest.parquet.casts import cast, flat, texts
+from prox_spark.ingest.parquet.identity import id_texts, invalid_rows, raw_texts, repaired, scalar_texts
+from prox_spark.ingest.parquet.roles import find, value_at
+from prox_spark.ingest.records import NO_SUCH_COLUMN, SNIPPET_CHARS, ReadOptions, derive_id, sha256, too_long
+from udfs.arrow import hash_texts
+from udfs.words import count_words_of
+
+_STRING: Final = pa.string()
+# Rows that are no documents, with what is said of them.
+Problems = dict[int, tuple[ReasonCode, str]]
+
+
+def make_rows(
+    columns: list[Any], first_row: int, place: tuple[str, str], layout: Layout, plan: ReadPlan, schema: pa.Schema
+) -> pa.RecordBatch:
+    """Return a row for each row of a part of a file.
+
+    Args:
+        columns: at least one, as Arrow has read them, those of folders last.
+        first_row: number of their first row in the file.
+        place: the file, and the source of documents that have none of their own.
+        layout: of the file.
+        plan: what is read.
+        schema: of the rows.
+    """
+    n, (uri, default_source) = len(columns[0]), place
+    if layout.old_calendar:
+        columns = [to_new_calendar(flat(column)) for column in columns]
+    problems: Problems = {}
+    text = _find_texts(columns, layout, plan.options, problems)
+    doc_id = _find_ids(columns, layout, plan.options, problems)
+    url, source = (
+        scalar_texts(value_at(columns, way)) if way else pa.nulls(n, _STRING)
+        for way in (layout.roles.url, layout.roles.source)
+    )
+    carried = _carry(columns, layout, plan)
+    hashes = hash_texts(text)
+    snippets = {}
+    if problems:
+        snippets = {row: _snippet(text[row]) for row in problems if text[row].is_valid}
+        _hash_others(hashes, carried, problems)
+        # The bytes that are no text are to go too, which a null would only hide.
+        text = text.take(pa.array([None if row in problems else row for row in range(n)], pa.int32()))
+    if plan.options.ids_of_file:
+        doc_id = pc.binary_join_element_wise(pa.scalar(uri), doc_id, "#")
+    numbers = pa.array(np.arange(first_row, first_row + n, dtype=np.int64))
+    return to_rows(
+        {
+            "doc_id": _derive_ids(doc_id, url, text),
+            "text": text,
+            "content_sha256": pa.array(hashes, _STRING),
+            "n_words": pa.array(count_words_of(text), mask=text.is_null().to_numpy(zero_copy_only=False)),
+            "url": url,
+            "source": pc.if_else(pc.equal(source, "").fill_null(True), default_source, source),
+            "provenance": _places(uri, numbers),
+            "ordinal": numbers,
+            "carried": carried,
+            "reason": _at_rows({row: str(reason) for row, (reason, _) in problems.items()}, n),
+            "message": _at_rows({row: message for row, (_, message) in problems.items()}, n),
+            "snippet": _at_rows(snippets, n),
+        },
+        n,
+        schema,
+    )
+
+
+def reject_file(uri: str, message: str, schema: pa.Schema, row: int | None = None) -> pa.RecordBatch:
+    """Return the one row that says that a file, or the rest of a row group from a row on, can't be read."""
+    rejection = {
+        "provenance": _places(uri, pa.array([row], pa.int64())),
+        "reason": pa.array([str(ReasonCode.UNREADABLE_FILE)]),
+        "message": pa.array([message]),
+    }
+    return to_rows(rejection, 1, schema)
+
+
+def to_rows(columns: Mapping[str, Any], n: int, schema: pa.Schema) -> pa.RecordBatch:
+    """Return a batch of the columns, null in those that are not given."""
+    arrays = [columns[f.name] if f.name in columns else pa.nulls(n, f.type) for f in schema]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _find_texts(columns: list[Any], layout: Layout, options: ReadOptions, problems: Problems) -> Any:
+    """Return the texts as strings that may hold any bytes; says what is wrong with them."""
+    n, name = len(columns[0]), options.text_column
+    if layout.roles.text is None:
+        message = f"{NO_SUCH_COLUMN} {name!r} (input.text_column); the file has {', '.join(map(repr, layout.names))}"
+        problems |= dict.fromkeys(range(n), (ReasonCode.NULL_TEXT, message))
+        return pa.nulls(n, _STRING)
+    values = value_at(columns, layout.roles.text)
+    if not kinds.is_text_or_null(values.type):
+        message = f"{name!r} must be a string, not {kinds.named(values.type)}"
+        problems |= {row: (ReasonCode.INVALID_RECORD, message) for row in range(n)}
+        return pa.nulls(n, _STRING)
+    text = raw_texts(values)
+    for row in _rows_where(text.is_null()):
+        problems[row] = (ReasonCode.NULL_TEXT, f"{name!r} is null")
+    for row in invalid_rows(text):
+        problems[row] = (ReasonCode.INVALID_UTF8, f"{name!r} is not valid UTF-8")
+    if (pc.max(pc.binary_length(text)).as_py() or 0) > options.max_text_chars:
+        n_chars = pc.utf8_length(text)
+        for row in _rows_where(pc.greater(n_chars, options.max_text_chars)):
+            problems.setdefault(row, (ReasonCode.TEXT_TOO_LONG, too_long(n_chars[row].as_py(), options)))
+    return text
+
+
+def _find_ids(columns: list[Any], layout: Layout, options: ReadOptions, problems: Problems) -> Any:
+    """Return the ids, null where there is none; says where the recipe names one that is missing."""
+    n, name = len(columns[0]), options.id_column
+    if layout.roles.doc_id is None:
+        if name:
+            message = _say_why_no_id(columns, layout, name)
+            problems |= {row: (ReasonCode.INVALID_RECORD, message) for row in range(n) if row not in problems}
+        return pa.nulls(n, _STRING)
+    ids = id_texts(value_at(columns, layout.roles.doc_id))
+    if invalid := invalid_rows(ids):
+        message = "the id is not valid UTF-8"
+        problems |= {row: (ReasonCode.INVALID_UTF8, message) for row in invalid if row not in problems}
+        ids = pc.if_else(_is_at(invalid, n), pa.scalar(None, _STRING), ids)
+    ids = pc.if_else(pc.equal(ids, ""), pa.scalar(None, _STRING), ids)
+    if name and ids.null_count:
+        message = f"no id in {name!r} (input.id_column)"
+        for row in _rows_where(ids.is_null()):
+            problems.setdefault(row, (ReasonCode.INVALID_RECORD, message))
+    return ids
+
+
+def _say_why_no_id(columns: list[Any], layout: Layout, name: str) -> str:
+    if find([(column, values.type) for column, values in zip(layout.names, columns, strict=True)], name) is None:
+        return f"{NO_SUCH_COLUMN} {name!r} (input.id_column); the file has {', '.join(map(repr, layout.names))}"
+    return f"the id in {name!r} must be a string or a number"
+
+
+def _carry(columns: list[Any], layout: Layout, plan: ReadPlan) -> Any:
+    """Return the columns that are carried as one struct, in the types that hold what all files have."""
+    n = len(columns[0])
+    if plan.carried is None:
+        return pa.nulls(n, _STRING)
+    fields = list(plan.carried)
+    arrays = [
+        pa.nulls(n, field.type) if place is None else repaired(cast(columns[place], field.type))
+        for field, place in zip(fields, layout.carried, strict=True)
+    ]
+    return pa.StructArray.from_arrays(arrays, fields=fields)
+
+
+def _hash_others(hashes: list[str | None], carried: Any, problems: Problems) -> None:
+    """Identify a row without text by what else it holds."""
+    for row in problems:
+        if hashes[row] is None:
+            others = texts(carried.slice(row, 1))[0].as_py()
+            hashes[row] = sha256((others or "").encode())
+
+
+def _derive_ids(ids: Any, url: Any, text: Any) -> Any:
+    """Return the ids with those made of URL and text where a document has none of its own."""
+    rows = _rows_where(pc.and_(ids.is_null(), text.is_valid())) if ids.null_count else []
+    if not rows:
+        return ids
+    made = {row: derive_id(url[row].as_py(), text[row].as_py()) for row in rows}
+    return pc.coalesce(ids, _at_rows(made, len(ids)))
+
+
+def _places(uri: str, numbers: Any) -> Any:
+    n = len(numbers)
+    parts = [pa.repeat(pa.scalar(uri), n), numbers, pa.nulls(n, pa.int64())]
+    return pa.StructArray.from_arrays(parts, names=["file", "offset", "length"])
+
+
+def _snippet(text: Any) -> str:
+    # Four bytes a character at most: no need to decode megabytes for 200 characters.
+    return text.as_buffer().to_pybytes()[: 4 * SNIPPET_CHARS].decode("utf-8", "replace")[:SNIPPET_CHARS]
+
+
+def _at_rows(values: Mapping[int, str], n: int) -> Any:
+    """Return values at their rows, null elsewhere."""
+    return pa.array([values.get(row) for row in range(n)], _STRING) if values else pa.nulls(n, _STRING)
+
+
+def _is_at(rows: Iterable[int], n: int) -> Any:
+    flags = np.zeros(n, dtype=np.bool_)
+    flags[list(rows)] = True
+    return pa.array(flags)
+
+
+def _rows_where(flags: Any) -> list[int]:
+    return pc.indices_nonzero(flags.fill_null(False)).to_pylist()
