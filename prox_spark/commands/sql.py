@@ -6,16 +6,23 @@ import argparse
 import csv
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from pyspark.sql import functions as F
+
 from prox_spark.arguments import add_recipe_arguments, recipe_from, run_command
+from prox_spark.pipeline.lake_types import as_string, change_leaves
 from prox_spark.report.terminal import print_rows
 from prox_spark.session import spark_session
 from prox_spark.tables import Lake
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
+    from pyspark.sql.types import DataType
+
+# Types whose values are dates, times, or what lies between two of them.
+_TIMES = frozenset({"date", "timestamp", "timestamp_ntz", "time", "interval", "daytimeinterval", "yearmonthinterval"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,12 +50,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _print(rows: DataFrame, output: str) -> None:
     if output == "table":
-        print_rows(rows.columns, (tuple(row) for row in rows.toLocalIterator()))
+        print_rows(rows.columns, (tuple(row) for row in _with_times_as_text(rows).toLocalIterator()))
     elif output == "json":
         for line in rows.toJSON().toLocalIterator():
             print(line)
     else:
         writer = csv.writer(sys.stdout)
         writer.writerow(rows.columns)
-        for row in rows.toLocalIterator():
+        for row in _with_times_as_text(rows).toLocalIterator():
             writer.writerow(json.dumps(v, default=str) if isinstance(v, (list, dict, tuple)) else v for v in row)
+
+
+def _with_times_as_text(rows: DataFrame) -> DataFrame:
+    """Return the rows with dates and times as Spark writes them: Python's have no year 0 or 10000, and the host's zone."""
+    # By numbers for names: a query may return two columns of one name.
+    numbered = rows.toDF(*(f"_{n}" for n in range(len(rows.columns))))
+    fields = numbered.schema.fields
+    return numbered.select(*(change_leaves(F.col(f.name), f.dataType, _text_of_times).alias(f.name) for f in fields))
+
+
+def _text_of_times(kind: DataType) -> Callable[[Column], Column] | None:
+    return as_string if kind.typeName() in _TIMES else None

@@ -1,0 +1,95 @@
+"""Columns of Spark in types that the lake's tables have: every reader of Delta opens these, of whatever version."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column
+
+    # What is made of the values of a type; None: they stay as they are.
+    Change = Callable[[T.DataType], Callable[[Column], Column] | None]
+
+# Of Spark 4.0 and 3.4: in an older one no column is of such a type.
+_VARIANT = getattr(T, "VariantType", ())
+_WITHOUT_ZONE = getattr(T, "TimestampNTZType", ())
+_KEPT = (T.BooleanType, T.BinaryType, T.DateType, T.TimestampType, T.NumericType, T.UserDefinedType)
+
+
+def fit_type(value: Column, kind: T.DataType) -> Column:
+    """Return a column as a type that the lake's tables have.
+
+    A VARIANT becomes JSON text; a timestamp without a zone an instant of UTC, whatever the session's zone; times, intervals
+    and what is null throughout become strings; a string with a collation or a length loses it.
+
+    Args:
+        value: the column.
+        kind: its type.
+    """
+    return change_leaves(value, kind, _fitting)
+
+
+def change_leaves(value: Column, kind: T.DataType, change: Change) -> Column:
+    """Return a column with the values in it changed that have no parts.
+
+    Args:
+        value: the column.
+        kind: its type.
+        change: what is made of the values of a type.
+    """
+    if not _is_changed(kind, change):
+        return value
+    if isinstance(kind, T.StructType):
+        # By numbers for names: of two that differ in letter case Spark would not know which. A cast goes by position.
+        numbered = value.cast(T.StructType([T.StructField(f"_{n}", f.dataType) for n, f in enumerate(kind.fields)]))
+        fields = (
+            change_leaves(numbered.getField(f"_{n}"), field.dataType, change).alias(field.name)
+            for n, field in enumerate(kind.fields)
+        )
+        return F.when(value.isNotNull(), F.struct(*fields))
+    if isinstance(kind, T.ArrayType):
+        element = kind.elementType
+        return F.transform(value, lambda item: change_leaves(item, element, change))
+    if isinstance(kind, T.MapType):
+        key, item = kind.keyType, kind.valueType
+        entries = F.transform(
+            F.map_entries(value),
+            lambda pair: F.struct(change_leaves(pair["key"], key, change), change_leaves(pair["value"], item, change)),
+        )
+        return F.map_from_entries(entries)
+    changed = change(kind)
+    return changed(value) if changed else value
+
+
+def _is_changed(kind: T.DataType, change: Change) -> bool:
+    if isinstance(kind, T.StructType):
+        return any(_is_changed(field.dataType, change) for field in kind.fields)
+    if isinstance(kind, T.ArrayType):
+        return _is_changed(kind.elementType, change)
+    if isinstance(kind, T.MapType):
+        return _is_changed(kind.keyType, change) or _is_changed(kind.valueType, change)
+    return change(kind) is not None
+
+
+def _fitting(kind: T.DataType) -> Callable[[Column], Column] | None:
+    if isinstance(kind, _KEPT) or kind == T.StringType():
+        return None
+    if isinstance(kind, _VARIANT):
+        return F.to_json
+    return _as_instant if isinstance(kind, _WITHOUT_ZONE) else as_string
+
+
+def as_string(value: Column) -> Column:
+    """Return the value as Spark writes it."""
+    return value.cast("string")
+
+
+def _as_instant(value: Column) -> Column:
+    # A cast would take the session's zone, which has hours that its clocks passed over.
+    seconds = F.extract(F.lit("SECOND"), value)
+    parts = (F.year(value), F.month(value), F.day(value), F.hour(value), F.minute(value), seconds)
+    return F.make_timestamp_ltz(*parts, F.lit("UTC"))
