@@ -12,7 +12,7 @@ from prox_spark.lineage import Run, recorded
 from prox_spark.pipeline.carried import CarriedJson
 from prox_spark.pipeline.found import count_found
 from prox_spark.pipeline.input_checks import check_replaces_nothing, check_usable
-from prox_spark.pipeline.inputs import Inputs, find_inputs, read_inputs
+from prox_spark.pipeline.inputs import Inputs, find_inputs, read_inputs, reading
 from prox_spark.pipeline.judge import Arrival, judge, reject_null_partitions
 from prox_spark.pipeline.naming import ROW_ID
 from prox_spark.pipeline.persist import persisted_texts
@@ -54,7 +54,7 @@ def ingest(spark: SparkSession, recipe: Recipe, inputs: Inputs | None = None) ->
             read = reject_null_partitions(read)
         # Everything below reads these rows, and the input is read once for them.
         with persisted_texts(read) as rows, persisted_texts(judge(rows, documents)) as arrivals:
-            with run.stage("read"):
+            with run.stage("read"), reading(inputs):
                 found = count_found(rows, arrivals, recipe.input.max_keys)
             check_usable(rows, arrivals, found, recipe.input, inputs)
             if found.arrivals[Arrival.CHANGED] and recipe.input.id_scope is None:

@@ -37,9 +37,11 @@ def check_usable(rows: DataFrame, arrivals: DataFrame, found: Found, config: Inp
     message, file = rejected.orderBy("file", "offset", ROW_ID).select("message", "file").first()
     if rejected.where(~F.col("message").startswith(NO_SUCH_COLUMN)).isEmpty():
         raise RecipeError(f"not one record of the input could be used: {message}")
-    if found.reasons[str(ReasonCode.UNREADABLE_FILE)] == len(inputs.files):
+    # Of a file of Parquet each row group that can't be read is one finding.
+    unreadable = rejected.where(F.col("reason") == str(ReasonCode.UNREADABLE_FILE)).select("file").distinct()
+    if unreadable.count() == len(inputs.places):
         raise InputError(
-            f"not one of {len(inputs.files):,} files of the input could be read; the first, {file}: {message}"
+            f"not one of {len(inputs.places):,} files of the input could be read; the first, {file}: {message}"
         )
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from functools import reduce
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pyspark.errors import AnalysisException
 from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
 from prox_spark.config import InputConfig
-from prox_spark.errors import ReasonCode, RecipeError, first_line
+from prox_spark.errors import InputError, RecipeError, root_cause
 from prox_spark.ingest import (
     InputFile,
     InputFormat,
@@ -25,12 +23,13 @@ from prox_spark.ingest import (
 from prox_spark.ingest.detection import suggest_glob
 from prox_spark.ingest.files import absolute, can_be_listed, is_folder_with, literal, partitioned_folder
 from prox_spark.ingest.formats import source_name
-from prox_spark.ingest.records import SNIPPET_CHARS
+from prox_spark.ingest.parquet import ParquetFolder, plan_reading
+from prox_spark.pipeline.spark_tables import map_table
+from prox_spark.pipeline.union_rows import union_rows
 from prox_spark.tables import is_table_name, read_delta
-from udfs.columns import count_words
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 # Columns of the one frame, as `udfs.ingest` describes them; `carried` is a struct (Parquet, Delta) or JSON (files of records).
 ROW_COLUMNS = (
@@ -50,7 +49,6 @@ ROW_COLUMNS = (
     "n_skipped",
     "keys",
 )
-_PROVENANCE = "struct<file: string, offset: bigint, length: bigint>"
 
 
 @dataclass(frozen=True)
@@ -81,12 +79,13 @@ class InputTable:
             if self.kind is InputFormat.DELTA:
                 return read_delta(spark, self.path)
             if not self.files:
-                return reader.load(self.path)
+                # A column that only some files have is one all the same.
+                return reader.option("mergeSchema", "true").load(self.path)
             if self.root:
                 reader = reader.option("basePath", self.root)
             return reader.load([*map(literal, self.files)])
-        except AnalysisException as error:
-            raise RecipeError(f"can't read {self.path} as {self.kind}: {first_line(error)}") from error
+        except Exception as error:  # Spark's own errors, and what py4j makes of others
+            raise RecipeError(f"can't read {self.path} as {self.kind}: {root_cause(error)}") from error
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,13 @@ class Inputs:
     files: tuple[tuple[InputFile, InputFormat], ...]
     tables: tuple[InputTable, ...]
     passed_over: tuple[PassedOver, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def places(self) -> list[str]:
+        """What rows come from, as `provenance.file` has it: files, and tables that Spark reads itself."""
+        tables = (table.files or (table.path,) for table in self.tables)
+        return [*(file.uri for file, _ in self.files), *(place for places in tables for place in places)]
 
 
 def find_inputs(config: InputConfig) -> Inputs:
@@ -170,16 +175,36 @@ def read_inputs(spark: SparkSession, inputs: Inputs, config: InputConfig) -> Dat
     Raises:
         RecipeError: a table can't be read or lacks a column of the recipe.
     """
+    options = _read_options(config)
     if inputs.tables:
-        frames = [map_table(table.load(spark), table.path, config) for table in inputs.tables]
-        try:
-            return reduce(lambda a, b: a.unionByName(b), frames)
-        except AnalysisException as error:
-            message = "the inputs have different columns or types: run ingest once for each"
-            raise RecipeError(f"{message} ({first_line(error)})") from error
+        return _read_tables(spark, inputs, config, options)
     from udfs.ingest import read_rows
 
-    options = ReadOptions(
+    rows = read_rows(spark, inputs.files, options)
+    if config.source is not None:
+        rows = rows.withColumn("source", F.lit(config.source))
+    return rows
+
+
+@contextmanager
+def reading(inputs: Inputs) -> Iterator[None]:
+    """Say which table it is that Spark can't read, where the block does: a lost file of Delta shows only then.
+
+    Raises:
+        InputError: Spark's own reader failed.
+    """
+    try:
+        yield
+    except Exception as error:
+        by_spark = [table.path for table in inputs.tables if not table.files]
+        is_of_java = hasattr(error, "java_exception") or getattr(error, "_origin", None) is not None
+        if not by_spark or not is_of_java:
+            raise
+        raise InputError(f"Spark can't read the input ({', '.join(by_spark)}): {root_cause(error)}") from error
+
+
+def _read_options(config: InputConfig) -> ReadOptions:
+    return ReadOptions(
         text_column=config.text_column,
         id_column=config.id_column,
         ids_of_file=config.id_scope == "file",
@@ -191,120 +216,26 @@ def read_inputs(spark: SparkSession, inputs: Inputs, config: InputConfig) -> Dat
         max_text_chars=config.max_text_chars,
         max_window_bytes=config.max_zstd_window_mb << 20,
     )
-    rows = read_rows(spark, inputs.files, options)
-    if config.source is not None:
-        rows = rows.withColumn("source", F.lit(config.source))
-    return rows
 
 
-def map_table(table: DataFrame, path: str, config: InputConfig) -> DataFrame:
-    """Maps the columns of a table to `ROW_COLUMNS`, by column expressions only.
+def _read_tables(spark: SparkSession, inputs: Inputs, config: InputConfig, options: ReadOptions) -> DataFrame:
+    """Read Parquet that can be listed by Arrow, all files under one schema; by Spark's own readers what is left."""
+    from udfs.parquet import read_parquet
 
-    Args:
-        table: as it was read.
-        path: names it in messages and, where nothing else does, its source.
-        config: how columns are named, and limits.
+    def source_of(table: InputTable) -> str:
+        return config.source if config.source is not None else source_name(table.path)
 
-    Raises:
-        RecipeError: a column that the recipe names is missing, or the text is no string.
-    """
-    text_name = _need(table, path, config.text_column, "input.text_column")
-    if not isinstance(table.schema[text_name].dataType, T.StringType):
-        kind = table.schema[text_name].dataType.simpleString()
-        raise RecipeError(f"column {text_name!r} of {path} is {kind}, but the text (input.text_column) must be string")
-    id_name = (
-        _need(table, path, config.id_column, "input.id_column")
-        if config.id_column
-        else _find_scalar(table, "doc_id") or _find_scalar(table, "id")
-    )
-    url_name = (
-        _need(table, path, config.url_column, "input.url_column") if config.url_column else _find_scalar(table, "url")
-    )
-    source_column = None if config.source is not None else _find_scalar(table, "source")
-
-    text = _column(text_name)
-    doc_id, url, own_source = (
-        _column(name).cast("string") if name else F.lit(None).cast("string")
-        for name in (id_name, url_name, source_column)
-    )
-    others = [name for name in table.columns if name not in (text_name, id_name, url_name, source_column)]
-    carried = F.struct(*map(_column, others)) if others else F.lit(None).cast("string")
-    # A row without text is identified by what else it holds.
-    raw = F.coalesce(text, F.to_json(F.struct(*map(_column, others))) if others else F.lit(None))
-    default_source = F.lit(config.source if config.source is not None else source_name(path))
-    return (
-        table.select(
-            F.nullif(doc_id, F.lit("")).alias("doc_id"),
-            _rejection(text, text_name, doc_id, config),
-            text.alias("raw_text"),
-            F.sha2(raw, 256).alias("content_sha256"),
-            url.alias("url"),
-            F.coalesce(F.nullif(own_source, F.lit("")), default_source).alias("source"),
-            F.lit(None).cast(_PROVENANCE).alias("provenance"),
-            F.lit(None).cast("map<string, string>").alias("metadata"),
-            carried.alias("carried"),
-            F.lit(None).cast("bigint").alias("ordinal"),
-            F.lit(None).cast("bigint").alias("n_skipped"),
-            F.lit(None).cast("string").alias("keys"),
-        )
-        .withColumns(
-            {
-                "reason": F.col("rejection.reason"),
-                "message": F.col("rejection.message"),
-                "text": F.when(F.col("rejection").isNull(), F.col("raw_text")),
-                "n_words": F.when(F.col("rejection").isNull(), count_words(F.col("raw_text"))),
-                "snippet": F.when(
-                    F.col("rejection").isNotNull(), _as_valid_utf8(F.substring("raw_text", 1, SNIPPET_CHARS))
-                ),
-            }
-        )
-        .transform(_with_identity)
-        .select(*ROW_COLUMNS)
-    )
-
-
-def _with_identity(rows: DataFrame) -> DataFrame:
-    """Content hash and, where a document has no id of its own, the id made from it."""
-    derived_id = F.sha2(F.concat(F.coalesce("url", F.lit("")), F.lit("\n"), "text"), 256)
-    return rows.withColumns(
-        {
-            "content_sha256": F.coalesce("content_sha256", F.sha2("text", 256)),
-            "doc_id": F.coalesce("doc_id", derived_id),
-            # A null partition would be a folder that no query finds by name.
-            "source": F.coalesce(F.nullif(F.col("source"), F.lit("")), F.lit("unknown")),
-        }
-    )
-
-
-def _rejection(text: Column, text_name: str, doc_id: Column, config: InputConfig) -> Column:
-    def because(reason: ReasonCode, message: Column) -> Column:
-        return F.struct(F.lit(str(reason)).alias("reason"), message.alias("message"))
-
-    too_long = F.format_string(
-        f"the text has %d characters, more than input.max_text_chars = {config.max_text_chars:,}", F.length(text)
-    )
-    rejection = (
-        F.when(text.isNull(), because(ReasonCode.NULL_TEXT, F.lit(f"{text_name!r} is null")))
-        .when(~_is_valid_utf8(text), because(ReasonCode.INVALID_UTF8, F.lit(f"{text_name!r} is not valid UTF-8")))
-        .when(F.length(text) > config.max_text_chars, because(ReasonCode.TEXT_TOO_LONG, too_long))
-    )
-    if config.id_column:
-        message = F.lit(f"no id in {config.id_column!r} (input.id_column)")
-        missing = doc_id.isNull() | (doc_id == "")
-        rejection = rejection.when(missing, because(ReasonCode.INVALID_RECORD, message))
-    return rejection.alias("rejection")
-
-
-def _is_valid_utf8(text: Column) -> Column:
-    # Parquet writers are free to put any bytes into a string column, and Spark passes them on. The function is of
-    # Spark 4.0; in 3.5 decode() puts U+FFFD where bytes are wrong.
-    if hasattr(F, "is_valid_utf8"):
-        return F.is_valid_utf8(text)
-    return F.encode(F.decode(text.cast("binary"), "UTF-8"), "UTF-8") == text.cast("binary")
-
-
-def _as_valid_utf8(text: Column) -> Column:
-    return F.make_valid_utf8(text) if hasattr(F, "make_valid_utf8") else F.decode(text.cast("binary"), "UTF-8")
+    frames = [
+        (source_name(table.path), map_table(table.load(spark), table.path, source_of(table), options))
+        for table in inputs.tables
+        if not table.files
+    ]
+    if listed := [table for table in inputs.tables if table.files]:
+        folders = [ParquetFolder(table.path, source_of(table), table.files, table.root) for table in listed]
+        plan = plan_reading(folders, options, spark.sparkContext.defaultParallelism)
+        inputs.notes.extend(plan.notes)
+        frames.append((source_name(listed[0].path), read_parquet(spark, plan)))
+    return union_rows(frames, inputs.notes)
 
 
 def _parquet_tables(path: str, uris: Iterable[str]) -> Iterator[InputTable]:
@@ -324,27 +255,3 @@ def _given_table(path: str, config: InputConfig) -> InputTable | None:
     # Any store that Spark reads will do, also one that can't be listed here.
     is_read_as_named = given is InputFormat.DELTA or (given.is_table and not can_be_listed(place))
     return InputTable(place, given) if is_read_as_named else None
-
-
-def _need(table: DataFrame, path: str, name: str, option: str) -> str:
-    found = _find(table, name)
-    if found is None:
-        raise RecipeError(f"{path} has no column {name!r} ({option}); it has {', '.join(table.columns)}")
-    return found
-
-
-def _find(table: DataFrame, name: str) -> str | None:
-    """The column of this name, else the one that differs in letter case only."""
-    if name in table.columns:
-        return name
-    return next((column for column in table.columns if column.lower() == name.lower()), None)
-
-
-def _find_scalar(table: DataFrame, name: str) -> str | None:
-    found = _find(table, name)
-    nested = (T.StructType, T.ArrayType, T.MapType, T.BinaryType)
-    return found if found and not isinstance(table.schema[found].dataType, nested) else None
-
-
-def _column(name: str) -> Column:
-    return F.col(f"`{name.replace('`', '``')}`")

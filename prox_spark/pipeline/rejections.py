@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 def remove_mended(lake: Lake, arrivals: DataFrame, inputs: Inputs, run_id: str) -> None:
     """Take out of quarantine what was in files that were read to their ends now, and is not any more."""
     known = lake.read("quarantine").where(F.col("stage") == STAGE)
-    if not inputs.files or known.isEmpty():
+    if known.isEmpty():
         return
     rejected = _rejected(arrivals)
-    files = lake.spark.createDataFrame([(file.uri,) for file, _ in inputs.files], "file string")
+    files = lake.spark.createDataFrame([(place,) for place in inputs.places], "file string")
     broken = rejected.where(F.col("reason") == ReasonCode.UNREADABLE_FILE.value)
     read = files.join(broken.select("file"), on="file", how="left_anti")
     mended = (

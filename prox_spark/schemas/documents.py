@@ -8,11 +8,12 @@ from prox_spark.schemas.table import Table, field
 
 PROVENANCE = T.StructType(
     [
-        field("file", T.StringType(), "path or URI of the input file"),
+        field("file", T.StringType(), "path or URI of the input file; of a Delta table its path or name"),
         field(
             "offset",
             T.LongType(),
-            "first byte of the record in the file (compressed offset in .gz WARC/WET); for text lines the line number",
+            "first byte of the record in the file (compressed offset in .gz WARC/WET); for text lines the line number, in Parquet that of the "
+            "row from 0; null for Delta",
         ),
         field("length", T.LongType(), "bytes of the record; null where the format does not say"),
     ]
@@ -34,9 +35,7 @@ DOCUMENTS = Table(
             ),
             field("url", T.StringType(), "null where the input names none"),
             field("source", T.StringType(), "where the document came from"),
-            field(
-                "provenance", PROVENANCE, "where in the input files the record lies; null for Parquet and Delta input"
-            ),
+            field("provenance", PROVENANCE, "where in the input the record lies"),
             field("metadata", T.MapType(T.StringType(), T.StringType()), "WARC/WET headers; null for other formats"),
             field(
                 "input_hash",
