@@ -14,8 +14,14 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=find_packages(include=["prox_spark", "prox_spark.*", "udfs", "udfs.*", "jobs", "jobs.*"]),
+    # conf/corpora is in the wheel as prox_spark.corpora.
+    packages=[
+        *find_packages(include=["prox_spark", "prox_spark.*", "udfs", "udfs.*", "jobs", "jobs.*"]),
+        "prox_spark.corpora",
+    ],
+    package_dir={"prox_spark.corpora": "conf/corpora"},
     package_data={
+        "prox_spark.corpora": ["*.yaml"],
         "prox_spark.demo": ["*.jsonl"],
         "prox_spark.refiners": ["cards/*/*.yaml", "cards/*/*.json", "cards/*/*.safetensors", "cards/*/*.md"],
         "prox_spark": ["py.typed", "log4j2.properties"],

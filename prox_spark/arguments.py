@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from prox_spark import errors
-from prox_spark.config import Recipe
+from prox_spark.config import Recipe, load_corpus
 from prox_spark.errors import ProxSparkError, RecipeError, root_cause
 
 _FORMATS = ("auto", "jsonl", "parquet", "delta", "warc", "wet")
@@ -56,6 +56,11 @@ def add_override_arguments(parser: argparse.ArgumentParser, example: str = "") -
 def add_input_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what is to be ingested and how its columns are named."""
     parser.add_argument("input", metavar="INPUT", nargs="*", help="files, folders or quoted globs; paths or URIs")
+    parser.add_argument(
+        "--corpus",
+        metavar="NAME",
+        help="a published data set, whose columns and layout are known, or a file that describes one; `prox-spark corpora` lists them",
+    )
     parser.add_argument("--format", choices=_FORMATS, help="default: auto, by the names")
     parser.add_argument("--text-column", metavar="C", help="column of the text; default: text")
     parser.add_argument("--id-column", metavar="C", help="column of a stable id; default: doc_id or id, else a hash")
@@ -74,12 +79,13 @@ def add_annotation_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def recipe_from(args: argparse.Namespace) -> Recipe:
-    """The recipe that the arguments describe: the file, then --set, then the options of their own.
+    """The recipe that the arguments describe: --corpus, over it the file, then --set, then the options of their own.
 
     Raises:
-        RecipeError: as `Recipe.load` does.
+        RecipeError: as `Recipe.load` and `load_corpus` do.
     """
-    recipe = Recipe.load(args.recipe, overrides=args.set)
+    corpus = getattr(args, "corpus", None)
+    recipe = Recipe.load(args.recipe, overrides=args.set, beneath=load_corpus(corpus) if corpus else None)
     data = recipe.model_dump()
     # A place on the command line is the place, whatever kind the file names.
     if getattr(args, "lake", None):

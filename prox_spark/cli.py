@@ -20,6 +20,7 @@ COMMANDS = {
     "sql": ("prox_spark.commands.sql", "query the tables of a lake"),
     "demo": ("prox_spark.commands.demo", "ingest and refine a sample, or your own files, and show what happened"),
     "refiners": ("prox_spark.commands.refiners", "list the refiners, build one for serving"),
+    "corpora": ("prox_spark.commands.corpora", "list the data sets that ingest --corpus knows, or print what one sets"),
     "config": ("prox_spark.commands.config", "every field of a recipe and what it means"),
 }
 

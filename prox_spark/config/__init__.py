@@ -1,6 +1,8 @@
 """Recipes: what a run is told. Pure pydantic, no Spark."""
 
 from prox_spark.config.annotation import AnnotationConfig
+from prox_spark.config.beside import BesideConfig
+from prox_spark.config.corpora import Corpus, find_corpus, known_corpora, load_corpus
 from prox_spark.config.engine import EngineConfig
 from prox_spark.config.file import RecipeFile, Section
 from prox_spark.config.fingerprint import fingerprint
@@ -19,6 +21,8 @@ from prox_spark.config.recipe import (
 __all__ = [
     "AnnotationConfig",
     "ApplyConfig",
+    "BesideConfig",
+    "Corpus",
     "EngineConfig",
     "GenerationConfig",
     "InputConfig",
@@ -30,5 +34,8 @@ __all__ = [
     "SelfTestConfig",
     "SparkConfig",
     "WaveConfig",
+    "find_corpus",
     "fingerprint",
+    "known_corpora",
+    "load_corpus",
 ]

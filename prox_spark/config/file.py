@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self, get_args, get_origin
 
@@ -27,28 +27,23 @@ class RecipeFile(Section):
     explained_by: ClassVar[str] = "prox-spark config"  # the command that prints its reference
 
     @classmethod
-    def load(cls, path: str | Path | None = None, overrides: Iterable[str] = ()) -> Self:
+    def load(
+        cls,
+        path: str | Path | None = None,
+        overrides: Iterable[str] = (),
+        beneath: Mapping[str, Any] | None = None,
+    ) -> Self:
         """Reads a recipe file and applies `key=value` overrides.
 
         Args:
             path: a YAML file; None for all defaults.
             overrides: `section.field=value`, value in YAML (`apply.drop_threshold=0.7`, `input.paths=[a, b]`).
+            beneath: what holds where the file says nothing else, as data of a recipe.
 
         Raises:
             RecipeError: no such file, not YAML, an unknown key or a value out of range; the message names each.
         """
-        data: Any = {}
-        if path is not None:
-            try:
-                data = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-            except OSError as error:
-                raise RecipeError(f"can't read the recipe {path}: {error.strerror}") from error
-            except (yaml.YAMLError, UnicodeDecodeError) as error:
-                raise RecipeError(f"{path} is not YAML: {error}") from error
-            if not isinstance(data, dict):
-                raise RecipeError(
-                    f"{path} must hold a mapping such as `lake: {{root: ./lake}}`, not a {type(data).__name__}"
-                )
+        data = _laid_over(beneath or {}, read_yaml(path) if path is not None else {})
         for override in overrides:
             _set(data, override)
         return cls.parse(data, origin=str(path or "the command line"))
@@ -84,6 +79,37 @@ class RecipeFile(Section):
         return "\n".join(line for name, field in cls.model_fields.items() for line in [*_described(name, field), ""])
 
 
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """The mapping that a recipe file holds, empty for an empty file.
+
+    Raises:
+        RecipeError: no such file, not YAML, or no mapping.
+    """
+    try:
+        data = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        raise RecipeError(f"can't read the recipe {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} is not YAML: {error}") from error
+    if not isinstance(data, dict):
+        raise RecipeError(f"{path} must hold a mapping such as `lake: {{root: ./lake}}`, not a {type(data).__name__}")
+    return data
+
+
+def _laid_over(beneath: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    """One recipe over another: fields of a section win one by one, an empty section leaves all that is below."""
+    merged: dict[str, Any] = {
+        name: dict(value) if isinstance(value, dict) else value for name, value in beneath.items()
+    }
+    for name, value in data.items():
+        below = merged.get(name)
+        if isinstance(below, dict) and (value is None or isinstance(value, dict)):
+            merged[name] = below | (value or {})
+        else:
+            merged[name] = value
+    return merged
+
+
 def _set(data: dict[str, Any], override: str) -> None:
     key, equals, value = override.partition("=")
     path = key.strip().split(".")
@@ -111,10 +137,13 @@ def _described(name: str, field: FieldInfo) -> Iterator[str]:
     """A field's lines, and below them those of its section; of a list of sections one is shown."""
     section, is_list = _section(field.annotation)
     if section:
-        yield f"{name}:  # {' '.join((section.__doc__ or '').split())}"
+        what = " ".join((section.__doc__ or "").split())
         inner = [line for key, sub in section.model_fields.items() for line in _described(key, sub)]
+        # A list that is empty by default stays so for who takes the reference as a recipe.
+        is_empty = is_list and not field.is_required()
+        yield from (f"{name}: []", f"  # {field.description} Each: {what}") if is_empty else (f"{name}:  # {what}",)
         for number, line in enumerate(inner):
-            yield f"  {'  ' if number else '- '}{line}" if is_list else f"  {line}"
+            yield f"  {'# ' * is_empty}{'  ' if number else '- '}{line}" if is_list else f"  {line}"
         return
     default = None if field.is_required() else field.get_default(call_default_factory=True)
     kind = field.annotation.__name__ if isinstance(field.annotation, type) else str(field.annotation)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from prox_spark.config.annotation import AnnotationConfig
+from prox_spark.config.beside import BesideConfig
 from prox_spark.config.engine import EngineConfig
 from prox_spark.config.file import RecipeFile, Section
 
@@ -30,6 +31,13 @@ class InputConfig(Section):
     id_column: str | None = Field(
         None,
         description="Column that holds a stable id. Unset: `doc_id` or `id` where the input has one, else SHA-256 of url and text.",
+    )
+    id_from_path: int | None = Field(
+        None,
+        ge=1,
+        description="JSON Lines: a document's id is its place, the last so many parts of the file's path and the number of its line from 0, "
+        "such as 2023-06/0000/en_head.json.gz/17 for 3. For data sets that call a document so, or whose own ids repeat; those are then "
+        "carried as they are.",
     )
     id_scope: Literal["file", "lake"] | None = Field(
         None,
@@ -55,6 +63,18 @@ class InputConfig(Section):
         ge=1,
         description="JSON Lines: an object with more distinct keys than this over all records has data for keys, such as URLs: it is "
         "carried as JSON text, its keys unchanged. A record with that many is carried in the one column `input_json`.",
+    )
+    folder_columns: list[str] = Field(
+        default_factory=list,
+        description="JSON Lines: folders called NAME=VALUE, such as `quality` for quality=high/, whose value is a column of what lies in "
+        "them. Of Parquet all such folders are columns.",
+    )
+    skip: list[str] = Field(
+        default_factory=list,
+        description="Globs of files in the folders of `paths` that hold no documents, such as `**/attributes/**`: passed over, and counted.",
+    )
+    beside: list[BesideConfig] = Field(
+        default_factory=list, description="What lies in other files beside those of the documents."
     )
     max_text_chars: int = Field(
         1_000_000,
