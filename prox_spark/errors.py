@@ -15,14 +15,15 @@ class ReasonCode(StrEnum):
     TEXT_TOO_LONG = "text_too_long"
     DUPLICATE_ID = "duplicate_id"
     CUT_OFF = "cut_off"
+    MISSING_BESIDE = "missing_beside"
     PROMPT_TOO_LONG = "prompt_too_long"
     REQUEST_REFUSED = "request_refused"
     REQUEST_TIMEOUT = "request_timeout"
     ENGINE_CRASH = "engine_crash"
 
 
-# Findings about a record that is a document all the same: not one record more.
-NOTES = frozenset({ReasonCode.CUT_OFF})
+# Findings about records that are documents all the same: not one record more.
+NOTES = frozenset({ReasonCode.CUT_OFF, ReasonCode.MISSING_BESIDE})
 
 
 class ProxSparkError(Exception):

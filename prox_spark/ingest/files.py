@@ -80,6 +80,15 @@ def is_folder_with(path: str, name: str) -> bool:
         return False
 
 
+def list_folders(path: str) -> list[str]:
+    """Names of the folders in a folder, without those of bookkeeping; none where it is not there."""
+    filesystem, root, _ = find_filesystem(absolute(path))
+    infos = filesystem.get_file_info(pafs.FileSelector(root, allow_not_found=True))
+    return sorted(
+        info.base_name for info in infos if info.type == pafs.FileType.Directory and info.base_name[0] not in "._"
+    )
+
+
 @contextmanager
 def open_raw(uri: str) -> Iterator[BinaryIO]:
     """Opens the bytes as stored, seekable.

@@ -268,6 +268,8 @@ def _look_up(data: dict[str, Any], name: str) -> tuple[Any, bool]:
 
 def _find_id(data: dict[str, Any], place: Place, options: ReadOptions) -> _Identity:
     """Find the id; a default key that holds none stays in the record."""
+    if options.id_from_path:
+        return _Identity(_id_from_path(place, options.id_from_path), None, None)
     named = options.id_column
     for key in (named,) if named else ("doc_id", "id"):
         value, _ = _look_up(data, key) if named else (data.get(key), True)
@@ -284,6 +286,12 @@ def _find_id(data: dict[str, Any], place: Place, options: ReadOptions) -> _Ident
         problem = f"the id in {named!r} must be a string or a number, not {_kind(value)}"
         return _Identity(None, None, problem)
     return _Identity(None, None, None)
+
+
+def _id_from_path(place: Place, n_parts: int) -> str:
+    """Return the last parts of the file's path and the number of the line, from 0 as those count who name documents so."""
+    assert place.offset is not None
+    return "/".join([*place.file.split("/")[-n_parts:], str(place.offset - 1)])
 
 
 def _find_string(data: dict[str, Any], name: str) -> _Found:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from prox_spark.errors import ReasonCode
 from prox_spark.ingest import jsonl, warc
+from prox_spark.ingest.beside import join_beside
 from prox_spark.ingest.files import corrupt_errors
 from prox_spark.ingest.formats import InputFormat
 from prox_spark.ingest.records import Keys, Place, ReadOptions, Record, Rejected, Skipped
@@ -20,7 +21,7 @@ _READERS: dict[InputFormat, Reader] = {
 
 
 def read_file(uri: str, kind: InputFormat, options: ReadOptions) -> Iterator[Record | Rejected | Skipped | Keys]:
-    """Yields what a file holds, in its order; one `unreadable_file` at the end where the rest can't be read.
+    """Yields what a file holds, in its order, with what lies beside it; one `unreadable_file` where the rest can't be read.
 
     Args:
         uri: absolute local path or URI.
@@ -30,6 +31,11 @@ def read_file(uri: str, kind: InputFormat, options: ReadOptions) -> Iterator[Rec
     Raises:
         ProxSparkError: the readers of WARC are not installed.
     """
+    items = _read(uri, kind, options)
+    return join_beside(items, uri, options) if options.beside or options.folder_columns else items
+
+
+def _read(uri: str, kind: InputFormat, options: ReadOptions) -> Iterator[Record | Rejected | Skipped | Keys]:
     n_records = 0
     try:
         for item in _READERS[kind](uri, options):

@@ -18,30 +18,60 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
+class Beside:
+    """Another file for each file of documents, of the same documents; see `BesideConfig`.
+
+    Attributes:
+        column: takes what the other file says of a document.
+        path: what to replace in the path of a file of documents, where it comes last, and by what.
+        key: key of the id in the other file's rows.
+        value: key of the value in them; None: the file lists documents.
+        not_for: glob of names of files that have none.
+    """
+
+    column: str
+    path: tuple[tuple[str, str], ...]
+    key: str = "id"
+    value: str | None = None
+    not_for: str | None = None
+
+    @property
+    def has_star(self) -> bool:
+        """True if a folder in the path may be any: there are as many other files as such folders."""
+        return any("/*/" in new for _, new in self.path)
+
+
+@dataclass(frozen=True)
 class ReadOptions:
     """What a reader must know of `InputConfig`.
 
     Attributes:
         text_column: key of the text; `a.b` is key b of the object a where no key has the whole name. Likewise the others.
         id_column: key of the id; None for `doc_id`, else `id`, where a record has one.
+        id_from_path: an id is so many last parts of the file's path and the number of the line, whatever else a record has.
         ids_of_file: ids are unique within a file only, and the file becomes part of them.
         url_column: key of the URL; None for `url`.
         source_column: key of the source; None for `source`.
         keep_source: the recipe names no source: a record's own is the source.
         as_json: keys whose values are carried as JSON text.
         max_keys: an object with more distinct keys is carried as JSON text.
+        folder_columns: names of folders called NAME=VALUE that are columns.
+        beside: what other files have for the documents.
         max_text_chars: longest text, in code points.
         max_window_bytes: largest window of a zstd frame, which takes so much memory.
     """
 
     text_column: str = "text"
     id_column: str | None = None
+    id_from_path: int | None = None
     ids_of_file: bool = False
     url_column: str | None = None
     source_column: str | None = None
     keep_source: bool = True
     as_json: tuple[str, ...] = ()
     max_keys: int = 500
+    folder_columns: tuple[str, ...] = ()
+    beside: tuple[Beside, ...] = ()
     max_text_chars: int = 1_000_000
     max_window_bytes: int = 2 << 30
 

@@ -12,6 +12,7 @@ from pyspark.sql import types as T
 from prox_spark.errors import LakeError
 from prox_spark.ingest.json_types import JsonType
 from prox_spark.pipeline.naming import KEY, WHOLE_RECORD, name_columns
+from prox_spark.tables import RESERVED
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -73,7 +74,9 @@ class CarriedJson:
 
     def _beside_others(self, found: T.StructType, table: T.StructType) -> T.StructType:
         """Rename keys that are to be text and that the table has as something else."""
-        typed = {field.name for field in table.fields if not isinstance(field.dataType, T.StringType)}
+        # Columns of ours, such as `metadata`, are no columns of the input: a key of such a name has another one anyway.
+        others = (f for f in table.fields if f.name not in RESERVED and not isinstance(f.dataType, T.StringType))
+        typed = {field.metadata.get(KEY, field.name) for field in others}
         renamed = {key: f"{key}_json" for key in self.as_json if key in typed}
         return T.StructType([T.StructField(renamed.get(f.name, f.name), f.dataType) for f in found.fields])
 

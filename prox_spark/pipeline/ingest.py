@@ -56,7 +56,7 @@ def ingest(spark: SparkSession, recipe: Recipe, inputs: Inputs | None = None) ->
         with persisted_texts(read) as rows, persisted_texts(judge(rows, documents)) as arrivals:
             with run.stage("read"), reading(inputs):
                 found = count_found(rows, arrivals, recipe.input.max_keys)
-            check_usable(rows, arrivals, found, recipe.input, inputs)
+            notes = check_usable(rows, arrivals, found, recipe.input, inputs)
             if found.arrivals[Arrival.CHANGED] and recipe.input.id_scope is None:
                 check_replaces_nothing(arrivals)
             carried = CarriedJson(found.types, recipe.input.as_json, recipe.input.max_keys)
@@ -76,7 +76,7 @@ def ingest(spark: SparkSession, recipe: Recipe, inputs: Inputs | None = None) ->
             skipped=found.skipped,
             passed_over=inputs.passed_over,
             quarantined=found.reasons,
-            notes=[*inputs.notes, *carried.notes()],
+            notes=[*inputs.notes, *notes, *carried.notes()],
             seconds=run.seconds | {"total": run.total_seconds},
             versions_in=run.versions_in,
             versions_out=_versions(lake),

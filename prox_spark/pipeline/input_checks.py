@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 
-def check_usable(rows: DataFrame, arrivals: DataFrame, found: Found, config: InputConfig, inputs: Inputs) -> None:
+def check_usable(rows: DataFrame, arrivals: DataFrame, found: Found, config: InputConfig, inputs: Inputs) -> list[str]:
     """See that the columns that the recipe names are there, and that a file can be read.
+
+    Returns:
+        Notes for the summary.
 
     Raises:
         RecipeError: no record has a column that the recipe names.
@@ -28,11 +31,13 @@ def check_usable(rows: DataFrame, arrivals: DataFrame, found: Found, config: Inp
     """
     names_url = config.url_column and any(kind is InputFormat.JSONL for _, kind in inputs.files)
     if found.n_documents and names_url and rows.where(F.col("url").isNotNull()).isEmpty():
-        raise RecipeError(
-            f"not one record of the input has a URL in {config.url_column!r} (input.url_column): correct the name, or leave it unset"
-        )
+        message = f"not one record of the input has a URL in {config.url_column!r} (input.url_column)"
+        # A path into an object may lead nowhere: the books of Dolma have no URL in their metadata.
+        if "." in str(config.url_column):
+            return [message]
+        raise RecipeError(f"{message}: correct the name, or leave it unset")
     if found.n_documents or not found.arrivals[Arrival.REJECTED]:
-        return
+        return []
     rejected = arrivals.where(F.col("arrival") == str(Arrival.REJECTED))
     message, file = rejected.orderBy("file", "offset", ROW_ID).select("message", "file").first()
     if rejected.where(~F.col("message").startswith(NO_SUCH_COLUMN)).isEmpty():
@@ -43,6 +48,7 @@ def check_usable(rows: DataFrame, arrivals: DataFrame, found: Found, config: Inp
         raise InputError(
             f"not one of {len(inputs.places):,} files of the input could be read; the first, {file}: {message}"
         )
+    return []
 
 
 def check_replaces_nothing(arrivals: DataFrame) -> None:

@@ -24,6 +24,8 @@ from prox_spark.ingest.detection import suggest_glob
 from prox_spark.ingest.files import absolute, can_be_listed, is_folder_with, literal, partitioned_folder
 from prox_spark.ingest.formats import source_name
 from prox_spark.ingest.parquet import ParquetFolder, plan_reading
+from prox_spark.ingest.records import Beside
+from prox_spark.ingest.skipping import skip_files
 from prox_spark.pipeline.spark_tables import map_table
 from prox_spark.pipeline.union_rows import union_rows
 from prox_spark.tables import is_table_name, read_delta
@@ -49,6 +51,8 @@ ROW_COLUMNS = (
     "n_skipped",
     "keys",
 )
+# Settings that tables know nothing of.
+_FOR_JSONL = ("id_from_path", "folder_columns", "beside")
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,7 @@ def find_inputs(config: InputConfig) -> Inputs:
         if table := _given_table(path, config):
             tables.append(table)
             continue
-        listing = list_files(path)
+        listing = skip_files(list_files(path), path, config.skip)
         if config.format == "auto":
             found, odd = detect_formats(listing, path)
         else:
@@ -152,7 +156,11 @@ def find_inputs(config: InputConfig) -> Inputs:
             f"nothing to read: {describe_passed_over(passed_over.values())}. A file that is named itself, without a glob, is read "
             "all the same."
         )
-    return Inputs(tuple(files), tuple(tables), tuple(item for uri, item in passed_over.items() if uri not in read))
+    unheeded = [f"input.{name}" for name in _FOR_JSONL if tables and getattr(config, name)]
+    notes = [f"{', '.join(unheeded)}: not heeded, as the input is no JSON Lines"] if unheeded else []
+    return Inputs(
+        tuple(files), tuple(tables), tuple(item for uri, item in passed_over.items() if uri not in read), notes
+    )
 
 
 def _refuse_mixture(path: str, found: list[tuple[InputFile, InputFormat]]) -> None:
@@ -175,7 +183,7 @@ def read_inputs(spark: SparkSession, inputs: Inputs, config: InputConfig) -> Dat
     Raises:
         RecipeError: a table can't be read or lacks a column of the recipe.
     """
-    options = _read_options(config)
+    options = read_options(config)
     if inputs.tables:
         return _read_tables(spark, inputs, config, options)
     from udfs.ingest import read_rows
@@ -203,16 +211,20 @@ def reading(inputs: Inputs) -> Iterator[None]:
         raise InputError(f"Spark can't read the input ({', '.join(by_spark)}): {root_cause(error)}") from error
 
 
-def _read_options(config: InputConfig) -> ReadOptions:
+def read_options(config: InputConfig) -> ReadOptions:
+    """What the readers must know of a recipe."""
     return ReadOptions(
         text_column=config.text_column,
         id_column=config.id_column,
+        id_from_path=config.id_from_path,
         ids_of_file=config.id_scope == "file",
         url_column=config.url_column,
         source_column=config.source_column,
         keep_source=config.source is None,
         as_json=tuple(config.as_json),
         max_keys=config.max_keys,
+        folder_columns=tuple(config.folder_columns),
+        beside=tuple(Beside(b.column, tuple(b.path.items()), b.key, b.value, b.not_for) for b in config.beside),
         max_text_chars=config.max_text_chars,
         max_window_bytes=config.max_zstd_window_mb << 20,
     )
