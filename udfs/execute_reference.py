@@ -14,7 +14,7 @@ from udfs.columns import (
     EXECUTION,
     LINES,
     NORMALIZED,
-    count_words,
+    count_by_white_space,
     empty,
     errors_in,
     executable,
@@ -60,7 +60,7 @@ def execute_reference(
 
     Args:
         text: the document.
-        words_before: its words, as `count_words` counts them.
+        words_before: its words, as `count_by_white_space` counts them.
         chunks: array of `columns.CHUNK` as `read_reference` reads them, in order; null is none.
         threshold_1: as in `run_reference`.
         threshold_2: likewise.
@@ -91,13 +91,15 @@ def execute_reference(
 
     def finished(removals: Column, lines: Column, normal: Column, taken: Column) -> Column:
         result = F.when(F.size(taken) > 0, staying(lines, taken)).otherwise(normal["text"])
-        words_kept = words_before - words_in(lines, taken)
+        words_kept = words_before - words_in(lines, taken, count_by_white_space)
         found = F.concat(normal["findings"], _out_of_bounds(removals, F.size(lines), error_op))
         return let(
             F.struct(
                 result.alias("text"),
                 # Lines are counted where they are gone; after a replacement anywhere, the whole text.
-                F.when(F.size(normal["normalized"]) > 0, count_words(result)).otherwise(words_kept).alias("words"),
+                F.when(F.size(normal["normalized"]) > 0, count_by_white_space(result))
+                .otherwise(words_kept)
+                .alias("words"),
                 F.transform(chunks, lambda chunk: _findings(chunk, found)).alias("findings"),
             ),
             lambda outcome: judged(outcome, normal, removals, taken),

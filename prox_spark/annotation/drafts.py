@@ -12,6 +12,7 @@ from prox_spark.labels import is_worth_keeping, removed_lines, removing
 from prox_spark.programs import ChunkProgram, Gates, Operation, OpName, Program, execute_chunks
 from prox_spark.programs.operations import DiagnosticCode, Explained, snippet
 from prox_spark.programs.strict import MIN_SOURCE_CHARS
+from prox_spark.programs.words import count_words
 
 # One error is one too many, and what is left of the text is judged here.
 _GATES: Final = Gates(min_word_ratio=-1.0, min_words=-1, max_errors=1)
@@ -111,7 +112,7 @@ def draft_chunk(text: str, lines: range, answers: Mapping[str, Answer], names: S
     if done.diagnostics:
         finding = done.diagnostics[0]
         return rejected(Rejection.NOT_APPLICABLE, f"{finding.code}: {finding.detail}")
-    n_words, n_removed = len(" ".join(chunk).split()), done.words_before - done.words_after
+    n_words, n_removed = count_words("\n".join(chunk)), done.words_before - done.words_after
     if n_removed > most * n_words:
         return rejected(Rejection.REMOVES_TOO_MUCH, f"{n_removed} of {n_words} words")
     return Draft("\n".join(chunk), lines.start, ops=ops)

@@ -186,10 +186,17 @@ class ApplyConfig(Section):
         "generation.chunk_below was that high before.",
     )
     min_word_ratio: float = Field(
-        0.05, ge=0, lt=1, description="At most this share of the words left: the document is blanked."
+        0.05,
+        ge=0,
+        lt=1,
+        description="At most this share of the words left: the document is blanked. Words are what white space separates; in "
+        "scripts without blanks each letter is one (`reference` goes by white space alone).",
     )
     min_words: int = Field(
-        10, ge=0, description="At most this many words left: the document is blanked. (`reference` has 10 built in.)"
+        10,
+        ge=0,
+        description="At most this many words left, counted as for min_word_ratio: the document is blanked. "
+        "(`reference` has 10 built in.)",
     )
     max_errors: int = Field(
         2,

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from prox_spark import schemas
 from prox_spark.config import ApplyConfig
 from prox_spark.programs import Gates
-from udfs.columns import CHUNK, count_words
+from udfs.columns import CHUNK, count_by_white_space, count_words, is_ascii
 from udfs.execute_reference import execute_reference
 from udfs.execute_strict import execute_strict
 
@@ -49,7 +49,7 @@ def executed(documents: DataFrame, chunks: DataFrame, config: ApplyConfig) -> Da
     """
     others = [name for name in chunks.columns if name not in DOCUMENT]
     return (
-        documents.withColumn("words_before", _words(documents))
+        documents.withColumn("words_before", _words(documents, config.semantics))
         .select(*DOCUMENT, "text", "words_before")
         .join(chunks, on=DOCUMENT, how="left")
         .withColumn("execution", execution(config))
@@ -57,14 +57,19 @@ def executed(documents: DataFrame, chunks: DataFrame, config: ApplyConfig) -> Da
     )
 
 
-def _words(documents: DataFrame) -> Column:
-    """Words as ingest counted them. A lake from before it did has none, or a column of its input by that name."""
-    counted = count_words(F.col("text"))
+def _words(documents: DataFrame, semantics: str) -> Column:
+    """Words as the semantics counts them: as ingest did, where that is the same."""
+    text = F.col("text")
+    counted = count_by_white_space(text) if semantics == "reference" else count_words(text)
+    # A lake of an older version has no such column, or one of its input by that name, which the comment tells.
     ours = schemas.DOCUMENTS.schema["n_words"]
-    is_ours = any(
-        (f.name, f.dataType, f.metadata) == (ours.name, ours.dataType, ours.metadata) for f in documents.schema
-    )
-    return F.coalesce("n_words", counted) if is_ours else counted
+    found = next((f for f in documents.schema if (f.name, f.dataType) == (ours.name, ours.dataType)), None)
+    comment = found.metadata.get("comment") if found else None
+    if comment == ours.metadata["comment"] and semantics != "reference":
+        return F.coalesce("n_words", counted)
+    if comment in (ours.metadata["comment"], schemas.N_WORDS_BY_WHITE_SPACE):
+        return F.coalesce(F.when(is_ascii(text), F.col("n_words")), counted)
+    return counted
 
 
 def execution(config: ApplyConfig) -> Column:

@@ -131,4 +131,6 @@ class RefinerStages:
             (stage.builder.model_fingerprint, stage.builder.prompt_fingerprint, stage.builder.sampling)
             for stage in (self.doc, self.chunk)
         ]
-        return fingerprint(stages, recipe.apply.model_dump())
+        # What was made when strict counted words by white space alone was blanked in scripts without any: it is made anew.
+        counts = ["letters of scripts without blanks are words"] if recipe.apply.semantics == "strict" else []
+        return fingerprint(stages, recipe.apply.model_dump(), *counts)

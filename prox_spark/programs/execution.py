@@ -12,7 +12,7 @@ class Gates:
 
     Attributes:
         min_word_ratio: a document with `words left / words before <= min_word_ratio` (both as doubles) is blanked.
-        min_words: a document with this many words left, or fewer, is blanked. Words are those of `str.split()`.
+        min_words: a document with this many words left, or fewer, is blanked.
         max_errors: a chunk's program with this many errors, or more, is discarded; its lines stay as they are.
     """
 
@@ -101,7 +101,7 @@ class Execution:
         normalized: strings that they replaced, likewise.
         diagnostics: findings of the parser and of the execution, chunk by chunk.
         verdicts: one for each chunk, in the order given.
-        words_before: words of the original text, as `str.split()` counts them.
+        words_before: words of the original text, as `count_words` counts them; as `str.split()` in the reference executor.
         words_after: words of `text`.
     """
 

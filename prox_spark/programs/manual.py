@@ -47,7 +47,8 @@ def diagnostics_page() -> str:
         "## Status of a document",
         "The column `refined.status`; every document has exactly one. A share of the words of at most "
         f"{gates.min_word_ratio:g} (`apply.min_word_ratio`) is too small, {gates.min_words} words "
-        "(`apply.min_words`) or fewer are too few.",
+        "(`apply.min_words`) or fewer are too few. Words are what white space separates; in scripts without blanks (Chinese, "
+        "Japanese, Thai, Khmer and others) each letter is one. The reference executor goes by white space alone.",
         _table(("status", "meaning"), ((f"`{status}`", status.meaning) for status in DocumentStatus)),
         "## Limits of the strict executor",
         "No answer makes reading or executing raise, and these keep time and memory bounded.",

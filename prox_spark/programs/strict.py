@@ -34,6 +34,7 @@ from prox_spark.programs.operations import (
     snippet,
 )
 from prox_spark.programs.parser import parse
+from prox_spark.programs.words import count_words
 
 # A shorter string, say "a" or " ", occurs all over a text: replacing it is never a repair.
 MIN_SOURCE_CHARS: Final = 2
@@ -67,7 +68,7 @@ def execute(text: str, program: str | Program, lines: range | None = None, gates
             DocumentStatus.DROPPED_DOC,
             diagnostics=tuple(in_chunk(0, program.diagnostics)),
             verdicts=(judge(0, program.diagnostics, None),),
-            words_before=len(text.split()),
+            words_before=count_words(text),
         )
     return execute_chunks(text, [ChunkProgram(0, lines.start, lines.stop - 1, program)], gates)
 
@@ -87,7 +88,7 @@ def execute_chunks(text: str, chunks: Sequence[ChunkProgram], gates: Gates = DEF
     Returns:
         The outcome. Never raises, whatever the text and the programs say.
     """
-    words_before = len(text.split())
+    words_before = count_words(text)
     if words_before == 0:
         return Execution("", DocumentStatus.BLANKED_SHORT)
     lines = text.split("\n")
@@ -114,7 +115,7 @@ def execute_chunks(text: str, chunks: Sequence[ChunkProgram], gates: Gates = DEF
 
     result = "\n".join([lines[number] for number in marks.unmarked()]) if marks else "\n".join(lines)
     any_discarded = any(verdict.reason for verdict in verdicts)
-    words_after = len(result.split())
+    words_after = count_words(result)
     status = _status(text, result, words_before, words_after, any_discarded, gates)
     if status in (DocumentStatus.BLANKED_RATIO, DocumentStatus.BLANKED_SHORT):
         result, words_after = "", 0

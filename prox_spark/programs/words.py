@@ -64,14 +64,14 @@ BESIDE_THEM: Final = _ranges(_BESIDE)
 
 
 def alone_pattern(letters: str, beside: str) -> str:
-    """A regular expression, of Python's or Java's, for letters that are words each, with what stands beside them.
+    """A regular expression, of Python's or Java's, for a letter that is a word by itself, with what stands beside it.
 
     Args:
         letters: `UNSPACED_LETTERS` as the inside of a character class.
         beside: `BESIDE_THEM` likewise.
     """
     # Looking for a letter from each place of a long run of signs would take quadratic time: only its first place is tried.
-    return f"(?:(?<![{beside}])[{beside}]++)?[{letters}][{letters}{beside}]*+"
+    return f"(?:(?<![{beside}])[{beside}]++)?[{letters}][{beside}]*+"
 
 
 def _inside_class(ranges: Iterable[tuple[int, int]]) -> str:
@@ -84,7 +84,6 @@ _LETTER: Final = re.compile(f"[{_letters}]")
 _MAYBE_LETTER: Final = re.compile(
     f"[{_inside_class(ends for ends in UNSPACED_LETTERS if ends[1] < 0x10000)}\U00011000-\U0001efff\U00020000-\U0003ffff]"
 )
-_LETTERS_RUN: Final = re.compile(f"[{_letters}]++")
 _ALONE: Final = re.compile(alone_pattern(_letters, _beside))
 
 
@@ -96,5 +95,5 @@ def count_words(text: str) -> int:
     """
     if text.isascii() or not (maybe := _MAYBE_LETTER.search(text)) or not _LETTER.search(text, maybe.start()):
         return len(text.split())
-    n_letters = len(text) - len(_LETTERS_RUN.sub("", text))
-    return n_letters + len(_ALONE.sub(" ", text).split())
+    others, n_letters = _ALONE.subn(" ", text)
+    return n_letters + len(others.split())

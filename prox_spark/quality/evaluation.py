@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from prox_spark.labels import Label
+from prox_spark.programs.words import count_words
 from prox_spark.quality.baselines import Baseline
 from prox_spark.quality.documents import (
     Array,
@@ -190,7 +191,7 @@ def _keep(documents: Sequence[Label]) -> Array:
 
 
 def _words(documents: Sequence[Label]) -> Array:
-    return np.array([len(label.text.split()) for label in documents], dtype=float)
+    return np.array([count_words(label.text) for label in documents], dtype=float)
 
 
 def _label_sets(labels: Sequence[Label]) -> list[str]:

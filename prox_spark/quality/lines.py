@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from prox_spark.labels import Label
+from prox_spark.programs.words import count_words
 from prox_spark.quality.scores import Score
 
 
@@ -63,7 +64,7 @@ def line_scores(labels: Sequence[Label], removed: Sequence[Set[int]], count_blan
     gone_scores, stay_scores = [], []
     n_lines = n_to_remove = n_words = n_words_kept = n_words_to_keep = 0
     for label, gone in zip(labels, removed, strict=True):
-        words = dict(zip(label.line_numbers, (len(line.split()) for line in label.text.split("\n")), strict=True))
+        words = dict(zip(label.line_numbers, map(count_words, label.text.split("\n")), strict=True))
         lines = {number for number, n in words.items() if n or count_blank}
         if not lines:
             continue  # nothing to be right or wrong about

@@ -3,7 +3,15 @@
 Spark types only: importing this package needs pyspark but no session.
 """
 
-from prox_spark.schemas.documents import DOCUMENTS, NORMALIZATION, PROVENANCE, QUARANTINE, REFINED, REMOVED_SPAN
+from prox_spark.schemas.documents import (
+    DOCUMENTS,
+    N_WORDS_BY_WHITE_SPACE,
+    NORMALIZATION,
+    PROVENANCE,
+    QUARANTINE,
+    REFINED,
+    REMOVED_SPAN,
+)
 from prox_spark.schemas.labels import INDUCED, LABELS, LEFTOVER
 from prox_spark.schemas.programs import DIAGNOSTIC, GENERATIONS, OPERATION, PROGRAMS
 from prox_spark.schemas.runs import ENGINE_WAVE, RUNS
@@ -20,6 +28,7 @@ __all__ = [
     "LABELS",
     "LEFTOVER",
     "NORMALIZATION",
+    "N_WORDS_BY_WHITE_SPACE",
     "OPERATION",
     "PROGRAMS",
     "PROVENANCE",

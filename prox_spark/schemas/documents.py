@@ -19,6 +19,9 @@ PROVENANCE = T.StructType(
     ]
 )
 
+# What the comment of n_words said while every word was one of `str.split()`. A table keeps the comments that it was made with.
+N_WORDS_BY_WHITE_SPACE = "words of the text as Python's str.split() counts them; null in rows of an older lake"
+
 DOCUMENTS = Table(
     "documents",
     T.StructType(
@@ -31,7 +34,8 @@ DOCUMENTS = Table(
             field(
                 "n_words",
                 T.LongType(),
-                "words of the text as Python's str.split() counts them; null in rows of an older lake",
+                "words of the text: what white space separates, each letter by itself in scripts without blanks; "
+                "null in rows of an older lake",
             ),
             field("url", T.StringType(), "null where the input names none"),
             field("source", T.StringType(), "where the document came from"),
@@ -82,7 +86,11 @@ REFINED = Table(
                 "kept_unchanged, edited, dropped_doc, blanked_ratio, blanked_short or program_discarded",
             ),
             field("drop_probability", T.DoubleType(), "of the document stage, 0..1; null for a text without words"),
-            field("words_before", T.LongType(), "white-space separated words of the raw text"),
+            field(
+                "words_before",
+                T.LongType(),
+                "words of the raw text, counted as n_words of documents; by white space alone where semantics is reference",
+            ),
             field("words_after", T.LongType(), "the same of the refined text"),
             field("removed", T.ArrayType(REMOVED_SPAN), "removed line spans and what removed them"),
             field("normalized", T.ArrayType(NORMALIZATION), "replacements and their number"),

@@ -40,6 +40,7 @@ from prox_spark.programs import (
 from prox_spark.programs.grammar import PROGRAM_PATTERN
 from prox_spark.programs.parser import MAX_DIAGNOSTICS, MAX_OPERATIONS
 from prox_spark.programs.strict import GROWTH_CHARS, GROWTH_FACTOR
+from prox_spark.programs.words import count_words
 
 # Findings about a program of the grammar: it can't count.
 UNCOUNTABLE = {
@@ -119,11 +120,11 @@ def check(case: Case, report: Report) -> None:
     execution = report.timed("execute_chunks", lambda: execute_chunks(case.text, chunks, gates))
     report.statuses[execution.status] += 1
     report.n_edits.update({"removed spans": len(execution.removed), "replacements": len(execution.normalized)})
-    check_execution(case.text, execution)
+    check_execution(case.text, execution, count_words)
     check_outside(case, execution)
 
     reference = report.timed("run_reference", lambda: run_reference(case.text, [case.answer]))
-    check_execution(case.text, reference)
+    check_execution(case.text, reference, lambda text: len(text.split()))
     report.timed("parse_verdict", lambda: parse_verdict(case.answer))
     if report.timed("PROGRAM_PATTERN", lambda: PROGRAM_PATTERN.fullmatch(case.answer)):
         assert {finding.code for finding in parse(case.answer).diagnostics} <= UNCOUNTABLE
@@ -139,10 +140,10 @@ def check_program(program: Program) -> None:
         assert finding.op_index is None or 0 <= finding.op_index < len(program.ops)
 
 
-def check_execution(text: str, execution: Execution) -> None:
+def check_execution(text: str, execution: Execution, count: Callable[[str], int]) -> None:
     """Words are counted, nothing is done twice, and a document that is said to be unchanged is."""
-    assert execution.words_before == len(text.split())
-    assert execution.words_after == len(execution.text.split())
+    assert execution.words_before == count(text)
+    assert execution.words_after == count(execution.text)
     removed = sorted((span.line_start, span.line_end) for span in execution.removed)
     assert all(before[1] < after[0] for before, after in pairwise(removed))
     assert all(done.n_hits > 0 for done in execution.normalized)

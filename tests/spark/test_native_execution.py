@@ -31,7 +31,8 @@ from prox_spark.programs import (
     read_reference,
     run_reference,
 )
-from udfs.columns import CHUNK, WHITE_SPACE, count_words
+from prox_spark.programs.words import count_words as count_words_in_python
+from udfs.columns import CHUNK, WHITE_SPACE, count_by_white_space, count_words
 from udfs.execute_reference import execute_reference
 from udfs.execute_strict import execute_strict
 
@@ -93,10 +94,10 @@ def expected(execution: Execution) -> dict[str, Any]:
 
 
 def native(
-    spark: Any, rows: Sequence[tuple[int, str, list[dict[str, Any]]]], execute: Any
+    spark: Any, rows: Sequence[tuple[int, str, list[dict[str, Any]]]], execute: Any, count: Any = count_words
 ) -> dict[int, dict[str, Any]]:
     frame = spark.createDataFrame(list(rows), INPUT)
-    done = frame.select("i", execute(F.col("text"), count_words(F.col("text")), F.col("chunks")).alias("execution"))
+    done = frame.select("i", execute(F.col("text"), count(F.col("text")), F.col("chunks")).alias("execution"))
     return {row["i"]: row["execution"].asDict(recursive=True) for row in done.collect()}
 
 
@@ -118,7 +119,7 @@ def check_vectors(spark: Any, path: Path) -> int:
     n_checked = 0
     for settings, vectors in groups.items():
         rows = [(i, v["text"], [chunk_row(0, None, None, read_reference(v["program"]))]) for i, v in vectors]
-        found = native(spark, rows, lambda *columns, s=settings: execute_reference(*columns, *s))
+        found = native(spark, rows, lambda *columns, s=settings: execute_reference(*columns, *s), count_by_white_space)
         assert [(i, found[i]["text"]) for i, v in vectors] == [(i, v["expected"]) for i, v in vectors]
         wanted = {i: expected(run_reference(v["text"], v["program"], *settings)) for i, v in vectors}
         assert differences(found, wanted) == []
@@ -170,7 +171,7 @@ def test_reference_outcomes_of_random_programs_are_the_same(spark: Any) -> None:
         (i, text, [chunk_row(n, None, None, read_reference(answer)) for n, answer in enumerate(answers)])
         for i, text, answers in cases
     ]
-    found = native(spark, rows, execute_reference)
+    found = native(spark, rows, execute_reference, count_by_white_space)
     wanted = {i: expected(run_reference(text, answers)) for i, text, answers in cases}
     assert differences(found, wanted) == []
     assert len({row["status"] for row in wanted.values()}) >= 4, "the cases are too alike"
@@ -190,7 +191,8 @@ def test_replacements_that_would_swell_a_text_past_all_bounds_are_refused_alike(
     )
     text = "a" * 100_000 + " word" * 20
     answer = f'normalize(source_str="a", target_str="{"b" * 600}")\nnormalize(source_str="b", target_str="{"c" * 40}")'
-    found = native(spark, [(0, text, [chunk_row(0, None, None, read_reference(answer))])], execute_reference)
+    chunks = [chunk_row(0, None, None, read_reference(answer))]
+    found = native(spark, [(0, text, chunks)], execute_reference, count_by_white_space)
     wanted = expected(run_reference(text, [answer]))
     assert differences(found, {0: wanted}) == [] and wanted["status"] == "program_discarded"
 
@@ -199,9 +201,25 @@ def test_words_are_those_of_python(spark: Any) -> None:
     every = "".join(map(chr, [*range(1, 0xD800), *range(0xE000, 0x11000)]))
     assert sorted(WHITE_SPACE) == sorted(c for c in map(chr, range(0x110000)) if c.isspace())
     texts = [every, "", " ", "\u3000", "a", " a b\u2003c\x1fd\x0be ", "\x00 \x00", "a\u200bb \ufeff c", "😀 😀"]
+    assert counts(spark, count_by_white_space, texts) == [len(text.split()) for text in texts]
+    assert counts(spark, count_words, texts) == [count_words_in_python(text) for text in texts]
+
+
+def test_words_of_scripts_without_blanks_are_those_of_python(spark: Any) -> None:
+    each = [f"a{chr(code)}b" for code in [*range(0xD800), *range(0xE000, 0x20000), 0x2A6DF, 0x3FFFD, 0xE0100, 0x10FFFF]]
+    signs = "我a" + "_" * 400_000 + "b" + "。" * 400_000
+    rng = random.Random(20240919)
+    mixed = [
+        "".join(rng.choices([*"a 2.가我。「カーｶﾞน้ក្𠀀😀\n\u3000\u200b\u0301"], k=rng.randrange(30))) for _ in range(5000)
+    ]
+    texts = [*each, *mixed, signs]
+    assert counts(spark, count_words, texts) == [count_words_in_python(text) for text in texts]
+
+
+def counts(spark: Any, count: Any, texts: Sequence[str]) -> list[int]:
     frame = spark.createDataFrame(list(enumerate(texts)), "i int, text string")
-    counted = {row["i"]: row["n"] for row in frame.select("i", count_words(F.col("text")).alias("n")).collect()}
-    assert counted == {i: len(text.split()) for i, text in enumerate(texts)}
+    found = {row["i"]: row["n"] for row in frame.select("i", count(F.col("text")).alias("n")).collect()}
+    return [found[i] for i in range(len(texts))]
 
 
 @pytest.mark.parametrize("semantics", ["strict", "reference"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pyspark.sql import DataFrame
 
 from prox_spark.config import Recipe
 from prox_spark.errors import ReasonCode
@@ -85,14 +86,20 @@ REFERENCE = [
 
 
 def run(spark: Any, cases: dict[str, tuple[str, Answers]], **apply: Any) -> dict[str, dict[str, Any]]:
-    recipe = Recipe.parse({"apply": {"drop_threshold": 0.5} | apply})
     documents = spark.createDataFrame(
         [(name, "sha", text) for name, (text, _) in cases.items()], "doc_id string, content_sha256 string, text string"
     )
+    return outcomes_of(spark, documents, {name: answers for name, (_, answers) in cases.items()}, **apply)
+
+
+def outcomes_of(
+    spark: Any, documents: DataFrame, answers: dict[str, Answers], **apply: Any
+) -> dict[str, dict[str, Any]]:
+    recipe = Recipe.parse({"apply": {"drop_threshold": 0.5} | apply})
     rows = [
         tuple(({"doc_id": name, "content_sha256": "sha"} | row).get(column) for column in ANSWERS.names)
-        for name, (_, answers) in cases.items()
-        for row in answers
+        for name, rows in answers.items()
+        for row in rows
     ]
     parsed = spark.createDataFrame(rows, ANSWERS).mapInArrow(ParseAnswers(recipe.apply.semantics), PARSED)
     return {row["doc_id"]: row.asDict(recursive=True) for row in outcomes(documents, parsed, recipe).collect()}

@@ -11,6 +11,7 @@ from tiny_tokenizer import bytes_json
 from weightless import write_weightless
 
 from prox_spark.config import EngineConfig, Recipe
+from prox_spark.config.fingerprint import fingerprint
 from prox_spark.errors import RecipeError
 from prox_spark.pipeline.stages import RefinerStages
 
@@ -223,3 +224,18 @@ def test_the_self_test_asks_an_endpoint_for_the_model_of_its_own_stage(refiner: 
     for stage, model in ((stages.doc, "one"), (stages.chunk, "two")):
         for asked in (stage, stage.in_its_own_words()):
             assert asked.generate.endpoint and asked.generate.endpoint.model == model
+
+
+def test_what_strict_counted_by_white_space_alone_is_of_another_recipe(refiner: str) -> None:
+    def before(semantics: str) -> tuple[str, str]:
+        recipe = completed(refiner, apply={"semantics": semantics})
+        stages = RefinerStages.of(recipe)
+        prints_of_stages = [
+            (stage.builder.model_fingerprint, stage.builder.prompt_fingerprint, stage.builder.sampling)
+            for stage in (stages.doc, stages.chunk)
+        ]
+        return fingerprint(prints_of_stages, recipe.apply.model_dump()), stages.fingerprint(recipe)
+
+    strict, strict_now = before("strict")
+    reference, reference_now = before("reference")
+    assert strict != strict_now and reference == reference_now

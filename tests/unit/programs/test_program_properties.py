@@ -19,6 +19,7 @@ from prox_spark.programs import (
     print_program,
     run_reference,
 )
+from prox_spark.programs.words import count_words
 
 pytestmark = pytest.mark.unit
 
@@ -48,6 +49,8 @@ ANSWERS = st.lists(PIECES, max_size=30).map("".join) | ANY_TEXT
 DOCUMENTS = st.lists(st.text("abline \r\t\u2028é", max_size=12) | st.just("line of ab words"), max_size=12).map(
     "\n".join
 )
+# Letters of scripts without blanks, with what stands beside them.
+WITHOUT_BLANKS = st.lists(st.text("ab 中文、。カーﾞน้ក្", max_size=12), max_size=12).map("\n".join)
 
 
 @given(st.lists(OPERATIONS, max_size=12))
@@ -83,13 +86,13 @@ def check_invariants(text: str, execution: Execution) -> None:
     assert len(removed) == len(set(removed))
     assert all(0 <= line < n_lines for line in removed)
     assert all(done.n_hits > 0 for done in execution.normalized)
-    assert execution.words_before == len(text.split())
-    assert execution.words_after == len(execution.text.split())
+    assert execution.words_before == count_words(text)
+    assert execution.words_after == count_words(execution.text)
     unchanged = (DocumentStatus.KEPT_UNCHANGED, DocumentStatus.PROGRAM_DISCARDED)
     assert (execution.status in unchanged) == (execution.text == text and text.strip() != "")
 
 
-@given(DOCUMENTS | ANY_TEXT, ANSWERS, st.integers(0, 12))
+@given(DOCUMENTS | WITHOUT_BLANKS | ANY_TEXT, ANSWERS, st.integers(0, 12))
 def test_execution_never_raises_and_its_outcome_is_consistent(text: str, answer: str, min_words: int) -> None:
     execution = execute(text, answer, gates=Gates(min_words=min_words))
     check_invariants(text, execution)
