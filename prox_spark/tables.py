@@ -34,6 +34,9 @@ _PROPERTIES = {
 # Values of partition columns are in the log only, so none has to be the name of a folder: too long, `..`, or the like.
 _ANY_PARTITION = {"delta.randomizeFilePrefixes": "true"}
 
+# Each task holds a row group in memory, texts and all.
+_ROW_GROUP_BYTES = 32 << 20
+
 _PARTITIONED = (schemas.DOCUMENTS, schemas.REFINED)
 
 # What Parquet refuses in names, control characters, and the dot and backtick, which every query would have to quote.
@@ -183,7 +186,8 @@ class Lake:
         commit = (f"add to {table.name}", read_version + 1)
         try:
             # Additions share a name: Delta passes over one with a version seen before, and refuses one beside another.
-            self.append(table.name, rows, run_id, commit, new_columns=True)
+            with setting(self.spark, "parquet.block.size", str(_ROW_GROUP_BYTES)):
+                self.append(table.name, rows, run_id, commit, new_columns=True)
         except ConcurrentTransactionException as error:
             raise LakeError(raced) from error
         except Exception as error:

@@ -15,7 +15,7 @@ from prox_spark.pipeline.input_checks import check_replaces_nothing, check_usabl
 from prox_spark.pipeline.inputs import Inputs, find_inputs, read_inputs, reading
 from prox_spark.pipeline.judge import Arrival, judge, reject_null_partitions
 from prox_spark.pipeline.naming import ROW_ID
-from prox_spark.pipeline.persist import persisted_texts
+from prox_spark.pipeline.persist import persisted_rows
 from prox_spark.pipeline.rejections import remove_mended, write_quarantine
 from prox_spark.pipeline.take_in import TakeIn
 from prox_spark.report.ingest import IngestSummary
@@ -53,7 +53,7 @@ def ingest(spark: SparkSession, recipe: Recipe, inputs: Inputs | None = None) ->
         if "source" in lake.partition_columns["documents"]:
             read = reject_null_partitions(read)
         # Everything below reads these rows, and the input is read once for them.
-        with persisted_texts(read) as rows, persisted_texts(judge(rows, documents)) as arrivals:
+        with persisted_rows(read) as rows, persisted_rows(judge(rows, documents)) as arrivals:
             with run.stage("read"), reading(inputs):
                 found = count_found(rows, arrivals, recipe.input.max_keys)
             notes = check_usable(rows, arrivals, found, recipe.input, inputs)

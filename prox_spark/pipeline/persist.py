@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from pyspark.storagelevel import StorageLevel
@@ -27,14 +27,19 @@ def persisted(frame: DataFrame) -> Iterator[DataFrame]:
 
 
 @contextmanager
-def persisted_texts(frame: DataFrame) -> Iterator[DataFrame]:
-    """Keep a frame in the executors' memory, as far as that goes, for the block.
+def persisted_rows(frame: DataFrame) -> Iterator[DataFrame]:
+    """Keep the rows of an input on the executors' disks for the block, and leave their memory to what is written of them.
 
-    Spark gathers the rows of a column batch before it writes one: batches are kept small, for a text may have megabytes.
+    Spark gathers the rows of a column batch before it writes one: batches are kept small, for a text may have megabytes. They
+    are not compressed: what was just read is read once or twice more.
     """
-    with setting(frame.sparkSession, "spark.sql.inMemoryColumnarStorage.batchSize", str(_BATCH_ROWS)):
-        kept = frame.persist(StorageLevel.MEMORY_AND_DISK)
+    settings = {"batchSize": str(_BATCH_ROWS), "compressed": "false"}
+    with ExitStack() as stack:
+        for name, value in settings.items():
+            stack.enter_context(setting(frame.sparkSession, f"spark.sql.inMemoryColumnarStorage.{name}", value))
+        kept = frame.persist(StorageLevel.DISK_ONLY)
     try:
         yield kept
     finally:
-        kept.unpersist()
+        with suppress(Exception):  # the JVM may be what failed; then this error must not hide that one
+            kept.unpersist()
