@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import time
 from typing import Any
 
 import pytest
@@ -322,3 +323,36 @@ def test_a_builder_that_travelled_builds_the_same_prompts() -> None:
     build = builder()
     expected = build.prompts(PAGE)
     assert pickle.loads(pickle.dumps(build)).prompts(PAGE) == expected
+
+
+# Texts that a tokenizer which looks for pairs from each place takes minutes for: a run without a break is one word to it.
+ENDLESS = {
+    "underscores": "_" * 400_000,
+    "base64": "QmFzZTY0IHJ1bnMgYXJlIG9uZSB3b3Jk" * 12_000,
+    "blanks": " " * 400_000,
+    "letter": "a" * 900_000,
+    "ideographs": "鹭" * 300_000,
+    "emoji": "👩\u200d👩\u200d👧\u200d👦" * 20_000,
+    "marks": "e" + "\u0301" * 100_000,
+    "lines": "a line" + "\n" * 50_000,
+}
+
+
+@pytest.mark.parametrize("run", ENDLESS)
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+def test_endless_runs_take_no_quadratic_time(tokenizer: str, run: str) -> None:
+    started = time.process_time()
+    for stage in ("doc", "chunk"):
+        prompts = builder(stage, tokenizer).prompts(f"A word before, {ENDLESS[run]} and one behind")
+        assert prompts and not any(prompt.skip_reason for prompt in prompts)
+    assert time.process_time() - started < 10
+
+
+def test_endless_runs_take_the_shipped_tokenizer_no_quadratic_time(smollm2_tokenizer: Any) -> None:
+    card = builder().card
+    for stage in ("doc", "chunk"):
+        shipped = PromptBuilder(card, stage, "weights", smollm2_tokenizer.backend_tokenizer.to_str())
+        for text in ENDLESS.values():
+            started = time.process_time()
+            assert shipped.prompts(f"A word before, {text} and one behind")
+            assert time.process_time() - started < 10
