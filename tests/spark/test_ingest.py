@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -60,90 +59,7 @@ def test_real_files_of_every_format(lake: Lake, shared_dir: Path) -> None:
     assert row.source == "common-crawl"
 
 
-@pytest.mark.parametrize("kind", ["parquet", "delta"])
-def test_tables_keep_nested_columns(lake: Lake, spark: Any, tmp_path: Path, kind: str) -> None:
-    rows = spark.sql(
-        """
-        SELECT * FROM VALUES
-          (1, 'one', named_struct('a', 1, 'b c', array('x')), map('k', 1.5), timestamp '2024-01-01', X'00', 'site', null),
-          (2, null, null, null, null, null, null, null),
-          (3, 'three', null, map(), null, null, null, null)
-        AS t(id, body, `Extra.Info`, scores, text, message, source, nothing)
-        """
-    )
-    # Tables with column mapping may have blanks in their names.
-    rows.write.format(kind).option("delta.columnMapping.mode", "name").save(str(tmp_path / "pages"))
-    summary = lake.ingest(tmp_path / "pages", text_column="body")
-    assert (summary.n_new, summary.quarantined) == (2, {"null_text": 1})
-    documents = lake.table("documents").select(
-        "doc_id", "text", "Extra_Info", "scores", "input_text", "source", "nothing"
-    )
-    assert documents.schema["Extra_Info"].dataType.simpleString() == "struct<a:int,b_c:array<string>>"
-    assert documents.schema["input_text"].dataType.simpleString() == "timestamp"
-    first, third = documents.orderBy("doc_id").collect()
-    assert (first.doc_id, first.text, first.source, first.nothing) == ("1", "one", "site", None)
-    assert first.Extra_Info == Row(a=1, b_c=["x"]) and first.input_text.year == 2024
-    assert (third.source, third.scores) == ("pages", {})
-    assert lake.rows("quarantine", "doc_id", "reason") == [("2", "null_text")]
-    again = lake.ingest(tmp_path / "pages", text_column="body")
-    assert again.n_unchanged == 2 and again.versions_out == summary.versions_out
-
-
-def test_tables_too_long_invalid_and_repeated_rows(lake: Lake, spark: Any, tmp_path: Path) -> None:
-    rows = spark.sql(
-        "SELECT * FROM VALUES ('a', 'x'), ('b', repeat('y', 50)), ('c', cast(X'ff41' as string)), ('a', 'x'), ('a', 'z'), "
-        "(null, 'x'), (null, null), (null, null) AS t(doc_id, text)"
-    )
-    rows.coalesce(1).write.parquet(str(tmp_path / "t.parquet"))
-    summary = lake.ingest(tmp_path / "t.parquet", max_text_chars=20)
-    assert summary.quarantined == {"text_too_long": 1, "invalid_utf8": 1, "duplicate_id": 1, "null_text": 1}
-    assert (summary.n_read, summary.n_new, summary.n_duplicates) == (8, 2, 2)
-    assert lake.table("quarantine").where("reason = 'invalid_utf8'").first().snippet == "\ufffdA"
-    assert lake.ingest(tmp_path / "t.parquet", max_text_chars=20).versions_out == summary.versions_out
-
-
-def test_partition_folders_of_parquet_are_columns(lake: Lake, spark: Any, tmp_path: Path) -> None:
-    rows = spark.createDataFrame([("a", "2024"), ("b", "2025")], "text string, dump string")
-    rows.write.partitionBy("dump").parquet(str(tmp_path / "pages"))
-    lake.ingest(tmp_path / "pages")
-    assert lake.rows("documents", "text", "dump", "source") == [("a", 2024, "pages"), ("b", 2025, "pages")]
-
-
 # Accounting
-
-
-@pytest.mark.parametrize("given", ["auto", "parquet"])
-def test_parquet_is_found_in_every_folder(lake: Lake, spark: Any, tmp_path: Path, given: str) -> None:
-    plain = ("pages", "pages/2024/a[1]", "pages/2024/b")
-    partitioned = ("days/2024/day=1", "days/2024/day=2", "days/2025/day=1")
-    for folder in (*plain, *partitioned):
-        rows = spark.createDataFrame([(folder, "text")], "id string, text string")
-        rows.write.mode("append").parquet(str(tmp_path / folder))
-    assert lake.ingest(tmp_path / "pages", format=given).n_new == 3
-    assert lake.rows("documents", "doc_id", "source") == [(folder, "pages") for folder in sorted(plain)]
-    assert lake.ingest(f"{tmp_path}/pages/**/*.parquet", format=given).n_unchanged == 3
-    assert lake.ingest(f"{tmp_path}/pages/2024/*", format=given).n_new == 0
-    assert lake.ingest(tmp_path / "days", format=given).n_new == 3
-    days = lake.table("documents").where("day is not null").select("doc_id", "day").orderBy("doc_id").collect()
-    assert [tuple(row) for row in days] == [(folder, int(folder[-1])) for folder in partitioned]
-
-
-def test_folders_above_the_input_are_no_columns(lake: Lake, spark: Any, tmp_path: Path) -> None:
-    folder = tmp_path / "run=3" / "pages"
-    spark.createDataFrame([("a",)], "text string").write.parquet(str(folder))
-    assert lake.ingest(folder).n_new == 1
-    assert lake.ingest(f"{folder}/*.parquet").n_unchanged == 1
-    assert "run" not in lake.table("documents").columns
-
-
-def test_relative_folder_of_delta_may_have_a_dot_in_its_name(
-    lake: Lake, spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    spark.createDataFrame([("a",)], "text string").write.format("delta").save(str(tmp_path / "pages.delta"))
-    assert lake.ingest("pages.delta").n_new == lake.ingest("pages.delta", format="delta").n_unchanged == 1
-    with pytest.raises(RecipeError, match=r"can't read no\.such as delta"):
-        lake.ingest("no.such", format="delta")
 
 
 def test_what_was_mended_in_a_file_leaves_quarantine(lake: Lake, tmp_path: Path) -> None:
@@ -247,32 +163,6 @@ def test_column_that_the_input_lacks_stays(lake: Lake, tmp_path: Path) -> None:
     assert lake.ingest(write(path, {"id": 1, "text": "a"})).n_unchanged == 1
     assert lake.ingest(write(path, {"id": 1, "text": "b"})).n_changed == 1
     assert lake.rows("documents", "text", "tag") == [("b", "x")]
-
-
-@pytest.mark.parametrize("kind", ["parquet", "delta"])
-def test_changed_column_of_a_table_is_a_change(lake: Lake, spark: Any, tmp_path: Path, kind: str) -> None:
-    query = "SELECT id, 'text' AS text, map('k', {}, 'l', 2) AS m, {} AS s, timestamp '2024-01-01' AS t FROM range(2)"
-    path = tmp_path / "pages"
-    spark.sql(query.format("id", "named_struct('b', 1, 'a', id)")).write.format(kind).save(str(path))
-    lake.ingest(path)
-    struct = "if(id = 0, named_struct('a', id, 'b', 1), named_struct('a', 7L, 'b', 1))"
-    shutil.rmtree(path)
-    spark.sql(query.format("id", struct)).write.format(kind).save(str(path))
-    summary = lake.ingest(path)
-    assert (summary.n_changed, summary.n_unchanged) == (1, 1)
-    assert lake.rows("documents", "doc_id", "s.a", "s.b") == [("0", 0, 1), ("1", 7, 1)]
-    assert lake.ingest(path).versions_out == summary.versions_out
-
-
-def test_which_of_equal_texts_in_a_table_is_kept_does_not_depend_on_their_order(
-    lake: Lake, spark: Any, tmp_path: Path
-) -> None:
-    rows = spark.sql("SELECT 'a' AS id, 'x' AS text, id AS n FROM range(6)")
-    rows.coalesce(1).write.parquet(str(tmp_path / "pages"))
-    summary = lake.ingest(tmp_path / "pages")
-    rows.orderBy(F.desc("n")).coalesce(1).write.mode("overwrite").parquet(str(tmp_path / "pages"))
-    again = lake.ingest(tmp_path / "pages")
-    assert (again.n_unchanged, again.n_duplicates, again.versions_out) == (1, 5, summary.versions_out)
 
 
 def test_first_of_two_texts_under_one_id_is_kept(lake: Lake, tmp_path: Path) -> None:

@@ -13,9 +13,11 @@ import pyarrow.types as pat
 from prox_spark.ingest.parquet import kinds
 from prox_spark.ingest.parquet.json_text import json_texts
 from prox_spark.ingest.parquet.kinds import BINARY, STRING, TIMESTAMP
-from prox_spark.ingest.parquet.leaves import offsets
+from prox_spark.ingest.parquet.leaves import with_parts
 from prox_spark.ingest.parquet.unify import distinct
 
+# Whole numbers from here on have digits that 32 bits do not keep.
+_ALL_DIGITS: Final = 1 << 24
 # Ticks of each unit that Arrow counts time in, per second.
 _PER_SECOND: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
@@ -43,12 +45,9 @@ def cast(array: Any, target: Any) -> Any:
     if pat.is_struct(kind) and pat.is_struct(target):
         return _cast_struct(array, target)
     if pat.is_map(kind) and pat.is_map(target):
-        keys, items = cast(array.keys, target.key_type), cast(array.items, target.item_type)
-        return pa.MapArray.from_arrays(offsets(array), keys, items).cast(target)
+        return with_parts(array, target, [cast(array.keys, target.key_type), cast(array.items, target.item_type)])
     if kinds.is_list(kind) and pat.is_list(target):
-        return pa.ListArray.from_arrays(
-            offsets(array).cast(pa.int32()), cast(array.values, target.value_type), type=target
-        )
+        return with_parts(array, target, [cast(array.values, target.value_type)])
     if target == TIMESTAMP:
         return _as_instants(array)
     if target == BINARY and not kinds.is_binary(kind):
@@ -156,12 +155,13 @@ def _decoded(array: Any) -> Any:
 
 
 def _float_texts(array: Any) -> Any:
-    # The shortest text that is read as the same number, of its own width: 0.1 of 32 bits is 0.1.
+    # The shortest text that is read as the same number, of its own width: 0.1 of 32 bits is 0.1. Not of whole numbers that
+    # have more digits than that: 138598256 is not 138598260.
     dtype = {16: np.float16, 32: np.float32, 64: np.float64}[array.type.bit_width]
     numbers = array.fill_null(0).to_numpy(zero_copy_only=False).astype(dtype)
     names = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
-    written = (names.get(text, text) for text in map(str, numbers))
-    return pa.array(list(written), STRING, mask=_mask(array))
+    written = (str(number) if abs(number) < _ALL_DIGITS else repr(float(number)) for number in numbers)
+    return pa.array([names.get(text, text) for text in written], STRING, mask=_mask(array))
 
 
 def _timestamp_texts(array: Any) -> Any:

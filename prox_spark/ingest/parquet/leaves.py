@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.types as pat
 
 from prox_spark.ingest.parquet import kinds
@@ -25,16 +24,27 @@ def change_leaves(array: Any, change: Callable[[Any], Any]) -> Any:
         mask = array.is_null() if array.null_count else None
         return pa.StructArray.from_arrays(parts, fields=list(kind), mask=mask)
     if pat.is_map(kind):
-        keys, items = (change_leaves(part, change) for part in (array.keys, array.items))
-        return pa.MapArray.from_arrays(offsets(array), keys, items).cast(kind)
+        return with_parts(array, kind, [change_leaves(part, change) for part in (array.keys, array.items)])
     if kinds.is_list(kind):
-        return type(array).from_arrays(offsets(array), change_leaves(array.values, change), type=kind)
+        return with_parts(array, kind, [change_leaves(array.values, change)])
     return change(array)
 
 
-def offsets(array: Any) -> Any:
-    """Return where the lists or maps of an array begin in its values; null where there is none."""
-    if not array.null_count:
-        return array.offsets
-    is_there = pa.concat_arrays([array.is_valid(), pa.array([True])])
-    return pc.if_else(is_there, array.offsets, pa.scalar(None, array.offsets.type))
+def with_parts(array: Any, kind: Any, parts: Sequence[Any]) -> Any:
+    """Return the lists or maps of an array with other values in them.
+
+    Args:
+        array: of lists or maps.
+        kind: the type of the result, list or map.
+        parts: the values; of maps the keys and the values.
+    """
+    if pat.is_map(kind):
+        values = pa.StructArray.from_arrays(parts, fields=[kind.key_field, kind.item_field])
+    else:
+        (values,) = parts
+    # `from_arrays` takes nulls in the offsets, and then adds what lies under a null to the list before it.
+    offsets = pa.array(array.offsets.to_numpy(), pa.int64() if pat.is_large_list(kind) else pa.int32())
+    validity = array.is_valid().buffers()[1] if array.null_count else None
+    return pa.Array.from_buffers(
+        kind, len(array), [validity, offsets.buffers()[1]], null_count=array.null_count, children=[values]
+    )
