@@ -238,7 +238,7 @@ def _read_tables(spark: SparkSession, inputs: Inputs, config: InputConfig, optio
         return config.source if config.source is not None else source_name(table.path)
 
     frames = [
-        (source_name(table.path), map_table(table.load(spark), table.path, source_of(table), options))
+        (source_name(table.path), map_table(table.load(spark), table.path, source_of(table), options, inputs.notes))
         for table in inputs.tables
         if not table.files
     ]

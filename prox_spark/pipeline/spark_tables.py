@@ -26,7 +26,7 @@ _ABSENT = {"ordinal": "bigint", "metadata": "map<string, string>", "n_skipped": 
 _EXACT = 1 << 53
 
 
-def map_table(table: DataFrame, path: str, source: str, options: ReadOptions) -> DataFrame:
+def map_table(table: DataFrame, path: str, source: str, options: ReadOptions, notes: list[str]) -> DataFrame:
     """Map the columns of a table to those of `udfs.ingest.ROWS`, by column expressions only.
 
     Args:
@@ -34,6 +34,7 @@ def map_table(table: DataFrame, path: str, source: str, options: ReadOptions) ->
         path: where its rows come from, and what names it in messages.
         source: of documents that have none of their own.
         options: how columns are named, and limits.
+        notes: sentences about what the recipe names and the table lacks are added here.
 
     Returns:
         A row per row, with `carried` as a struct by the table's own names, or a null string.
@@ -43,7 +44,7 @@ def map_table(table: DataFrame, path: str, source: str, options: ReadOptions) ->
     """
     fields = table.schema.fields
     columns = [(field.name, _sketch(field.dataType)) for field in fields]
-    check_columns([columns], options, path)
+    notes += check_columns([columns], options, path)
     roles = find_roles(columns, options)
     assert roles.text is not None  # else the check would have raised
     text = _value_at(fields, roles.text)[0].cast("string")

@@ -102,10 +102,9 @@ def plan_reading(folders: Sequence[ParquetFolder], options: ReadOptions, n_slots
     values = {uri: folder_values(uri, folder.root) for uri, folder in found.items()}
     groups = _group(footers, values, options)
     filled = [group for group in groups if any(footer.n_rows for footer in group.footers)]
-    if filled:
-        check_columns([group.columns for group in filled], options, folders[0].path)
-    carried, notes = _unify_columns(groups, options)
-    notes += [*_note_shadowed(groups, values), *_note_empty(footers)]
+    notes = check_columns([group.columns for group in filled], options, folders[0].path) if filled else []
+    carried, notes_on_types = _unify_columns(groups, options)
+    notes += [*notes_on_types, *_note_shadowed(groups, values), *_note_empty(footers)]
     group_of = {footer.uri: (number, group) for number, group in enumerate(groups) for footer in group.footers}
     layouts = [_lay_out(group, carried, options) for group in groups]
     pieces = [Piece(uri, found[uri].source, problem=why) for uri, why in broken.items()]

@@ -58,13 +58,16 @@ def find_roles(columns: Sequence[tuple[str, Any]], options: ReadOptions) -> Role
     )
 
 
-def check_columns(files: Sequence[Sequence[tuple[str, Any]]], options: ReadOptions, path: str) -> None:
+def check_columns(files: Sequence[Sequence[tuple[str, Any]]], options: ReadOptions, path: str) -> list[str]:
     """See that a file has each column that the recipe names, in a type that can be what it is named for.
 
     Args:
         files: names and types of the columns of each.
         options: how they are called.
         path: what the files were found by.
+
+    Returns:
+        Notes about ways into structs that lead nowhere: a recipe for many data sets may name one that some of them lack.
 
     Raises:
         RecipeError: not one has it.
@@ -75,16 +78,20 @@ def check_columns(files: Sequence[Sequence[tuple[str, Any]]], options: ReadOptio
         "url_column": (options.url_column, is_scalar, "string"),
         "source_column": (options.source_column if options.keep_source else None, is_scalar, "string"),
     }
+    notes = []
     for option, (name, accepts, wanted) in asked.items():
         if name is None:
             continue
         found = [kind_at(columns, way) for columns in files if (way := find(columns, name)) is not None]
-        if not found:
+        if not found and "." in name and option in ("url_column", "source_column"):
+            notes.append(f"{path} has nothing at {name!r} (input.{option})")
+        elif not found:
             names = dict.fromkeys(column for columns in files for column, _ in columns)
             raise RecipeError(f"{path} has no column {name!r} (input.{option}); it has {', '.join(names)}")
-        if not any(map(accepts, found)):
+        elif not any(map(accepts, found)):
             kind = kinds.named(found[0])
             raise RecipeError(f"column {name!r} of {path} is {kind}, and must be {wanted} to be input.{option}")
+    return notes
 
 
 def find(columns: Sequence[tuple[str, Any]], name: str) -> Way | None:

@@ -318,7 +318,7 @@ def test_what_a_file_holds_is_nearer_than_what_its_folder_is_called(files: Files
         ({"text_column": "n"}, r"column 'n' of in is int64, and must be string to be input\.text_column"),
         ({"id_column": "key"}, r"no column 'key' \(input\.id_column\)"),
         ({"id_column": "s"}, r"column 's' of in is struct, and must be a string or a number to be input\.id_column"),
-        ({"url_column": "s.u"}, r"no column 's\.u' \(input\.url_column\)"),
+        ({"url_column": "link"}, r"no column 'link' \(input\.url_column\)"),
         ({"source_column": "crawl"}, r"no column 'crawl' \(input\.source_column\)"),
     ],
 )
@@ -328,6 +328,12 @@ def test_column_that_no_file_has_is_a_mistake_of_the_recipe(
     files.write({"text": ["x"], "n": [1], "s": [{"a": 1}]})
     with pytest.raises(RecipeError, match=message):
         files.plan(**options)
+
+
+def test_way_into_a_struct_that_leads_nowhere_is_a_note(files: Files) -> None:
+    files.write({"text": ["x"], "s": [{"a": 1}]})
+    assert files.plan(url_column="s.u").notes == ["in has nothing at 's.u' (input.url_column)"]
+    assert column(files.read(url_column="s.u"), "url") == [None]
 
 
 def test_file_without_rows_is_no_mistake_of_the_recipe(files: Files) -> None:
@@ -375,7 +381,7 @@ def test_row_group_that_is_damaged_does_not_cost_the_others(files: Files) -> Non
     path = Path(write_groups(files))
     content = bytearray(path.read_bytes())
     begin = pq.read_metadata(path).row_group(1).column(1).data_page_offset
-    content[begin + 200 : begin + 300] = bytes(100)
+    content[begin + 2000 : begin + 2100] = bytes(100)
     path.write_bytes(content)
     rows = files.read()
     documents = [row for row in rows if row["reason"] is None]
