@@ -1,0 +1,334 @@
+"""The records of a WARC or WET file, one after the other. What is no record is a `Damage`, and reading goes on behind it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from prox_spark.ingest.signatures import say_what_it_is
+from prox_spark.ingest.warc.header import Header, parse_header
+from prox_spark.ingest.warc.search import BLANKS, SEPARATORS, START_BYTES, Search
+from prox_spark.ingest.warc.window import Container, Mark, Window
+
+_MAX_HEADER_BYTES = 1 << 20
+_SNIPPET_BYTES = 800
+# A length may be off by so much without a word: as long as what stands behind a record is.
+_SLACK_BYTES = 4
+_END_OF_HEADER = re.compile(rb"\n\r*\n")
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A part of the file that is no record.
+
+    Attributes:
+        message: for people.
+        offset: where it begins in the file, as stored; None where no member begins there.
+        length: None where that is not known.
+        snippet: its first bytes.
+        doc_id: of the record that is damaged, as far as that could be read.
+    """
+
+    message: str
+    offset: int | None = None
+    length: int | None = None
+    snippet: bytes = b""
+    doc_id: str | None = None
+
+
+class Block(NamedTuple):
+    """What is behind the header of a record.
+
+    Attributes:
+        content: None where it was not asked for, or is larger than the limit.
+        offset: of the record in the file, as stored; None where it shares a member with others.
+        length: of the record in the file, with all that belongs to it.
+        n_missing: bytes that the header promises and that are not there.
+    """
+
+    content: bytes | None
+    offset: int | None
+    length: int | None
+    n_missing: int = 0
+
+
+class RecordReader:
+    """Reads records: for each header that iterating yields `finish` is called, `peek` before it if need be.
+
+    A record whose length is wrong ends where the next one begins.
+    """
+
+    def __init__(self, container: Container, max_bytes: int) -> None:
+        """Begins at the beginning.
+
+        Args:
+            container: the file.
+            max_bytes: largest content that is held in memory.
+        """
+        self._container, self._max_bytes = container, max_bytes
+        self._window = Window(container)
+        self._search = Search(self._window, container.is_plain)
+        # Where the next record is looked for; and of one that was found, where it, its content and its member begin.
+        self._position = self._begin = self._content = 0
+        self._member_at: int | None = None
+        self._header, self._start = Header({}, True), b""
+        # The first place where another record seems to begin in what was not held, and its member.
+        self._inner: tuple[Mark, int] | None = None
+        self._damage: Damage | None = None
+        # Why nothing more can be read.
+        self._cut: str | None = None
+
+    def __iter__(self) -> Iterator[Header | Damage]:
+        """Yield headers and damages in the order of the file.
+
+        Raises:
+            EOFError: nothing behind the last one can be read, or there was no record at all.
+        """
+        self._window.ensure(START_BYTES)
+        first, has_records = self._window.view(0, 2 * START_BYTES), False
+        while not self._cut and (begin := self._find_record()) is not None:
+            if not self._read_header(begin):
+                continue
+            if self._damage:
+                yield self._damage_until(begin)
+                self._damage = None
+            has_records = True
+            self._search.note_record(self._member_at is not None)
+            yield self._header
+        # A damage that goes on to where the file is cut off is the same.
+        found = self._damage.message if self._damage else None, self._cut
+        messages = dict.fromkeys(message for message in found if message)
+        if not has_records:
+            what = say_what_it_is(first) or "; ".join(messages) or "it is empty"
+            raise EOFError(f"no WARC record is in it: {what}")
+        if self._cut:
+            raise EOFError("; ".join(messages))
+        if self._damage:
+            yield self._damage_until(None)
+
+    def peek(self, n_bytes: int) -> bytes:
+        """Return the first bytes of the content, fewer where it ends."""
+        length = self._header.length
+        end = self._content + (n_bytes if length is None else min(n_bytes, length))
+        self._window.ensure(end)
+        starts = (mark.position for mark in self._window.marks if self._content < mark.position < end)
+        end = next((at for at in starts if self._search.begins_record(at)), end)
+        return self._window.view(self._content, end)
+
+    def finish(self, keep: bool) -> Block | None:
+        """Move behind the record.
+
+        Args:
+            keep: the content is needed.
+
+        Returns:
+            None for a record that can't be read: the next item tells of it.
+        """
+        length = self._header.length
+        if length is None and keep:
+            self._position = self._content
+            self._lose("the record has no Content-Length that is a number", self._begin)
+            return None
+        declared = None if length is None else self._content + length
+        # Of a plain file it is known at once that it can't hold so much.
+        is_beyond = declared is not None and self._container.is_plain and declared > self._container.size
+        holds = keep and length is not None and (length <= self._max_bytes or is_beyond)
+        end = self._correct_end(declared, holds) if is_beyond else self._find_end(declared, holds)
+        if end is None:
+            return None
+        content, n_missing = (self._window.view(self._content, end) if holds else None), 0
+        if content is not None and end == declared:
+            content = self._without_separator(content)
+        elif content is not None:
+            separator = next((part for part in SEPARATORS if content.endswith(part)), b"")
+            content = content[: len(content) - len(separator)]
+            n_missing = max(0, (length or 0) - len(content))
+        place = self._close(end)
+        return place and Block(content, *place, n_missing if n_missing > _SLACK_BYTES else 0)
+
+    # Finding records
+
+    def _find_record(self) -> int | None:
+        """Return where the next record begins, with what lies before it dropped; None at the end."""
+        window = self._window
+        while True:
+            if self._damage:
+                begin = self._search.scan(self._position)
+                if begin is not None:
+                    window.drop(begin)
+                    return begin
+            else:
+                begin, _ = self._search.skip_blanks(self._position)
+                if begin < window.end:
+                    if self._search.begins_record(begin):
+                        return begin
+                    self._position = begin
+                    self._lose("what begins here is no WARC record", begin)
+                    continue
+            if not window.gap:
+                return None
+            if window.gap.end is None:
+                self._cut = window.gap.message
+                return None
+            self._damage = self._damage or Damage(window.gap.message, window.gap.offset)
+            window.pass_gap()
+            self._position = window.end
+
+    def _read_header(self, begin: int) -> bool:
+        """Read the header that begins there; False if it has no end, and the search goes on."""
+        window = self._window
+        searched = begin
+        while not (blank := _END_OF_HEADER.search(window.buffer, searched - window.begin)):
+            searched = max(begin, window.end - START_BYTES)
+            if window.end - begin > _MAX_HEADER_BYTES or not window.more():
+                break
+        end = window.begin + blank.end() if blank else window.end
+        inner = self._search.find(begin + 1, end)
+        if blank and inner is None:
+            mark = window.mark_at(begin)
+            self._member_at = mark.offset if mark else None
+            self._begin, self._content = begin, end
+            self._start = window.view(begin, end)
+            self._header = parse_header(self._start)
+            self._inner = None
+            return True
+        self._position = inner or end
+        if inner is None and window.gap:
+            self._lose(window.gap.message, begin)
+        elif inner is None and window.is_at_end and self._container.is_plain:
+            self._cut = "the file ends within the header of a record: it is cut off"
+        else:
+            self._lose("the header of the record has no end", begin)
+        return False
+
+    # Finding the end of a record
+
+    def _find_end(self, declared: int | None, holds: bool) -> int | None:
+        """Return where the content ends, all of it in the window if it is to be held; None where it is cut off or damaged."""
+        window = self._window
+        if declared is not None:
+            self._advance(declared, holds)
+            if window.end >= declared and self._search.is_end(declared, self._content):
+                return declared
+            if window.gap and window.end < declared:
+                self._lose_to_gap()
+                return None
+        return self._correct_end(declared, holds)
+
+    def _advance(self, declared: int, holds: bool) -> None:
+        """Read on to the end of the content or the next record's member, without what is not to be held."""
+        window = self._window
+        while window.end < declared:
+            if not holds:
+                if self._inner is None and (inner := self._search.find(self._content + 1, window.end)) is not None:
+                    # All that is needed to come back.
+                    self._inner = window.mark_before(inner) or Mark(inner, inner, None), inner
+                window.drop(max(window.begin, window.end - START_BYTES))
+            before = window.end
+            if not window.more():
+                return
+            if window.mark_at(before) and before > self._content and self._search.begins_record(before):
+                return
+
+    def _correct_end(self, declared: int | None, holds: bool) -> int | None:
+        """Return where a content ends whose length is wrong; None where the file ends before it."""
+        window, content = self._window, self._content
+        if self._inner:
+            member, inner = self._inner
+            window.go_to(member.offset, member.position)
+            window.ensure(inner + 1)
+            window.drop(inner)
+            return inner
+        if declared is not None:
+            other = self._search.find(content + 1, min(declared, window.end))
+            if other is not None:
+                return other
+        begin = content if declared is None or window.end < declared else declared
+        end = self._search.scan(begin, self._max_bytes if holds else None, any_member=True)
+        if end is not None:
+            return end
+        if window.gap:
+            self._lose_to_gap()
+            return None
+        if not window.is_at_end:
+            # The next record is too far away for this one to be held.
+            if begin == declared:
+                return declared
+            self._position = window.end
+            self._lose("the Content-Length of the record is wrong, and where it ends can't be told", self._begin)
+            return None
+        is_whole = window.view(window.end - len(SEPARATORS[0]), window.end).endswith(SEPARATORS)
+        if self._container.is_plain and declared is not None and window.end < declared and not is_whole:
+            n_bytes = window.end - content
+            self._cut = f"the last record has {n_bytes:,} of its {declared - content:,} bytes: the file is cut off"
+            return None
+        return window.end
+
+    def _close(self, end: int) -> tuple[int | None, int | None] | None:
+        """Move behind what follows a content.
+
+        Returns:
+            Offset and length of the record in the file; None where its member is damaged and holds nothing else.
+        """
+        window, container = self._window, self._container
+        self._position, ended_at = self._search.skip_blanks(end)
+        if container.is_plain:
+            return self._begin, self._position - self._begin
+        if ended_at is None and self._position == window.end:
+            ended_at = window.ended_at
+            if ended_at is None and window.gap and self._member_at is not None:
+                self._lose_to_gap()
+                return None
+        if self._member_at is None or ended_at is None:
+            return None, None
+        return self._member_at, ended_at - self._member_at
+
+    def _without_separator(self, content: bytes) -> bytes:
+        """Cut off what a length that is some bytes too large takes from what follows the record."""
+        full, end = SEPARATORS[0], self._content + len(content)
+        if not self._header.has_cr or not content.endswith((b"\r", b"\r\n")):
+            return content
+        blanks = BLANKS.match(self._window.view(end, end + len(full)))
+        rest = blanks.group() if blanks else b""
+        if len(rest) < len(full) and (content[-len(full) :] + rest).endswith(full):
+            return content[: len(rest) - len(full)]
+        return content
+
+    # Damage
+
+    def _lose(self, message: str, begin: int) -> None:
+        """Note that what begins there is no record. What follows is part of the same damage up to where a record begins."""
+        if self._damage:
+            return
+        window, mark = self._window, self._window.mark_at(begin)
+        offset, doc_id = (mark.offset if mark else None), None
+        start = window.view(begin, begin + _SNIPPET_BYTES)
+        if begin == self._begin and self._start:
+            # The window may be past it.
+            offset, doc_id = self._member_at, self._header.doc_id
+            start = start or self._start[:_SNIPPET_BYTES]
+        self._damage = Damage(message, begin if self._container.is_plain else offset, None, start, doc_id)
+
+    def _lose_to_gap(self) -> None:
+        """Note that the record is damaged by the gap that the window ends at."""
+        gap = self._window.gap
+        if gap and gap.end is None:
+            self._cut = gap.message
+        elif gap:
+            self._position = self._window.end
+            self._lose(gap.message, self._begin)
+
+    def _damage_until(self, position: int | None) -> Damage:
+        """Return the damage with its length; None: it goes on to the file's end."""
+        assert self._damage
+        end: int | None = self._container.size
+        if position is not None and self._container.is_plain:
+            end = position
+        elif position is not None:
+            mark = self._window.mark_at(position)
+            end = mark.offset if mark else None
+        if self._damage.offset is None or end is None:
+            return replace(self._damage, offset=None)
+        return replace(self._damage, length=end - self._damage.offset)
