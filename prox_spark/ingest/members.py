@@ -21,7 +21,7 @@ _LOOK_BACK_BYTES = 1 << 20
 # bzip2 gives nothing before it has a whole block.
 _TRIAL_BYTES = 1 << 20
 _MAX_DICTIONARY_BYTES = 64 << 20
-_NOT_ZERO = re.compile(rb"[^\x00]")
+_NOT_FILLING = re.compile(rb"[^\x00\r\n]")
 
 
 class Piece(NamedTuple):
@@ -81,7 +81,7 @@ class Members:
                 else:
                     yield from self._read_member()
                 last = begin
-            elif not self._skip_frame(head) and not self._skip_zeros():
+            elif not self._skip_frame(head) and not self._skip_filling():
                 look_from = begin if self._codec.is_checked or begin == last else last + 1
                 yield self._go_on(begin, look_from, f"what begins at byte {begin:,} is not {name}")
 
@@ -175,12 +175,12 @@ class Members:
         source.position = begin
         return False
 
-    def _skip_zeros(self) -> bool:
-        """Moves behind zeros, with which some tools fill up a block; True if a member or the end is behind them."""
+    def _skip_filling(self) -> bool:
+        """Moves behind zeros, with which some tools fill up a block, and line ends; True if a member or the end is behind them."""
         source, begin = self._source, self._source.position
-        if source.peek(1) != b"\x00":
+        if _NOT_FILLING.match(source.peek(1)):
             return False
-        place = next(source.find_all(_NOT_ZERO, begin), None)
+        place = next(source.find_all(_NOT_FILLING, begin), None)
         if place is None:
             return True
         source.position = place

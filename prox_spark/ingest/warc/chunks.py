@@ -43,8 +43,10 @@ def unchunk(body: bytes) -> tuple[bytes, str | None]:
 
 
 def _is_chunk_end(body: bytes, end: int) -> bool:
-    """True if a size or nothing follows."""
-    return bool(_NEXT_SIZE.match(body, end)) or (end <= len(body) and not body[end:].strip(b"\r\n"))
+    """True if a size or nothing follows; the line end before the size may be missing."""
+    return bool(_NEXT_SIZE.match(body, end) or _SIZE.match(body, end)) or (
+        end <= len(body) and not body[end:].strip(b"\r\n")
+    )
 
 
 def _guess_end(body: bytes, begin: int) -> int | None:

@@ -25,8 +25,6 @@ _MAX_HIDDEN = 3
 # What a decompressor gets at once. What it makes of that is bounded by its format: a thousandfold, of zstd 32,000-fold.
 _STEP_BYTES, _ZSTD_STEP_BYTES = 16 << 10, 1 << 10
 _BROTLI_BYTES = 1 << 20
-# Browsers don't look at the checksum either.
-_CHECKSUM_ERRORS = ("incorrect data check", "incorrect length check")
 
 # A tenth of what is compressed are these, of a text next to nothing.
 _CONTROLS = bytes({*range(9), *range(14, 27), *range(28, 32)})
@@ -68,7 +66,7 @@ def undo_codings(body: bytes, transfer: Iterable[str], content: Iterable[str], m
     """
     problems: list[str] = []
     # The one that was made last is undone first.
-    steps = [name.lower().strip("\"' ") for name in [*content, *transfer]][::-1]
+    steps = [name.lower().split(";")[0].strip("\"' ") for name in [*content, *transfer]][::-1]
     hidden = [""] * _MAX_HIDDEN
     for name in [*steps, *hidden]:
         if name == "chunked":
@@ -91,6 +89,9 @@ def _decompress(body: bytes, coding: str, max_bytes: int) -> tuple[bytes, str | 
     Returns:
         The content, a bounded part more of it than `max_bytes`; and why some of it is missing, or None.
     """
+    if coding and body[:1].isspace() and body.lstrip().startswith((_GZIP, _ZSTD)):
+        # What a script printed before the server compressed the rest.
+        body = body.lstrip()
     if body.startswith(_GZIP):
         run = _run_members(lambda: zlib.decompressobj(31), _GZIP, body, max_bytes, _STEP_BYTES)
     elif body.startswith(_ZSTD):
@@ -153,8 +154,7 @@ def _run(new: Callable[[], Any], body: bytes, max_bytes: int, step: int) -> _Run
                     decompressor.decompress(view[at : min(at + step, begin)])
                 step = 1
                 continue
-            is_whole = any(message in str(error) for message in _CHECKSUM_ERRORS)
-            return _Run(b"".join(parts), problem=None if is_whole else f"its compressed data are damaged ({error})")
+            return _Run(b"".join(parts), problem=f"its compressed data are damaged ({error})")
         n_bytes += len(parts[-1])
         begin += step
     rest = (decompressor.unused_data or b"") + body[begin:] if decompressor.eof else b""

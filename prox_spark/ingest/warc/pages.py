@@ -205,7 +205,8 @@ def read_plain_text(content: bytes, charset: str | None, guesses: bool) -> str:
         UnicodeDecodeError: it is not UTF-8, and another encoding can't be.
     """
     try:
-        return content.decode("utf-8")
+        # A mark of the encoding is no text in a file; in a conversion everything is.
+        return content.decode("utf-8-sig" if guesses else "utf-8")
     except UnicodeDecodeError:
         if not (charset or guesses):
             raise
