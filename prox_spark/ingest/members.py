@@ -20,6 +20,8 @@ _FIRST_STEP_BYTES, _STEP_BYTES = 4 << 10, 64 << 10
 _LOOK_BACK_BYTES = 1 << 20
 # bzip2 gives nothing before it has a whole block.
 _TRIAL_BYTES = 1 << 20
+# Fewer bytes than these at a file's end can't show what they begin.
+_SIGNATURE_BYTES = 4
 _MAX_DICTIONARY_BYTES = 64 << 20
 _NOT_FILLING = re.compile(rb"[^\x00\r\n]")
 
@@ -83,7 +85,10 @@ class Members:
                 last = begin
             elif not self._skip_frame(head) and not self._skip_filling():
                 look_from = begin if self._codec.is_checked or begin == last else last + 1
-                yield self._go_on(begin, look_from, f"what begins at byte {begin:,} is not {name}")
+                problem = f"what begins at byte {begin:,} is not {name}"
+                if len(head) < _SIGNATURE_BYTES:
+                    problem = f"the file ends within the first bytes of {name} data: it is cut off"
+                yield self._go_on(begin, look_from, problem)
 
     def _read_member(self) -> Iterator[Piece | Gap]:
         """Yields the content of the member that begins here, and a gap where it is damaged or cut off."""

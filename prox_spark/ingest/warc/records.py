@@ -16,6 +16,8 @@ _MAX_HEADER_BYTES = 1 << 20
 _SNIPPET_BYTES = 800
 # A length may be off by so much without a word: as long as what stands behind a record is.
 _SLACK_BYTES = 4
+_CUT_HEADER = "the file ends within the header of a record: it is cut off"
+_CUT_VERSION = re.compile(rb"W(?:A(?:R(?:C(?:/[\d.]{0,8})?)?)?)?\r?$")
 _END_OF_HEADER = re.compile(rb"\n\r*\n")
 
 
@@ -101,7 +103,7 @@ class RecordReader:
         found = self._damage.message if self._damage else None, self._cut
         messages = dict.fromkeys(message for message in found if message)
         if not has_records:
-            what = say_what_it_is(first) or "; ".join(messages) or "it is empty"
+            what = say_what_it_is(first or self._container.start) or "; ".join(messages) or "it is empty"
             raise EOFError(f"no WARC record is in it: {what}")
         if self._cut:
             raise EOFError("; ".join(messages))
@@ -165,6 +167,9 @@ class RecordReader:
                     if self._search.begins_record(begin):
                         return begin
                     self._position = begin
+                    if window.is_at_end and _CUT_VERSION.match(window.view(begin, window.end)):
+                        self._cut = _CUT_HEADER
+                        return None
                     self._lose("what begins here is no WARC record", begin)
                     continue
             if not window.gap:
@@ -197,8 +202,8 @@ class RecordReader:
         self._position = inner or end
         if inner is None and window.gap:
             self._lose(window.gap.message, begin)
-        elif inner is None and window.is_at_end and self._container.is_plain:
-            self._cut = "the file ends within the header of a record: it is cut off"
+        elif inner is None and window.is_at_end and not self._search.is_aligned:
+            self._cut = _CUT_HEADER
         else:
             self._lose("the header of the record has no end", begin)
         return False
@@ -260,7 +265,8 @@ class RecordReader:
             self._lose("the Content-Length of the record is wrong, and where it ends can't be told", self._begin)
             return None
         is_whole = window.view(window.end - len(SEPARATORS[0]), window.end).endswith(SEPARATORS)
-        if self._container.is_plain and declared is not None and window.end < declared and not is_whole:
+        # A member of its own that is whole is all that there ever was of the record.
+        if not self._search.is_aligned and declared is not None and window.end < declared and not is_whole:
             n_bytes = window.end - content
             self._cut = f"the last record has {n_bytes:,} of its {declared - content:,} bytes: the file is cut off"
             return None

@@ -22,6 +22,7 @@ class Container:
     Attributes:
         size: in bytes, as stored.
         is_plain: it is not compressed.
+        start: its first bytes, as stored, if they are not those of the compression that its name promises.
     """
 
     def __init__(self, raw: BinaryIO, uri: str, max_window_bytes: int) -> None:
@@ -29,6 +30,7 @@ class Container:
         self._source = StoredBytes(raw)
         head = self._source.head_behind_skippable()
         codec = codec_of_content(head)
+        self.start = b"" if codec else head
         if not codec and not _WARC.match(head):
             is_skippable = SKIPPABLE.match(self._source.peek(HEAD_BYTES))
             codec = codec_of_name(uri) or (ZSTD if is_skippable else None)

@@ -1,101 +1,178 @@
 from __future__ import annotations
 
 import gzip
-import io
+import re
+import zlib
 from pathlib import Path
 
 import pytest
-from warcio.statusandheaders import StatusAndHeaders
-from warcio.warcwriter import WARCWriter
+import zstandard
+from warc_files import HTTP, INFO, STORES, conversion, html, read, record, record_id, response, store, text, url
 
 from prox_spark.errors import ReasonCode
-from prox_spark.ingest import InputFormat, ReadOptions, Record, Rejected, read_file
+from prox_spark.ingest import InputFormat
 from prox_spark.ingest.warc import html_to_text
 
 pytestmark = pytest.mark.unit
-ID = "2aabeff2-67f5-4608-8466-e87c6296e2b6"
-
-
-def warc_record(kind: str, body: bytes, *headers: str, length: int | None = None) -> bytes:
-    lines = [
-        "WARC/1.0",
-        f"WARC-Type: {kind}",
-        f"WARC-Record-ID: <urn:uuid:{ID}>",
-        "WARC-Target-URI: https://example.org/ä",
-        *headers,
-        f"Content-Length: {len(body) if length is None else length}",
-    ]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body + b"\r\n\r\n"
-
-
-def response(html: bytes, status: str = "200 OK", *headers: str) -> bytes:
-    head = "\r\n".join([f"HTTP/1.1 {status}", *(headers or ("Content-Type: text/html",))]).encode()
-    return warc_record("response", head + b"\r\n\r\n" + html, "Content-Type: application/http; msgtype=response")
-
-
-def read(path: Path, *records: bytes, kind: InputFormat = InputFormat.WARC, **options: int) -> list:
-    path.write_bytes(b"".join(gzip.compress(r) for r in records) if path.suffix == ".gz" else b"".join(records))
-    return list(read_file(str(path), kind, ReadOptions(**options)))
-
-
-PAGE = response(b"<title>t</title><nav>Menu</nav><p>One</p><p>Two</p><script>x()</script>")
+every_store = pytest.mark.parametrize("how", STORES)
 
 
 def test_page_becomes_lines_of_text_with_its_noise(tmp_path: Path) -> None:
-    (record,) = read(tmp_path / "a.warc", PAGE)
-    assert [line for line in record.text.splitlines() if line] == ["Menu", "One", "Two"]
-    assert (record.doc_id, record.url) == (ID, "https://example.org/ä")
-    assert record.metadata["WARC-Type"] == "response"
+    body = b"<title>t</title><nav>Menu</nav><p>One</p><p>Two</p><script>x()</script>"
+    (document,) = read(tmp_path / "a.warc", response("ä", body=body)).documents
+    assert [line for line in document.text.splitlines() if line] == ["Menu", "One", "Two"]
+    assert (document.doc_id, document.url) == (record_id("ä"), url("ä"))
+    assert document.metadata is not None and document.metadata["WARC-Type"] == "response"
 
 
-@pytest.mark.parametrize("name", ["a.warc", "a.warc.gz"])
-def test_offset_and_length_cut_the_record_out_of_the_file(tmp_path: Path, name: str) -> None:
-    path = tmp_path / name
-    items = read(path, warc_record("warcinfo", b"x"), PAGE, warc_record("request", b"x"), PAGE)
-    *records, skipped = items
-    assert skipped.n_records == 2
-    for record in records:
-        place = record.place
-        content = path.read_bytes()[place.offset : place.offset + place.length]
-        alone = tmp_path / f"alone.{name}"
-        alone.write_bytes(content)
-        (again,) = read_file(str(alone), InputFormat.WARC, ReadOptions())
-        assert again.text == record.text
+@every_store
+def test_records_come_out_in_the_order_of_the_file_however_it_is_stored(tmp_path: Path, how: str) -> None:
+    records = [INFO, *(response(n) for n in range(30)), record("request", b"GET / HTTP/1.1\r\n\r\n")]
+    found = read(store(tmp_path, how, records))
+    assert found.texts == [text(n) for n in range(30)]
+    assert (found.rejected, found.skipped) == ([], {"warcinfo": 1, "request": 1})
+
+
+@pytest.mark.parametrize("how", ["plain", "gzip", "zstd", "lz4"])
+def test_offset_and_length_cut_the_record_out_of_the_file(tmp_path: Path, how: str) -> None:
+    # Short records and long ones: what is read ahead must not move the places.
+    records = [INFO, response(1), conversion(2, ""), conversion(3, "x"), response(4, body=html(4) * 3_000), response(5)]
+    path = store(tmp_path, how, records)
+    found = read(path)
+    assert found.names == ["1", "2", "3", "4", "5"]
+    end = None
+    for document in found.documents:
+        offset, length = document.place.offset, document.place.length
+        assert offset is not None and length is not None and end in (None, offset)
+        end = offset + length
+        part = tmp_path / f"part{''.join(path.suffixes)}"
+        (again,) = read(part, path.read_bytes()[offset:end]).documents
+        assert (again.text, again.place.offset, again.place.length) == (document.text, 0, length)
+
+
+@pytest.mark.parametrize("how", ["whole gzip", "whole zstd", "bgzip", "pzstd"])
+def test_records_that_share_a_member_have_no_place(tmp_path: Path, how: str) -> None:
+    found = read(store(tmp_path, how, [INFO, response(1), response(2)]))
+    assert [(d.place.offset, d.place.length) for d in found.documents] == [(None, None)] * 2
+
+
+def test_a_member_with_two_records_takes_the_place_of_these_only(tmp_path: Path) -> None:
+    members = [response(1), response(2) + response(3), response(4)]
+    found = read(store(tmp_path, "gzip", members))
+    assert [d.place.offset is None for d in found.documents] == [False, True, True, False]
+    last = found.documents[-1].place
+    assert last.offset == len(gzip.compress(members[0])) + len(gzip.compress(members[1]))
 
 
 @pytest.mark.parametrize(
-    "other",
+    ("other", "what"),
     [
-        response(b"<p>gone</p>", "404 Not Found"),
-        response(b"", "301 Moved", "Content-Type: text/html", "Location: /x"),
-        response(b"\x89PNG", "200 OK", "Content-Type: image/png"),
-        warc_record("metadata", b"x"),
-        warc_record("request", b"GET / HTTP/1.1\r\n\r\n", "Content-Type: application/http; msgtype=request"),
+        (response(1, head=b"HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\n\r\n"), "HTTP 404"),
+        (response(1, head=b"HTTP/1.1 301 Moved\r\nContent-Type: text/html\r\nLocation: /x\r\n\r\n"), "HTTP 301"),
+        (response(1, head=b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\n\r\n"), "image/*"),
+        (response(1, head=b"HTTP/1.1 200 OK\r\nContent-Type: video/mp4; a=b\r\n\r\n"), "video/*"),
+        (response(1, head=b"HTTP/1.1 200 OK\r\nContent-Type: application/pdf\r\n\r\n"), "application/pdf"),
+        (response(1, head=b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n"), "text/plain"),
+        (response(1, head=b"HTTP/1.1 200 OK\r\n\r\n", body=b"\x89PNG"), "no Content-Type"),
+        (response(1, head=b"", body=b""), "empty response"),
+        (record("response", b"20240305 birds.example", "Content-Type: text/dns"), "text/dns"),
+        (record("resource", b"\x89PNG", "Content-Type: image/png"), "image/*"),
+        (record("conversion", b"\x89PNG", "Content-Type: image/png"), "image/*"),
+        (record("metadata", b"x"), "metadata"),
+        (record("revisit", b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n", HTTP), "revisit"),
+        (record("request", b"GET / HTTP/1.1\r\n\r\n", "Content-Type: application/http; msgtype=request"), "request"),
+        (record("resource", b"GET / HTTP/1.1\r\n\r\n", "Content-Type: application/http;msgtype=request"), "request"),
+        (record("continuation", b"more"), "continuation"),
+        (record("screenshot", b"\x89PNG", "Content-Type: image/png"), "WARC-Type screenshot"),
     ],
 )
-def test_what_is_no_page_is_counted_not_rejected(tmp_path: Path, other: bytes) -> None:
-    record, skipped = read(tmp_path / "a.warc.gz", other, PAGE)
-    assert isinstance(record, Record) and skipped.n_records == 1
+def test_what_is_no_page_is_counted_by_its_kind(tmp_path: Path, other: bytes, what: str) -> None:
+    found = read(tmp_path / "a.warc.gz", gzip.compress(other) + gzip.compress(response(2)) + gzip.compress(other))
+    assert (found.names, found.rejected, found.skipped) == (["2"], [], {what: 2})
 
 
-def test_content_encoding_is_undone(tmp_path: Path) -> None:
-    (record,) = read(
-        tmp_path / "a.warc",
-        response(gzip.compress(b"<p>zipped</p>"), "200 OK", "Content-Type: text/html", "Content-Encoding: gzip"),
+def test_what_crawlers_log_of_themselves_is_no_page(tmp_path: Path) -> None:
+    log = record("resource", b"Resolving birds.example...", "Content-Type: text/plain")
+    logs = [
+        re.sub(rb"https://birds.example/1", uri, log)
+        for uri in (b"metadata://gnu.org/software/wget/warc/wget.log", b"urn:X-wpull:log")
+    ]
+    found = read(tmp_path / "a.warc", b"".join([*logs, response(2)]))
+    assert (found.names, found.skipped) == (["2"], {"records of the crawler about itself": 2})
+
+
+def test_kinds_that_servers_make_up_do_not_become_many(tmp_path: Path) -> None:
+    heads = [f"HTTP/1.1 200 OK\r\nContent-Type: application/x-{n}\r\n\r\n".encode() for n in range(500)]
+    found = read(tmp_path / "a.warc", b"".join(response(n, head=head) for n, head in enumerate(heads)))
+    assert len(found.skipped) == 101 and sum(found.skipped.values()) == 500 and found.skipped["other types"] == 400
+
+
+@pytest.mark.parametrize(
+    ("fields", "content"),
+    [
+        (["Content-Type: text/html"], html(1)),
+        (["Content-Type: text/html; charset=utf-8"], html(1)),
+        (["Content-Type: application/xhtml+xml"], html(1)),
+        ([], html(1)),
+        (["WARC-Identified-Payload-Type: text/html"], html(1)),
+        (["Content-Type: text/plain"], text(1).encode()),
+        (["Content-Type: text/plain; charset=utf-16"], text(1).encode("utf-16")),
+        (["Content-Type: text/plain"], b"\xef\xbb\xbf" + text(1).encode()),
+        ([HTTP], b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + html(1)),
+    ],
+)
+@pytest.mark.parametrize("kind", ["resource", "Resource"])
+def test_resources_with_a_page_or_text_are_documents(
+    tmp_path: Path, kind: str, fields: list[str], content: bytes
+) -> None:
+    found = read(tmp_path / "a.warc", record(kind, content, *fields))
+    assert (found.texts, found.rejected, found.skipped) == ([text(1)], [], {})
+
+
+@pytest.mark.parametrize("kind", InputFormat)
+def test_conversions_are_documents_in_both_formats(tmp_path: Path, kind: InputFormat) -> None:
+    if kind in (InputFormat.WARC, InputFormat.WET):
+        content = INFO + conversion(1, "Eins\nZwei\n ä ") + record("conversion", b"no type", name=2)
+        found = read(tmp_path / "a", content, kind)
+        assert (found.texts, found.skipped) == (["Eins\nZwei\n ä ", "no type"], {"warcinfo": 1})
+
+
+def test_conversion_that_is_not_utf8_is_rejected(tmp_path: Path) -> None:
+    found = read(tmp_path / "a.wet", conversion(1, b"caf\xe9") + conversion(2), InputFormat.WET)
+    (rejected,) = found.rejected
+    assert (rejected.reason, rejected.doc_id, rejected.snippet) == (
+        ReasonCode.INVALID_UTF8,
+        record_id(1),
+        "caf\\xe9",
     )
-    assert record.text.strip() == "zipped"
+    assert found.names == ["2"]
 
 
-def test_page_that_unpacks_beyond_the_limit_is_too_long(tmp_path: Path) -> None:
-    bomb = gzip.compress(b"<p>" + b"x" * 1_000_000)
-    rejected, record = read(
-        tmp_path / "a.warc",
-        response(bomb, "200 OK", "Content-Type: text/html", "Content-Encoding: gzip"),
-        PAGE,
-        max_text_chars=100,
-    )
-    assert rejected.reason is ReasonCode.TEXT_TOO_LONG and rejected.doc_id == ID
-    assert isinstance(record, Record)
+def test_text_too_long_is_rejected_alone(tmp_path: Path) -> None:
+    found = read(tmp_path / "a.wet", conversion(1, "x" * 101) + conversion(2, "y" * 100), max_text_chars=100)
+    assert found.texts == ["y" * 100]
+    assert [(r.reason, r.doc_id) for r in found.rejected] == [(ReasonCode.TEXT_TOO_LONG, record_id(1))]
+
+
+@pytest.mark.parametrize("how", ["plain", "gzip", "whole gzip"])
+@pytest.mark.parametrize("n_bytes", [5_000, 5_000_000])
+def test_page_beyond_the_limit_is_too_long_and_an_image_is_none(tmp_path: Path, how: str, n_bytes: int) -> None:
+    image = b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\n\r\n"
+    no_type = b"HTTP/1.1 200 OK\r\n\r\n"
+    records = [
+        response(1, body=b"x" * n_bytes),
+        response(2, head=image, body=b"x" * n_bytes),
+        response(3, head=no_type, body=b"x" * n_bytes),
+        response(4, head=no_type, body=b"<html>" + b"x" * n_bytes),
+        response(5),
+    ]
+    found = read(store(tmp_path, how, records), max_text_chars=130)
+    assert found.names == ["5"]
+    assert [(r.reason, r.doc_id) for r in found.rejected] == [
+        (ReasonCode.TEXT_TOO_LONG, record_id(1)),
+        (ReasonCode.TEXT_TOO_LONG, record_id(4)),
+    ]
+    assert found.skipped == {"image/*": 1, "no Content-Type": 1}
 
 
 @pytest.mark.parametrize(
@@ -111,58 +188,48 @@ def test_charset_is_found_like_a_browser_does(body: bytes, charset: str | None) 
     assert html_to_text(body, charset).strip() == "Grüße"
 
 
-def test_wet_conversion_is_the_text_as_it_is(tmp_path: Path) -> None:
-    text = "Eins\nZwei\n ä "
-    record, skipped = read(
-        tmp_path / "a.warc.wet.gz",
-        warc_record("warcinfo", b"x"),
-        warc_record("conversion", text.encode(), "Content-Type: text/plain"),
-        kind=InputFormat.WET,
-    )
-    assert (record.text, record.doc_id, skipped.n_records) == (text, ID, 1)
+@every_store
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
+def test_cut_off_file_yields_whole_records_and_one_rejection(tmp_path: Path, how: str, share: float) -> None:
+    # Texts that don't repeat, so that a compressed file has its length from all of them.
+    records = [response(n, body=html(hash((n, m)) for m in range(200)) + html(n)) for n in range(12)]
+    path = store(tmp_path, how, records)
+    whole = read(path)
+    cut = int(len(path.read_bytes()) * share)
+    found = read(path, path.read_bytes()[:cut])
+    n_whole = len(found.documents)
+    assert found.texts == whole.texts[:n_whole] and n_whole < 12
+    ends = [d.place.offset + d.place.length for d in whole.documents if d.place.offset is not None]
+    if how.startswith("whole"):
+        ends = [sum(map(len, records[: n + 1])) for n in range(12)]
+        unpack = zlib.decompressobj(31) if "gzip" in how else zstandard.ZstdDecompressor().decompressobj()
+        cut = len(unpack.decompress(path.read_bytes()))
+    assert n_whole == sum(end <= cut for end in ends) if ends else n_whole >= 12 * share - 2
+    (rejected,) = found.rejected
+    assert rejected.reason is ReasonCode.UNREADABLE_FILE and "cut off" in rejected.message
 
 
-def test_wet_text_that_is_not_utf8_is_rejected(tmp_path: Path) -> None:
-    (only,) = read(tmp_path / "a.wet", warc_record("conversion", b"caf\xe9"), kind=InputFormat.WET)
-    assert only.reason is ReasonCode.INVALID_UTF8 and only.doc_id == ID
+@pytest.mark.parametrize("name", ["a.warc", "a.warc.gz", "a.warc.zst", "a.warc.lz4"])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"no warc at all\n" * 1_000, "no WARC record"),
+        (gzip.compress(b"no warc at all", mtime=0), "no WARC record"),
+        (b"\x1f\x8bnonsense", "no WARC record"),
+        (b"<!DOCTYPE html><p>Not found", "an HTML page"),
+        (gzip.compress(gzip.compress(response(1))), "compressed twice"),
+    ],
+)
+def test_file_that_is_no_warc_is_one_rejection(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    found = read(tmp_path / name, content)
+    (rejected,) = found.rejected
+    assert (found.documents, found.skipped) == ([], {})
+    assert rejected.reason is ReasonCode.UNREADABLE_FILE and message in rejected.message
 
 
-@pytest.mark.parametrize("cut", [20, 200, 230])
-def test_cut_off_file_yields_whole_records_and_one_rejection(tmp_path: Path, cut: int) -> None:
-    big = response(b"<p>" + bytes(range(65, 91)) * 20 + b"</p>")
-    whole = gzip.compress(PAGE) + gzip.compress(big)
-    path = tmp_path / "a.warc.gz"
-    path.write_bytes(whole[: len(gzip.compress(PAGE)) + cut])
-    record, rejected = read_file(str(path), InputFormat.WARC, ReadOptions())
-    assert isinstance(record, Record) and record.place.offset == 0
-    assert isinstance(rejected, Rejected) and rejected.reason is ReasonCode.UNREADABLE_FILE
-
-
-@pytest.mark.parametrize("content", [b"no warc at all", gzip.compress(b"no warc at all", mtime=0), b"\x1f\x8bnonsense"])
-def test_file_that_is_no_warc_is_one_rejection(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "a.warc.gz"
-    path.write_bytes(content)
-    (only,) = read_file(str(path), InputFormat.WARC, ReadOptions())
-    assert only.reason is ReasonCode.UNREADABLE_FILE
-
-
-def test_damaged_member_ends_the_file_but_not_what_came_before(tmp_path: Path) -> None:
-    members = [gzip.compress(PAGE) for _ in range(3)]
-    damaged = bytearray(members[1])
-    damaged[40:60] = b"x" * 20
-    path = tmp_path / "a.warc.gz"
-    path.write_bytes(members[0] + bytes(damaged) + members[2])
-    first, *_, last = read_file(str(path), InputFormat.WARC, ReadOptions())
-    assert isinstance(first, Record) and last.reason is ReasonCode.UNREADABLE_FILE
-
-
-def test_other_writers_files_are_read(tmp_path: Path) -> None:
-    out = io.BytesIO()
-    writer = WARCWriter(out, gzip=True)
-    head = StatusAndHeaders("200 OK", [("Content-Type", "text/html; charset=utf-8")], protocol="HTTP/1.1")
-    writer.write_record(
-        writer.create_warc_record("https://e.org/", "response", io.BytesIO(b"<p>hi</p>"), http_headers=head)
-    )
-    (tmp_path / "a.warc.gz").write_bytes(out.getvalue())
-    (record,) = read_file(str(tmp_path / "a.warc.gz"), InputFormat.WARC, ReadOptions())
-    assert record.text.strip() == "hi"
+@pytest.mark.parametrize("how", ["plain", "gzip", "zstd", "lz4"])
+@pytest.mark.parametrize("name", ["a.warc", "a.warc.gz", "a.warc.zst", "part-00000"])
+def test_compression_is_known_by_the_first_bytes(tmp_path: Path, how: str, name: str) -> None:
+    content = STORES[how][1]([INFO, response(1)])
+    assert read(tmp_path / name, content).names == ["1"]
