@@ -50,11 +50,13 @@ class Gap:
         offset: where in the file, as stored, the trouble shows; what is wrong may stand up to a block before it.
         end: where reading goes on; None: nothing behind it can be read.
         message: for people.
+        begin: where the member begins that the trouble is in, or what is no member.
     """
 
     offset: int
     end: int | None
     message: str
+    begin: int = 0
 
 
 class Members:
@@ -79,7 +81,7 @@ class Members:
             begin = source.position
             if self._codec.member.match(head):
                 if problem := self._codec.refuse(head, self._max_window_bytes, self._dictionary):
-                    yield self._go_on(begin, begin + 1, problem)
+                    yield self._go_on(begin, begin, begin + 1, problem)
                 else:
                     yield from self._read_member()
                 last = begin
@@ -88,7 +90,7 @@ class Members:
                 problem = f"what begins at byte {begin:,} is not {name}"
                 if len(head) < _SIGNATURE_BYTES:
                     problem = f"the file ends within the first bytes of {name} data: it is cut off"
-                yield self._go_on(begin, look_from, problem)
+                yield self._go_on(begin, begin, look_from, problem)
 
     def _read_member(self) -> Iterator[Piece | Gap]:
         """Yields the content of the member that begins here, and a gap where it is damaged or cut off."""
@@ -116,7 +118,7 @@ class Members:
                 yield Piece(b"", begins_at, source.position)
                 return
             problem = f"the {self._codec.name} data that begin at byte {begin:,} end early: the file is cut off"
-        yield self._go_on(source.position, max(begin + 1, source.position - _LOOK_BACK_BYTES), problem)
+        yield self._go_on(begin, source.position, max(begin + 1, source.position - _LOOK_BACK_BYTES), problem)
 
     def _replay(self, begin: int, fed_from: int, n_known: int) -> Iterator[bytes]:
         """Decompresses a damaged member anew for what the failing call held back.
@@ -143,13 +145,14 @@ class Members:
         except self._codec.errors:
             return
 
-    def _go_on(self, offset: int, look_from: int, problem: str) -> Gap:
+    def _go_on(self, begin: int, offset: int, look_from: int, problem: str) -> Gap:
         """Moves to the next member that can be decompressed, or to the end."""
         for place in self._source.find_all(self._codec.member, look_from):
             if self._is_member(place):
                 self._source.position = place
-                return Gap(min(offset, place), place, f"{problem}; reading goes on at byte {place:,}")
-        return Gap(offset, None, problem)
+                message = f"{problem}; reading goes on at byte {place:,}"
+                return Gap(min(offset, place), place, message, min(begin, place))
+        return Gap(offset, None, problem, begin)
 
     def _is_member(self, place: int) -> bool:
         """True if what looks like the beginning of a member can be decompressed for a while."""

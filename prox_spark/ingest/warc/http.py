@@ -48,7 +48,7 @@ def is_response(block: bytes) -> bool:
     return bool(_STATUS.match(block))
 
 
-def parse_head(block: bytes, is_whole: bool = True) -> Head | None:
+def parse_head(block: bytes, is_whole: bool) -> Head | None:
     """Parse the head that a block begins with; heads of interim responses (100 Continue) before it are passed over.
 
     Args:

@@ -96,7 +96,7 @@ def plan_record(header: Header, start: bytes) -> Plan:
     if _CRAWLER.match(header.url or ""):
         raise NoPageError("records of the crawler about itself")
     if type_ in _HTTP_TYPES or (kind == "response" and is_response(start)):
-        return _plan_http(header, start)
+        return _plan_http(header, start, is_whole=False)
     if type_ is None:
         type_ = "text/plain" if kind == "conversion" else _identified(header)
     if type_ is None or type_ in HTML_TYPES or (type_ == "text/plain" and kind != "response"):
@@ -104,10 +104,10 @@ def plan_record(header: Header, start: bytes) -> Plan:
     raise NoPageError(_group(type_))
 
 
-def _plan_http(header: Header, start: bytes) -> Plan:
+def _plan_http(header: Header, start: bytes, is_whole: bool) -> Plan:
     if "msgtype=request" in header.fields.get("Content-Type", "").lower().replace(" ", ""):
         raise NoPageError("request")
-    head = parse_head(start, is_whole=header.length is None or len(start) >= header.length)
+    head = parse_head(start, is_whole)
     if head is None:
         return Plan(None, is_http=True)
     if not 200 <= head.status < 300:
@@ -173,7 +173,7 @@ def check_large(plan: Plan, start: bytes) -> None:
 def _plan_late(header: Header, content: bytes) -> Plan:
     """Say how to read a response whose head was not in its first bytes."""
     if is_response(content):
-        return _plan_http(header, content)
+        return _plan_http(header, content, is_whole=True)
     if not content:
         raise NoPageError("empty response")
     # HTTP/0.9 has no head: what looks like a page is one.

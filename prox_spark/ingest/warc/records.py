@@ -72,8 +72,9 @@ class RecordReader:
         self._container, self._max_bytes = container, max_bytes
         self._window = Window(container)
         self._search = Search(self._window, container.is_plain)
-        # Where the next record is looked for; and of one that was found, where it, its content and its member begin.
-        self._position = self._begin = self._content = 0
+        # Where the next record is looked for; and of one that was found, where it, its content, its member and the blank
+        # lines before it begin.
+        self._position = self._begin = self._content = self._blank_from = 0
         self._member_at: int | None = None
         self._header, self._start = Header({}, True), b""
         # The first place where another record seems to begin in what was not held, and its member.
@@ -134,13 +135,12 @@ class RecordReader:
             self._lose("the record has no Content-Length that is a number", self._begin)
             return None
         declared = None if length is None else self._content + length
-        # Of a plain file it is known at once that it can't hold so much.
-        is_beyond = declared is not None and self._container.is_plain and declared > self._container.size
-        holds = keep and length is not None and (length <= self._max_bytes or is_beyond)
-        end = self._correct_end(declared, holds) if is_beyond else self._find_end(declared, holds)
+        end = self._find_end(declared, keep)
         if end is None:
             return None
-        content, n_missing = (self._window.view(self._content, end) if holds else None), 0
+        content, n_missing = None, 0
+        if keep and self._window.begin <= self._content and end - self._content <= self._max_bytes:
+            content = self._window.view(self._content, end)
         if content is not None and end == declared:
             content = self._without_separator(content)
         elif content is not None:
@@ -160,6 +160,7 @@ class RecordReader:
                 begin = self._search.scan(self._position)
                 if begin is not None:
                     window.drop(begin)
+                    self._blank_from = begin
                     return begin
             else:
                 begin, _ = self._search.skip_blanks(self._position)
@@ -177,9 +178,9 @@ class RecordReader:
             if window.gap.end is None:
                 self._cut = window.gap.message
                 return None
-            self._damage = self._damage or Damage(window.gap.message, window.gap.offset)
+            self._damage = self._damage or Damage(window.gap.message, window.gap.begin)
             window.pass_gap()
-            self._position = window.end
+            self._position = self._blank_from = window.end
 
     def _read_header(self, begin: int) -> bool:
         """Read the header that begins there; False if it has no end, and the search goes on."""
@@ -191,9 +192,8 @@ class RecordReader:
                 break
         end = window.begin + blank.end() if blank else window.end
         inner = self._search.find(begin + 1, end)
-        if blank and inner is None:
-            mark = window.mark_at(begin)
-            self._member_at = mark.offset if mark else None
+        if blank and inner is None and end - begin <= _MAX_HEADER_BYTES:
+            self._member_at = self._member_of(begin)
             self._begin, self._content = begin, end
             self._start = window.view(begin, end)
             self._header = parse_header(self._start)
@@ -205,15 +205,19 @@ class RecordReader:
         elif inner is None and window.is_at_end and not self._search.is_aligned:
             self._cut = _CUT_HEADER
         else:
-            self._lose("the header of the record has no end", begin)
+            self._lose(f"the header of the record has no end, or more than {_MAX_HEADER_BYTES:,} bytes", begin)
         return False
 
     # Finding the end of a record
 
     def _find_end(self, declared: int | None, holds: bool) -> int | None:
-        """Return where the content ends, all of it in the window if it is to be held; None where it is cut off or damaged."""
+        """Return where the content ends; None where it is cut off or damaged.
+
+        What is to be held is in the window then, unless it is larger than the limit.
+        """
         window = self._window
-        if declared is not None:
+        # Of a plain file it is known at once that it can't hold so much.
+        if declared is not None and not (self._container.is_plain and declared > self._container.size):
             self._advance(declared, holds)
             if window.end >= declared and self._search.is_end(declared, self._content):
                 return declared
@@ -226,7 +230,7 @@ class RecordReader:
         """Read on to the end of the content or the next record's member, without what is not to be held."""
         window = self._window
         while window.end < declared:
-            if not holds:
+            if not holds or window.end - self._content > self._max_bytes:
                 if self._inner is None and (inner := self._search.find(self._content + 1, window.end)) is not None:
                     # All that is needed to come back.
                     self._inner = window.mark_before(inner) or Mark(inner, inner, None), inner
@@ -252,17 +256,15 @@ class RecordReader:
                 return other
         begin = content if declared is None or window.end < declared else declared
         end = self._search.scan(begin, self._max_bytes if holds else None, any_member=True)
+        if end is None and not window.gap and not window.is_at_end:
+            # The next record is too far away for this one to be held.
+            if begin == declared:
+                return declared
+            end = self._search.scan(window.end - START_BYTES, None, any_member=True)
         if end is not None:
             return end
         if window.gap:
             self._lose_to_gap()
-            return None
-        if not window.is_at_end:
-            # The next record is too far away for this one to be held.
-            if begin == declared:
-                return declared
-            self._position = window.end
-            self._lose("the Content-Length of the record is wrong, and where it ends can't be told", self._begin)
             return None
         is_whole = window.view(window.end - len(SEPARATORS[0]), window.end).endswith(SEPARATORS)
         # A member of its own that is whole is all that there ever was of the record.
@@ -279,6 +281,7 @@ class RecordReader:
             Offset and length of the record in the file; None where its member is damaged and holds nothing else.
         """
         window, container = self._window, self._container
+        self._blank_from = end
         self._position, ended_at = self._search.skip_blanks(end)
         if container.is_plain:
             return self._begin, self._position - self._begin
@@ -302,14 +305,18 @@ class RecordReader:
             return content[: len(rest) - len(full)]
         return content
 
+    def _member_of(self, begin: int) -> int | None:
+        """Return where the member begins in the file that has nothing but blank lines before a place; None: there is none."""
+        mark = self._window.mark_before(begin)
+        return mark.offset if mark and mark.position >= self._blank_from else None
+
     # Damage
 
     def _lose(self, message: str, begin: int) -> None:
         """Note that what begins there is no record. What follows is part of the same damage up to where a record begins."""
         if self._damage:
             return
-        window, mark = self._window, self._window.mark_at(begin)
-        offset, doc_id = (mark.offset if mark else None), None
+        window, offset, doc_id = self._window, self._member_of(begin), None
         start = window.view(begin, begin + _SNIPPET_BYTES)
         if begin == self._begin and self._start:
             # The window may be past it.
@@ -333,8 +340,7 @@ class RecordReader:
         if position is not None and self._container.is_plain:
             end = position
         elif position is not None:
-            mark = self._window.mark_at(position)
-            end = mark.offset if mark else None
+            end = self._member_of(position)
         if self._damage.offset is None or end is None:
             return replace(self._damage, offset=None)
         return replace(self._damage, length=end - self._damage.offset)
