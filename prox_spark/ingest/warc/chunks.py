@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-_SIZE = re.compile(rb"[ \t]*([0-9a-fA-F]{1,15})[ \t]*(?:;[^\r\n]*)?\r?\n")
-_NEXT_SIZE = re.compile(rb"\r?\n[ \t]*([0-9a-fA-F]{1,15})[ \t]*(?:;[^\r\n]*)?\r?\n")
+_SIZE = re.compile(rb"[ \t]*([0-9a-fA-F]{1,15})[ \t]*(?:;[^\r\n]*)?(?:\r?\n|\Z)")
+_NEXT_SIZE = re.compile(rb"\r?\n[ \t]*([0-9a-fA-F]{1,15})[ \t]*(?:;[^\r\n]*)?(?:\r?\n|\Z)")
 _MAX_GUESSES = 100
 
 
@@ -27,6 +27,9 @@ def unchunk(body: bytes) -> tuple[bytes, str | None]:
         begin, end = size.end(), size.end() + n_bytes
         if not _is_chunk_end(body, end):
             guessed = _guess_end(body, begin)
+            if guessed is None and _SIZE.match(body, end):
+                # The line end between them is missing.
+                guessed = end
             if guessed is None:
                 # A page may begin with a number.
                 if not parts and end < len(body):
@@ -43,10 +46,8 @@ def unchunk(body: bytes) -> tuple[bytes, str | None]:
 
 
 def _is_chunk_end(body: bytes, end: int) -> bool:
-    """True if a size or nothing follows; the line end before the size may be missing."""
-    return bool(_NEXT_SIZE.match(body, end) or _SIZE.match(body, end)) or (
-        end <= len(body) and not body[end:].strip(b"\r\n")
-    )
+    """True if a size or nothing follows."""
+    return bool(_NEXT_SIZE.match(body, end)) or (end <= len(body) and not body[end:].strip(b"\r\n"))
 
 
 def _guess_end(body: bytes, begin: int) -> int | None:

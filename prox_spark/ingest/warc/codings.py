@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import codecs
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -21,16 +21,18 @@ _NAMES = {
     **dict.fromkeys(("zstd", "x-zstd"), "zstd"),
 }
 # A page that was compressed more often than its head says is unpacked so many times more.
-_MAX_HIDDEN = 3
+_HIDDEN, _MAX_HIDDEN = "", 3
 # What a decompressor gets at once. What it makes of that is bounded by its format: a thousandfold, of zstd 32,000-fold.
 _STEP_BYTES, _ZSTD_STEP_BYTES = 16 << 10, 1 << 10
 _BROTLI_BYTES = 1 << 20
 
 # A tenth of what is compressed are these, of a text next to nothing.
 _CONTROLS = bytes({*range(9), *range(14, 27), *range(28, 32)})
-_MAX_CONTROLS = 0.02
+_MAX_CONTROLS = 0.05
 _SAMPLE_BYTES = 512
-_TEXT_BEGINS = re.compile(rb"(?:\xef\xbb\xbf)?\s*<|\xff\xfe|\xfe\xff")
+# So much of a text hardly comes out of what is no stream.
+_MIN_TEXT_BYTES = 200
+_WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 class UndecodableError(Exception):
@@ -65,17 +67,15 @@ def undo_codings(body: bytes, transfer: Iterable[str], content: Iterable[str], m
         UndecodableError: it is compressed, and nothing of it can be read.
     """
     problems: list[str] = []
-    # The one that was made last is undone first.
-    steps = [name.lower().split(";")[0].strip("\"' ") for name in [*content, *transfer]][::-1]
-    hidden = [""] * _MAX_HIDDEN
-    for name in [*steps, *hidden]:
+    names = [name.lower().split(";")[0].strip("\"' ") for name in [*content, *transfer]]
+    # The one that was made last is undone first. What is no coding is passed over: `identity`, but also `none` and `utf-8`.
+    steps = [name for name in reversed(names) if name in _NAMES or name == "chunked"]
+    # No page begins like a compressed one, whatever the head says.
+    for name in [*steps, *[_HIDDEN] * _MAX_HIDDEN]:
         if name == "chunked":
             body, problem = unchunk(body)
-        elif name in _NAMES or body.startswith((_GZIP, _ZSTD)):
-            # No page begins like a compressed one, whatever the head says, `identity` or `utf-8` or nothing.
-            body, problem = _decompress(body, _NAMES.get(name, ""), max_bytes)
         else:
-            continue
+            body, problem = _decompress(body, _NAMES.get(name, ""), max_bytes)
         if problem:
             problems.append(problem)
         if len(body) > max_bytes:
@@ -102,9 +102,13 @@ def _decompress(body: bytes, coding: str, max_bytes: int) -> tuple[bytes, str | 
         bits = 15 if body[0] & 15 == 8 and int.from_bytes(body[:2], "big") % 31 == 0 else -15
         new = (lambda: _Brotli(max_bytes)) if coding == "br" else (lambda: zlib.decompressobj(bits))
         run = _run(new, body, max_bytes, _STEP_BYTES)
-        # Without a signature a text may be taken for a stream; it hardly is a whole one.
-        if (run.problem or run.rest.strip()) and _looks_like_text(body):
-            return body, None
+        # Without a signature a text, or another compression, may be taken for a stream; it hardly is a whole one.
+        if run.problem or run.rest.strip(b"\r\n \x00"):
+            is_text = len(run.content) >= _MIN_TEXT_BYTES and _has_few_controls(run.content)
+            if _is_utf8(body) or (not is_text and _has_few_controls(body)):
+                return body, None
+            if not is_text:
+                raise UndecodableError(run.problem or "its compressed data are damaged")
     else:
         return body, None
     if run.problem and not run.content:
@@ -112,10 +116,20 @@ def _decompress(body: bytes, coding: str, max_bytes: int) -> tuple[bytes, str | 
     return run.content, run.problem
 
 
-def _looks_like_text(body: bytes) -> bool:
+def _is_utf8(body: bytes) -> bool:
+    """True if it begins with text in UTF-8."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(body[:_SAMPLE_BYTES])
+    except UnicodeDecodeError:
+        return False
+    return _has_few_controls(body)
+
+
+def _has_few_controls(body: bytes) -> bool:
+    """True if it begins like text in any encoding."""
     sample = body[:_SAMPLE_BYTES]
     n_controls = len(sample) - len(sample.translate(None, _CONTROLS))
-    return n_controls <= _MAX_CONTROLS * len(sample) or bool(_TEXT_BEGINS.match(sample))
+    return n_controls <= max(1, _MAX_CONTROLS * len(sample)) or sample.startswith(_WIDE_MARKS)
 
 
 @dataclass(frozen=True)

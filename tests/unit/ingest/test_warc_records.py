@@ -232,7 +232,7 @@ def test_a_page_of_an_unknown_kind_is_rejected(tmp_path: Path, kind: str) -> Non
     assert [(r.reason, r.doc_id) for r in found.rejected] == [(ReasonCode.INVALID_RECORD, record_id(1))]
 
 
-@pytest.mark.parametrize("size", [100, 200_000])
+@pytest.mark.parametrize("size", [0, 2_000])
 @pytest.mark.parametrize("is_compressed", [False, True])
 def test_dictionary_in_the_first_frame_is_used(tmp_path: Path, size: int, is_compressed: bool) -> None:
     records = [INFO, *(response(n, body=html(n) + b"<p>.</p>" * size) for n in range(40))]
