@@ -301,10 +301,11 @@ def test_what_can_not_be_unpacked_is_no_text(tmp_path: Path, coding: str, body: 
 
 
 @pytest.mark.parametrize(
-    ("coding", "pack"), [("gzip", gzip.compress), ("br", brotli.compress), ("zstd", zstandard.compress)]
+    ("coding", "pack"),
+    [("gzip", gzip.compress), ("br", lambda body: brotli.compress(body, quality=1)), ("zstd", zstandard.compress)],
 )
 def test_a_bomb_is_too_long_and_stays_small(tmp_path: Path, coding: str, pack) -> None:
-    bomb = pack(b"<p>" + b"x" * 200_000_000)
+    bomb = pack(b"<p>" + b"x" * 100_000_000)
     path = tmp_path / "a.warc"
     path.write_bytes(response(1, f"Content-Encoding: {coding}", body=bomb) + response(2))
     tracemalloc.start()
@@ -313,7 +314,7 @@ def test_a_bomb_is_too_long_and_stays_small(tmp_path: Path, coding: str, pack) -
     tracemalloc.stop()
     assert found.names == ["2"]
     assert [(r.reason, r.doc_id) for r in found.rejected] == [(ReasonCode.TEXT_TOO_LONG, record_id(1))]
-    assert peak < 80 << 20
+    assert peak < 60 << 20
 
 
 def test_a_note_stands_behind_its_document(tmp_path: Path) -> None:
