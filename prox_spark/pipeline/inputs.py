@@ -51,6 +51,11 @@ ROW_COLUMNS = (
     "n_skipped",
     "keys",
 )
+# What Spark's reader of Parquet lacks, such as types and columns of several, ours has.
+_HINT = (
+    ". Spark's reader is used only where files can't be listed from here. Under a local path, s3://, gs:// or hdfs://, or where the "
+    "platform mounts the store, all that Arrow reads is read"
+)
 # Settings that tables know nothing of.
 _FOR_JSONL = ("id_from_path", "folder_columns", "beside")
 
@@ -89,7 +94,8 @@ class InputTable:
                 reader = reader.option("basePath", self.root)
             return reader.load([*map(literal, self.files)])
         except Exception as error:  # Spark's own errors, and what py4j makes of others
-            raise RecipeError(f"can't read {self.path} as {self.kind}: {root_cause(error)}") from error
+            hint = "" if self.kind is InputFormat.DELTA else _HINT
+            raise RecipeError(f"can't read {self.path} as {self.kind}: {root_cause(error)}{hint}") from error
 
 
 @dataclass(frozen=True)
