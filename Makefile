@@ -26,7 +26,13 @@ test: setup lint ## ruff, mypy and all tests (those marked `shared` only where P
 lint: setup ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
-bench: setup ## the benchmarks of benchmarks, ratios side by side
+# What ingest is compared with has an environment of its own: its pins are not ours.
+.cache/datatrove/installed: benchmarks/door/datatrove.txt | setup
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .cache/datatrove
+	@$(BIN)/uv pip install --quiet --python .cache/datatrove/bin/python -r $<
+	@touch $@
+
+bench: setup .cache/datatrove/installed ## the benchmarks, ratios side by side (an hour and more)
 	@for b in benchmarks/*.py; do echo "== $$b"; $(BIN)/python "$$b" || exit 1; done
 
 clean: ## remove what set-up and the demo made

@@ -49,7 +49,7 @@ def main() -> int:
     """Measures and prints.
 
     Returns:
-        0 when all was measured, whatever the figures; 1 when something failed, 2 when datatrove is missing, 130 after Ctrl-C.
+        0 when all was measured, whatever the figures; 1 when a way failed, 2 when datatrove is missing, 130 after Ctrl-C.
     """
     args = parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -65,14 +65,23 @@ def main() -> int:
             if args.formats:
                 ways: list[Build | Datatrove] = []
                 if "this" in args.ways:
-                    ways.append(Build("this build", ROOT, CORES))
+                    ways.append(Build("this build", ROOT, CORES, args.driver_memory))
                 if "before" in args.ways:
-                    ways.append(Build(f"before ({args.before})", stack.enter_context(checkout(args.before)), CORES))
+                    ways.append(
+                        Build(
+                            f"before ({args.before})",
+                            stack.enter_context(checkout(args.before)),
+                            CORES,
+                            args.driver_memory,
+                        )
+                    )
                 if "datatrove" in args.ways:
                     ways += [Datatrove(f"datatrove, {n} workers", datatrove, n) for n in (CORES, 1)]
                 compare(ways, root, args, results)
             if args.memory:
-                results["memory"] = measure_memory(Build("this build", ROOT, CORES), root, args.size, args.seed, say)
+                results["memory"] = measure_memory(
+                    Build("this build", ROOT, CORES, args.driver_memory), root, args.size, args.seed, say
+                )
     except ChildError as error:
         print(f"failed: {error}", file=sys.stderr)
         return 1
@@ -84,7 +93,7 @@ def main() -> int:
         print_memory(results)
         if args.output:
             args.output.write_text(json.dumps(results | machine(args), indent=1))
-    return 0
+    return int(any(found["failed"] for found in results["speed"].values()))
 
 
 def parse_args() -> argparse.Namespace:
@@ -101,6 +110,7 @@ def parse_args() -> argparse.Namespace:
     add("--before", default=BEFORE, help="git revision of the build before")
     add("--ways", nargs="+", choices=WAYS, default=WAYS, help="which are measured")
     add("--datatrove-python", type=Path, help="interpreter of the environment that has datatrove")
+    add("--driver-memory", help="spark.driver_memory of both builds; unset: each build's own default")
     add("--seed", type=int, default=0)
     add("--inputs", type=Path, help="folder where the inputs are made and stay, and are found by the next run")
     add("--output", type=Path, help="file for all that was measured, as JSON")
@@ -120,11 +130,19 @@ def compare(ways: list[Build | Datatrove], root: Path, args: argparse.Namespace,
     for made in make_inputs(root, args.formats, args.size, args.seed, CORES):
         say(f"  {made}")
         inputs.append(made)
-        results["speed"][made.name] = {"input": str(made), "ways": {way.name: [] for way in ways}}
+        results["speed"][made.name] = {"input": str(made), "ways": {way.name: [] for way in ways}, "failed": {}}
     for turn in range(args.rounds):
         for made in inputs:
             for way in ways if turn % 2 == 0 else reversed(ways):
-                measured = way.measure(made, warm[made.name])
+                if way.name in results["speed"][made.name]["failed"]:
+                    continue
+                try:
+                    measured = way.measure(made, warm[made.name])
+                except ChildError as error:
+                    # The others are still worth measuring, and a build before may fail where this one does not.
+                    results["speed"][made.name]["failed"][way.name] = str(error)
+                    say(f"  round {turn + 1}, {made.name:<11} {way.name:<20} failed: {error}")
+                    continue
                 results["speed"][made.name]["ways"][way.name].append(measured)
                 seconds = ", ".join(
                     f"{name.replace('_', ' ')} {measured[name]:.1f} s"

@@ -51,7 +51,9 @@ def run_child(
         printed = out.read().decode().strip()
         process.wait()
     if process.returncode or not printed:
-        tail = log.read_text(errors="replace").splitlines()[-_TAIL_LINES:]
+        # Without Java's stack traces: what failed stands above them.
+        lines = [line for line in log.read_text(errors="replace").splitlines() if not line.startswith("\tat ")]
+        tail = lines[-_TAIL_LINES:]
         raise ChildError("\n".join([f"{' '.join(command[:2])} ended with {process.returncode}:", *tail]))
     return json.loads(printed.splitlines()[-1])
 

@@ -45,7 +45,7 @@ def print_speed(results: Results, size: float) -> None:
     """Seconds of each way, then the ratios. What was not measured is left out."""
     for found in results["speed"].values():
         ways = {name: rounds for name, rounds in found["ways"].items() if rounds}
-        if not ways:
+        if not ways and not found["failed"]:
             continue
         print(f"\n{found['input']}\n  {'medians, s':<22}{'first':>9}{'CPU':>9}{'unchanged':>11}{'CPU':>9}  apart")
         for name, rounds in ways.items():
@@ -53,6 +53,8 @@ def print_speed(results: Results, size: float) -> None:
                 _cell(rounds, key) for key in ("first", "first_cpu", "unchanged", "unchanged_cpu")
             )
             print(f"  {name:<22}{first:>9}{first_cpu:>9}{again:>11}{again_cpu:>9}  {_apart(rounds)}")
+        for name, message in found["failed"].items():
+            print(f"  {name:<22}failed: {message.splitlines()[-1]}")
     lines = [line for name, found in results["speed"].items() for line in _ratios(name, found["ways"])]
     if lines:
         print(f"\n  {'ratio of medians':<46}{'of s':>7}{'of CPU':>8}  bar")

@@ -28,7 +28,9 @@ def main(job: dict[str, Any]) -> None:
     from prox_spark.session import build_session
 
     def recipe(folder: str, lake: str) -> Recipe:
-        spark = {"master": f"local[{job['cores']}]", "conf": {"spark.local.dir": job["scratch"]}}
+        spark: dict[str, Any] = {"master": f"local[{job['cores']}]", "conf": {"spark.local.dir": job["scratch"]}}
+        if job["memory"]:
+            spark["driver_memory"] = job["memory"]
         return Recipe.parse({"input": {"paths": [folder]}, "lake": {"root": lake}, "spark": spark})
 
     real = recipe(job["folder"], job["lake"])

@@ -37,11 +37,13 @@ class Build:
         name: for the table.
         root: the checkout.
         cores: Spark's.
+        driver_memory: heap of Spark's JVM; None for the build's own default.
     """
 
     name: str
     root: Path
     cores: int
+    driver_memory: str | None = None
 
     def measure(
         self, made: Made, warm: Made, passes: tuple[str, ...] = PASSES, watch: Callable[[int], None] | None = None
@@ -62,7 +64,7 @@ class Build:
         """
         with _scratch() as folder:
             job = {
-                "root": str(self.root), "cores": self.cores, "passes": passes, "scratch": str(folder / "spark"),
+                "root": str(self.root), "cores": self.cores, "memory": self.driver_memory, "passes": passes, "scratch": str(folder / "spark"),
                 "folder": str(made.folder), "lake": str(folder / "lake"),
                 "warm_folder": str(warm.folder), "warm_lake": str(folder / "warm"),
             }  # fmt: skip
