@@ -11,6 +11,7 @@ from pyspark.sql import types as T
 
 from prox_spark import schemas
 from prox_spark.ingest import InputFile, InputFormat, Keys, ReadOptions, Record, Rejected, Skipped, read_file
+from prox_spark.ingest.files import check_unmodified
 from prox_spark.ingest.jsonl import to_json
 from prox_spark.ingest.records import derive_id
 from udfs.arrow import hash_texts, to_columns
@@ -48,20 +49,26 @@ ROWS = T.StructType(
 )
 
 
-def read_rows(spark: SparkSession, files: Sequence[tuple[InputFile, InputFormat]], options: ReadOptions) -> DataFrame:
+def read_rows(
+    spark: SparkSession,
+    files: Sequence[tuple[InputFile, InputFormat]],
+    options: ReadOptions,
+    with_texts: bool = True,
+) -> DataFrame:
     """Reads files of records, one file per task as far as that is sane.
 
     Args:
         spark: the session.
         files: at least one, each with its format.
         options: how columns are named, and limits.
+        with_texts: False leaves `text` null, for what only counts and compares: texts are nearly all of the bytes.
 
     Returns:
         A row per record or rejection, one per file and kind of records passed over, one per file with the types of its keys.
     """
     groups = group_by_size(files, _MAX_TASKS)
     # One row per partition, without a shuffle that would put two numbers into one.
-    return spark.range(0, len(groups), 1, len(groups)).mapInArrow(_reader(groups, options), ROWS)
+    return spark.range(0, len(groups), 1, len(groups)).mapInArrow(_reader(groups, options, with_texts), ROWS)
 
 
 def group_by_size(
@@ -78,18 +85,19 @@ def group_by_size(
 
 
 def _reader(
-    groups: list[list[tuple[InputFile, InputFormat]]], options: ReadOptions
+    groups: list[list[tuple[InputFile, InputFormat]]], options: ReadOptions, with_texts: bool
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for number in batch.column("id").to_pylist():
                 for file, kind in groups[number]:
-                    yield from _batches(read_file(file.uri, kind, options), file.source)
+                    yield from _batches(read_file(file.uri, kind, options), file.source, with_texts)
+                    check_unmodified(file)
 
     return read
 
 
-def _batches(items: Iterator[Item], source: str) -> Iterator[pa.RecordBatch]:
+def _batches(items: Iterator[Item], source: str, with_texts: bool = True) -> Iterator[pa.RecordBatch]:
     held: list[Item] = []
     n_bytes, ordinal = 0, 0
     for item in items:
@@ -97,14 +105,14 @@ def _batches(items: Iterator[Item], source: str) -> Iterator[pa.RecordBatch]:
         # Characters stand for bytes: a bound is needed, not a measure.
         n_bytes += len(item.text) if isinstance(item, Record) else 0
         if len(held) >= _BATCH_ROWS or n_bytes >= _BATCH_BYTES:
-            yield _batch(held, source, ordinal)
+            yield _batch(held, source, ordinal, with_texts)
             ordinal += len(held)
             held, n_bytes = [], 0
     if held:
-        yield _batch(held, source, ordinal)
+        yield _batch(held, source, ordinal, with_texts)
 
 
-def _batch(items: list[Item], source: str, ordinal: int) -> pa.RecordBatch:
+def _batch(items: list[Item], source: str, ordinal: int, with_texts: bool) -> pa.RecordBatch:
     texts = pa.array([item.text if isinstance(item, Record) else None for item in items], pa.string())
     hashes = hash_texts(texts)
     rows = [_row(item, digest) for item, digest in zip(items, hashes, strict=True)]
@@ -113,7 +121,7 @@ def _batch(items: list[Item], source: str, ordinal: int) -> pa.RecordBatch:
     return to_columns(
         {
             **columns,
-            "text": texts,
+            "text": texts if with_texts else pa.nulls(len(items), pa.string()),
             "n_words": pa.array(count_words_of(texts), mask=texts.is_null().to_numpy(zero_copy_only=False)),
             "ordinal": range(ordinal, ordinal + len(items)),
         },

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import pyarrow.fs as pafs
 
-from prox_spark.errors import first_line
+from prox_spark.errors import InputError, first_line
 from prox_spark.ingest.globs import first_glob
 
 _SCHEMES = ("s3", "s3a", "s3n", "gs", "hdfs", "viewfs")
@@ -26,11 +26,29 @@ class InputFile:
         uri: absolute local path or URI, as `provenance.file` has it.
         n_bytes: its size, compressed.
         source: what the input that it was found under is called.
+        modified_ns: when it was changed last, since 1970; None where nobody knows.
     """
 
     uri: str
     n_bytes: int
     source: str
+    modified_ns: int | None = None
+
+
+def check_unmodified(file: InputFile) -> None:
+    """See that a file that is read twice is the same.
+
+    Raises:
+        InputError: it was changed since it was listed.
+    """
+    if file.modified_ns is None:
+        return
+    filesystem, path, _ = find_filesystem(file.uri)
+    info = filesystem.get_file_info(path)
+    if (info.size, info.mtime_ns) != (file.n_bytes, file.modified_ns):
+        raise InputError(
+            f"{file.uri} was changed while it was read: start again when it is whole. Nothing was written."
+        )
 
 
 def is_uri(path: str) -> bool:

@@ -44,6 +44,7 @@ class _Entry:
     n_bytes: int = 0
     is_folder: bool = False
     problem: str | None = None
+    modified_ns: int | None = None
 
 
 def list_files(path: str) -> Listing:
@@ -74,7 +75,7 @@ def list_files(path: str) -> Listing:
         raise RecipeError(f"no file at {path}. Check the path; a glob needs quotes against the shell.")
     source = source_name(path)
     found = (
-        InputFile(uri=prefix + place, n_bytes=entry.n_bytes, source=source) for place, entry in sorted(files.items())
+        InputFile(prefix + place, entry.n_bytes, source, entry.modified_ns) for place, entry in sorted(files.items())
     )
     return Listing(tuple(found), passed, is_named=set(files) == {root})
 
@@ -121,7 +122,7 @@ def _local_entry(path: str) -> _Entry:
         return _Entry(path, is_folder=True)
     if not stat.S_ISREG(status.st_mode):
         return _Entry(path, problem=_NO_FILE)
-    return _Entry(path, n_bytes=status.st_size)
+    return _Entry(path, n_bytes=status.st_size, modified_ns=status.st_mtime_ns)
 
 
 class _RemoteStore:
@@ -141,7 +142,8 @@ class _RemoteStore:
 
 
 def _remote_entry(info: Any) -> _Entry:
-    return _Entry(info.path, info.size or 0, is_folder=info.type == pafs.FileType.Directory)
+    is_folder = info.type == pafs.FileType.Directory
+    return _Entry(info.path, info.size or 0, is_folder=is_folder, modified_ns=info.mtime_ns)
 
 
 def _find(store: _LocalStore | _RemoteStore, path: str) -> tuple[dict[str, _Entry], dict[str, str]]:

@@ -111,12 +111,13 @@ def name_struct(rows: DataFrame, table: T.StructType) -> DataFrame:
     return rows.withColumn("carried", F.col("carried").cast(name_columns(found, table)))
 
 
-def fit_to(table: DataFrame, rows: DataFrame) -> DataFrame:
-    """Takes the columns out of `carried`, those that the table already has in its types.
+def fit_to(table: DataFrame, rows: DataFrame, check: bool) -> DataFrame:
+    """Take the columns out of `carried`, those that the table already has in its types.
 
     Args:
         table: the documents table as it is.
         rows: with `carried` as a struct or a null string.
+        check: look at all values where types differ.
 
     Raises:
         LakeError: a value can't be held by the type that the table's column has.
@@ -133,7 +134,7 @@ def fit_to(table: DataFrame, rows: DataFrame) -> DataFrame:
         if old and not _is_same(field.dataType, old.dataType):
             columns[name] = _fit(value, field.dataType, old.dataType)
             lost[name] = (field, old.dataType, _loses(value, field.dataType, old.dataType))
-    if lost:
+    if lost and check:
         _check_nothing_lost(rows, lost)
     # Selected, not added: a column of the input may itself be called `carried`.
     others = [name for name in rows.columns if name != "carried"]

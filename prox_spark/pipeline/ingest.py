@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from prox_spark.config import Recipe
+from prox_spark.errors import ReasonCode
 from prox_spark.lineage import Run, recorded
 from prox_spark.pipeline.carried import CarriedJson
 from prox_spark.pipeline.found import count_found
@@ -22,10 +23,12 @@ from prox_spark.report.ingest import IngestSummary
 from prox_spark.tables import Lake
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 LOG = logging.getLogger(__name__)
 
+# By so many files is told whether an input was ingested before.
+_MAX_ASKED_FILES = 10
 _WRITTEN = ("documents", "quarantine")
 
 
@@ -49,23 +52,34 @@ def ingest(spark: SparkSession, recipe: Recipe, inputs: Inputs | None = None) ->
     run = Run("ingest", recipe, versions_in=_versions(lake))
     with recorded(lake, run):
         documents = lake.read("documents", run.versions_in["documents"])
-        read = read_inputs(spark, inputs, recipe.input).withColumn(ROW_ID, F.monotonically_increasing_id())
-        if "source" in lake.partition_columns["documents"]:
-            read = reject_null_partitions(read)
-        # Everything below reads these rows, and the input is read once for them.
-        with persisted_rows(read) as rows, persisted_rows(judge(rows, documents)) as arrivals:
+
+        def read(with_texts: bool) -> DataFrame:
+            rows = read_inputs(spark, inputs, recipe.input, with_texts)
+            rows = rows.withColumn(ROW_ID, F.monotonically_increasing_id())
+            return reject_null_partitions(rows) if "source" in lake.partition_columns["documents"] else rows
+
+        # Of files that the lake knows, rows are judged without their texts, which are read once more for what is to be written:
+        # as a rule that is little or nothing. Else the input is read once, and kept for the block.
+        reads_twice = inputs.may_be_read_twice(recipe.input) and _knows(documents, inputs)
+        with (
+            persisted_rows(read(with_texts=not reads_twice)) as judged,
+            persisted_rows(judge(judged, documents)) as arrivals,
+        ):
+            rows = read(with_texts=True) if reads_twice else judged
             with run.stage("read"), reading(inputs):
-                found = count_found(rows, arrivals, recipe.input.max_keys)
-            notes = check_usable(rows, arrivals, found, recipe.input, inputs)
+                found = count_found(judged, arrivals, recipe.input.max_keys)
+            notes = check_usable(judged, arrivals, found, recipe.input, inputs)
             if found.arrivals[Arrival.CHANGED] and recipe.input.id_scope is None:
                 check_replaces_nothing(arrivals)
             carried = CarriedJson(found.types, recipe.input.as_json, recipe.input.max_keys)
             with run.stage("documents"):
-                n_differing = TakeIn(lake, rows, arrivals, documents, carried, run).write(found)
+                n_differing = TakeIn(lake, rows, judged, arrivals, documents, carried, run).write(found)
             with run.stage("quarantine"):
                 remove_mended(lake, arrivals, inputs, run.run_id)
                 if found.reasons:
-                    write_quarantine(lake, rows, arrivals, run.run_id)
+                    # Of a second text under an id the beginning is shown.
+                    shown = rows if found.reasons[ReasonCode.DUPLICATE_ID.value] else judged
+                    write_quarantine(lake, shown, arrivals, run.run_id)
         summary = IngestSummary(
             run_id=run.run_id,
             lake=str(lake),
@@ -83,6 +97,12 @@ def ingest(spark: SparkSession, recipe: Recipe, inputs: Inputs | None = None) ->
         )
         run.counts = summary.counts
     return summary
+
+
+def _knows(documents: DataFrame, inputs: Inputs) -> bool:
+    """Return True if the lake has documents of the first files of the input."""
+    files = [file.uri for file, _ in inputs.files[:_MAX_ASKED_FILES]]
+    return not documents.where(F.col("provenance.file").isin(files)).isEmpty()
 
 
 def _versions(lake: Lake) -> dict[str, int]:

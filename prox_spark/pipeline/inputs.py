@@ -114,6 +114,11 @@ class Inputs:
     passed_over: tuple[PassedOver, ...] = ()
     notes: list[str] = field(default_factory=list)
 
+    def may_be_read_twice(self, config: InputConfig) -> bool:
+        """Return True if reading is cheaper than keeping what was read: texts of pages are extracted, and side files joined."""
+        are_cheap = all(kind in (InputFormat.JSONL, InputFormat.WET) for _, kind in self.files)
+        return bool(self.files) and are_cheap and not config.beside
+
     @property
     def places(self) -> list[str]:
         """What rows come from, as `provenance.file` has it: files, and tables that Spark reads itself."""
@@ -180,8 +185,14 @@ def _refuse_mixture(path: str, found: list[tuple[InputFile, InputFormat]]) -> No
         )
 
 
-def read_inputs(spark: SparkSession, inputs: Inputs, config: InputConfig) -> DataFrame:
-    """All records of the inputs.
+def read_inputs(spark: SparkSession, inputs: Inputs, config: InputConfig, with_texts: bool = True) -> DataFrame:
+    """Return all records of the inputs.
+
+    Args:
+        spark: the session.
+        inputs: what was found.
+        config: how columns are named, and limits.
+        with_texts: False leaves `text` null; only where `inputs.may_be_read_twice`.
 
     Returns:
         Columns `ROW_COLUMNS`. A row with `reason` is a rejection, one with `n_skipped` a count, any other a document.
@@ -194,7 +205,7 @@ def read_inputs(spark: SparkSession, inputs: Inputs, config: InputConfig) -> Dat
         return _read_tables(spark, inputs, config, options)
     from udfs.ingest import read_rows
 
-    rows = read_rows(spark, inputs.files, options)
+    rows = read_rows(spark, inputs.files, options, with_texts)
     if config.source is not None:
         rows = rows.withColumn("source", F.lit(config.source))
     return rows

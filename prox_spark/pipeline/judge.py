@@ -38,7 +38,8 @@ class Arrival(StrEnum):
 
 def reject_null_partitions(rows: DataFrame) -> DataFrame:
     """Reject documents whose source a table partitioned by it would lose: Hive's name for null is read as null."""
-    is_null = (F.col("source") == _NULL_PARTITION) & F.col("reason").isNull() & F.col("text").isNotNull()
+    is_document = F.col("reason").isNull() & F.col("n_skipped").isNull() & F.col("keys").isNull()
+    is_null = (F.col("source") == _NULL_PARTITION) & is_document
     message = (
         f"the source is {_NULL_PARTITION}, which this lake, partitioned by source, would read as null. Set input.source, or "
         "ingest into a lake that is not partitioned"

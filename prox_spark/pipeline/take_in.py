@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING
@@ -27,7 +28,8 @@ class TakeIn:
 
     Attributes:
         lake: where to.
-        rows: the input, persisted; `inputs.ROW_COLUMNS` and `ROW_ID`.
+        rows: the input; `inputs.ROW_COLUMNS` and `ROW_ID`.
+        judged: the same, persisted; their texts may be null.
         arrivals: what `judge` says of them, persisted.
         documents: the table as it was judged against.
         carried: how JSON becomes columns.
@@ -36,6 +38,7 @@ class TakeIn:
 
     lake: Lake
     rows: DataFrame
+    judged: DataFrame
     arrivals: DataFrame
     documents: DataFrame
     carried: CarriedJson
@@ -64,29 +67,37 @@ class TakeIn:
             return None
         if found.all_are_new:
             is_document = F.col("reason").isNull() & F.col("n_skipped").isNull() & F.col("keys").isNull()
-            return self._fitted(self.rows.where(is_document)).drop(ROW_ID)
-        return self._fitted(self._rows_where(F.col("arrival") == str(Arrival.NEW))).drop(ROW_ID)
+            return self._checked(lambda rows: rows.where(is_document)).drop(ROW_ID)
+        return self._checked(self._that_are(F.col("arrival") == str(Arrival.NEW))).drop(ROW_ID)
 
     def _changed_documents(self, found: Found) -> tuple[DataFrame | None, int]:
         """Return the documents to replace, and how many of them have the text that the lake has."""
         changed, n_differing = [], 0
         if found.arrivals[Arrival.CHANGED]:
-            changed.append(self._fitted(self._rows_where(F.col("arrival") == str(Arrival.CHANGED))))
+            changed.append(self._checked(self._that_are(F.col("arrival") == str(Arrival.CHANGED))))
         if found.n_asked:
-            asked = self._fitted(self._rows_where((F.col("arrival") == str(Arrival.UNCHANGED)) & ~F.col("is_same")))
+            are_asked = self._that_are((F.col("arrival") == str(Arrival.UNCHANGED)) & ~F.col("is_same"))
             # Without the texts: as a rule nothing differs, and then this is all that a second ingest compares.
-            differing = self._differing(asked)
+            differing = self._differing(self._fitted(are_asked(self.judged), check=True))
             n_differing = differing.count()
             if n_differing:
+                asked = self._fitted(are_asked(self.rows), check=False)
                 changed.append(asked.join(differing, on=ROW_ID, how="left_semi"))
         if not changed:
             return None, 0
         return reduce(lambda a, b: a.unionByName(b, allowMissingColumns=True), changed).drop(ROW_ID), n_differing
 
-    def _rows_where(self, condition: Column) -> DataFrame:
-        return self.rows.join(self.arrivals.where(condition).select(ROW_ID), on=ROW_ID, how="left_semi")
+    def _that_are(self, condition: Column) -> Callable[[DataFrame], DataFrame]:
+        """Return what leaves of rows those of which `judge` says so."""
+        chosen = self.arrivals.where(condition).select(ROW_ID)
+        return lambda rows: rows.join(chosen, on=ROW_ID, how="left_semi")
 
-    def _fitted(self, rows: DataFrame) -> DataFrame:
+    def _checked(self, choose: Callable[[DataFrame], DataFrame]) -> DataFrame:
+        """Return chosen rows in the columns of `documents`, after a look at the judged ones: whether their values fit."""
+        self._fitted(choose(self.judged), check=True)
+        return self._fitted(choose(self.rows), check=False)
+
+    def _fitted(self, rows: DataFrame, check: bool) -> DataFrame:
         """Return the rows in the columns of `documents`, and `ROW_ID`."""
         stamped = rows.withColumns({"input_hash": input_hash(rows), "ingested_at": F.lit(self.run.started_at)})
         is_json = isinstance(rows.schema["carried"].dataType, T.StringType)
@@ -95,7 +106,7 @@ class TakeIn:
             if is_json
             else name_struct(stamped, self.documents.schema)
         )
-        return fit_to(self.documents, typed.select(*schemas.DOCUMENTS.columns, "carried", ROW_ID))
+        return fit_to(self.documents, typed.select(*schemas.DOCUMENTS.columns, "carried", ROW_ID), check)
 
     def _differing(self, asked: DataFrame) -> DataFrame:
         """Return `ROW_ID` of the rows whose url, source or carried columns are not those of the lake. What the input lacks stays."""
