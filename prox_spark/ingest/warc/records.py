@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from prox_spark.ingest.members import Gap
 from prox_spark.ingest.signatures import say_what_it_is
+from prox_spark.ingest.warc.ends import ContentEnds
 from prox_spark.ingest.warc.header import Header, parse_header
-from prox_spark.ingest.warc.search import BLANKS, SEPARATORS, START_BYTES, Search
-from prox_spark.ingest.warc.window import Container, Mark, Window
+from prox_spark.ingest.warc.search import END_OF_HEADER, START_BYTES, Search
+from prox_spark.ingest.warc.window import Container, Window
 
 _MAX_HEADER_BYTES = 1 << 20
 _SNIPPET_BYTES = 800
@@ -18,7 +20,6 @@ _SNIPPET_BYTES = 800
 _SLACK_BYTES = 4
 _CUT_HEADER = "the file ends within the header of a record: it is cut off"
 _CUT_VERSION = re.compile(rb"W(?:A(?:R(?:C(?:/[\d.]{0,8})?)?)?)?\r?$")
-_END_OF_HEADER = re.compile(rb"\n\r*\n")
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Block(NamedTuple):
 class RecordReader:
     """Reads records: for each header that iterating yields `finish` is called, `peek` before it if need be.
 
-    A record whose length is wrong ends where the next one begins.
+    What is no record is passed over, up to where one begins.
     """
 
     def __init__(self, container: Container, max_bytes: int) -> None:
@@ -72,13 +73,12 @@ class RecordReader:
         self._container, self._max_bytes = container, max_bytes
         self._window = Window(container)
         self._search = Search(self._window, container.is_plain)
+        self._ends = ContentEnds(self._window, self._search, container, max_bytes)
         # Where the next record is looked for; and of one that was found, where it, its content, its member and the blank
         # lines before it begin.
         self._position = self._begin = self._content = self._blank_from = 0
         self._member_at: int | None = None
         self._header, self._start = Header({}, True), b""
-        # The first place where another record seems to begin in what was not held, and its member.
-        self._inner: tuple[Mark, int] | None = None
         self._damage: Damage | None = None
         # Why nothing more can be read.
         self._cut: str | None = None
@@ -134,18 +134,16 @@ class RecordReader:
             self._position = self._content
             self._lose("the record has no Content-Length that is a number", self._begin)
             return None
-        declared = None if length is None else self._content + length
-        end = self._find_end(declared, keep)
-        if end is None:
+        end = self._ends.find(self._content, length, keep)
+        if isinstance(end, Gap):
+            self._lose_to_gap()
+            return None
+        if isinstance(end, str):
+            self._cut = end
             return None
         content, n_missing = None, 0
         if keep and self._window.begin <= self._content and end - self._content <= self._max_bytes:
-            content = self._window.view(self._content, end)
-        if content is not None and end == declared:
-            content = self._without_separator(content)
-        elif content is not None:
-            separator = next((part for part in SEPARATORS if content.endswith(part)), b"")
-            content = content[: len(content) - len(separator)]
+            content = self._ends.cut_out(self._content, end, length, self._header.has_cr)
             n_missing = max(0, (length or 0) - len(content))
         place = self._close(end)
         return place and Block(content, *place, n_missing if n_missing > _SLACK_BYTES else 0)
@@ -186,7 +184,7 @@ class RecordReader:
         """Read the header that begins there; False if it has no end, and the search goes on."""
         window = self._window
         searched = begin
-        while not (blank := _END_OF_HEADER.search(window.buffer, searched - window.begin)):
+        while not (blank := END_OF_HEADER.search(window.buffer, searched - window.begin)):
             searched = max(begin, window.end - START_BYTES)
             if window.end - begin > _MAX_HEADER_BYTES or not window.more():
                 break
@@ -197,7 +195,6 @@ class RecordReader:
             self._begin, self._content = begin, end
             self._start = window.view(begin, end)
             self._header = parse_header(self._start)
-            self._inner = None
             return True
         self._position = inner or end
         if inner is None and window.gap:
@@ -207,72 +204,6 @@ class RecordReader:
         else:
             self._lose(f"the header of the record has no end, or more than {_MAX_HEADER_BYTES:,} bytes", begin)
         return False
-
-    # Finding the end of a record
-
-    def _find_end(self, declared: int | None, holds: bool) -> int | None:
-        """Return where the content ends; None where it is cut off or damaged.
-
-        What is to be held is in the window then, unless it is larger than the limit.
-        """
-        window = self._window
-        # Of a plain file it is known at once that it can't hold so much.
-        if declared is not None and not (self._container.is_plain and declared > self._container.size):
-            self._advance(declared, holds)
-            if window.end >= declared and self._search.is_end(declared, self._content):
-                return declared
-            if window.gap and window.end < declared:
-                self._lose_to_gap()
-                return None
-        return self._correct_end(declared, holds)
-
-    def _advance(self, declared: int, holds: bool) -> None:
-        """Read on to the end of the content or the next record's member, without what is not to be held."""
-        window = self._window
-        while window.end < declared:
-            if not holds or window.end - self._content > self._max_bytes:
-                if self._inner is None and (inner := self._search.find(self._content + 1, window.end)) is not None:
-                    # All that is needed to come back.
-                    self._inner = window.mark_before(inner) or Mark(inner, inner, None), inner
-                window.drop(max(window.begin, window.end - START_BYTES))
-            before = window.end
-            if not window.more():
-                return
-            if window.mark_at(before) and before > self._content and self._search.begins_record(before):
-                return
-
-    def _correct_end(self, declared: int | None, holds: bool) -> int | None:
-        """Return where a content ends whose length is wrong; None where the file ends before it."""
-        window, content = self._window, self._content
-        if self._inner:
-            member, inner = self._inner
-            window.go_to(member.offset, member.position)
-            window.ensure(inner + 1)
-            window.drop(inner)
-            return inner
-        if declared is not None:
-            other = self._search.find(content + 1, min(declared, window.end))
-            if other is not None:
-                return other
-        begin = content if declared is None or window.end < declared else declared
-        end = self._search.scan(begin, self._max_bytes if holds else None, any_member=True)
-        if end is None and not window.gap and not window.is_at_end:
-            # The next record is too far away for this one to be held.
-            if begin == declared:
-                return declared
-            end = self._search.scan(window.end - START_BYTES, None, any_member=True)
-        if end is not None:
-            return end
-        if window.gap:
-            self._lose_to_gap()
-            return None
-        is_whole = window.view(window.end - len(SEPARATORS[0]), window.end).endswith(SEPARATORS)
-        # A member of its own that is whole is all that there ever was of the record.
-        if not self._search.is_aligned and declared is not None and window.end < declared and not is_whole:
-            n_bytes = window.end - content
-            self._cut = f"the last record has {n_bytes:,} of its {declared - content:,} bytes: the file is cut off"
-            return None
-        return window.end
 
     def _close(self, end: int) -> tuple[int | None, int | None] | None:
         """Move behind what follows a content.
@@ -293,17 +224,6 @@ class RecordReader:
         if self._member_at is None or ended_at is None:
             return None, None
         return self._member_at, ended_at - self._member_at
-
-    def _without_separator(self, content: bytes) -> bytes:
-        """Cut off what a length that is some bytes too large takes from what follows the record."""
-        full, end = SEPARATORS[0], self._content + len(content)
-        if not self._header.has_cr or not content.endswith((b"\r", b"\r\n")):
-            return content
-        blanks = BLANKS.match(self._window.view(end, end + len(full)))
-        rest = blanks.group() if blanks else b""
-        if len(rest) < len(full) and (content[-len(full) :] + rest).endswith(full):
-            return content[: len(rest) - len(full)]
-        return content
 
     def _member_of(self, begin: int) -> int | None:
         """Return where the member begins in the file that has nothing but blank lines before a place; None: there is none."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from enum import Enum, auto
 
+from prox_spark.ingest.warc.header import parse_header
 from prox_spark.ingest.warc.window import Window
 
 # The line of the version and the name of the first field fit in.
@@ -19,6 +21,15 @@ _SIGNATURE = b"WARC/"
 _START = re.compile(rb"WARC/\d+\.\d+[ \t]*\r*\n(?i:WARC|Content)-[A-Za-z-]+[ \t]*:")
 # Some tools fill up with zeros, or put a byte order mark before what they save.
 BLANKS = re.compile(rb"(?:[\r\n \t\x00]+|\xef\xbb\xbf)*")
+END_OF_HEADER = re.compile(rb"\n\r*\n")
+
+
+class Fit(Enum):
+    """How well a place fits as the end of a record: `ROUGH` is an end that a wrong length may have hit by chance."""
+
+    EXACT = auto()
+    ROUGH = auto()
+    NONE = auto()
 
 
 class Search:
@@ -65,8 +76,8 @@ class Search:
                 window.drop(begin)
                 return begin, ended_at
 
-    def is_end(self, end: int, begin: int) -> bool:
-        """True if what follows a place is what follows a record.
+    def rate_end(self, end: int, begin: int) -> Fit:
+        """Say whether what follows a place is what follows a record.
 
         Args:
             end: the place.
@@ -74,8 +85,7 @@ class Search:
         """
         window = self._window
         window.ensure(end + len(SEPARATORS[0]))
-        if window.view(end, end + len(SEPARATORS[0])).startswith(SEPARATORS):
-            return True
+        is_separated = window.view(end, end + len(SEPARATORS[0])).startswith(SEPARATORS)
         behind = end
         while True:
             blanks = window.match(BLANKS, behind)
@@ -83,7 +93,30 @@ class Search:
             if behind < window.end or behind - end > _MAX_BLANK_BYTES or not window.more():
                 break
         ends_member = any(max(end, begin + 1) <= mark.position <= behind for mark in window.marks)
-        return behind == window.end or ends_member or self.begins_record(behind)
+        is_followed = behind == window.end or ends_member or self.begins_record(behind)
+        if is_separated and is_followed:
+            return Fit.EXACT
+        return Fit.ROUGH if is_separated or is_followed else Fit.NONE
+
+    def holds_record(self, begin: int, end: int, max_bytes: int) -> bool:
+        """True if there is a record between two places that ends, by its own length, where another one begins.
+
+        Args:
+            begin: what lies behind it is in the window.
+            end: where it begins at the latest.
+            max_bytes: how far behind the end it may go on.
+        """
+        window = self._window
+        start = self.find(begin, end)
+        blank = END_OF_HEADER.search(window.buffer, start - window.begin) if start is not None else None
+        if start is None or blank is None:
+            return False
+        content = window.begin + blank.end()
+        length = parse_header(window.view(start, content)).length
+        if length is None or content + length > end + max_bytes or not window.ensure(content + length):
+            return False
+        blanks = window.match(BLANKS, content + length)
+        return self.begins_record(window.begin + blanks.end() if blanks else content + length)
 
     def scan(self, begin: int, max_held: int | None = None, any_member: bool = False) -> int | None:
         """Find the next place where a record can begin.
