@@ -43,14 +43,14 @@ class ContentEnds:
         window = self._window
         while window.end < declared:
             if not holds or window.end - begin > self._max_bytes:
-                if self._inner is None and (inner := self._search.find(begin + 1, window.end)) is not None:
+                if self._inner is None and (inner := self._search.find(begin, window.end)) is not None:
                     # All that is needed to come back.
                     self._inner = window.mark_before(inner) or Mark(inner, inner, None), inner
                 window.drop(max(window.begin, window.end - START_BYTES))
             before = window.end
             if not window.more():
                 return
-            if window.mark_at(before) and before > begin and self._search.begins_record(before):
+            if window.mark_at(before) and before >= begin and self._search.begins_record(before):
                 return
 
     def _fits(self, begin: int, declared: int) -> bool:
@@ -59,7 +59,7 @@ class ContentEnds:
         if fit is not Fit.ROUGH or self._window.begin > begin:
             return fit is not Fit.NONE
         # A length that is too large may end at such a place within a later record.
-        return not self._search.holds_record(begin + 1, declared, self._max_bytes)
+        return not self._search.holds_record(begin, declared, self._max_bytes)
 
     def _correct(self, begin: int, declared: int | None, holds: bool) -> int | Gap | str:
         """Find the end of a content whose length is wrong."""
@@ -71,7 +71,7 @@ class ContentEnds:
             window.drop(inner)
             return inner
         if declared is not None:
-            other = self._search.find(begin + 1, min(declared, window.end))
+            other = self._search.find(begin, min(declared, window.end))
             if other is not None:
                 return other
         look_from = begin if declared is None or window.end < declared else declared

@@ -141,6 +141,11 @@ class RecordReader:
         if isinstance(end, str):
             self._cut = end
             return None
+        if end == self._content and (length or 0) > _SLACK_BYTES:
+            # What was taken for its header goes on to the end of the record.
+            self._position = end
+            self._lose(f"the record has none of its {length:,} bytes", self._begin)
+            return None
         content, n_missing = None, 0
         if keep and self._window.begin <= self._content and end - self._content <= self._max_bytes:
             content = self._ends.cut_out(self._content, end, length, self._header.has_cr)

@@ -292,3 +292,14 @@ def test_id_and_address_of_a_header(fields: bytes, doc_id: str | None, address: 
 def test_every_kind_of_address_reaches_the_document(tmp_path: Path) -> None:
     found = read(tmp_path / "a.warc", response("łódź"))
     assert found.documents[0].url == url("łódź")
+
+
+@every_store
+@pytest.mark.parametrize("kind", ["response", "conversion"])
+def test_a_header_that_lost_its_end_costs_no_other_record(tmp_path: Path, how: str, kind: str) -> None:
+    make = response if kind == "response" else conversion
+    # The next blank line is behind the record.
+    broken = make(2).replace(b"\r\n\r\n", b"\r\n\r ", 1).replace(b"\n\n", b"\n").replace(b"\r\n\r\n<", b"\r\n<")
+    found = read(store(tmp_path, how, [INFO, make(1), broken, make(3), make(4)]))
+    assert found.names == ["1", "3", "4"]
+    assert [(r.reason, r.doc_id) for r in found.rejected] == [(ReasonCode.INVALID_RECORD, record_id(2))]
