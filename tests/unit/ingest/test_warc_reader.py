@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import sys
 import zlib
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 import zstandard
 from warc_files import HTTP, INFO, STORES, conversion, html, read, record, record_id, response, store, text, url
 
-from prox_spark.errors import ReasonCode
+from prox_spark.errors import ProxSparkError, ReasonCode
 from prox_spark.ingest import InputFormat
 from prox_spark.ingest.warc import html_to_text
 
@@ -233,3 +234,12 @@ def test_file_that_is_no_warc_is_one_rejection(tmp_path: Path, name: str, conten
 def test_compression_is_known_by_the_first_bytes(tmp_path: Path, how: str, name: str) -> None:
     content = STORES[how][1]([INFO, response(1)])
     assert read(tmp_path / name, content).names == ["1"]
+
+
+def test_packages_that_are_missing_are_named_and_wet_needs_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "brotli", None)
+    with pytest.raises(ProxSparkError, match=r"pip install 'prox-spark\[warc\]'"):
+        read(tmp_path / "a.warc", response(1))
+    assert read(tmp_path / "a.wet", conversion(1), InputFormat.WET).names == ["1"]
