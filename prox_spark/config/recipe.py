@@ -56,7 +56,7 @@ class InputConfig(Section):
     )
     as_json: list[str] = Field(
         default_factory=list,
-        description="JSON Lines: keys whose values are carried as JSON text, such as a `meta` that is an object in one file and a string in the next.",
+        description="Keys or columns whose values are carried as JSON text, such as a `meta` that is an object in one file and a string in the next.",
     )
     max_keys: int = Field(
         500,

@@ -72,6 +72,15 @@ class CarriedJson:
         named = name_columns(self._beside_others(found, table), table)
         return rows.withColumn("carried", F.from_json("carried", found, _JSON_OPTIONS).cast(named))
 
+    def name(self, rows: DataFrame, table: T.StructType) -> DataFrame:
+        """Give the fields of a `carried` that is a struct, as tables have it, the names that the table has for them."""
+        found = rows.schema["carried"].dataType
+        if not isinstance(found, T.StructType):
+            return rows
+        # A cast between structs goes by position: that is how inner names change.
+        named = name_columns(self._beside_others(found, table), table)
+        return rows.withColumn("carried", F.col("carried").cast(named))
+
     def _beside_others(self, found: T.StructType, table: T.StructType) -> T.StructType:
         """Rename keys that are to be text and that the table has as something else."""
         # Columns of ours, such as `metadata`, are no columns of the input: a key of such a name has another one anyway.
@@ -100,15 +109,6 @@ def to_spark_type(seen: JsonType) -> T.DataType:
 def _to_struct(seen: JsonType) -> T.StructType:
     # In one order, whichever file came first: names that collide are told apart by it.
     return T.StructType([T.StructField(key, to_spark_type(known)) for key, known in sorted(seen.fields.items())])
-
-
-def name_struct(rows: DataFrame, table: T.StructType) -> DataFrame:
-    """Give the fields of a `carried` that is a struct the names that the table has for them."""
-    found = rows.schema["carried"].dataType
-    if not isinstance(found, T.StructType):
-        return rows
-    # A cast between structs goes by position: that is how inner names change.
-    return rows.withColumn("carried", F.col("carried").cast(name_columns(found, table)))
 
 
 def fit_to(table: DataFrame, rows: DataFrame, check: bool) -> DataFrame:
@@ -148,7 +148,7 @@ def _check_nothing_lost(rows: DataFrame, columns: dict[str, tuple[T.StructField,
             new, key = field.dataType, field.metadata.get(KEY, name)
             raise LakeError(
                 f"column {name} of the lake's documents is {_named(old)}, and the input has values of type "
-                f"{_named(new)} in it that {_named(old)} can't hold. For JSON Lines set input.as_json=[{key}], which "
+                f"{_named(new)} in it that {_named(old)} can't hold. Set input.as_json=[{key}], which "
                 f"carries these values as JSON text in {name}_json; else rename it in the input, or ingest into another lake. "
                 "Nothing was written."
             )

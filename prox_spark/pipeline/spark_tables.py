@@ -12,7 +12,7 @@ from pyspark.sql import types as T
 from prox_spark.errors import ReasonCode
 from prox_spark.ingest.parquet.roles import Way, check_columns, find_roles
 from prox_spark.ingest.records import SNIPPET_CHARS, ReadOptions
-from prox_spark.pipeline.lake_types import fit_type
+from prox_spark.pipeline.lake_types import as_string, fit_type
 from prox_spark.pipeline.naming import quoted
 from udfs.columns import count_words
 
@@ -54,11 +54,7 @@ def map_table(table: DataFrame, path: str, source: str, options: ReadOptions, no
         for way in (roles.url, roles.source)
     )
     used = roles.columns(options.ids_of_file)
-    carried = [
-        fit_type(F.col(quoted(field.name)), field.dataType).alias(field.name)
-        for place, field in enumerate(fields)
-        if place not in used
-    ]
+    carried = [_carry(field, options).alias(field.name) for place, field in enumerate(fields) if place not in used]
     all_carried = F.struct(*carried) if carried else _null("string")
     rows = table.select(
         (F.concat(F.lit(f"{path}#"), doc_id) if options.ids_of_file else doc_id).alias("own_id"),
@@ -84,6 +80,14 @@ def map_table(table: DataFrame, path: str, source: str, options: ReadOptions, no
             "snippet": F.when(~is_document, _as_valid_utf8(F.substring("raw_text", 1, SNIPPET_CHARS))),
         }
     ).drop("own_id", "raw_text", "rejection")
+
+
+def _carry(field: T.StructField, options: ReadOptions) -> Column:
+    value = fit_type(F.col(quoted(field.name)), field.dataType)
+    if field.name not in options.as_json:
+        return value
+    has_parts = isinstance(field.dataType, (T.StructType, T.ArrayType, T.MapType))
+    return F.to_json(value) if has_parts else as_string(value)
 
 
 def _sketch(kind: T.DataType) -> Any:

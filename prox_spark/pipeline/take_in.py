@@ -12,7 +12,7 @@ from pyspark.sql import types as T
 
 from prox_spark import schemas
 from prox_spark.lineage import Run
-from prox_spark.pipeline.carried import CarriedJson, fit_to, name_struct
+from prox_spark.pipeline.carried import CarriedJson, fit_to
 from prox_spark.pipeline.found import Found
 from prox_spark.pipeline.judge import Arrival, input_hash
 from prox_spark.pipeline.naming import ROW_ID, quoted
@@ -101,11 +101,7 @@ class TakeIn:
         """Return the rows in the columns of `documents`, and `ROW_ID`."""
         stamped = rows.withColumns({"input_hash": input_hash(rows), "ingested_at": F.lit(self.run.started_at)})
         is_json = isinstance(rows.schema["carried"].dataType, T.StringType)
-        typed = (
-            self.carried.parse(stamped, self.documents.schema)
-            if is_json
-            else name_struct(stamped, self.documents.schema)
-        )
+        typed = (self.carried.parse if is_json else self.carried.name)(stamped, self.documents.schema)
         return fit_to(self.documents, typed.select(*schemas.DOCUMENTS.columns, "carried", ROW_ID), check)
 
     def _differing(self, asked: DataFrame) -> DataFrame:

@@ -171,6 +171,12 @@ def test_files_of_several_types_one_after_the_other_fit_or_say_what_does_not(lak
     with pytest.raises(LakeError, match=r"column crawl_ts of .* bigint, .* type double"):
         lake.ingest(data / "c.parquet")
     assert documents(lake, "n") == {"d0": 1}
+    lake.ingest(data / "b.parquet", data / "c.parquet", as_json=["crawl_ts", "n"])
+    assert documents(lake, "crawl_ts", "crawl_ts_json", "n", "n_json") == {
+        "d0": (1709634030, None, 1, None),
+        "d1": (None, "1709634031", None, "2"),
+        "d2": (None, "1709634032.5", None, "3000000000"),
+    }
 
 
 def test_table_of_delta_rs_is_read_to_the_last_value(lake: Lake, new_york: None) -> None:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from prox_spark.ingest.parquet.folders import folder_kind, folder_value, folder_values
 from prox_spark.ingest.parquet.footers import Footer, merge, read_bounds, read_footers
+from prox_spark.ingest.parquet.kinds import STRING
 from prox_spark.ingest.parquet.pieces import Piece, cut_files, deal_pieces
 from prox_spark.ingest.parquet.roles import Roles, check_columns, find_roles
 from prox_spark.ingest.parquet.unify import UNKNOWN, Bounds, Seen, distinct, n_leaves, unify
@@ -164,7 +165,10 @@ def _unify_columns(groups: list[_Group], options: ReadOptions) -> tuple[dict[str
 
         notes: list[str] = []
         seen = _seen_columns(groups, options, bounds)
-        carried = {name: unify(name, kinds_seen, notes) for name, kinds_seen in seen.items()}
+        carried = {
+            name: STRING if name in options.as_json else unify(name, kinds_seen, notes)
+            for name, kinds_seen in seen.items()
+        }
         if not asked:
             return carried, notes
         # What footers are read for a second time is read for all columns at once.
