@@ -69,7 +69,10 @@ class Build:
                 "warm_folder": str(warm.folder), "warm_lake": str(folder / "warm"),
             }  # fmt: skip
             command = [sys.executable, str(HERE / "run_build.py"), json.dumps(job)]
-            measured = run_child(command, os.environ | {"PYTHONPATH": str(self.root)}, folder, watch)
+            # What Spark leaves behind when it is killed goes with the folder, too.
+            options = f"{os.environ.get('JDK_JAVA_OPTIONS', '')} -Djava.io.tmpdir={folder}"
+            environment = {"PYTHONPATH": str(self.root), "TMPDIR": str(folder), "JDK_JAVA_OPTIONS": options.strip()}
+            measured = run_child(command, os.environ | environment, folder, watch)
         for name in passes:
             counts, kind = measured[f"{name}_counts"], "new" if name == "first" else "unchanged"
             if counts[kind] != made.n_documents:
