@@ -25,7 +25,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -35,7 +34,7 @@ from door.children import ChildError
 from door.inputs import FORMATS, Made, make_inputs
 from door.memory import measure_memory
 from door.report import Results, print_memory, print_speed
-from door.ways import ROOT, Build, Datatrove, checkout, find_datatrove
+from door.ways import ROOT, Build, Datatrove, checkout, find_datatrove, temporary_folder
 
 BEFORE = "b0f2049"
 CORES = 2
@@ -60,28 +59,12 @@ def main() -> int:
     results: Results = {"speed": {}, "memory": []}
     try:
         with ExitStack() as stack:
-            temporary = tempfile.TemporaryDirectory(prefix="prox-spark-bench-", ignore_cleanup_errors=True)
-            root = args.inputs or Path(stack.enter_context(temporary)).resolve()
+            root = args.inputs or stack.enter_context(temporary_folder())
             if args.formats:
-                ways: list[Build | Datatrove] = []
-                if "this" in args.ways:
-                    ways.append(Build("this build", ROOT, CORES, args.driver_memory))
-                if "before" in args.ways:
-                    ways.append(
-                        Build(
-                            f"before ({args.before})",
-                            stack.enter_context(checkout(args.before)),
-                            CORES,
-                            args.driver_memory,
-                        )
-                    )
-                if "datatrove" in args.ways:
-                    ways += [Datatrove(f"datatrove, {n} workers", datatrove, n) for n in (CORES, 1)]
-                compare(ways, root, args, results)
+                compare(ways_of(args, datatrove, stack), root, args, results)
             if args.memory:
-                results["memory"] = measure_memory(
-                    Build("this build", ROOT, CORES, args.driver_memory), root, args.size, args.seed, say
-                )
+                build = Build("this build", ROOT, CORES, args.driver_memory)
+                results["memory"] = measure_memory(build, root, args.size, args.seed, say)
     except ChildError as error:
         print(f"failed: {error}", file=sys.stderr)
         return 1
@@ -120,6 +103,19 @@ def parse_args() -> argparse.Namespace:
     if args.inputs:
         args.inputs = args.inputs.resolve() / f"seed-{args.seed}-size-{args.size}"
     return args
+
+
+def ways_of(args: argparse.Namespace, datatrove: Path | None, stack: ExitStack) -> list[Build | Datatrove]:
+    """The ways that are measured; the checkout of the build before is there until the stack is closed."""
+    ways: list[Build | Datatrove] = []
+    if "this" in args.ways:
+        ways.append(Build("this build", ROOT, CORES, args.driver_memory))
+    if "before" in args.ways:
+        tree = stack.enter_context(checkout(args.before))
+        ways.append(Build(f"before ({args.before})", tree, CORES, args.driver_memory))
+    if datatrove and "datatrove" in args.ways:
+        ways += [Datatrove(f"datatrove, {n} workers", datatrove, n) for n in (CORES, 1)]
+    return ways
 
 
 def compare(ways: list[Build | Datatrove], root: Path, args: argparse.Namespace, results: Results) -> None:

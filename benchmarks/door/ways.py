@@ -62,7 +62,7 @@ class Build:
         Raises:
             ChildError: it failed, or did not take up every document once.
         """
-        with _scratch() as folder:
+        with temporary_folder() as folder:
             job = {
                 "root": str(self.root), "cores": self.cores, "memory": self.driver_memory, "passes": passes, "scratch": str(folder / "spark"),
                 "folder": str(made.folder), "lake": str(folder / "lake"),
@@ -103,7 +103,7 @@ class Datatrove:
         Raises:
             ChildError: it failed, or did not write every document once.
         """
-        with _scratch() as folder:
+        with temporary_folder() as folder:
             job = {
                 "kind": made.kind, "folder": str(made.folder), "tasks": made.n_files, "workers": self.workers,
                 "out": str(folder / "out"), "logs": str(folder / "logs"),
@@ -139,7 +139,7 @@ def checkout(revision: str) -> Iterator[Path]:
     Raises:
         ChildError: there is no such revision, or no git here.
     """
-    with _scratch() as folder:
+    with temporary_folder() as folder:
         tree = folder / "tree"
         git = ["git", "-C", str(ROOT)]
         done = subprocess.run([*git, "worktree", "add", "--detach", tree, revision], capture_output=True, text=True)
@@ -154,7 +154,8 @@ def checkout(revision: str) -> Iterator[Path]:
 
 
 @contextmanager
-def _scratch() -> Iterator[Path]:
+def temporary_folder() -> Iterator[Path]:
+    """A folder that is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="prox-spark-bench-", ignore_cleanup_errors=True) as name:
         yield Path(name).resolve()
 
