@@ -120,16 +120,19 @@ class Datatrove:
 
 def find_datatrove(python: Path | None) -> tuple[Path | None, str]:
     """The interpreter that has datatrove, or None and what to do about it."""
-    for candidate in [python] if python else [DATATROVE_PYTHON, Path(sys.executable)]:
-        modules = "datatrove, psutil, orjson, warcio, cchardet, magic, pyarrow, resiliparse.extract.html2text"
+    modules = "datatrove, psutil, orjson, warcio, cchardet, magic, pyarrow, resiliparse.extract.html2text"
+    installed = [DATATROVE_PYTHON] if DATATROVE_PYTHON.exists() else []
+    why = ""
+    for candidate in [python] if python else [*installed, Path(sys.executable)]:
         try:
             done = subprocess.run([candidate, "-c", f"import {modules}"], capture_output=True, text=True)
         except OSError as error:
             return None, f"{candidate} can't be run: {error.strerror}"
         if not done.returncode:
             return candidate, ""
-    why = done.stderr.strip().splitlines()[-1]
-    return None, f"{candidate} lacks a part of datatrove ({why}): {candidate} -m pip install -r {REQUIREMENTS}"
+        lacking = done.stderr.strip().splitlines()[-1]
+        why = f"{candidate} lacks a part of datatrove ({lacking}): pip install -r {REQUIREMENTS.relative_to(ROOT)}"
+    return None, why
 
 
 @contextmanager
