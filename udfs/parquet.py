@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -61,18 +62,20 @@ def _read_piece(piece: Piece, plan: ReadPlan, schema: pa.Schema) -> Iterator[pa.
         yield reject_file(piece.uri, piece.problem, schema)
         return
     layout = plan.layouts[piece.layout]
-    try:
-        with open_parquet(piece.uri) as file:
-            for part in piece.rows:
-                for columns, row in _read_rows(file, part):
-                    if isinstance(columns, str):
-                        yield reject_file(piece.uri, columns, schema, row)
-                        continue
-                    columns += [pa.repeat(value, len(columns[0])) for value in piece.folders]
-                    rows = make_rows(columns, row, (piece.uri, piece.source), layout, plan, schema)
-                    yield from _bounded(rows)
-    except UNREADABLE as error:
-        yield reject_file(piece.uri, f"the file can't be read any more: {first_line(error)}", schema)
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(open_parquet(piece.uri))
+        except UNREADABLE as error:
+            yield reject_file(piece.uri, f"the file can't be read any more: {first_line(error)}", schema)
+            return
+        for part in piece.rows:
+            for columns, row in _read_rows(file, part):
+                if isinstance(columns, str):
+                    yield reject_file(piece.uri, columns, schema, row)
+                    continue
+                columns += [pa.repeat(value, len(columns[0])) for value in piece.folders]
+                rows = make_rows(columns, row, (piece.uri, piece.source), layout, plan, schema)
+                yield from _bounded(rows)
 
 
 def _read_rows(file: Any, part: Rows) -> Iterator[tuple[list[Any] | str, int]]:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from prox_spark.errors import ReasonCode
+from prox_spark.errors import InputError, ReasonCode, first_line
 from prox_spark.ingest.parquet import Layout, ReadPlan, kinds
 from prox_spark.ingest.parquet.calendar import to_new_calendar
 from prox_spark.ingest.parquet.casts import cast, flat, texts
@@ -47,7 +47,7 @@ def make_rows(
         scalar_texts(value_at(columns, way)) if way else pa.nulls(n, _STRING)
         for way in (layout.roles.url, layout.roles.source)
     )
-    carried = _carry(columns, layout, plan)
+    carried = _carry(columns, layout, plan, uri)
     hashes = hash_texts(text)
     snippets = {}
     if problems:
@@ -145,17 +145,21 @@ def _say_why_no_id(columns: list[Any], layout: Layout, name: str) -> str:
     return f"the id in {name!r} must be a string or a number"
 
 
-def _carry(columns: list[Any], layout: Layout, plan: ReadPlan) -> Any:
+def _carry(columns: list[Any], layout: Layout, plan: ReadPlan, uri: str) -> Any:
     """Return the columns that are carried as one struct, in the types that hold what all files have."""
     n = len(columns[0])
     if plan.carried is None:
         return pa.nulls(n, _STRING)
-    fields = list(plan.carried)
-    arrays = [
-        pa.nulls(n, field.type) if place is None else repaired(cast(columns[place], field.type))
-        for field, place in zip(fields, layout.carried, strict=True)
-    ]
-    return pa.StructArray.from_arrays(arrays, fields=fields)
+    arrays = []
+    for field, place in zip(plan.carried, layout.carried, strict=True):
+        try:
+            arrays.append(pa.nulls(n, field.type) if place is None else repaired(cast(columns[place], field.type)))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise InputError(
+                f"column {field.name!r} of {uri} has values that {kinds.named(field.type)} can't hold, which its footer does not "
+                f"say: {first_line(error)}. Set input.as_json=[{field.name}], which carries the column as text."
+            ) from error
+    return pa.StructArray.from_arrays(arrays, fields=list(plan.carried))
 
 
 def _hash_others(hashes: list[str | None], carried: Any, problems: Problems) -> None:

@@ -27,9 +27,10 @@ _THREADS: Final = 16
 _LOG_SECONDS: Final = 10
 # Column chunks are read piece by piece: a row group may be larger than the memory of a worker.
 _READ_BYTES: Final = 1 << 20
+_NOT_PARQUET: Final = "the file can't be read as Parquet"
 _MAGIC, _ENCRYPTED = b"PAR1", b"PARE"
 # What a file that is damaged, cut off, or none of Parquet makes Arrow raise.
-UNREADABLE: Final = (OSError, pa.ArrowException, EOFError)
+UNREADABLE: Final = (OSError, pa.ArrowException, EOFError, UnicodeDecodeError)
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,9 @@ def _read_footer(uri: str) -> Footer | str:
     try:
         with open_parquet(uri) as file:
             metadata, schema = file.metadata, file.schema_arrow
-            groups = (metadata.row_group(place) for place in range(metadata.num_row_groups))
+            groups = [metadata.row_group(place) for place in range(metadata.num_row_groups)]
+            if any(group.num_rows < 0 for group in groups):
+                return f"{_NOT_PARQUET}: its footer is damaged, a row group has {min(g.num_rows for g in groups)} rows"
             return Footer(
                 uri,
                 schema,
@@ -168,7 +171,7 @@ def _say_why(uri: str, error: BaseException) -> str:
         return "the file is encrypted: decrypt it first, no key can be given here"
     if begin == _MAGIC != end:
         return "the file is cut off, or still being written: it begins as Parquet does, and its footer is missing"
-    return f"the file can't be read as Parquet: {first_line(error)}"
+    return f"{_NOT_PARQUET}: {first_line(error)}"
 
 
 def _watched(schema: Any) -> Iterator[int]:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from prox_spark.errors import RecipeError
+from prox_spark.errors import InputError, RecipeError
 from prox_spark.ingest.parquet import ParquetFolder, ReadPlan, plan_reading
 from prox_spark.ingest.records import ReadOptions, derive_id
 from udfs import parquet
@@ -409,6 +409,38 @@ def test_damage_anywhere_costs_at_most_the_rows_that_are_said_to_be_lost(files: 
     # Pages are checked, but not their headers: a row may come out whose id or text is another's.
     assert len(documents) >= 60 - 20 * max(len(lost), 1)
     assert {row["reason"] for row in lost} <= {"unreadable_file", "invalid_utf8"}
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 10_000), st.binary(min_size=1, max_size=20))
+def test_damage_in_a_footer_costs_no_other_file(files: Files, place: int, noise: bytes) -> None:
+    files.uris.clear()
+    path = Path(write_groups(files, n_groups=2, n_rows=3))
+    files.write({"id": ["good"], "text": ["good"]})
+    content = bytearray(path.read_bytes())
+    size = int.from_bytes(content[-8:-4], "little")
+    begin = len(content) - 8 - size + place % size
+    content[begin : begin + len(noise)] = noise[: len(content) - begin]
+    path.write_bytes(content)
+    (good,) = (row for row in files.read() if row["provenance"]["file"] == files.uris[1])
+    assert good["doc_id"] == "good"
+
+
+def test_values_that_the_footer_does_not_tell_of_are_an_error_with_a_way_out(files: Files) -> None:
+    plan = files_with_untrue_bounds(files)
+    with pytest.raises(InputError, match=r"column 'n' of .*0\.parquet .* Set input\.as_json=\[n\]"):
+        list(read_batches(plan))
+    assert column(files.read(as_json=("n",)), "carried") == [{"n": "9007199254740993"}, {"n": "0.5"}]
+
+
+def files_with_untrue_bounds(files: Files) -> ReadPlan:
+    """A plan that was made before a file got other values."""
+    files.write({"text": ["t"], "n": [1]}, "0.parquet")
+    files.write({"text": ["t"], "n": [0.5]})
+    plan = files.plan()
+    files.write({"text": ["t"], "n": [(1 << 53) + 1]}, "0.parquet")
+    files.uris.pop()
+    return plan
 
 
 # Pieces
