@@ -37,6 +37,9 @@ _ANY_PARTITION = {"delta.randomizeFilePrefixes": "true"}
 # Each task holds a row group in memory, texts and all.
 _ROW_GROUP_BYTES = 32 << 20
 
+# Commits of other runs beside an addition, at most, among which it looks for its own.
+_MAX_COMMITS_MEANWHILE = 100
+
 _PARTITIONED = (schemas.DOCUMENTS, schemas.REFINED)
 
 # What Parquet refuses in names, control characters, and the dot and backtick, which every query would have to quote.
@@ -191,9 +194,10 @@ class Lake:
         except ConcurrentTransactionException as error:
             raise LakeError(raced) from error
         except Exception as error:
-            raise LakeError(f"{self.location(table.name)} can't take up the input: {root_cause(error)}") from error
-        last = self._delta(table.name).history(1).select("userMetadata").first()
-        if run_id not in (last["userMetadata"] or ""):
+            message = f"{self.location(table.name)} can't take up the input: {root_cause(error)}. Nothing was written"
+            raise LakeError(message) from error
+        since = self._delta(table.name).history(_MAX_COMMITS_MEANWHILE).where(F.col("version") > read_version)
+        if since.where(F.col("userMetadata").contains(run_id)).isEmpty():
             raise LakeError(raced)
 
     def insert_new(self, table: schemas.Table, rows: DataFrame, run_id: str) -> None:
@@ -214,7 +218,7 @@ class Lake:
             run_id: goes into the commit's userMetadata.
         """
         merge = self._merge_on(table, rows.select(*on).distinct(), on).whenMatchedDelete()
-        with _user_metadata(self.spark, {"run_id": run_id}):
+        with _user_metadata(self.spark, {"run_id": run_id}), _telling_of_races(self.location(table.name)):
             merge.execute()
 
     def create_views(self) -> list[str]:
@@ -232,7 +236,7 @@ class Lake:
         merge = self._merge_on(table, rows, table.key)
         if update is not None:
             merge = merge.whenMatchedUpdateAll(condition=update)
-        with _user_metadata(self.spark, {"run_id": run_id}):
+        with _user_metadata(self.spark, {"run_id": run_id}), _telling_of_races(self.location(table.name)):
             merge.whenNotMatchedInsertAll().withSchemaEvolution().execute()
 
     def _merge_on(self, table: schemas.Table, rows: DataFrame, on: Sequence[str]) -> DeltaMergeBuilder:
@@ -282,6 +286,21 @@ class Lake:
         if self._root:
             return DeltaTable.forPath(self.spark, self.location(table))
         return DeltaTable.forName(self.spark, self.location(table))
+
+
+@contextmanager
+def _telling_of_races(place: str) -> Iterator[None]:
+    """Say so where Delta refuses a commit because another run has changed what it rests on.
+
+    Raises:
+        LakeError: that happened in the block.
+    """
+    from delta.exceptions import DeltaConcurrentModificationException
+
+    try:
+        yield
+    except DeltaConcurrentModificationException as error:
+        raise LakeError(f"another run wrote to {place} while this one did: start it again") from error
 
 
 def _listed(properties: Mapping[str, str]) -> str:

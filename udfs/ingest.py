@@ -156,7 +156,7 @@ def _row(item: Item, text_sha256: str | None) -> _Row:
             url=item.url,
             source=item.source,
             metadata=list(item.metadata.items()) if item.metadata else None,
-            carried=to_json(item.rest) if item.rest else None,
+            carried=to_json(item.rest, item.is_exact) if item.rest else None,
         )
     if isinstance(item, Skipped):
         return _Row(provenance=place, n_skipped=item.n_records, message=item.what)

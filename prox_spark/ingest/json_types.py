@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+# Deeper structures are carried as JSON text: a column's type is no place for a tree.
+_MAX_DEPTH = 20
 # Up to here every integer is a double, too.
 _EXACT_IN_DOUBLE = 1 << 53
 _LONG = 1 << 63
@@ -19,7 +21,7 @@ class JsonType:
 
     Attributes:
         kinds: of `null`, `boolean`, `integer` (exact as a double), `long` (64 bits), `big` (more), `double`, `string`, `array`,
-            `object`, and `wide`: an object with more distinct keys than it may have columns.
+            `object`, `wide`: an object with more distinct keys than it may have columns, and `deep`: a structure in many others.
         element: of the arrays; None where there was none.
         fields: of the objects, in the order of their coming.
     """
@@ -28,32 +30,37 @@ class JsonType:
     element: JsonType | None = None
     fields: dict[str, JsonType] = field(default_factory=dict)
 
-    def add(self, value: Any, max_keys: int) -> bool:
+    def add(self, value: Any, max_keys: int, depth: int = 1) -> bool:
         """Take a value in.
 
         Args:
             value: as a JSON parser returns it.
             max_keys: an object with more distinct keys becomes `wide`, and they are forgotten.
+            depth: in how many structures it stands.
 
         Returns:
-            False where a number may have lost digits: parsers make doubles of integers over 64 bits.
+            False where a number may have lost digits: parsers make doubles of integers over 64 bits. So it is for what is too
+            deep to look at.
         """
         kind = _KIND_OF.get(type(value))
         if kind is None:
             kind = _number_kind(value)
+        if kind in ("object", "array") and depth > _MAX_DEPTH:
+            self.kinds.add("deep")
+            return False
         self.kinds.add(kind)
         if kind == "object":
-            return self.add_fields(value, max_keys)
+            return self.add_fields(value, max_keys, depth)
         if kind == "array":
             exact = True
             if self.element is None:
                 self.element = JsonType()
             for item in value:
-                exact = self.element.add(item, max_keys) and exact
+                exact = self.element.add(item, max_keys, depth + 1) and exact
             return exact
         return kind != "double" or abs(value) < _LONG
 
-    def add_fields(self, value: dict[str, Any], max_keys: int) -> bool:
+    def add_fields(self, value: dict[str, Any], max_keys: int, depth: int = 0) -> bool:
         """Take in the fields of an object; as `add`."""
         exact, fields, is_wide = True, self.fields, "wide" in self.kinds
         for key, item in value.items():
@@ -63,7 +70,7 @@ class JsonType:
                 known = JsonType()
                 if not is_wide:
                     fields[key] = known
-            exact = known.add(item, max_keys) and exact
+            exact = known.add(item, max_keys, depth + 1) and exact
         if len(fields) > max_keys:
             self.kinds.add("wide")
             fields.clear()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 from collections.abc import Iterable, Iterator
+from math import isfinite
 from typing import Any, NamedTuple
 
 import orjson
@@ -54,7 +55,7 @@ def read(uri: str, options: ReadOptions) -> Iterator[Record | Rejected | Keys]:
 
 def _records(uri: str, options: ReadOptions, seen: JsonType) -> Iterator[Record | Rejected]:
     max_bytes = max(_MIN_LINE_BYTES, _LINE_BYTES_PER_CHAR * options.max_text_chars)
-    first = True
+    first, doubt = True, None
     for line in cut_lines(read_blocks(uri, options.max_window_bytes), max_bytes):
         place = Place(uri, line.number, line.n_bytes)
         if line.gap:
@@ -67,9 +68,16 @@ def _records(uri: str, options: ReadOptions, seen: JsonType) -> Iterator[Record 
         if not content or (line.is_torn and not _is_object(content)):
             continue
         if first and (why := _why_no_lines(content)):
-            yield Rejected(ReasonCode.INVALID_RECORD, why, Place(uri, line.number), snippet(content))
+            # If the next line is a record, only this one is damaged.
+            doubt, first = Rejected(ReasonCode.INVALID_RECORD, why, Place(uri, line.number), snippet(content)), False
+            damaged = content, place
+            continue
+        if doubt and not _is_object(content):
+            yield doubt
             return
-        first = False
+        if doubt:
+            yield parse(*damaged, options, seen)
+        first, doubt = False, None
         if line.n_bytes > max_bytes:
             message = (
                 f"the line has {line.n_bytes:,} bytes, more than the {max_bytes:,} that input.max_text_chars allows"
@@ -77,6 +85,8 @@ def _records(uri: str, options: ReadOptions, seen: JsonType) -> Iterator[Record 
             yield Rejected(ReasonCode.TEXT_TOO_LONG, message, place, snippet(content), None, sha256(content))
         else:
             yield parse(content, place, options, seen)
+    if doubt:
+        yield doubt
 
 
 class Line(NamedTuple):
@@ -155,8 +165,8 @@ def parse(line: bytes, place: Place, options: ReadOptions, seen: JsonType) -> Re
     made = _make_record(data, line, place, options, is_unicode=True)
     if not isinstance(made, Record):
         return made
-    # orjson makes a double of an integer over 64 bits; printed, such a double ends in an exponent.
-    id_is_exact = made.doc_id is None or made.doc_id[-4:-2] != "e+"
+    # orjson makes a double of an integer over 64 bits; printed, such a double has an exponent.
+    id_is_exact = made.doc_id is None or "e+" not in made.doc_id[-5:]
     if not seen.add_fields(made.rest, options.max_keys) or not id_is_exact:
         return _parse_exactly(line, place, options, seen)
     return made
@@ -165,7 +175,8 @@ def parse(line: bytes, place: Place, options: ReadOptions, seen: JsonType) -> Re
 def _parse_exactly(line: bytes, place: Place, options: ReadOptions, seen: JsonType) -> Record | Rejected:
     """As `parse`, by a parser that keeps every digit and takes what pandas takes: half surrogate pairs, NaN, tabs in strings."""
     try:
-        data = json.loads(line.decode("utf-8"), strict=False)
+        # A byte order mark may stand in mid-file, where files were put together.
+        data = json.loads(line.removeprefix(codecs.BOM_UTF8).decode("utf-8"), strict=False)
     except UnicodeDecodeError as error:
         message = f"byte {error.start} of the line is not UTF-8: {error.reason}"
         return Rejected(ReasonCode.INVALID_UTF8, message, place, snippet(line), None, sha256(line))
@@ -174,8 +185,32 @@ def _parse_exactly(line: bytes, place: Place, options: ReadOptions, seen: JsonTy
         return Rejected(ReasonCode.INVALID_RECORD, message, place, snippet(line), None, sha256(line))
     made = _make_record(data, line, place, options, is_unicode=False)
     if isinstance(made, Record):
+        try:
+            to_json(made.rest, exactly=True)
+        except RecursionError:
+            message = "the record has too many objects or arrays in each other"
+            return Rejected(ReasonCode.INVALID_RECORD, message, place, snippet(line), made.doc_id, sha256(line))
+        if not line.isascii() or b"\\" in line:
+            made.rest = _repaired(made.rest)
         seen.add_fields(made.rest, options.max_keys)
     return made
+
+
+def _repaired(value: Any) -> Any:
+    """Return the value without half surrogate pairs, in its keys too: only the text is worth losing a document for."""
+    if isinstance(value, str):
+        return repair(value)
+    if isinstance(value, list):
+        return [_repaired(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    found: dict[str, Any] = {}
+    for key, item in value.items():
+        new = repair(key)
+        while new in found:
+            new += "\ufffd"
+        found[new] = _repaired(item)
+    return found
 
 
 def _make_record(data: Any, line: bytes, place: Place, options: ReadOptions, is_unicode: bool) -> Record | Rejected:
@@ -222,20 +257,29 @@ def _make_record(data: Any, line: bytes, place: Place, options: ReadOptions, is_
         data.pop(key, None)
     for key in options.as_json:
         if key in data and not isinstance(data[key], (str, type(None))):
-            data[key] = to_json(data[key])
-    return Record(text, place, doc_id, url.value, source.value, data)
+            data[key] = to_json(data[key], exactly=not is_unicode)
+    return Record(text, place, doc_id, url.value, source.value, data, is_exact=not is_unicode)
 
 
-def to_json(value: Any) -> str:
+def to_json(value: Any, exactly: bool = False) -> str:
     """Return a value as JSON text for Spark.
 
     Half surrogate pairs in it are replaced: only the text is worth losing a document for.
+
+    Args:
+        value: of which types JSON has.
+        exactly: NaN and Infinity stay what they are; else they are null.
+
+    Raises:
+        RecursionError: some thousand levels.
     """
-    try:
-        return orjson.dumps(value).decode()
-    except TypeError:  # integers over 64 bits, half surrogate pairs
-        # Non-ASCII as it is, not as escapes: half the bytes for most scripts.
-        return repair(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+    if not exactly:
+        try:
+            return orjson.dumps(value).decode()
+        except TypeError:  # integers over 64 bits, half surrogate pairs, hundreds of levels
+            pass
+    # Non-ASCII as it is, not as escapes: half the bytes for most scripts.
+    return repair(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
 
 
 class _Found(NamedTuple):
@@ -273,6 +317,8 @@ def _find_id(data: dict[str, Any], place: Place, options: ReadOptions) -> _Ident
     named = options.id_column
     for key in (named,) if named else ("doc_id", "id"):
         value, _ = _look_up(data, key) if named else (data.get(key), True)
+        if isinstance(value, float) and not isfinite(value):
+            continue  # pandas writes NaN for a gap
         if isinstance(value, (str, int, float)) and not isinstance(value, bool) and value != "":
             doc_id = value if isinstance(value, str) else json.dumps(value)
             if repair(doc_id) != doc_id:

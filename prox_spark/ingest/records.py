@@ -97,6 +97,7 @@ class Record:
         source: None where the record has none.
         rest: all other keys; values are JSON.
         metadata: WARC headers.
+        is_exact: `rest` may hold what JSON parsers lose, such as NaN.
     """
 
     text: str
@@ -106,6 +107,7 @@ class Record:
     source: str | None = None
     rest: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, str] | None = None
+    is_exact: bool = False
 
 
 @dataclass(frozen=True)

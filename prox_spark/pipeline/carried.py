@@ -11,7 +11,7 @@ from pyspark.sql import types as T
 
 from prox_spark.errors import LakeError
 from prox_spark.ingest.json_types import JsonType
-from prox_spark.pipeline.naming import KEY, WHOLE_RECORD, name_columns
+from prox_spark.pipeline.naming import KEY, WHOLE_RECORD, fold, name_columns
 from prox_spark.tables import RESERVED
 
 if TYPE_CHECKING:
@@ -48,7 +48,9 @@ class CarriedJson:
             return [
                 f"the records have more than {self.max_keys:,} different keys (input.max_keys): each is carried as JSON text, in {WHOLE_RECORD}"
             ]
-        return list(self._notes(self.types, ""))
+        absent = [key for key in self.as_json if self.types.fields and key not in self.types.fields]
+        lost = [f"input.as_json: no record has a key {key!r}" for key in absent]
+        return [*lost, *self._notes(self.types, "")]
 
     def _notes(self, seen: JsonType, above: str) -> Iterator[str]:
         for key, known in seen.fields.items():
@@ -68,7 +70,8 @@ class CarriedJson:
             return rows.withColumn("carried", F.struct(F.col("carried").alias(WHOLE_RECORD)))
         if not self.types.fields:
             return rows.withColumn("carried", F.lit(None).cast("string"))
-        found = _to_struct(self.types)
+        ours = [field for field in table.fields if field.name not in RESERVED]
+        found = _to_struct(self.types, T.StructType(ours))
         named = name_columns(self._beside_others(found, table), table)
         return rows.withColumn("carried", F.from_json("carried", found, _JSON_OPTIONS).cast(named))
 
@@ -86,17 +89,30 @@ class CarriedJson:
         # Columns of ours, such as `metadata`, are no columns of the input: a key of such a name has another one anyway.
         others = (f for f in table.fields if f.name not in RESERVED and not isinstance(f.dataType, T.StringType))
         typed = {field.metadata.get(KEY, field.name) for field in others}
-        renamed = {key: f"{key}_json" for key in self.as_json if key in typed}
+        # No key of an input is called so, and the column is `meta_json`.
+        renamed = {key: f"{key}\x00json" for key in self.as_json if key in typed}
         return T.StructType([T.StructField(renamed.get(f.name, f.name), f.dataType) for f in found.fields])
 
 
-def to_spark_type(seen: JsonType) -> T.DataType:
-    """Return the narrowest type that holds all values as they are; string, for their JSON text, where there is none else."""
+def to_spark_type(seen: JsonType, table: T.DataType | None = None) -> T.DataType:
+    """Return the narrowest type that holds all values as they are; string, for their JSON text, where there is none else.
+
+    Args:
+        seen: what there is.
+        table: what the lake's column is. Where it is a string, so is what comes: as the input has it, keys and all.
+    """
     kinds = seen.kinds - {"null"}
-    if kinds == {"object"} and seen.fields:
-        return _to_struct(seen)
+    if isinstance(table, T.StringType):
+        return table
+    if kinds == {"object"}:
+        inner = table if isinstance(table, T.StructType) else T.StructType()
+        if seen.fields:
+            return _to_struct(seen, inner)
+        # An object without fields is one of any type.
+        return _keyed(inner) if inner.fields else T.StringType()
     if kinds == {"array"}:
-        return T.ArrayType(to_spark_type(seen.element or JsonType()))
+        element = table.elementType if isinstance(table, T.ArrayType) else None
+        return T.ArrayType(to_spark_type(seen.element or JsonType(), element))
     if kinds == {"boolean"}:
         return T.BooleanType()
     if kinds and kinds <= {"integer", "long"}:
@@ -106,9 +122,22 @@ def to_spark_type(seen: JsonType) -> T.DataType:
     return T.StringType()
 
 
-def _to_struct(seen: JsonType) -> T.StructType:
+def _to_struct(seen: JsonType, table: T.StructType) -> T.StructType:
+    kinds = {field.metadata.get(KEY, field.name): field.dataType for field in table.fields}
     # In one order, whichever file came first: names that collide are told apart by it.
-    return T.StructType([T.StructField(key, to_spark_type(known)) for key, known in sorted(seen.fields.items())])
+    fields = sorted(seen.fields.items())
+    return T.StructType([T.StructField(key, to_spark_type(known, kinds.get(key))) for key, known in fields])
+
+
+def _keyed(table: T.StructType) -> T.StructType:
+    """Return a struct of the lake with the input's own keys for names."""
+    return T.StructType([T.StructField(f.metadata.get(KEY, f.name), _keyed_type(f.dataType)) for f in table.fields])
+
+
+def _keyed_type(kind: T.DataType) -> T.DataType:
+    if isinstance(kind, T.StructType):
+        return _keyed(kind)
+    return T.ArrayType(_keyed_type(kind.elementType)) if isinstance(kind, T.ArrayType) else kind
 
 
 def fit_to(table: DataFrame, rows: DataFrame, check: bool) -> DataFrame:
@@ -125,10 +154,10 @@ def fit_to(table: DataFrame, rows: DataFrame, check: bool) -> DataFrame:
     carried = rows.schema["carried"].dataType
     if not isinstance(carried, T.StructType):
         return rows.drop("carried")
-    existing = {field.name.lower(): field for field in table.schema.fields}
+    existing = {fold(field.name): field for field in table.schema.fields}
     columns, lost = {}, {}
     for field in carried.fields:
-        value, old = F.col("carried").getField(field.name), existing.get(field.name.lower())
+        value, old = F.col("carried").getField(field.name), existing.get(fold(field.name))
         name = old.name if old else field.name
         columns[name] = value
         if old and not _is_same(field.dataType, old.dataType):
@@ -157,10 +186,10 @@ def _check_nothing_lost(rows: DataFrame, columns: dict[str, tuple[T.StructField,
 def _fit(value: Column, new: T.DataType, old: T.DataType) -> Column:
     """The value as the old type, its fields in the old order; those that only the new type has follow, for Delta to add."""
     if isinstance(new, T.StructType) and isinstance(old, T.StructType):
-        news = {field.name.lower(): field for field in new.fields}
+        news = {fold(field.name): field for field in new.fields}
         fields = []
         for known in old.fields:
-            field = news.pop(known.name.lower(), None)
+            field = news.pop(fold(known.name), None)
             if field:
                 inner = _fit(value.getField(field.name), field.dataType, known.dataType)
             else:
@@ -181,11 +210,11 @@ def _fit(value: Column, new: T.DataType, old: T.DataType) -> Column:
 def _loses(value: Column, new: T.DataType, old: T.DataType) -> Column:
     """Does `_fit` change the value: true where a value does not come back from the old type as it was."""
     if isinstance(new, T.StructType) and isinstance(old, T.StructType):
-        olds = {field.name.lower(): field.dataType for field in old.fields}
+        olds = {fold(field.name): field.dataType for field in old.fields}
         parts = [
-            _loses(value.getField(field.name), field.dataType, olds[field.name.lower()])
+            _loses(value.getField(field.name), field.dataType, olds[fold(field.name)])
             for field in new.fields
-            if field.name.lower() in olds
+            if fold(field.name) in olds
         ]
         return F.greatest(F.lit(False), F.lit(False), *parts)
     if isinstance(new, T.ArrayType) and isinstance(old, T.ArrayType):

@@ -115,7 +115,11 @@ def input_hash(rows: DataFrame) -> Column:
 
 def finding_id() -> Column:
     """Return the key in quarantine of a rejected row: of `reason`, `file`, `offset`, `doc_id` and `content_sha256`."""
-    return quarantine_id(F.lit(STAGE), *map(F.col, ("reason", "file", "offset", "doc_id", "content_sha256")))
+    # Two findings about one record, or two gaps in one place, differ in what they say.
+    says = F.col("content_sha256").isNull() | F.col("reason").isin(*map(str, NOTES))
+    message = F.when(says, F.col("message"))
+    content = F.coalesce(F.concat_ws("\x1f", F.col("content_sha256"), message))
+    return quarantine_id(F.lit(STAGE), *map(F.col, ("reason", "file", "offset", "doc_id")), content)
 
 
 def _nth(*columns: str) -> Column:

@@ -29,7 +29,7 @@ def clean_names(names: Iterable[str], reserved: Iterable[str] = ()) -> list[str]
         >>> clean_names(["Title", "title", "a b", "text"], reserved=["text"])
         ['Title', 'title_2', 'a_b', 'input_text']
     """
-    ours = {name.lower() for name in reserved}
+    ours = {fold(name) for name in reserved}
     used = set(ours)
     return [_free_name(_base_name(name, ours), used) for name in names]
 
@@ -59,9 +59,9 @@ def name_columns(found: T.StructType, table: T.StructType) -> T.StructType:
 
 
 def _name_fields(found: T.StructType, table: T.StructType, reserved: frozenset[str]) -> T.StructType:
-    ours = {name.lower() for name in reserved}
+    ours = {fold(name) for name in reserved}
     known = {_key_of(field): field for field in table.fields if field.name not in reserved}
-    used = ours | {field.name.lower() for field in table.fields}
+    used = ours | {fold(field.name) for field in table.fields}
     named = []
     for field in found.fields:
         base = _base_name(field.name, ours)
@@ -96,16 +96,28 @@ def _legacy_field(base: str, table: T.StructType, reserved: frozenset[str]) -> T
 
 def _base_name(name: str, ours: set[str]) -> str:
     base = UNFIT.sub("_", name)[:_MAX_NAME_CHARS] or "_"
-    return f"input_{base}" if base.lower() in ours else base
+    return f"input_{base}" if fold(base) in ours else base
 
 
 def _free_name(base: str, used: set[str]) -> str:
     new, n = base, 1
-    while new.lower() in used:
+    while fold(new) in used:
         n += 1
         new = f"{base}_{n}"
-    used.add(new.lower())
+    used.add(fold(new))
     return new
+
+
+def fold(name: str) -> str:
+    """Return a name as Spark compares it with others: letter by letter in upper case and then in lower case, as Java does."""
+    return "".join(map(_fold_letter, name))
+
+
+def _fold_letter(letter: str) -> str:
+    # Java maps a letter to one letter or leaves it.
+    upper = letter.upper() if len(letter.upper()) == 1 else letter
+    lower = upper.lower()
+    return lower if len(lower) == 1 else lower[0]
 
 
 def quoted(name: str) -> str:

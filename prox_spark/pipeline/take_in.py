@@ -56,10 +56,11 @@ class TakeIn:
         # All frames are made before one is written: what doesn't fit fails the run with nothing written.
         new = self._new_documents(found)
         changed, n_differing = self._changed_documents(found)
-        if changed is not None:
-            self.lake.upsert(schemas.DOCUMENTS, changed, self.run.run_id, changed=F.lit(True))
+        # What is new comes first: only there another run that wrote meanwhile is noticed, and then nothing is written.
         if new is not None:
             self.lake.add_new(schemas.DOCUMENTS, new, self.run.run_id, self.run.versions_in["documents"])
+        if changed is not None:
+            self.lake.upsert(schemas.DOCUMENTS, changed, self.run.run_id, changed=F.lit(True))
         return n_differing
 
     def _new_documents(self, found: Found) -> DataFrame | None:

@@ -13,6 +13,7 @@ from ingesting import Lake, write
 from pyspark.sql import functions as F
 
 from prox_spark.errors import InputError, LakeError
+from prox_spark.tables import Lake as Tables
 
 pytestmark = pytest.mark.spark
 
@@ -149,6 +150,64 @@ def test_numbers_are_carried_exactly_or_as_text(lake: Lake, tmp_path: Path) -> N
         (str(2**70), "18446744073709551616", "9007199254740993", 1.0, [str(2**70)]),
         (str(2**70 + 1), "1", "0.5", 0.5, []),
     ]
+
+
+def test_what_the_column_of_the_lake_can_hold_is_taken_as_it_is(lake: Lake, tmp_path: Path) -> None:
+    lake.ingest(write(tmp_path / "a.jsonl", {"id": 1, "text": "a", "m": {"u": 1, "v": [{"w": 2}]}, "t": None}))
+    later = {"id": 2, "text": "b", "m": {}, "t": {"a b": 1, "c": None, "d.e": 1e20}}
+    lake.ingest(write(tmp_path / "b.jsonl", later))
+    assert row(lake, "2")["m"] == {"u": None, "v": None}
+    assert json.loads(row(lake, "2")["t"]) == later["t"]
+    lake.ingest(write(tmp_path / "c.jsonl", {"id": 3, "text": "c", "m": {"v": [{}]}}))
+    assert row(lake, "3")["m"] == {"u": None, "v": [{"w": None}]}
+
+
+def test_keys_that_java_takes_for_the_same_are_columns_of_their_own(lake: Lake, tmp_path: Path) -> None:
+    odd = {"\u03c2": 1, "\u03c3": 2, "\xb5s": 3, "\u03bcs": 4, "m": {"\u0131": 5, "i": 6, "\u0130": 7}}
+    path = write(tmp_path / "a.jsonl", {"id": 1, "text": "a", **odd})
+    lake.ingest(path)
+    found = row(lake, "1")
+    assert {1, 2, 3, 4} <= {value for value in found.values() if isinstance(value, int)}
+    assert sorted(found["m"].values()) == [5, 6, 7]
+    assert lake.ingest(path).n_unchanged == 1
+
+
+def test_new_changed_and_differing_documents_with_new_columns_in_one_ingest(lake: Lake, tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    lake.ingest(write(path, *({"id": n, "text": f"t{n}", "k": n} for n in range(3))))
+    records = [
+        {"id": 0, "text": "t0", "k": 0},
+        {"id": 1, "text": "other", "k": 1, "late": "x"},
+        {"id": 2, "text": "t2", "k": 9, "late": "y"},
+        {"id": 3, "text": "t3", "later": {"a": 1}},
+    ]
+    summary = lake.ingest(write(path, *records))
+    assert (summary.n_new, summary.n_changed, summary.n_unchanged) == (1, 2, 1)
+    assert lake.rows("documents", "doc_id", "text", "k", "late", "later.a") == [
+        ("0", "t0", 0, None, None),
+        ("1", "other", 1, "x", None),
+        ("2", "t2", 9, "y", None),
+        ("3", "t3", None, None, 1),
+    ]
+    assert lake.ingest(path).n_unchanged == 4
+
+
+def test_an_ingest_that_another_one_overtook_writes_nothing(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = write(tmp_path / "b.jsonl", {"id": 9, "text": "of the other"})
+    append = Tables.append
+
+    def overtaken(tables: Tables, table: str, *args: Any, **options: Any) -> None:
+        monkeypatch.setattr(Tables, "append", append)
+        if table == "documents":
+            lake.ingest(other)
+        append(tables, table, *args, **options)
+
+    monkeypatch.setattr(Tables, "append", overtaken)
+    with pytest.raises(LakeError, match="another run wrote"):
+        lake.ingest(write(tmp_path / "a.jsonl", {"id": 9, "text": "mine"}))
+    assert lake.rows("documents", "doc_id", "text") == [("9", "of the other")]
 
 
 # Identity

@@ -183,3 +183,53 @@ def test_record_without_the_named_id_is_rejected(tmp_path: Path) -> None:
 
 def test_half_a_surrogate_pair_outside_the_text_is_replaced() -> None:
     assert json.loads(to_json({"title": "a\ud800", "\udc00": 1})) == {"title": "a\ufffd", "\ufffd": 1}
+
+
+def test_half_a_surrogate_pair_in_a_key_is_replaced_and_the_types_know(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b'{"text": "x", "m": {"\\ud800": 1, "\\udc00": [2]}}')
+    record, keys = read_file(str(tmp_path / "a.jsonl"), InputFormat.JSONL, ReadOptions())
+    assert isinstance(record, Record) and isinstance(keys, Keys)
+    assert list(record.rest["m"]) == list(keys.types.fields["m"].fields) == ["\ufffd", "\ufffd\ufffd"]
+
+
+@pytest.mark.parametrize("depth", [30, 150, 300, 600])
+@pytest.mark.parametrize(("begin", "end"), [('{"a":', "}"), ("[", "]")])
+def test_deep_structures_are_text_below_some_level(tmp_path: Path, depth: int, begin: str, end: str) -> None:
+    deep = begin * depth + "1" + end * depth
+    path = tmp_path / "a.jsonl"
+    path.write_text(f'{{"text": "x", "m": {deep}}}\n{{"text": "y"}}')
+    record, other, keys = read_file(str(path), InputFormat.JSONL, ReadOptions())
+    assert isinstance(record, Record) and isinstance(other, Record) and isinstance(keys, Keys)
+    assert to_json(record.rest, record.is_exact) == f'{{"m":{deep}}}'
+    levels, seen = 0, keys.types.fields["m"]
+    while "deep" not in seen.kinds:
+        seen, levels = seen.element or seen.fields["a"], levels + 1
+    assert levels == 20
+
+
+def test_too_deep_structures_are_one_rejection(tmp_path: Path) -> None:
+    deep, good = read(tmp_path / "a.jsonl", b'{"text": "x", "m": ' + b"[" * 5000 + b"]" * 5000 + b'}\n{"text": "y"}')
+    assert isinstance(deep, Rejected) and isinstance(good, Record)
+
+
+def test_numbers_that_json_does_not_have_are_kept(tmp_path: Path) -> None:
+    (record,) = read(tmp_path / "a.jsonl", b'{"text": "x", "a": NaN, "b": [Infinity, null]}')
+    assert to_json(record.rest, record.is_exact) == '{"a":NaN,"b":[Infinity,null]}'
+
+
+@pytest.mark.parametrize(("value", "doc_id"), [(b"NaN", None), (b"1e400", None), (b"1" + b"0" * 101, "1" + "0" * 101)])
+def test_ids_are_numbers_with_all_their_digits(tmp_path: Path, value: bytes, doc_id: str | None) -> None:
+    (record,) = read(tmp_path / "a.jsonl", b'{"id": ' + value + b', "text": "x"}')
+    assert record.doc_id == doc_id
+
+
+@pytest.mark.parametrize("first", [b"{", b"[", b"<html>", b"ORC", b"\xff\xfe", b'[{"text": "z"}]', b"PK\x03\x04"])
+def test_a_damaged_first_line_costs_no_other_one(tmp_path: Path, first: bytes) -> None:
+    bad, *good = read(tmp_path / "a.jsonl", first + b"\n" + b'{"text": "x"}\n' * 5)
+    assert isinstance(bad, Rejected) and bad.place.offset == 1
+    assert [record.place.offset for record in good] == [2, 3, 4, 5, 6]
+
+
+def test_a_byte_order_mark_in_mid_file_is_no_content(tmp_path: Path) -> None:
+    one, two = read(tmp_path / "a.jsonl", b'\xef\xbb\xbf{"text": "x"}\n\xef\xbb\xbf{"text": "y"}\n')
+    assert (one.text, two.text) == ("x", "y")
