@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 STAGE = "ingest"
 
+# By default `to_json` leaves microseconds out, and writes times in the session's zone.
+EXACT_JSON = {"timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX", "timeZone": "UTC"}
 _NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 _DUPLICATE_MESSAGE = (
     "another record of this input has the same id and another text; the first in the input's order was kept. Where ids are "
@@ -109,7 +111,7 @@ def input_hash(rows: DataFrame) -> Column:
     is_json = isinstance(rows.schema["carried"].dataType, T.StringType)
     # A hash passes over nulls, so they are made something.
     parts = [F.coalesce(F.col(name), F.lit("\x00")) for name in ("url", "source")]
-    carried = F.col("carried") if is_json else F.to_json("carried")
+    carried = F.col("carried") if is_json else F.to_json("carried", EXACT_JSON)
     return F.xxhash64(*parts, F.coalesce(carried, F.lit("")))
 
 

@@ -14,7 +14,7 @@ from prox_spark import schemas
 from prox_spark.lineage import Run
 from prox_spark.pipeline.carried import CarriedJson, fit_to
 from prox_spark.pipeline.found import Found
-from prox_spark.pipeline.judge import Arrival, input_hash
+from prox_spark.pipeline.judge import EXACT_JSON, Arrival, input_hash
 from prox_spark.pipeline.naming import ROW_ID, quoted
 from prox_spark.tables import Lake
 
@@ -112,9 +112,11 @@ class TakeIn:
         known = [name for name in compared if name in self.documents.columns]
         # As JSON: maps can't be compared otherwise, and null equals a field or column that is not there.
         new = asked.select(
-            ROW_ID, "doc_id", F.xxhash64(F.to_json(F.struct(*(quoted(name) for name in compared)))).alias("new")
+            ROW_ID,
+            "doc_id",
+            F.xxhash64(F.to_json(F.struct(*(quoted(name) for name in compared)), EXACT_JSON)).alias("new"),
         )
         old = self.documents.select(
-            "doc_id", F.xxhash64(F.to_json(F.struct(*(quoted(name) for name in known)))).alias("old")
+            "doc_id", F.xxhash64(F.to_json(F.struct(*(quoted(name) for name in known)), EXACT_JSON)).alias("old")
         )
         return new.join(old, on="doc_id").where("old <> new").select(ROW_ID)
