@@ -380,7 +380,8 @@ def test_delta_rs_reads_every_table(
     shutil.copytree(odd_lake[0], lake_root)
     # A second text for the same id, so that tables with deletion vectors have some.
     changed = json.dumps({"id": "ordinary", "text": "Another text altogether.\n" * 12})
-    ingest(spark, recipe(lake_root, f"input.paths=[{write_lines(tmp_path / 'changed.jsonl', [changed.encode()])}]"))
+    path = write_lines(tmp_path / "changed.jsonl", [changed.encode()])
+    ingest(spark, recipe(lake_root, f"input.paths=[{path}]", "input.id_scope=lake"))
     labels = write_lines(tmp_path / "labels.jsonl", [b'{"text": "A page", "keep": true}'])
     annotate_lake(spark, recipe(lake_root), [labels])
     for of in TABLES:
