@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from prox_spark.errors import ReasonCode
 from prox_spark.ingest.json_types import JsonType, merge_types
-from prox_spark.pipeline.judge import Arrival
+from prox_spark.pipeline.judge import Arrival, is_aside
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -62,7 +62,7 @@ def count_found(rows: DataFrame, arrivals: DataFrame, max_keys: int) -> Found:
             reasons[row["reason"]] += row["count"]
         elif row["arrival"] == Arrival.UNCHANGED and not row["is_same"]:
             n_asked += row["count"]
-    aside = rows.where(F.col("n_skipped").isNotNull() | F.col("keys").isNotNull())
+    aside = rows.where(is_aside())
     types = []
     for row in aside.groupBy("message", "keys").agg(F.sum("n_skipped").alias("n")).collect():
         if row["keys"] is None:

@@ -38,10 +38,19 @@ class Arrival(StrEnum):
     NOTE = "note"
 
 
+def is_aside() -> Column:
+    """Return True for a row that is no record: a count of what was passed over, or the types of a file's keys."""
+    return F.col("n_skipped").isNotNull() | F.col("keys").isNotNull()
+
+
+def is_document() -> Column:
+    """Return True for a row of the input that is a document, judged or not."""
+    return F.col("reason").isNull() & ~is_aside()
+
+
 def reject_null_partitions(rows: DataFrame) -> DataFrame:
     """Reject documents whose source a table partitioned by it would lose: Hive's name for null is read as null."""
-    is_document = F.col("reason").isNull() & F.col("n_skipped").isNull() & F.col("keys").isNull()
-    is_null = (F.col("source") == _NULL_PARTITION) & is_document
+    is_null = (F.col("source") == _NULL_PARTITION) & is_document()
     message = (
         f"the source is {_NULL_PARTITION}, which this lake, partitioned by source, would read as null. Set input.source, or "
         "ingest into a lake that is not partitioned"
@@ -66,7 +75,7 @@ def judge(rows: DataFrame, documents: DataFrame) -> DataFrame:
         `content_sha256`, `file`, `offset`, `doc_id`; `known_file`, the file that the lake's document of this id came from;
         `is_same`, true where also the url, source and carried columns are known to be the same.
     """
-    narrow = rows.where(F.col("n_skipped").isNull() & F.col("keys").isNull()).select(
+    narrow = rows.where(~is_aside()).select(
         ROW_ID,
         "doc_id",
         "content_sha256",
@@ -120,7 +129,7 @@ def finding_id() -> Column:
     # Two findings about one record, or two gaps in one place, differ in what they say.
     says = F.col("content_sha256").isNull() | F.col("reason").isin(*map(str, NOTES))
     message = F.when(says, F.col("message"))
-    content = F.coalesce(F.concat_ws("\x1f", F.col("content_sha256"), message))
+    content = F.concat_ws("\x1f", F.col("content_sha256"), message)
     return quarantine_id(F.lit(STAGE), *map(F.col, ("reason", "file", "offset", "doc_id")), content)
 
 

@@ -14,7 +14,7 @@ from prox_spark import schemas
 from prox_spark.lineage import Run
 from prox_spark.pipeline.carried import CarriedJson, fit_to
 from prox_spark.pipeline.found import Found
-from prox_spark.pipeline.judge import EXACT_JSON, Arrival, input_hash
+from prox_spark.pipeline.judge import EXACT_JSON, Arrival, input_hash, is_document
 from prox_spark.pipeline.naming import ROW_ID, quoted
 from prox_spark.tables import Lake
 
@@ -67,8 +67,7 @@ class TakeIn:
         if not found.arrivals[Arrival.NEW]:
             return None
         if found.all_are_new:
-            is_document = F.col("reason").isNull() & F.col("n_skipped").isNull() & F.col("keys").isNull()
-            return self._checked(lambda rows: rows.where(is_document)).drop(ROW_ID)
+            return self._checked(lambda rows: rows.where(is_document())).drop(ROW_ID)
         return self._checked(self._that_are(F.col("arrival") == str(Arrival.NEW))).drop(ROW_ID)
 
     def _changed_documents(self, found: Found) -> tuple[DataFrame | None, int]:
