@@ -47,7 +47,7 @@ def check_unmodified(file: InputFile) -> None:
     info = filesystem.get_file_info(path)
     if (info.size, info.mtime_ns) != (file.n_bytes, file.modified_ns):
         raise InputError(
-            f"{file.uri} was changed while it was read: start again when it is whole. Nothing was written."
+            f"{file.uri} was changed while it was read. Start again when it is whole: what is in the lake by then stays."
         )
 
 

@@ -53,14 +53,15 @@ def ingest(spark: SparkSession, recipe: Recipe, inputs: Inputs | None = None) ->
     with recorded(lake, run):
         documents = lake.read("documents", run.versions_in["documents"])
 
-        def read(with_texts: bool) -> DataFrame:
-            rows = read_inputs(spark, inputs, recipe.input, with_texts)
-            rows = rows.withColumn(ROW_ID, F.monotonically_increasing_id())
-            return reject_null_partitions(rows) if "source" in lake.partition_columns["documents"] else rows
-
         # Of files that the lake knows, rows are judged without their texts, which are read once more for what is to be written:
         # as a rule that is little or nothing. Else the input is read once, and kept for the block.
         reads_twice = inputs.may_be_read_twice(recipe.input) and _knows(documents, inputs)
+
+        def read(with_texts: bool) -> DataFrame:
+            rows = read_inputs(spark, inputs, recipe.input, with_texts, is_read_twice=reads_twice)
+            rows = rows.withColumn(ROW_ID, F.monotonically_increasing_id())
+            return reject_null_partitions(rows) if "source" in lake.partition_columns["documents"] else rows
+
         with (
             persisted_rows(read(with_texts=not reads_twice)) as judged,
             persisted_rows(judge(judged, documents)) as arrivals,

@@ -185,7 +185,9 @@ def _refuse_mixture(path: str, found: list[tuple[InputFile, InputFormat]]) -> No
         )
 
 
-def read_inputs(spark: SparkSession, inputs: Inputs, config: InputConfig, with_texts: bool = True) -> DataFrame:
+def read_inputs(
+    spark: SparkSession, inputs: Inputs, config: InputConfig, with_texts: bool = True, is_read_twice: bool = False
+) -> DataFrame:
     """Return all records of the inputs.
 
     Args:
@@ -193,6 +195,7 @@ def read_inputs(spark: SparkSession, inputs: Inputs, config: InputConfig, with_t
         inputs: what was found.
         config: how columns are named, and limits.
         with_texts: False leaves `text` null; only where `inputs.may_be_read_twice`.
+        is_read_twice: files must not change meanwhile.
 
     Returns:
         Columns `ROW_COLUMNS`. A row with `reason` is a rejection, one with `n_skipped` a count, any other a document.
@@ -205,7 +208,7 @@ def read_inputs(spark: SparkSession, inputs: Inputs, config: InputConfig, with_t
         return _read_tables(spark, inputs, config, options)
     from udfs.ingest import read_rows
 
-    rows = read_rows(spark, inputs.files, options, with_texts)
+    rows = read_rows(spark, inputs.files, options, with_texts, is_read_twice)
     if config.source is not None:
         rows = rows.withColumn("source", F.lit(config.source))
     return rows

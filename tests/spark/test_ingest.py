@@ -8,10 +8,14 @@ from typing import Any
 import deltalake
 import pytest
 from ingesting import Lake, write
+from pyspark.errors import PythonException
 from pyspark.sql import Row
 from pyspark.sql import functions as F
 
+from prox_spark.config import Recipe
 from prox_spark.errors import InputError, LakeError, RecipeError
+from prox_spark.pipeline.ingest import ingest
+from prox_spark.pipeline.inputs import find_inputs
 from prox_spark.pipeline.naming import clean_names
 from prox_spark.schemas import DOCUMENTS
 from prox_spark.tables import RESERVED
@@ -276,6 +280,26 @@ def test_input_that_is_not_there_is_named_and_makes_no_lake(spark: Any, tmp_path
     assert not Path(lake.root).exists()
     with pytest.raises(RecipeError, match="nowhere"):
         lake.ingest(tmp_path / "nowhere", format="parquet")
+
+
+def test_a_file_that_changes_meanwhile_costs_no_other(lake: Lake, spark: Any, tmp_path: Path) -> None:
+    names = ("whole", "grows", "goes")
+    files = {name: write(tmp_path / f"{name}.jsonl", {"id": name, "text": f"The text of {name}."}) for name in names}
+    recipe = Recipe.parse({"input": {"paths": [str(file) for file in files.values()]}, "lake": {"root": lake.root}})
+    listed = find_inputs(recipe.input)
+    with files["grows"].open("a") as file:
+        file.write(json.dumps({"id": "late", "text": "A line that came late."}) + "\n")
+    files["goes"].unlink()
+
+    first = ingest(spark, recipe, listed)
+    assert lake.rows("documents", "doc_id") == [("grows",), ("late",), ("whole",)]
+    assert lake.rows("quarantine", "reason", "provenance.file") == [("unreadable_file", str(files["goes"]))]
+    assert first.n_new == 3
+
+    # Known files are read twice, and the rows of both readings must be the same.
+    with pytest.raises(PythonException, match=r"InputError: .*(grows|goes)\.jsonl was changed while it was read. Start again"):
+        ingest(spark, recipe, listed)
+    assert len(lake.rows("documents", "doc_id")) == 3
 
 
 def test_text_column_that_no_record_has_is_a_mistake_of_the_recipe(lake: Lake, spark: Any, tmp_path: Path) -> None:
