@@ -11,3 +11,7 @@ UNCOMPILED = {
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.adaptive.enabled": "false",
 }
+
+# Delta keeps the log of each table that was opened, some megabytes of plans with it, for 10,000 tables or an hour: the heap of a
+# session that sees the lakes of hundreds of tests would be full.
+FEW_TABLES = {"spark.databricks.delta.delta.log.cacheSize": "50"}
