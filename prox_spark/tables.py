@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,9 @@ _PROPERTIES = {
 
 # Values of partition columns are in the log only, so none has to be the name of a folder: too long, `..`, or the like.
 _ANY_PARTITION = {"delta.randomizeFilePrefixes": "true"}
+
+# In a table's description, what its partition columns stand under.
+_PARTITIONS = "# Partition Information"
 
 # Each task holds a row group in memory, texts and all.
 _ROW_GROUP_BYTES = 32 << 20
@@ -61,6 +65,7 @@ class Lake:
 
     Attributes:
         partition_columns: of documents and refined, known when `ensure` was called.
+        written: names of the tables that rows were added to, replaced in or taken out of through this object.
 
     Raises:
         RecipeError: neither is set.
@@ -73,6 +78,8 @@ class Lake:
         self.config = config
         self._root = absolute_root(config.root) if config.root else None
         self.partition_columns: dict[str, tuple[str, ...]] = {}
+        self.written = set[str]()
+        self._made = set[str]()
 
     def __str__(self) -> str:
         return str(self.config.root or self.config.catalog)
@@ -102,6 +109,7 @@ class Lake:
             try:
                 if not self.exists(table.name):
                     self._create(table)
+                    self._made.add(table.name)
                 elif lacking := self._lacking(table):
                     self._add(table, lacking)
                 if table in _PARTITIONED:
@@ -143,7 +151,9 @@ class Lake:
         reader = self.spark.read.format("delta")
         if version is not None:
             reader = reader.option("versionAsOf", version)
-        return reader.load(self.location(table)) if self._root else reader.table(self.location(table))
+        rows = reader.load(self.location(table)) if self._root else reader.table(self.location(table))
+        # Spark's optimizer leaves out what has no rows, and with it the reading of a log.
+        return rows.limit(0) if table in self._made and version == 0 else rows
 
     def append(
         self, table: str, rows: DataFrame, run_id: str, commit: tuple[str, int], new_columns: bool = False
@@ -166,6 +176,7 @@ class Lake:
         )
         if new_columns:
             writer = writer.option("mergeSchema", "true")
+        self.written.add(table)
         if self._root:
             writer.save(self.location(table))
         else:
@@ -217,6 +228,7 @@ class Lake:
             on: columns of the table, null equal to null.
             run_id: goes into the commit's userMetadata.
         """
+        self.written.add(table.name)
         merge = self._merge_on(table, rows.select(*on).distinct(), on).whenMatchedDelete()
         with _user_metadata(self.spark, {"run_id": run_id}), _telling_of_races(self.location(table.name)):
             merge.execute()
@@ -233,6 +245,7 @@ class Lake:
         return names
 
     def _merge(self, table: schemas.Table, rows: DataFrame, run_id: str, update: Column | None) -> None:
+        self.written.add(table.name)
         merge = self._merge_on(table, rows, table.key)
         if update is not None:
             merge = merge.whenMatchedUpdateAll(condition=update)
@@ -245,10 +258,15 @@ class Lake:
 
     def _allow_any_partition(self, table: str) -> None:
         """See to it that a partitioned table, also one of an older version, takes every value."""
-        detail = self._delta(table).detail().select("partitionColumns", "properties").first()
-        self.partition_columns[table] = tuple(detail["partitionColumns"])
-        if detail["partitionColumns"] and not _ANY_PARTITION.items() <= detail["properties"].items():
-            self._declare(f"ALTER TABLE {self.identifier(table)} SET TBLPROPERTIES ({_listed(_ANY_PARTITION)})")
+        # Not DESCRIBE DETAIL, which reads the whole log to count the table's files.
+        described = [row["col_name"] for row in self.spark.sql(f"DESCRIBE TABLE {self.identifier(table)}").collect()]
+        # What follows is a line of headings, then the columns.
+        _, _, *names = dropwhile(lambda name: name != _PARTITIONS, described) if _PARTITIONS in described else ("", "")
+        self.partition_columns[table] = tuple(takewhile(lambda name: name and not name.startswith("#"), names))
+        if self.partition_columns[table]:
+            properties = self.spark.sql(f"SHOW TBLPROPERTIES {self.identifier(table)}").collect()
+            if not _ANY_PARTITION.items() <= {(row["key"], row["value"]) for row in properties}:
+                self._declare(f"ALTER TABLE {self.identifier(table)} SET TBLPROPERTIES ({_listed(_ANY_PARTITION)})")
 
     def _create(self, table: schemas.Table) -> None:
         # In SQL: DeltaTable.create takes names of two parts at most, and a catalog's have three.

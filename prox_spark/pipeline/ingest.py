@@ -29,7 +29,7 @@ LOG = logging.getLogger(__name__)
 
 # By so many files is told whether an input was ingested before.
 _MAX_ASKED_FILES = 10
-_WRITTEN = ("documents", "quarantine")
+_TABLES = ("documents", "quarantine")
 
 
 def ingest(spark: SparkSession, recipe: Recipe, inputs: Inputs | None = None) -> IngestSummary:
@@ -49,7 +49,7 @@ def ingest(spark: SparkSession, recipe: Recipe, inputs: Inputs | None = None) ->
     LOG.info("ingest: reading %s", " ".join(recipe.input.paths))
     lake = Lake(spark, recipe.lake)
     lake.ensure()
-    run = Run("ingest", recipe, versions_in=_versions(lake))
+    run = Run("ingest", recipe, versions_in={table: lake.version(table) for table in _TABLES})
     with recorded(lake, run):
         documents = lake.read("documents", run.versions_in["documents"])
 
@@ -76,11 +76,11 @@ def ingest(spark: SparkSession, recipe: Recipe, inputs: Inputs | None = None) ->
             with run.stage("documents"):
                 n_differing = TakeIn(lake, rows, judged, arrivals, documents, carried, run).write(found)
             with run.stage("quarantine"):
-                remove_mended(lake, arrivals, inputs, run.run_id)
+                remove_mended(lake, arrivals, inputs, run)
                 if found.reasons:
                     # Of a second text under an id the beginning is shown.
                     shown = rows if found.reasons[ReasonCode.DUPLICATE_ID.value] else judged
-                    write_quarantine(lake, shown, arrivals, run.run_id)
+                    write_quarantine(lake, shown, arrivals, run)
         summary = IngestSummary(
             run_id=run.run_id,
             lake=str(lake),
@@ -94,7 +94,7 @@ def ingest(spark: SparkSession, recipe: Recipe, inputs: Inputs | None = None) ->
             notes=[*inputs.notes, *notes, *carried.notes()],
             seconds=run.seconds | {"total": run.total_seconds},
             versions_in=run.versions_in,
-            versions_out=_versions(lake),
+            versions_out=run.versions_out(lake),
         )
         run.counts = summary.counts
     return summary
@@ -104,7 +104,3 @@ def _knows(documents: DataFrame, inputs: Inputs) -> bool:
     """Return True if the lake has documents of the first files of the input."""
     files = [file.uri for file, _ in inputs.files[:_MAX_ASKED_FILES]]
     return not documents.where(F.col("provenance.file").isin(files)).isEmpty()
-
-
-def _versions(lake: Lake) -> dict[str, int]:
-    return {table: lake.version(table) for table in _WRITTEN}

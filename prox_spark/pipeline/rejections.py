@@ -5,26 +5,31 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from prox_spark import schemas
 from prox_spark.errors import ReasonCode
 from prox_spark.ingest.records import SNIPPET_CHARS
+from prox_spark.lineage import Run
 from prox_spark.pipeline.inputs import Inputs
 from prox_spark.pipeline.judge import STAGE, Arrival, finding_id
 from prox_spark.pipeline.naming import ROW_ID
 from prox_spark.tables import Lake
+from udfs.arrow import to_frame
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+_FILE = T.StructType([T.StructField("file", T.StringType())])
 
-def remove_mended(lake: Lake, arrivals: DataFrame, inputs: Inputs, run_id: str) -> None:
+
+def remove_mended(lake: Lake, arrivals: DataFrame, inputs: Inputs, run: Run) -> None:
     """Take out of quarantine what was in files that were read to their ends now, and is not any more."""
-    known = lake.read("quarantine").where(F.col("stage") == STAGE)
+    known = _known(lake, run).where(F.col("stage") == STAGE)
     if known.isEmpty():
         return
     rejected = _rejected(arrivals)
-    files = lake.spark.createDataFrame([(place,) for place in inputs.places], "file string")
+    files = to_frame(lake.spark, [(place,) for place in inputs.places], _FILE)
     broken = rejected.where(F.col("reason") == ReasonCode.UNREADABLE_FILE.value)
     read = files.join(broken.select("file"), on="file", how="left_anti")
     mended = (
@@ -34,12 +39,12 @@ def remove_mended(lake: Lake, arrivals: DataFrame, inputs: Inputs, run_id: str) 
     )
     # A MERGE that finds nothing to do would still make a version.
     if not mended.isEmpty():
-        lake.remove(schemas.QUARANTINE, mended, schemas.QUARANTINE.key, run_id)
+        lake.remove(schemas.QUARANTINE, mended, schemas.QUARANTINE.key, run.run_id)
 
 
-def write_quarantine(lake: Lake, rows: DataFrame, arrivals: DataFrame, run_id: str) -> None:
+def write_quarantine(lake: Lake, rows: DataFrame, arrivals: DataFrame, run: Run) -> None:
     """Add what it lacks."""
-    new = _rejected(arrivals).join(lake.read("quarantine").select("quarantine_id"), on="quarantine_id", how="left_anti")
+    new = _rejected(arrivals).join(_known(lake, run).select("quarantine_id"), on="quarantine_id", how="left_anti")
     if new.isEmpty():
         return
     shown = F.coalesce("snippet", F.substring("text", 1, SNIPPET_CHARS)).alias("snippet")
@@ -50,11 +55,15 @@ def write_quarantine(lake: Lake, rows: DataFrame, arrivals: DataFrame, run_id: s
             {
                 "stage": F.lit(STAGE),
                 "recipe_fingerprint": F.lit(None).cast("string"),
-                "run_id": F.lit(run_id),
+                "run_id": F.lit(run.run_id),
             }
         )
     )
-    lake.insert_new(schemas.QUARANTINE, written.select(*schemas.QUARANTINE.columns), run_id)
+    lake.insert_new(schemas.QUARANTINE, written.select(*schemas.QUARANTINE.columns), run.run_id)
+
+
+def _known(lake: Lake, run: Run) -> DataFrame:
+    return lake.read("quarantine", run.versions_in["quarantine"])
 
 
 def _rejected(arrivals: DataFrame) -> DataFrame:

@@ -297,7 +297,9 @@ def test_a_file_that_changes_meanwhile_costs_no_other(lake: Lake, spark: Any, tm
     assert first.n_new == 3
 
     # Known files are read twice, and the rows of both readings must be the same.
-    with pytest.raises(PythonException, match=r"InputError: .*(grows|goes)\.jsonl was changed while it was read. Start again"):
+    with pytest.raises(
+        PythonException, match=r"InputError: .*(grows|goes)\.jsonl was changed while it was read. Start again"
+    ):
         ingest(spark, recipe, listed)
     assert len(lake.rows("documents", "doc_id")) == 3
 
