@@ -121,17 +121,20 @@ def _find_texts(columns: list[Any], layout: Layout, options: ReadOptions, proble
 def _find_ids(columns: list[Any], layout: Layout, options: ReadOptions, problems: Problems) -> Any:
     """Return the ids, null where there is none; says where the recipe names one that is missing."""
     n, name = len(columns[0]), options.id_column
-    if layout.roles.doc_id is None:
+    if not layout.roles.doc_ids:
         if name:
             message = _say_why_no_id(columns, layout, name)
             problems |= {row: (ReasonCode.INVALID_RECORD, message) for row in range(n) if row not in problems}
         return pa.nulls(n, _STRING)
-    ids = id_texts(value_at(columns, layout.roles.doc_id))
-    if invalid := invalid_rows(ids):
-        message = "the id is not valid UTF-8"
-        problems |= {row: (ReasonCode.INVALID_UTF8, message) for row in invalid if row not in problems}
-        ids = pc.if_else(_is_at(invalid, n), pa.scalar(None, _STRING), ids)
-    ids = pc.if_else(pc.equal(ids, ""), pa.scalar(None, _STRING), ids)
+    ids = pa.nulls(n, _STRING)
+    for way in layout.roles.doc_ids:
+        some = id_texts(value_at(columns, way))
+        some = pc.if_else(ids.is_null(), some, pa.scalar(None, _STRING))
+        if invalid := invalid_rows(some):
+            message = "the id is not valid UTF-8"
+            problems |= {row: (ReasonCode.INVALID_UTF8, message) for row in invalid if row not in problems}
+            some = pc.if_else(_is_at(invalid, n), pa.scalar(None, _STRING), some)
+        ids = pc.coalesce(ids, pc.if_else(pc.equal(some, ""), pa.scalar(None, _STRING), some))
     if name and ids.null_count:
         message = f"no id in {name!r} (input.id_column)"
         for row in _rows_where(ids.is_null()):

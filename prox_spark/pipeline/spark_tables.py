@@ -48,7 +48,8 @@ def map_table(table: DataFrame, path: str, source: str, options: ReadOptions, no
     roles = find_roles(columns, options)
     assert roles.text is not None  # else the check would have raised
     text = _value_at(fields, roles.text)[0].cast("string")
-    doc_id = F.nullif(_id_text(*_value_at(fields, roles.doc_id)), F.lit("")) if roles.doc_id else _null("string")
+    doc_ids = (F.nullif(_id_text(*_value_at(fields, way)), F.lit("")) for way in roles.doc_ids)
+    doc_id = F.coalesce(*doc_ids, _null("string"))
     url, own_source = (
         _as_valid_utf8(_value_at(fields, way)[0].cast("string")) if way else _null("string")
         for way in (roles.url, roles.source)

@@ -21,23 +21,25 @@ Way = tuple[int | str, ...]
 
 @dataclass(frozen=True)
 class Roles:
-    """Where the columns of a file are that documents have by name; None: the file has none such.
+    """Where the columns of a file are that documents have by name; None or empty: the file has none such.
 
     Attributes:
         text: of whatever type: of what is no text each row is rejected.
-        doc_id: a value without parts that is no boolean.
+        doc_ids: values without parts that are no booleans; a row's id is in the first that has one.
         url: likewise.
         source: likewise.
     """
 
     text: Way | None
-    doc_id: Way | None
+    doc_ids: tuple[Way, ...]
     url: Way | None
     source: Way | None
 
     def columns(self, ids_of_file: bool) -> set[int]:
         """Return the columns that need not be carried: not what is a field of a struct, and no id that is none of the lake's."""
-        ways = (self.text, None if ids_of_file else self.doc_id, self.url, self.source)
+        # Of two, the second is an id in some rows and a value in others: it is carried.
+        doc_ids = () if ids_of_file else self.doc_ids[:1]
+        ways = (self.text, *doc_ids, self.url, self.source)
         return {int(way[0]) for way in ways if way is not None and len(way) == 1}
 
 
@@ -52,7 +54,7 @@ def find_roles(columns: Sequence[tuple[str, Any]], options: ReadOptions) -> Role
     doc_ids = (_find_scalar(columns, name) for name in ((named,) if named else ("doc_id", "id")))
     return Roles(
         text=find(columns, options.text_column),
-        doc_id=next((way for way in doc_ids if way), None),
+        doc_ids=tuple(way for way in doc_ids if way),
         url=_find_scalar(columns, options.url_column or "url"),
         source=_find_scalar(columns, options.source_column or "source") if options.keep_source else None,
     )

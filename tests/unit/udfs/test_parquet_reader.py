@@ -171,6 +171,13 @@ def test_id_is_text_or_none(files: Files, ids: Any, expected: list[str | None]) 
     assert column(rows, "reason") == [None] * len(expected)
 
 
+def test_row_without_a_doc_id_has_its_id(files: Files) -> None:
+    files.write({"text": ["a", "b", "c"], "id": [7, 8, None], "doc_id": pa.array([None, "x", ""])})
+    rows = files.read()
+    assert column(rows, "doc_id") == ["7", "x", derive_id(None, "c")]
+    assert [row["id"] for row in column(rows, "carried")] == [7, 8, None]
+
+
 def test_id_that_is_no_text_is_a_rejection(files: Files) -> None:
     not_utf8 = pa.StringArray.from_buffers(1, pa.py_buffer(b"\0\0\0\0\1\0\0\0"), pa.py_buffer(b"\xff"))
     files.write({"id": not_utf8, "text": ["x"]})
