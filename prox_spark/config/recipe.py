@@ -26,10 +26,12 @@ class InputConfig(Section):
     )
     text_column: str = Field(
         "text",
+        min_length=1,
         description="Column that holds the text. `a.b` is field b of the object a, where no column has the whole name; likewise below.",
     )
     id_column: str | None = Field(
         None,
+        min_length=1,
         description="Column that holds a stable id. Unset: `doc_id` or `id` where the input has one, else SHA-256 of url and text.",
     )
     id_from_path: int | None = Field(
@@ -45,13 +47,17 @@ class InputConfig(Section):
         "`lake`: the same id from another file is a newer version of the document and replaces it. Unset: as `lake`, but a file of which "
         "most documents would replace those of another file ends the run before anything is written.",
     )
-    url_column: str | None = Field(None, description="Column that holds the URL. Unset: `url` where the input has one.")
+    url_column: str | None = Field(
+        None, min_length=1, description="Column that holds the URL. Unset: `url` where the input has one."
+    )
     source: str | None = Field(
         None,
+        min_length=1,
         description="Value of the `source` column. Unset: the input's own `source` column, else the name of the input path.",
     )
     source_column: str | None = Field(
         None,
+        min_length=1,
         description="Column that holds the source, where `source` is unset. Unset: `source` where the input has one.",
     )
     as_json: list[str] = Field(
