@@ -45,8 +45,9 @@ _LAPTOP = {
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
     "spark.sql.session.timeZone": "UTC",
-    # Texts come and go by the megabyte: the collector that is made for throughput takes half of G1's time.
-    "spark.driver.defaultJavaOptions": "-XX:+UseParallelGC",
+    # Texts come and go by the megabyte: the collector that is made for throughput takes half of G1's time. The second compiler
+    # takes a core for minutes, and gives little back: the loops over texts are Python's and Arrow's.
+    "spark.driver.defaultJavaOptions": "-XX:+UseParallelGC -XX:TieredStopAtLevel=1",
     "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile=file:{Path(__file__).parent / 'log4j2.properties'}",
 }
 

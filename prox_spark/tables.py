@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import dropwhile, takewhile
 from pathlib import Path
@@ -105,19 +106,26 @@ class Lake:
             LakeError: a table can't be made, such as in a schema that the catalog does not have.
         """
         check_partition_columns(self.config.partition_by)
-        for table in schemas.TABLES:
-            try:
-                if not self.exists(table.name):
-                    self._create(table)
-                    self._made.add(table.name)
-                elif lacking := self._lacking(table):
-                    self._add(table, lacking)
-                if table in _PARTITIONED:
-                    self._allow_any_partition(table.name)
-            except AnalysisException as error:
-                # Another run may have made it meanwhile.
-                if not self.exists(table.name) or self._lacking(table):
-                    raise LakeError(f"can't make {self.location(table.name)}: {first_line(error)}") from error
+        # Side by side: a commit is mostly waiting. What `TIMESTAMP` means in SQL is a setting of the session.
+        with (
+            setting(self.spark, "spark.sql.timestampType", "TIMESTAMP_LTZ"),
+            ThreadPoolExecutor(len(schemas.TABLES)) as pool,
+        ):
+            list(pool.map(self._ensure, schemas.TABLES))
+
+    def _ensure(self, table: schemas.Table) -> None:
+        try:
+            if not self.exists(table.name):
+                self._create(table)
+                self._made.add(table.name)
+            elif lacking := self._lacking(table):
+                self._add(table, lacking)
+            if table in _PARTITIONED:
+                self._allow_any_partition(table.name)
+        except AnalysisException as error:
+            # Another run may have made it meanwhile.
+            if not self.exists(table.name) or self._lacking(table):
+                raise LakeError(f"can't make {self.location(table.name)}: {first_line(error)}") from error
 
     def exists(self, table: str) -> bool:
         """Is there such a Delta table."""
@@ -266,7 +274,7 @@ class Lake:
         if self.partition_columns[table]:
             properties = self.spark.sql(f"SHOW TBLPROPERTIES {self.identifier(table)}").collect()
             if not _ANY_PARTITION.items() <= {(row["key"], row["value"]) for row in properties}:
-                self._declare(f"ALTER TABLE {self.identifier(table)} SET TBLPROPERTIES ({_listed(_ANY_PARTITION)})")
+                self.spark.sql(f"ALTER TABLE {self.identifier(table)} SET TBLPROPERTIES ({_listed(_ANY_PARTITION)})")
 
     def _create(self, table: schemas.Table) -> None:
         # In SQL: DeltaTable.create takes names of two parts at most, and a catalog's have three.
@@ -280,18 +288,14 @@ class Lake:
             clauses.append(f"PARTITIONED BY ({', '.join(f'`{name}`' for name in partition_by)})")
         if properties := _PROPERTIES.get(table.name, {}) | (_ANY_PARTITION if partition_by else {}):
             clauses.append(f"TBLPROPERTIES ({_listed(properties)})")
-        self._declare(" ".join(clauses))
+        self.spark.sql(" ".join(clauses))
 
     def _lacking(self, table: schemas.Table) -> list[T.StructField]:
         have = {name.lower() for name in self.read(table.name).columns}
         return [field for field in table.schema if field.name.lower() not in have]
 
     def _add(self, table: schemas.Table, fields: list[T.StructField]) -> None:
-        self._declare(f"ALTER TABLE {self.identifier(table.name)} ADD COLUMNS ({self._ddl(fields)})")
-
-    def _declare(self, statement: str) -> None:
-        with setting(self.spark, "spark.sql.timestampType", "TIMESTAMP_LTZ"):  # what `TIMESTAMP` means in SQL
-            self.spark.sql(statement)
+        self.spark.sql(f"ALTER TABLE {self.identifier(table.name)} ADD COLUMNS ({self._ddl(fields)})")
 
     def _ddl(self, fields: list[T.StructField]) -> str:
         """Columns as SQL declares them. Spark's own words: with the comments, also those within a structure."""

@@ -321,7 +321,7 @@ def _find_id(data: dict[str, Any], place: Place, options: ReadOptions) -> _Ident
             continue  # pandas writes NaN for a gap
         if isinstance(value, (str, int, float)) and not isinstance(value, bool) and value != "":
             doc_id = value if isinstance(value, str) else json.dumps(value)
-            if repair(doc_id) != doc_id:
+            if not doc_id.isascii() and repair(doc_id) != doc_id:
                 return _Identity(None, None, f"the id in {key!r} has half of a surrogate pair")
             return _Identity(f"{place.file}#{doc_id}" if options.ids_of_file else doc_id, key, None)
     if named:

@@ -158,7 +158,7 @@ def test_timestamps_are_instants_whatever_sql_takes_them_for_in_the_session(spar
     lake = Lake(spark, LakeConfig(root=lake_root))
     spark.conf.set("spark.sql.timestampType", "TIMESTAMP_NTZ")
     try:
-        lake._create(schemas.RUNS)
+        lake.ensure()
     finally:
         spark.conf.unset("spark.sql.timestampType")
     assert {field.dataType for field in lake.read("runs").schema} >= {T.TimestampType()}
