@@ -106,7 +106,7 @@ class Run:
             "application_id": lake.spark.sparkContext.applicationId,
         }
         rows = to_frame(lake.spark, [tuple(row[name] for name in schemas.RUNS.columns)], schemas.RUNS.schema)
-        lake.append("runs", rows, self.run_id, commit=(f"{self.run_id}/run", 0))
+        lake.append("runs", rows, self.run_id)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import dropwhile, takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pyspark.errors import AnalysisException
 from pyspark.sql import functions as F
@@ -38,6 +38,9 @@ _ANY_PARTITION = {"delta.randomizeFilePrefixes": "true"}
 
 # In a table's description, what its partition columns stand under.
 _PARTITIONS = "# Partition Information"
+
+# The operation that makes a table without rows; clones and tables made of a query have others.
+_DECLARED = "CREATE TABLE"
 
 # Each task holds a row group in memory, texts and all.
 _ROW_GROUP_BYTES = 32 << 20
@@ -80,7 +83,7 @@ class Lake:
         self._root = absolute_root(config.root) if config.root else None
         self.partition_columns: dict[str, tuple[str, ...]] = {}
         self.written = set[str]()
-        self._made = set[str]()
+        self._began_empty = set[str]()
 
     def __str__(self) -> str:
         return str(self.config.root or self.config.catalog)
@@ -117,7 +120,6 @@ class Lake:
         try:
             if not self.exists(table.name):
                 self._create(table)
-                self._made.add(table.name)
             elif lacking := self._lacking(table):
                 self._add(table, lacking)
             if table in _PARTITIONED:
@@ -140,7 +142,10 @@ class Lake:
 
     def version(self, table: str) -> int:
         """Newest version of a table."""
-        return int(self._delta(table).history(1).select("version").first()["version"])
+        commit = self._delta(table).history(1).select("version", "operation").first()
+        if commit["version"] == 0 and commit["operation"] == _DECLARED:
+            self._began_empty.add(table)
+        return int(commit["version"])
 
     def versions(self) -> dict[str, int]:
         """Newest version of every table."""
@@ -161,10 +166,15 @@ class Lake:
             reader = reader.option("versionAsOf", version)
         rows = reader.load(self.location(table)) if self._root else reader.table(self.location(table))
         # Spark's optimizer leaves out what has no rows, and with it the reading of a log.
-        return rows.limit(0) if table in self._made and version == 0 else rows
+        return rows.limit(0) if table in self._began_empty and version == 0 else rows
 
     def append(
-        self, table: str, rows: DataFrame, run_id: str, commit: tuple[str, int], new_columns: bool = False
+        self,
+        table: str,
+        rows: DataFrame,
+        run_id: str,
+        commit: tuple[str, int] | None = None,
+        new_columns: bool = False,
     ) -> None:
         """Appends rows in one commit.
 
@@ -172,19 +182,17 @@ class Lake:
             table: its name.
             rows: columns of the table.
             run_id: goes into the commit's userMetadata.
-            commit: (application, version): Delta ignores a commit that it has seen, so a retry changes nothing.
+            commit: (application, version): Delta ignores a commit that it has seen, so a retry changes nothing. To know that, it
+                reads the whole log, which takes two thirds of a small commit.
             new_columns: take up columns that the table lacks.
         """
-        writer = (
-            rows.write.format("delta")
-            .mode("append")
-            .option("txnAppId", f"prox_spark/{commit[0]}")
-            .option("txnVersion", commit[1])
-            .option("userMetadata", json.dumps({"run_id": run_id}))
-        )
+        options: dict[str, Any] = {"userMetadata": json.dumps({"run_id": run_id})}
+        if commit:
+            options |= {"txnAppId": f"prox_spark/{commit[0]}", "txnVersion": commit[1]}
         if new_columns:
-            writer = writer.option("mergeSchema", "true")
+            options["mergeSchema"] = "true"
         self.written.add(table)
+        writer = rows.write.format("delta").mode("append").options(**options)
         if self._root:
             writer.save(self.location(table))
         else:

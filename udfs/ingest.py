@@ -62,7 +62,7 @@ def read_rows(
         spark: the session.
         files: at least one, each with its format.
         options: how columns are named, and limits.
-        with_texts: False leaves `text` null, for what only counts and compares: texts are nearly all of the bytes.
+        with_texts: False leaves `text` and `n_words` null, for what only counts and compares: texts are nearly all of the bytes.
         is_read_twice: a file that was changed since it was listed fails the job: rows of two readings must be the same. Where
             files are read once, one that grows is as much as was there, and one that is gone is a rejection.
 
@@ -124,15 +124,12 @@ def _batch(items: list[Item], source: str, ordinal: int, with_texts: bool) -> pa
     rows = [_row(item, digest) for item, digest in zip(items, hashes, strict=True)]
     columns = dict(zip(_Row._fields, zip(*rows, strict=True), strict=True))
     columns["source"] = tuple(value or source for value in columns["source"])
-    return to_columns(
-        {
-            **columns,
-            "text": texts if with_texts else pa.nulls(len(items), pa.string()),
-            "n_words": pa.array(count_words_of(texts), mask=texts.is_null().to_numpy(zero_copy_only=False)),
-            "ordinal": range(ordinal, ordinal + len(items)),
-        },
-        ROWS,
-    )
+    if with_texts:
+        n_words = pa.array(count_words_of(texts), mask=texts.is_null().to_numpy(zero_copy_only=False))
+    else:
+        texts, n_words = pa.nulls(len(items), pa.string()), pa.nulls(len(items), pa.int64())
+    ordinals = range(ordinal, ordinal + len(items))
+    return to_columns({**columns, "text": texts, "n_words": n_words, "ordinal": ordinals}, ROWS)
 
 
 class _Row(NamedTuple):
