@@ -32,6 +32,7 @@ from prox_spark.config import ApplyConfig, Recipe
 from prox_spark.demo import PAGES
 from prox_spark.pipeline.execute import chunks_of, executed
 from prox_spark.programs import ChunkProgram, Operation, OpName, Program, execute_chunks
+from prox_spark.programs.words import count_words
 from prox_spark.session import build_session
 from udfs.arrow import to_batch
 from udfs.columns import EXECUTION
@@ -65,7 +66,7 @@ class Make:
                 size += len(line) + 1
         doc_id, text = f"doc-{i:07d}", "\n".join(lines)
         programs = [self._program(doc_id, rng, lines, n, *chunk) for n, chunk in enumerate(_chunks(lines))]
-        return doc_id, f"{i:064x}", text, len(text.split()), f"https://example.org/{i}", "benchmark", programs
+        return doc_id, f"{i:064x}", text, count_words(text), f"https://example.org/{i}", "benchmark", programs
 
     def _program(
         self, doc_id: str, rng: random.Random, lines: list[str], n: int, first: int, last: int

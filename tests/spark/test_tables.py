@@ -112,6 +112,15 @@ def test_columns_that_an_older_lake_lacks_are_added_with_their_comments(
     assert lake.version("runs") == 2
 
 
+def test_first_version_of_a_table_that_was_made_of_a_query_has_its_rows(spark: Any, lake_root: str) -> None:
+    lake = Lake(spark, LakeConfig(root=lake_root))
+    lake._create(schemas.RUNS)
+    spark.sql(f"CREATE TABLE {lake.identifier('quarantine')} USING delta AS SELECT 'a' AS quarantine_id")
+    versions = {table: lake.version(table) for table in ("runs", "quarantine")}
+    assert versions == {"runs": 0, "quarantine": 0}
+    assert [lake.read(table, version).count() for table, version in versions.items()] == [0, 1]
+
+
 def test_catalog_or_schema_that_is_not_there_is_named(spark: Any) -> None:
     with pytest.raises(LakeError, match=r"spark_catalog\.nowhere"):
         Lake(spark, LakeConfig(catalog="spark_catalog.nowhere")).ensure()
