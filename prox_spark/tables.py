@@ -12,9 +12,11 @@ from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 from pyspark.errors import AnalysisException
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
+from pyspark.sql.pandas.types import to_arrow_schema
 
 from prox_spark import schemas
 from prox_spark.config import LakeConfig
@@ -316,6 +318,17 @@ class Lake:
         if self._root:
             return DeltaTable.forPath(self.spark, self.location(table))
         return DeltaTable.forName(self.spark, self.location(table))
+
+
+def to_frame(spark: SparkSession, rows: Sequence[Mapping[str, object]], schema: T.StructType) -> DataFrame:
+    """Return a frame of a few rows that are part of its plan: no Python worker brings them.
+
+    Args:
+        spark: the session.
+        rows: values by column; structs as dicts, maps as lists of pairs.
+        schema: of the frame.
+    """
+    return spark.createDataFrame(pa.Table.from_pylist(list(rows), to_arrow_schema(schema)), schema)
 
 
 @contextmanager

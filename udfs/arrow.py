@@ -6,15 +6,11 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 from pyspark.sql import types as T
 from pyspark.sql.pandas.types import to_arrow_schema
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
 
 
 def to_batch(rows: Sequence[Sequence[object]], schema: T.StructType) -> pa.RecordBatch:
@@ -26,11 +22,6 @@ def to_batch(rows: Sequence[Sequence[object]], schema: T.StructType) -> pa.Recor
     """
     columns = zip(*rows, strict=True) if rows else ([] for _ in schema.names)
     return to_columns(dict(zip(schema.names, columns, strict=True)), schema)
-
-
-def to_frame(spark: SparkSession, rows: Sequence[Sequence[object]], schema: T.StructType) -> DataFrame:
-    """Return a frame of a few rows, as `to_batch` takes them, that are part of the plan: no Python worker brings them."""
-    return spark.createDataFrame(pa.Table.from_batches([to_batch(rows, schema)]), schema)
 
 
 def to_columns(columns: Mapping[str, Iterable[object]], schema: T.StructType) -> pa.RecordBatch:

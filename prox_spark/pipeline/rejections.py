@@ -14,8 +14,7 @@ from prox_spark.lineage import Run
 from prox_spark.pipeline.inputs import Inputs
 from prox_spark.pipeline.judge import STAGE, Arrival, finding_id
 from prox_spark.pipeline.naming import ROW_ID
-from prox_spark.tables import Lake
-from udfs.arrow import to_frame
+from prox_spark.tables import Lake, to_frame
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -29,7 +28,7 @@ def remove_mended(lake: Lake, arrivals: DataFrame, inputs: Inputs, run: Run) -> 
     if known.isEmpty():
         return
     rejected = _rejected(arrivals)
-    files = to_frame(lake.spark, [(place,) for place in inputs.places], _FILE)
+    files = to_frame(lake.spark, [{"file": place} for place in inputs.places], _FILE)
     broken = rejected.where(F.col("reason") == ReasonCode.UNREADABLE_FILE.value)
     read = files.join(broken.select("file"), on="file", how="left_anti")
     mended = (
