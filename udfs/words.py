@@ -11,6 +11,7 @@ from prox_spark.programs.words import BESIDE_THEM, UNSPACED_LETTERS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from pyspark.sql import Column
 
     Bytes = NDArray[np.uint8]
     Flags = NDArray[np.bool_]
@@ -36,6 +37,16 @@ def _tell_characters() -> NDArray[np.uint8]:
 
 
 _KINDS: Final = _tell_characters()
+
+
+def count_words(texts: Column) -> Column:
+    """Return the words of each text of a column of Spark, as `programs.words.count_words` counts them; null of null."""
+    from pyspark.sql.functions import arrow_udf
+
+    def count(texts: pa.Array) -> pa.Array:
+        return pa.array(count_words_of(texts), mask=texts.is_null().to_numpy(zero_copy_only=False))
+
+    return arrow_udf(count, "bigint")(texts)
 
 
 def count_words_of(texts: pa.Array | pa.ChunkedArray) -> Places:

@@ -32,8 +32,8 @@ from prox_spark.refiners import find
 from prox_spark.refiners.build import tokenizer_json
 from prox_spark.tables import Lake
 from udfs.annotate import ANSWER, DRAFTS, DraftLabels
-from udfs.columns import count_words
 from udfs.generate import Generate
+from udfs.words import count_words
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -19,7 +19,7 @@ from prox_spark.pipeline.prompts import WavePrompts
 from prox_spark.pipeline.stages import RefinerStages
 from prox_spark.programs import DocumentStatus, OpName, Verdict
 from prox_spark.tables import Lake, quarantine_id
-from udfs.columns import CHUNK, CHUNKS, empty
+from udfs.execute import CHUNK
 from udfs.parse import DOC_STAGE
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def outcomes(documents: DataFrame, parsed: DataFrame, recipe: Recipe) -> DataFra
         "verdict",
         dropped.alias("dropped"),
         F.when(failure.isNotNull(), failure.dropFields("chunk_index")).alias("failure"),
-        F.when(~dropped & failure.isNull(), F.col("chunks")).otherwise(empty(CHUNKS)).alias("chunks"),
+        F.when(~dropped & failure.isNull(), F.col("chunks")).otherwise(_none_of(CHUNK)).alias("chunks"),
     )
     status = (
         F.when(F.col("failure").isNotNull(), str(DocumentStatus.QUARANTINED))
@@ -194,6 +194,10 @@ def _programs_of() -> Column:
         parsed = (chunk[name] for name in CHUNK.names if name != "diagnostics")
         return F.struct(*parsed, found["diagnostics"], found["status"]).cast(_PROGRAM)
 
-    none = empty(T.ArrayType(_PROGRAM))
+    none = _none_of(_PROGRAM)
     chunks = F.coalesce(F.zip_with("chunks", "verdicts", with_findings), none)
     return F.concat(F.when(F.col("verdict").isNotNull(), F.array(verdict)).otherwise(none), chunks)
+
+
+def _none_of(kind: T.StructType) -> Column:
+    return F.array().cast(T.ArrayType(kind))

@@ -14,7 +14,7 @@ from prox_spark.ingest.parquet.roles import Way, check_columns, find_roles
 from prox_spark.ingest.records import SNIPPET_CHARS, ReadOptions
 from prox_spark.pipeline.lake_types import as_string, fit_type
 from prox_spark.pipeline.naming import quoted
-from udfs.columns import count_words
+from udfs.words import count_words
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame

@@ -16,6 +16,7 @@ from typing import Final
 
 from prox_spark.programs.execution import (
     ChunkDiagnostic,
+    ChunkProgram,
     Execution,
     LineMarks,
     Normalization,
@@ -87,17 +88,38 @@ def run_reference(
         The outcome. `op_index` counts the operations of `read_reference` for that chunk. Normalisations are counted
         over all lines, as they come before removals here.
     """
+    max_errors = max(MAX_ERRORS, error_op)
     answers = [program] if isinstance(program, str) else program
+    chunks = [ChunkProgram(i, 0, 0, read_reference(answer, max_errors)) for i, answer in enumerate(answers)]
+    return run_reference_programs(text, chunks, threshold_1, threshold_2, error_op)
+
+
+def run_reference_programs(
+    text: str,
+    chunks: Sequence[ChunkProgram],
+    threshold_1: float = 0.0,
+    threshold_2: float = 0.95,
+    error_op: int = 2,
+) -> Execution:
+    """As `run_reference`, of answers that `read_reference` has read.
+
+    Args:
+        text: the document.
+        chunks: in order, numbered from 0. Their lines are not heeded: every program works on the whole document.
+        threshold_1: as in `execute_reference`.
+        threshold_2: likewise.
+        error_op: likewise.
+    """
     words_before = len(text.split())
     if words_before == 0:
         return Execution("", DocumentStatus.BLANKED_SHORT)
-    calls: list[_Call] = []
-    findings: list[list[Diagnostic]] = []
     max_errors = max(MAX_ERRORS, error_op)
-    for chunk_index, answer in enumerate(answers):
-        of_answer, found = _read(answer, chunk_index, max_errors)
-        calls.extend(of_answer)
-        findings.append(found)
+    calls = [
+        _Call(chunk_index, op_index, op)
+        for chunk_index, chunk in enumerate(chunks)
+        for op_index, op in enumerate(chunk.program.ops)
+    ]
+    findings = [list(chunk.program.diagnostics) for chunk in chunks]
 
     result, normalized, outgrown = _normalize(text, calls)
     if outgrown is not None:
@@ -146,14 +168,18 @@ def run_reference(
     )
 
 
-def read_reference(answer: str) -> Program:
+def read_reference(answer: str, max_errors: int = MAX_ERRORS) -> Program:
     """Reads one chunk's answer as the reference executor does.
+
+    Args:
+        answer: of the model.
+        max_errors: so many errors are kept.
 
     Returns:
         The operations that it acts on, and `keep_chunk`, on which it has nothing to do; line numbers cut to
         ±`MAX_NUMBER`; and the findings.
     """
-    calls, findings = _read(answer, 0)
+    calls, findings = _read(answer, 0, max_errors)
     return Program(tuple(call.op for call in calls), tuple(findings))
 
 

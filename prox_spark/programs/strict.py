@@ -73,7 +73,9 @@ def execute(text: str, program: str | Program, lines: range | None = None, gates
     return execute_chunks(text, [ChunkProgram(0, lines.start, lines.stop - 1, program)], gates)
 
 
-def execute_chunks(text: str, chunks: Sequence[ChunkProgram], gates: Gates = DEFAULT_GATES) -> Execution:
+def execute_chunks(
+    text: str, chunks: Sequence[ChunkProgram], gates: Gates = DEFAULT_GATES, words_before: int | None = None
+) -> Execution:
     r"""Executes the programs of a document's chunks, each on its own lines.
 
     Within a chunk, lines are removed first, by their original numbers, and strings replaced in the lines that stay, in
@@ -84,11 +86,13 @@ def execute_chunks(text: str, chunks: Sequence[ChunkProgram], gates: Gates = DEF
         text: the document; its lines are those of `text.split("\n")`, numbered from 0.
         chunks: in any order; lines of no chunk stay as they are.
         gates: when the outcome is not trusted.
+        words_before: the words of the text where they have been counted before.
 
     Returns:
         The outcome. Never raises, whatever the text and the programs say.
     """
-    words_before = count_words(text)
+    if words_before is None:
+        words_before = count_words(text)
     if words_before == 0:
         return Execution("", DocumentStatus.BLANKED_SHORT)
     lines = text.split("\n")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 
 from prox_spark.programs import ChunkProgram, Diagnostic, DiagnosticCode, Operation, OpName, Program
-from udfs.columns import WHITE_SPACE
 
+# What Python's str.split() takes for white space.
+WHITE_SPACE = "".join(c for c in map(chr, range(0x3001)) if c.isspace())
 # Line breaks of all kinds that Python or Java know, white space of either, characters of one to four bytes, NUL.
 PIECES = [
     *WHITE_SPACE,

@@ -1,0 +1,109 @@
+"""Documents and programs to apply: lines of the demo's sample, and what refiners would say of them."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from prox_spark import schemas
+from prox_spark.demo import PAGES
+from prox_spark.programs.words import count_words
+from udfs.arrow import to_batch
+
+CHUNK_CHARS = 3_000
+DOCUMENT = T.StructType(
+    [schemas.DOCUMENTS.schema[name] for name in ("doc_id", "content_sha256", "text", "n_words", "url", "source")]
+)
+MADE = T.StructType([*DOCUMENT.fields, T.StructField("programs", T.ArrayType(schemas.PROGRAMS.schema))])
+
+
+class Make:
+    """For `mapInArrow` over `id`: documents with their programs, the same for the same id."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self.lines = lines
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            yield to_batch([self._row(i) for i in batch.column("id").to_pylist()], MADE)
+
+    def _row(self, i: int) -> tuple[object, ...]:
+        rng = random.Random(i)
+        length = min(rng.lognormvariate(7.2, 1.0), 500_000)
+        lines: list[str] = []
+        size = 0
+        while size < length:
+            start = rng.randrange(len(self.lines))
+            for line in self.lines[start : start + rng.randrange(3, 12)]:
+                lines.append(line)
+                size += len(line) + 1
+        doc_id, text = f"doc-{i:07d}", "\n".join(lines)
+        programs = [self._program(doc_id, rng, lines, n, *chunk) for n, chunk in enumerate(_chunks(lines))]
+        return doc_id, f"{i:064x}", text, count_words(text), f"https://example.org/{i}", "benchmark", programs
+
+    def _program(
+        self, doc_id: str, rng: random.Random, lines: list[str], n: int, first: int, last: int
+    ) -> dict[str, Any]:
+        row = dict.fromkeys(schemas.PROGRAMS.columns)
+        # As refiners write them: in the order of the lines, one chunk in ten apart.
+        starts = [rng.randint(first, last) for _ in range(rng.choice([0, 1, 1, 2, 3, 4]))]
+        starts = starts if rng.random() < 0.1 else sorted(set(starts))
+        ends = [
+            min(start + rng.randrange(4), after - 1)
+            for start, after in zip(starts, [*starts[1:], last + 1], strict=False)
+        ]
+        ops = [self._op(rng, lines, start, max(start, end)) for start, end in zip(starts, ends, strict=True)]
+        ops = ops or [dict.fromkeys(schemas.OPERATION.names) | {"op": "keep_chunk"}]
+        sha = f"{int(doc_id[4:]):064x}"
+        return row | {
+            "doc_id": doc_id, "content_sha256": sha, "chunk_index": n, "line_start": first, "line_end": last,
+            "ops": ops, "diagnostics": [], "status": "applied", "generation_key": sha, "recipe_fingerprint": "r",
+        }  # fmt: skip
+
+    def _op(self, rng: random.Random, lines: list[str], start: int, end: int) -> dict[str, Any]:
+        op = dict.fromkeys(schemas.OPERATION.names)
+        if rng.random() < 0.75:
+            return op | {"op": "remove_lines", "line_start": start, "line_end": end}
+        line = lines[start] or "nothing here"
+        begin = rng.randrange(len(line))
+        source = line[begin : begin + rng.randrange(3, 25)]
+        return op | {"op": "normalize", "source_str": source, "target_str": rng.choice(["", "", " ", "…"])}
+
+
+def _chunks(lines: list[str]) -> Iterator[tuple[int, int]]:
+    first = size = 0
+    for number, line in enumerate(lines):
+        size += len(line) + 1
+        if size > CHUNK_CHARS or number == len(lines) - 1:
+            yield first, number
+            first, size = number + 1, 0
+
+
+def make(spark: SparkSession, root: Path, n: int) -> None:
+    """Writes `documents` and `programs` below a folder."""
+    lines = [
+        line
+        for page in PAGES.read_text(encoding="utf-8", errors="replace").splitlines()
+        if page.startswith("{") and page.endswith("}")
+        for line in _text(page).split("\n")
+    ]
+    made = spark.range(0, n, 1, 8).mapInArrow(Make(lines), MADE)
+    made.write.format("delta").save(str(root / "made"))
+    made = spark.read.format("delta").load(str(root / "made"))
+    made.drop("programs").write.format("delta").save(str(root / "documents"))
+    made.select(F.inline("programs")).write.format("delta").save(str(root / "programs"))
+
+
+def _text(page: str) -> str:
+    try:
+        return json.loads(page).get("text") or ""
+    except ValueError:  # the sample holds broken records on purpose
+        return ""

@@ -1,0 +1,39 @@
+"""Programs to text in Spark; what comes out of a batch is tested without it, in tests/unit/udfs/test_execute.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pyspark.sql import functions as F
+
+from prox_spark.config import ApplyConfig
+from prox_spark.pipeline.execute import chunks_of, executed
+from udfs.execute import CHUNK
+from udfs.words import count_words
+
+pytestmark = pytest.mark.spark
+
+
+@pytest.mark.parametrize("semantics", ["strict", "reference"])
+def test_texts_go_through_one_udf_and_are_not_shuffled(spark: Any, semantics: str) -> None:
+    nothing = F.lit(None)
+    identity = (F.col("id").cast("string").alias("doc_id"), F.lit("sha").alias("content_sha256"))
+    ops = F.array(F.struct(F.lit("remove_lines"), F.lit(1), F.lit(1), nothing, nothing))
+    fields = F.struct(F.lit(0), F.lit(0), F.lit(3), nothing, ops, F.array()).cast(CHUNK)
+    programs = spark.range(5).select(*identity, fields.alias("chunk")).select("doc_id", "content_sha256", "chunk.*")
+    documents = spark.range(6).select(*identity, F.repeat(F.lit("some words in a line\n"), 20).alias("text"))
+    done = executed(documents, chunks_of(programs), ApplyConfig(drop_threshold=0.5, semantics=semantics))
+    found = {
+        row["doc_id"]: (row["text"].count("\n"), row["words_before"], row["words_after"]) for row in done.collect()
+    }
+    assert found == {**dict.fromkeys("01234", (19, 100, 95)), "5": (20, 100, 100)}
+    plan = done._jdf.queryExecution().executedPlan().toString().partition("== Initial Plan ==")[0]
+    assert plan.count("ArrowEvalPython") == 1
+    # The one shuffle gathers the programs of a document; the documents are joined where they are.
+    assert plan.count("Exchange hashpartitioning") == 1 and plan.count("BroadcastHashJoin") == 1
+
+
+def test_words_of_a_column_are_counted_and_null_stays(spark: Any) -> None:
+    frame = spark.createDataFrame([("a b",), ("中文",), ("",), (None,)], "text string")
+    assert [row["n"] for row in frame.select(count_words(F.col("text")).alias("n")).collect()] == [2, 2, 0, None]
