@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -26,7 +26,7 @@ from prox_spark.programs import (
     Verdict,
     execute_chunks,
 )
-from prox_spark.programs.operations import KEEPS
+from prox_spark.programs.operations import KEEPS, snippet
 from prox_spark.programs.reference import run_reference_programs
 from prox_spark.programs.strict import GROWTH_CHARS, MIN_SOURCE_CHARS
 from udfs.edits import Flags, Lines, Numbers, Replacements, Spans, edit, words_of_lines
@@ -210,6 +210,7 @@ class _Usual:
         self.replacements: list[tuple[int, int, int, bytes]] = []
         self.hits: list[tuple[int, int]] = []  # operation and how many
         self.changed_lines: list[tuple[int, bytes, bytes]] = []
+        self.absent: list[int] = []  # operations whose string is not there
         self._find_replacements(np.flatnonzero(replaces))
 
     def _find_spans(self) -> None:
@@ -233,27 +234,36 @@ class _Usual:
             return
         rows = pa.array(ops)
         sources, targets = (batch.field(name).take(rows).to_pylist() for name in ("source_str", "target_str"))
-        chunk = batch.op_chunk[ops]
-        begins = batch.lines.begin(batch.chunk_doc[chunk], batch.first_line[chunk]).tolist()
-        ends = batch.lines.begin(batch.chunk_doc[chunk], batch.last_line[chunk] + 1).tolist()
+        chunks = batch.op_chunk[ops]
+        begins = batch.lines.begin(batch.chunk_doc[chunks], batch.first_line[chunks]).tolist()
+        ends = batch.lines.begin(batch.chunk_doc[chunks], batch.last_line[chunks] + 1).tolist()
         docs = batch.op_doc[ops].tolist()
-        # A second replacement in a chunk sees what the first one made.
-        n_of_chunk = np.bincount(chunk, minlength=len(batch.chunk_doc))[chunk].tolist()
         data = bytes(batch.lines.data)
         gone = self._removed_bytes()
-        for op, doc, source, target, begin, end, n_ops in zip(
-            ops.tolist(), docs, sources, targets, begins, ends, n_of_chunk, strict=True
+        chunk_before, made = -1, _Made()
+        for op, chunk, doc, source, target, begin, end in zip(
+            ops.tolist(), chunks.tolist(), docs, sources, targets, begins, ends, strict=True
         ):
-            hits = _hits(data, source, target, begin, end, gone.get(doc, ())) if n_ops == 1 else None
-            if not hits:
-                batch.is_odd[doc] = True
+            if batch.is_odd[doc]:
                 continue
-            self._replace(data, op, doc, source, target, hits)
+            if chunk != chunk_before:
+                chunk_before, made = chunk, _Made()
+            hits = _hits(data, source, target, begin, end, gone.get(doc, ()), made)
+            if hits is None or not self._replace(data, op, doc, source, target, hits, made):
+                batch.is_odd[doc] = True
 
-    def _replace(self, data: bytes, op: int, doc: int, source: str, target: str, hits: Sequence[int]) -> None:
+    def _replace(
+        self, data: bytes, op: int, doc: int, source: str, target: str, hits: Sequence[int], made: _Made
+    ) -> bool:
+        """Note the replacements of an operation; False if an earlier one has changed the same line."""
+        if not hits:
+            self.absent.append(op)
+            return True
         old, new = source.encode(), target.encode()
         self.hits.append((op, len(hits)))
-        line_begin = line_end = -1
+        made.n_grown += max(0, len(hits) * (len(target) - len(source)))
+        line_end = -1
+        changed = {}
         lines = self.batch.lines
         text_begin, text_end = int(lines.offsets[doc]), int(lines.offsets[doc + 1])
         for hit in hits:
@@ -264,7 +274,12 @@ class _Usual:
             found = data.find(b"\n", hit, text_end)
             line_end = text_end if found < 0 else found
             line = data[line_begin:line_end]
-            self.changed_lines.append((doc, line, line.replace(old, new)))
+            changed[line_begin] = line.replace(old, new)
+            self.changed_lines.append((doc, line, changed[line_begin]))
+        if changed.keys() & made.lines.keys():
+            return False
+        made.lines |= changed
+        return True
 
     def _removed_bytes(self) -> dict[int, list[tuple[int, int]]]:
         lines, spans = self.batch.lines, self.spans
@@ -344,30 +359,59 @@ class _Usual:
         batch, n = self.batch, len(self.batch.chunk_doc)
         element = _VERDICTS.value_type
         findings = element.field("diagnostics").type
-        nothing = pa.array([], findings.value_type)
+        absent = np.array(self.absent, np.int64)
+        found = [
+            {"code": str(DiagnosticCode.SOURCE_ABSENT), "op_index": index, "detail": snippet(str(_operation(op)))}
+            for index, op in zip(
+                batch.op_index[absent].tolist(), batch.ops.take(pa.array(absent)).to_pylist(), strict=True
+            )
+        ]
+        chunk_of_absent = batch.op_chunk[absent]
+        has_notes = np.bincount(chunk_of_absent, minlength=n) > 0
         columns = {
             "chunk_index": batch.chunk_index,
-            "diagnostics": pa.ListArray.from_arrays(np.zeros(n + 1, np.int32), nothing, type=findings),
-            "status": pa.repeat(pa.scalar(str(Verdict.APPLIED), pa.string()), n),
+            "diagnostics": _lists(findings, chunk_of_absent, n, pa.array(found, findings.value_type)),
+            "status": pa.array(np.where(has_notes, str(Verdict.APPLIED_WITH_NOTES), str(Verdict.APPLIED)), pa.string()),
             "reason": pa.nulls(n, pa.string()),
         }
         return _lists(_VERDICTS, batch.chunk_doc, len(batch.texts), _struct(element, columns))
 
 
+@dataclass
+class _Made:
+    """What the replacements of a chunk have made so far.
+
+    Attributes:
+        lines: the lines that were changed, by their beginnings.
+        n_grown: characters by which they are longer.
+    """
+
+    lines: dict[int, bytes] = field(default_factory=dict)
+    n_grown: int = 0
+
+
 def _hits(
-    data: bytes, source: str | None, target: str | None, begin: int, end: int, gone: Sequence[tuple[int, int]]
+    data: bytes,
+    source: str | None,
+    target: str | None,
+    begin: int,
+    end: int,
+    gone: Sequence[tuple[int, int]],
+    made: _Made,
 ) -> list[int] | None:
-    """Return where a string is found in the lines that stay; None where the replacement is none to be trusted."""
+    """Return where a string is found in the lines that stay; None where this way can't tell what is to be done."""
     if source is None or target is None or "\n" in source or "\n" in target or len(source.strip()) < MIN_SOURCE_CHARS:
         return None
     old, hits = source.encode(), []
+    if any(old in line for line in made.lines.values()):
+        return None
     at = data.find(old, begin, end)
     while at >= 0:
         # It has no line break: it is in one line, which is gone or not.
         if not any(first <= at < behind for first, behind in gone):
             hits.append(at)
         at = data.find(old, at + len(old), end)
-    grows = len(hits) * (len(target) - len(source)) > GROWTH_CHARS
+    grows = made.n_grown + len(hits) * (len(target) - len(source)) > GROWTH_CHARS
     return None if grows else hits
 
 
@@ -387,12 +431,13 @@ def _one_by_one(
 
 
 def _program(chunk: dict[str, Any]) -> ChunkProgram:
-    ops = tuple(
-        Operation(OpName(op["op"]), op["line_start"], op["line_end"], op["source_str"], op["target_str"])
-        for op in chunk["ops"]
-    )
+    ops = tuple(map(_operation, chunk["ops"]))
     findings = tuple(Diagnostic(_CODES[f["code"]], f["op_index"], f["detail"]) for f in chunk["diagnostics"])
     return ChunkProgram(chunk["chunk_index"], chunk["line_start"], chunk["line_end"], Program(ops, findings))
+
+
+def _operation(op: dict[str, Any]) -> Operation:
+    return Operation(OpName(op["op"]), op["line_start"], op["line_end"], op["source_str"], op["target_str"])
 
 
 def _row(done: Execution) -> dict[str, Any]:
@@ -436,10 +481,10 @@ def _lists(kind: pa.ListType, owners: Numbers, n: int, values: pa.Array) -> pa.L
 
 def _struct(kind: pa.StructType, columns: dict[str, Any]) -> pa.StructArray:
     arrays = []
-    for field in kind:
-        column = columns[field.name]
+    for one in kind:
+        column = columns[one.name]
         column = column if isinstance(column, pa.Array) else pa.array(column)
-        arrays.append(column if column.type == field.type else column.cast(field.type))
+        arrays.append(column if column.type == one.type else column.cast(one.type))
     return pa.StructArray.from_arrays(arrays, fields=list(kind))
 
 

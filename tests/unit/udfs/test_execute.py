@@ -185,6 +185,8 @@ def test_what_is_usual_goes_no_document_by_itself(monkeypatch: pytest.MonkeyPatc
         (normalize(" heron", ""), remove(1, 1)),
         (normalize("waits for", "waits for"),),
         (normalize("Tweet", "Tweet it to all"),),
+        (normalize("sea gull", "gull"), remove(0, 0)),
+        (normalize("Share", ""), normalize("sea gull", "gull"), normalize("Tweet", "Post")),
     ]
     documents: list[Document] = [(text, [ChunkProgram(0, 0, 5, Program(ops))]) for ops in programs]
     documents += [("", []), ("\n \n", [ChunkProgram(0, 0, 2, Program((remove(0, 0),)))]), (text, None), (text, [])]
@@ -203,6 +205,20 @@ def test_what_is_usual_goes_no_document_by_itself(monkeypatch: pytest.MonkeyPatc
         ]
         done = ExecuteStrict(gates)(*(column.slice(begin, len(part)) for column in columns))
         assert done.to_pylist() == found[begin : begin + 6]
+
+
+def test_replacement_sees_what_an_earlier_one_made() -> None:
+    text = "one aab\ntwo ab\nthree " + "words " * 20
+    programs = [
+        (normalize("aa", "a"), normalize("ab", "x")),  # in the same line as before, and in another
+        (normalize("one aa", "one a"), normalize("a ab", "x")),
+        (normalize("two", "one aab"), normalize("one aab", "x")),
+        (normalize("ab", "aab"), normalize("aab", "aaab"), normalize("aaab", "b")),
+        (normalize("aab", "g" * 4000), normalize("ab", "h" * 4000), normalize("three", "i" * 4000)),
+    ]
+    documents: list[Document] = [(text, [ChunkProgram(0, 0, 2, Program(ops))]) for ops in programs]
+    gates = Gates(0.0, 0, 1)
+    assert run(ExecuteStrict(gates), documents) == [expected(execute_chunks(t, c or [], gates)) for t, c in documents]
 
 
 def test_batch_of_nothing_is_one() -> None:
