@@ -85,7 +85,7 @@ def ways(spark: SparkSession, root: Path) -> dict[str, Callable[[], DataFrame]]:
         return read("documents").join(chunks, on=["doc_id", "content_sha256"], how="left")
 
     def in_python() -> DataFrame:
-        from udfs.execute import EXECUTION
+        from udfs.programs import EXECUTION
 
         columns = T.StructType([*DOCUMENT.fields[:2], T.StructField("execution", EXECUTION)])
         rows = joined().select("doc_id", "content_sha256", "text", "chunks")

@@ -19,8 +19,8 @@ from prox_spark.pipeline.prompts import WavePrompts
 from prox_spark.pipeline.stages import RefinerStages
 from prox_spark.programs import DocumentStatus, OpName, Verdict
 from prox_spark.tables import Lake, quarantine_id
-from udfs.execute import CHUNK
 from udfs.parse import DOC_STAGE
+from udfs.programs import CHUNK
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame

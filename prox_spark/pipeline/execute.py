@@ -9,7 +9,8 @@ from pyspark.sql import functions as F
 from prox_spark import schemas
 from prox_spark.config import ApplyConfig
 from prox_spark.programs import Gates
-from udfs.execute import CHUNK, EXECUTION, ExecuteReference, ExecuteStrict
+from udfs.execute import ExecuteReference, ExecuteStrict
+from udfs.programs import CHUNK, EXECUTION
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -21,7 +22,7 @@ def chunks_of(programs: DataFrame) -> DataFrame:
     """Gathers the programs of each document.
 
     Args:
-        programs: columns of `udfs.execute.CHUNK` and `DOCUMENT`, one row per chunk.
+        programs: columns of `udfs.programs.CHUNK` and `DOCUMENT`, one row per chunk.
 
     Returns:
         `DOCUMENT` and `chunks`, an array of these in order.
@@ -39,7 +40,7 @@ def executed(documents: DataFrame, chunks: DataFrame, config: ApplyConfig) -> Da
         config: semantics and gates.
 
     Returns:
-        One row per document: `DOCUMENT`, the fields of `udfs.execute.EXECUTION`, columns of `chunks`.
+        One row per document: `DOCUMENT`, the fields of `udfs.programs.EXECUTION`, columns of `chunks`.
 
     The texts are not shuffled when Spark takes `chunks` for small enough to broadcast (`spark.sql.autoBroadcastJoinThreshold`).
     """

@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from prox_spark.config import ApplyConfig
 from prox_spark.pipeline.execute import chunks_of, executed
-from udfs.execute import CHUNK
+from udfs.programs import CHUNK
 from udfs.words import count_words
 
 pytestmark = pytest.mark.spark

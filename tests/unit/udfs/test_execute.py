@@ -31,7 +31,8 @@ from prox_spark.programs import (
 )
 from prox_spark.programs.words import count_words
 from udfs import execute as columnar
-from udfs.execute import CHUNK, ExecuteReference, ExecuteStrict
+from udfs.execute import ExecuteReference, ExecuteStrict
+from udfs.programs import CHUNK
 
 pytestmark = pytest.mark.unit
 

@@ -1,0 +1,148 @@
+"""Programs of documents as Arrow has them: their types in Spark, and a batch laid out flat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import types as T
+from pyspark.sql.pandas.types import to_arrow_type
+
+from prox_spark import schemas
+from prox_spark.programs import Operation, OpName
+from udfs.edits import Flags, Lines, Numbers
+from udfs.words import count_words_of
+
+# What an executor reads of a chunk: columns of `programs`, diagnostics are the parser's.
+CHUNK: Final = T.StructType(
+    [
+        schemas.PROGRAMS.schema[name]
+        for name in ("chunk_index", "line_start", "line_end", "generation_key", "ops", "diagnostics")
+    ]
+)
+# What it says of a chunk: diagnostics are the parser's and its own.
+VERDICT: Final = T.StructType(
+    [
+        schemas.PROGRAMS.schema["chunk_index"],
+        schemas.PROGRAMS.schema["diagnostics"],
+        schemas.PROGRAMS.schema["status"],
+        T.StructField("reason", T.StringType()),
+    ]
+)
+# What it says of a document.
+EXECUTION: Final = T.StructType(
+    [
+        *(
+            schemas.REFINED.schema[name]
+            for name in ("text", "status", "words_before", "words_after", "removed", "normalized")
+        ),
+        T.StructField("verdicts", T.ArrayType(VERDICT)),
+    ]
+)
+ARROW_EXECUTION: Final = to_arrow_type(EXECUTION)
+
+
+@dataclass
+class Batch:
+    """Documents, their chunks and the operations of these, flat, each with the number of what it belongs to.
+
+    Attributes:
+        texts: of the documents.
+        words: of the documents.
+        lines: of the documents.
+        is_odd: of the documents: True where something is found that asks for the long way.
+        chunk_doc: number of a chunk's document.
+        chunk_index: of the chunks; so are `first_line` and `last_line`, cut to lines that are there.
+        op_chunk: number of an operation's chunk.
+        op_doc: number of its document.
+        op_index: its position in the program.
+        ops: structs of `schemas.OPERATION`.
+    """
+
+    texts: pa.StringArray
+    words: Numbers
+    lines: Lines
+    is_odd: Flags
+    chunk_doc: Numbers
+    chunk_index: pa.Array
+    first_line: Numbers
+    last_line: Numbers
+    op_chunk: Numbers
+    op_doc: Numbers
+    op_index: Numbers
+    ops: pa.StructArray
+
+    @classmethod
+    def of(cls, texts: pa.Array, words_before: pa.Array, chunks: pa.Array) -> Batch:
+        """Lay a batch out. A document without words has no chunks: it is empty, whatever its programs say."""
+        words = numbers(words_before)
+        if unknown := words_before.null_count:
+            rows = np.flatnonzero(true(words_before.is_null()))
+            words[rows] = count_words_of(texts.take(pa.array(rows)) if unknown < len(texts) else texts)
+        chunks = pc.if_else(pa.array(words > 0), chunks, pa.scalar(None, chunks.type))
+        lines = Lines(texts)
+        chunk_doc, chunk = flat(chunks)
+        op_chunk, ops = flat(pc.struct_field(chunk, "ops"))
+        n_findings = pc.fill_null(pc.list_value_length(pc.struct_field(chunk, "diagnostics")), 0)
+        starts, ends = pc.struct_field(chunk, "line_start"), pc.struct_field(chunk, "line_end")
+        is_odd = np.zeros(len(texts), np.bool_)
+        is_odd[chunk_doc[true(pc.or_(pc.greater(n_findings, 0), pc.or_(starts.is_null(), ends.is_null())))]] = True
+        first_op = np.searchsorted(op_chunk, np.arange(len(chunk_doc)))
+        return cls(
+            texts,
+            words,
+            lines,
+            is_odd,
+            chunk_doc,
+            pc.struct_field(chunk, "chunk_index"),
+            np.maximum(numbers(starts), 0),
+            np.minimum(numbers(ends), lines.n_lines[chunk_doc] - 1),
+            op_chunk,
+            chunk_doc[op_chunk],
+            np.arange(len(op_chunk)) - first_op[op_chunk],
+            ops,
+        )
+
+    def field(self, name: str) -> pa.Array:
+        """Return a field of the operations."""
+        return pc.struct_field(self.ops, name)
+
+    def named(self, *names: OpName) -> Flags:
+        """Say which operations have one of these names."""
+        return true(pc.is_in(self.field("op"), pa.array([str(name) for name in names])))
+
+
+def operation_of(op: dict[str, Any]) -> Operation:
+    return Operation(OpName(op["op"]), op["line_start"], op["line_end"], op["source_str"], op["target_str"])
+
+
+def flat(lists: pa.Array) -> tuple[Numbers, pa.Array]:
+    """Return the values of all lists, and the number of the list that each is in."""
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+    return np.repeat(np.arange(len(lists)), lengths), pc.list_flatten(lists)
+
+
+def lists(kind: pa.ListType, owners: Numbers, n: int, values: pa.Array) -> pa.ListArray:
+    """Return a list for each of n owners; the values are in their order."""
+    offsets = np.searchsorted(owners, np.arange(n + 1)).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), values, type=kind)
+
+
+def struct(kind: pa.StructType, columns: dict[str, Any]) -> pa.StructArray:
+    arrays = []
+    for one in kind:
+        column = columns[one.name]
+        column = column if isinstance(column, pa.Array) else pa.array(column)
+        arrays.append(column if column.type == one.type else column.cast(one.type))
+    return pa.StructArray.from_arrays(arrays, fields=list(kind))
+
+
+def numbers(array: pa.Array) -> Numbers:
+    return array.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def true(array: pa.Array) -> Flags:
+    return array.fill_null(False).to_numpy(zero_copy_only=False)

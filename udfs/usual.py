@@ -1,0 +1,247 @@
+"""The way of nearly all programs: edits of a whole batch, found without a Python object for each document."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from prox_spark.programs import DiagnosticCode, DocumentStatus, Gates, OpName, Verdict
+from prox_spark.programs.operations import KEEPS, snippet
+from prox_spark.programs.strict import GROWTH_CHARS, MIN_SOURCE_CHARS
+from udfs.edits import Numbers, Replacements, Spans, edit, words_of_lines
+from udfs.programs import ARROW_EXECUTION, Batch, lists, numbers, operation_of, struct, true
+from udfs.words import count_words_of
+
+_REMOVED: Final = ARROW_EXECUTION.field("removed").type
+_NORMALIZED: Final = ARROW_EXECUTION.field("normalized").type
+_VERDICTS: Final = ARROW_EXECUTION.field("verdicts").type
+
+
+@dataclass
+class _Made:
+    """What the replacements of a chunk have made so far.
+
+    Attributes:
+        lines: the lines that were changed, by their beginnings.
+        n_grown: characters by which they are longer.
+    """
+
+    lines: dict[int, bytes] = field(default_factory=dict)
+    n_grown: int = 0
+
+
+def _hits(
+    data: bytes,
+    source: str | None,
+    target: str | None,
+    begin: int,
+    end: int,
+    gone: Sequence[tuple[int, int]],
+    made: _Made,
+) -> list[int] | None:
+    """Return where a string is found in the lines that stay; None where this way can't tell what is to be done."""
+    if source is None or target is None or "\n" in source or "\n" in target or len(source.strip()) < MIN_SOURCE_CHARS:
+        return None
+    old, hits = source.encode(), []
+    if any(old in line for line in made.lines.values()):
+        return None
+    at = data.find(old, begin, end)
+    while at >= 0:
+        # It has no line break: it is in one line, which is gone or not.
+        if not any(first <= at < behind for first, behind in gone):
+            hits.append(at)
+        at = data.find(old, at + len(old), end)
+    grows = made.n_grown + len(hits) * (len(target) - len(source)) > GROWTH_CHARS
+    return None if grows else hits
+
+
+class Usual:
+    """The way of nearly all documents: chunks keep all, remove lines, each once, and replace strings that are there."""
+
+    def __init__(self, batch: Batch, gates: Gates) -> None:
+        self.batch, self.gates = batch, gates
+        removes, replaces, keeps = (
+            batch.named(OpName.REMOVE_LINES),
+            batch.named(OpName.NORMALIZE),
+            batch.named(*KEEPS),
+        )
+        n_chunks = len(batch.chunk_doc)
+        keeping = np.bincount(batch.op_chunk[keeps], minlength=n_chunks) > 0
+        editing = np.bincount(batch.op_chunk[removes | replaces], minlength=n_chunks) > 0
+        batch.is_odd[batch.chunk_doc[keeping & editing]] = True
+        batch.is_odd[batch.op_doc[~(removes | replaces | keeps)]] = True
+        self.removals = np.flatnonzero(removes)
+        self._find_spans()
+        self.replacements: list[tuple[int, int, int, bytes]] = []
+        self.hits: list[tuple[int, int]] = []  # operation and how many
+        self.changed_lines: list[tuple[int, bytes, bytes]] = []
+        self.absent: list[int] = []  # operations whose string is not there
+        self._find_replacements(np.flatnonzero(replaces))
+
+    def _find_spans(self) -> None:
+        batch, ops = self.batch, self.removals
+        starts, ends = batch.field("line_start"), batch.field("line_end")
+        first, last = numbers(starts)[ops], numbers(ends)[ops]
+        chunk = batch.op_chunk[ops]
+        is_inside = (batch.first_line[chunk] <= first) & (first <= last) & (last <= batch.last_line[chunk])
+        is_inside &= ~true(pc.or_(starts.is_null(), ends.is_null()))[ops]
+        batch.is_odd[batch.op_doc[ops[~is_inside]]] = True
+        spans = Spans(batch.op_doc[ops], first, last)
+        spans = spans.where(~batch.is_odd[spans.text]).in_order()
+        batch.is_odd[spans.overlapping()] = True
+        self.spans = spans.where(~batch.is_odd[spans.text]).merged()
+
+    def _find_replacements(self, ops: Numbers) -> None:
+        """Look for the strings in the lines of the chunk that stay, which takes a look at each operation by itself."""
+        batch = self.batch
+        ops = ops[~batch.is_odd[batch.op_doc[ops]]]
+        if not len(ops):
+            return
+        rows = pa.array(ops)
+        sources, targets = (batch.field(name).take(rows).to_pylist() for name in ("source_str", "target_str"))
+        chunks = batch.op_chunk[ops]
+        begins = batch.lines.begin(batch.chunk_doc[chunks], batch.first_line[chunks]).tolist()
+        ends = batch.lines.begin(batch.chunk_doc[chunks], batch.last_line[chunks] + 1).tolist()
+        docs = batch.op_doc[ops].tolist()
+        data = bytes(batch.lines.data)
+        gone = self._removed_bytes()
+        chunk_before, made = -1, _Made()
+        for op, chunk, doc, source, target, begin, end in zip(
+            ops.tolist(), chunks.tolist(), docs, sources, targets, begins, ends, strict=True
+        ):
+            if batch.is_odd[doc]:
+                continue
+            if chunk != chunk_before:
+                chunk_before, made = chunk, _Made()
+            hits = _hits(data, source, target, begin, end, gone.get(doc, ()), made)
+            if hits is None or not self._replace(data, op, doc, source, target, hits, made):
+                batch.is_odd[doc] = True
+
+    def _replace(
+        self, data: bytes, op: int, doc: int, source: str, target: str, hits: Sequence[int], made: _Made
+    ) -> bool:
+        """Note the replacements of an operation; False if an earlier one has changed the same line."""
+        if not hits:
+            self.absent.append(op)
+            return True
+        old, new = source.encode(), target.encode()
+        self.hits.append((op, len(hits)))
+        made.n_grown += max(0, len(hits) * (len(target) - len(source)))
+        line_end = -1
+        changed = {}
+        lines = self.batch.lines
+        text_begin, text_end = int(lines.offsets[doc]), int(lines.offsets[doc + 1])
+        for hit in hits:
+            self.replacements.append((doc, hit, hit + len(old), new))
+            if hit < line_end:
+                continue  # the line was looked at for an earlier hit
+            line_begin = data.rfind(b"\n", text_begin, hit) + 1 or text_begin
+            found = data.find(b"\n", hit, text_end)
+            line_end = text_end if found < 0 else found
+            line = data[line_begin:line_end]
+            changed[line_begin] = line.replace(old, new)
+            self.changed_lines.append((doc, line, changed[line_begin]))
+        if changed.keys() & made.lines.keys():
+            return False
+        made.lines |= changed
+        return True
+
+    def _removed_bytes(self) -> dict[int, list[tuple[int, int]]]:
+        lines, spans = self.batch.lines, self.spans
+        begins, ends = lines.begin(spans.text, spans.first), lines.begin(spans.text, spans.last + 1)
+        gone: dict[int, list[tuple[int, int]]] = {}
+        for doc, begin, end in zip(spans.text.tolist(), begins.tolist(), ends.tolist(), strict=True):
+            gone.setdefault(doc, []).append((begin, end))
+        return gone
+
+    def outcome(self) -> pa.StructArray:
+        """Return what becomes of the documents; of odd ones whatever it is."""
+        batch, gates = self.batch, self.gates
+        has_words = batch.words > 0
+        spans = self.spans.where(~batch.is_odd[self.spans.text])
+        words_left = batch.words.copy()
+        np.subtract.at(words_left, spans.text, words_of_lines(batch.lines, spans))
+        changed = [one for one in self.changed_lines if not batch.is_odd[one[0]]]
+        docs = np.array([one[0] for one in changed], np.int64)
+        for place, add in ((1, np.subtract.at), (2, np.add.at)):
+            add(
+                words_left,
+                docs,
+                count_words_of(pa.array([one[place] for one in changed], pa.binary()).cast(pa.string())),
+            )
+        replacements = [one for one in self.replacements if not batch.is_odd[one[0]]]
+
+        too_few = has_words & (words_left / np.maximum(batch.words, 1) <= gates.min_word_ratio)
+        is_blank = ~has_words | too_few | (words_left <= gates.min_words)
+        is_edited = np.zeros(len(batch.texts), np.bool_)
+        is_edited[spans.text] = True
+        differs = [doc for doc, old, new in changed if old != new]
+        is_edited[differs] = True
+        status = np.select(
+            [too_few, is_blank, is_edited],
+            [str(DocumentStatus.BLANKED_RATIO), str(DocumentStatus.BLANKED_SHORT), str(DocumentStatus.EDITED)],
+            str(DocumentStatus.KEPT_UNCHANGED),
+        )
+        emptied = is_blank | batch.is_odd
+        if emptied.any() or is_edited.any():
+            text = edit(batch.lines, spans, Replacements.of(replacements), emptied)
+        else:
+            text = batch.texts
+        columns = {
+            "text": text,
+            "status": pa.array(status, pa.string()),
+            "words_before": batch.words,
+            "words_after": np.where(is_blank, 0, words_left),
+            "removed": self._removed(),
+            "normalized": self._normalized(),
+            "verdicts": self._verdicts(),
+        }
+        return struct(ARROW_EXECUTION, columns)
+
+    def _removed(self) -> pa.ListArray:
+        batch = self.batch
+        ops = self.removals[~batch.is_odd[batch.op_doc[self.removals]]]
+        return self._of_ops(
+            _REMOVED, ops, {name: batch.field(name).take(pa.array(ops)) for name in ("line_start", "line_end")}
+        )
+
+    def _normalized(self) -> pa.ListArray:
+        batch = self.batch
+        found = np.array(self.hits, np.int64).reshape(-1, 2)
+        found = found[~batch.is_odd[batch.op_doc[found[:, 0]]]]
+        ops = found[:, 0]
+        strings = {name: batch.field(name).take(pa.array(ops)) for name in ("source_str", "target_str")}
+        return self._of_ops(_NORMALIZED, ops, {**strings, "n_hits": found[:, 1]})
+
+    def _of_ops(self, kind: pa.ListType, ops: Numbers, columns: dict[str, Any]) -> pa.ListArray:
+        """Return a list for each document of what some of its operations did."""
+        batch = self.batch
+        chunk_index = batch.chunk_index.take(pa.array(batch.op_chunk[ops]))
+        values = struct(kind.value_type, {**columns, "chunk_index": chunk_index, "op_index": batch.op_index[ops]})
+        return lists(kind, batch.op_doc[ops], len(batch.texts), values)
+
+    def _verdicts(self) -> pa.ListArray:
+        batch, n = self.batch, len(self.batch.chunk_doc)
+        element = _VERDICTS.value_type
+        findings = element.field("diagnostics").type
+        absent = np.array(self.absent, np.int64)
+        found = [
+            {"code": str(DiagnosticCode.SOURCE_ABSENT), "op_index": index, "detail": snippet(str(operation_of(op)))}
+            for index, op in zip(
+                batch.op_index[absent].tolist(), batch.ops.take(pa.array(absent)).to_pylist(), strict=True
+            )
+        ]
+        chunk_of_absent = batch.op_chunk[absent]
+        has_notes = np.bincount(chunk_of_absent, minlength=n) > 0
+        columns = {
+            "chunk_index": batch.chunk_index,
+            "diagnostics": lists(findings, chunk_of_absent, n, pa.array(found, findings.value_type)),
+            "status": pa.array(np.where(has_notes, str(Verdict.APPLIED_WITH_NOTES), str(Verdict.APPLIED)), pa.string()),
+            "reason": pa.nulls(n, pa.string()),
+        }
+        return lists(_VERDICTS, batch.chunk_doc, len(batch.texts), struct(element, columns))
