@@ -1,4 +1,4 @@
-"""Rows to Arrow batches under a Spark schema: one statement of a UDF's columns serves Spark and Arrow."""
+"""Arrow arrays of rows, structs and lists. One statement of a UDF's columns, Spark's schema, serves Spark and Arrow."""
 
 from __future__ import annotations
 
@@ -6,11 +6,17 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 from pyspark.sql import types as T
 from pyspark.sql.pandas.types import to_arrow_schema
+
+Numbers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 
 def to_batch(rows: Sequence[Sequence[object]], schema: T.StructType) -> pa.RecordBatch:
@@ -48,6 +54,38 @@ def hash_texts(texts: pa.StringArray) -> list[str | None]:
         hashlib.sha256(data[begin:end]).hexdigest() if is_there else None
         for begin, end, is_there in zip(offsets, offsets[1:], there, strict=False)
     ]
+
+
+def flat(lists: pa.Array) -> tuple[Numbers, pa.Array]:
+    """Return the values of all lists, and the number of the list that each is in."""
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+    return np.repeat(np.arange(len(lists)), lengths), pc.list_flatten(lists)
+
+
+def lists(kind: pa.ListType, owners: Numbers, n: int, values: pa.Array) -> pa.ListArray:
+    """Return a list for each of n owners; the values are in their order."""
+    offsets = np.searchsorted(owners, np.arange(n + 1)).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), values, type=kind)
+
+
+def struct(kind: pa.StructType, columns: Mapping[str, Any]) -> pa.StructArray:
+    """Return structs of columns by name: Arrow arrays, or what Arrow makes arrays of; cast where they are of another type."""
+    arrays = []
+    for one in kind:
+        column = columns[one.name]
+        column = column if isinstance(column, pa.Array) else pa.array(column)
+        arrays.append(column if column.type == one.type else column.cast(one.type))
+    return pa.StructArray.from_arrays(arrays, fields=list(kind))
+
+
+def numbers(array: pa.Array) -> Numbers:
+    """Return integers, 0 for null."""
+    return array.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def true(array: pa.Array) -> Flags:
+    """Return where an array of booleans is true; null is not."""
+    return array.fill_null(False).to_numpy(zero_copy_only=False)
 
 
 @lru_cache(maxsize=16)

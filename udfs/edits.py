@@ -11,12 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from udfs.arrow import Flags, Numbers
 from udfs.words import count_words_of
-
-Numbers = NDArray[np.int64]
-Flags = NDArray[np.bool_]
 
 _LINE_BREAK = 10
 

@@ -13,7 +13,8 @@ from pyspark.sql.pandas.types import to_arrow_type
 
 from prox_spark import schemas
 from prox_spark.programs import Operation, OpName
-from udfs.edits import Flags, Lines, Numbers
+from udfs.arrow import Flags, Numbers, flat, numbers, true
+from udfs.edits import Lines
 from udfs.words import count_words_of
 
 # What an executor reads of a chunk: columns of `programs`, diagnostics are the parser's.
@@ -116,33 +117,5 @@ class Batch:
 
 
 def operation_of(op: dict[str, Any]) -> Operation:
+    """Return a struct of `schemas.OPERATION` as the executors take it."""
     return Operation(OpName(op["op"]), op["line_start"], op["line_end"], op["source_str"], op["target_str"])
-
-
-def flat(lists: pa.Array) -> tuple[Numbers, pa.Array]:
-    """Return the values of all lists, and the number of the list that each is in."""
-    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
-    return np.repeat(np.arange(len(lists)), lengths), pc.list_flatten(lists)
-
-
-def lists(kind: pa.ListType, owners: Numbers, n: int, values: pa.Array) -> pa.ListArray:
-    """Return a list for each of n owners; the values are in their order."""
-    offsets = np.searchsorted(owners, np.arange(n + 1)).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), values, type=kind)
-
-
-def struct(kind: pa.StructType, columns: dict[str, Any]) -> pa.StructArray:
-    arrays = []
-    for one in kind:
-        column = columns[one.name]
-        column = column if isinstance(column, pa.Array) else pa.array(column)
-        arrays.append(column if column.type == one.type else column.cast(one.type))
-    return pa.StructArray.from_arrays(arrays, fields=list(kind))
-
-
-def numbers(array: pa.Array) -> Numbers:
-    return array.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
-
-
-def true(array: pa.Array) -> Flags:
-    return array.fill_null(False).to_numpy(zero_copy_only=False)

@@ -13,8 +13,9 @@ import pyarrow.compute as pc
 from prox_spark.programs import DiagnosticCode, DocumentStatus, Gates, OpName, Verdict
 from prox_spark.programs.operations import KEEPS, snippet
 from prox_spark.programs.strict import GROWTH_CHARS, MIN_SOURCE_CHARS
-from udfs.edits import Numbers, Replacements, Spans, edit, words_of_lines
-from udfs.programs import ARROW_EXECUTION, Batch, lists, numbers, operation_of, struct, true
+from udfs.arrow import Numbers, lists, numbers, struct, true
+from udfs.edits import Replacements, Spans, edit, words_of_lines
+from udfs.programs import ARROW_EXECUTION, Batch, operation_of
 from udfs.words import count_words_of
 
 _REMOVED: Final = ARROW_EXECUTION.field("removed").type
