@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +22,16 @@ from udfs.words import count_words_of
 _REMOVED: Final = ARROW_EXECUTION.field("removed").type
 _NORMALIZED: Final = ARROW_EXECUTION.field("normalized").type
 _VERDICTS: Final = ARROW_EXECUTION.field("verdicts").type
+
+
+class _Ranges(NamedTuple):
+    """Bytes of a text, in order."""
+
+    begins: list[int]
+    ends: list[int]
+
+
+_NOTHING: Final = _Ranges([], [])
 
 
 @dataclass
@@ -42,7 +53,7 @@ def _hits(
     target: str | None,
     begin: int,
     end: int,
-    gone: Sequence[tuple[int, int]],
+    gone: _Ranges,
     made: _Made,
 ) -> list[int] | None:
     """Return where a string is found in the lines that stay; None where this way can't tell what is to be done."""
@@ -54,7 +65,8 @@ def _hits(
     at = data.find(old, begin, end)
     while at >= 0:
         # It has no line break: it is in one line, which is gone or not.
-        if not any(first <= at < behind for first, behind in gone):
+        before = bisect_right(gone.begins, at) - 1
+        if before < 0 or at >= gone.ends[before]:
             hits.append(at)
         at = data.find(old, at + len(old), end)
     grows = made.n_grown + len(hits) * (len(target) - len(source)) > GROWTH_CHARS
@@ -119,7 +131,7 @@ class Usual:
                 continue
             if chunk != chunk_before:
                 chunk_before, made = chunk, _Made()
-            hits = _hits(data, source, target, begin, end, gone.get(doc, ()), made)
+            hits = _hits(data, source, target, begin, end, gone.get(doc, _NOTHING), made)
             if hits is None or not self._replace(data, op, doc, source, target, hits, made):
                 batch.is_odd[doc] = True
 
@@ -152,12 +164,14 @@ class Usual:
         made.lines |= changed
         return True
 
-    def _removed_bytes(self) -> dict[int, list[tuple[int, int]]]:
+    def _removed_bytes(self) -> dict[int, _Ranges]:
         lines, spans = self.batch.lines, self.spans
         begins, ends = lines.begin(spans.text, spans.first), lines.begin(spans.text, spans.last + 1)
-        gone: dict[int, list[tuple[int, int]]] = {}
+        gone: dict[int, _Ranges] = {}
         for doc, begin, end in zip(spans.text.tolist(), begins.tolist(), ends.tolist(), strict=True):
-            gone.setdefault(doc, []).append((begin, end))
+            ranges = gone.setdefault(doc, _Ranges([], []))
+            ranges.begins.append(begin)
+            ranges.ends.append(end)
         return gone
 
     def outcome(self) -> pa.StructArray:
