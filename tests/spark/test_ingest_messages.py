@@ -13,7 +13,7 @@ from jobs.ingest import main
 pytestmark = pytest.mark.spark
 
 DATA = Path(__file__).parents[1] / "data"
-# The corpora beside these are ingested without an error by test_corpora.
+# The corpora beside these are ingested without an error by test_ingest_corpora.
 INPUTS = sorted(path for path in (DATA / "cases").iterdir() if path.is_dir())
 
 

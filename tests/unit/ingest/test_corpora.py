@@ -1,4 +1,4 @@
-"""The recipes of conf/corpora, on rows in the published layouts; tests/spark/test_corpora.py takes them up into a lake."""
+"""The recipes of conf/corpora, on rows in the published layouts; tests/spark/test_ingest_corpora.py takes them up into a lake."""
 
 from __future__ import annotations
 

@@ -310,9 +310,10 @@ def comes_back(before: Any, after: Any) -> bool:
         return float(after) == before or float(np.float32(after)) == before
     if isinstance(after, str) and isinstance(before, (int, Decimal)) and not isinstance(before, bool):
         return Decimal(after) == before
+    if isinstance(after, str) and isinstance(before, date):
+        return after == re.sub(r"(\.\d*?)0+$", r"\1", before.isoformat())
     if isinstance(after, str):
-        written = before.isoformat() if isinstance(before, date) else before
-        return after == (str(before).lower() if isinstance(before, bool) else re.sub(r"(\.\d*?)0+$", r"\1", written))
+        return after == (str(before).lower() if isinstance(before, bool) else before)
     if isinstance(after, datetime):
         before = before if isinstance(before, datetime) else datetime(before.year, before.month, before.day)
         return after == before.replace(tzinfo=UTC)
