@@ -33,15 +33,32 @@ VERDICT: Final = T.StructType(
         T.StructField("reason", T.StringType()),
     ]
 )
+
+
+def _without_comments(kind: T.StructType) -> T.StructType:
+    """Return the type as Arrow gives it back: Spark takes the result of a UDF for another one where fields have comments."""
+
+    def bare(value: Any) -> Any:
+        if isinstance(value, list):
+            return list(map(bare, value))
+        return (
+            {key: bare(item) for key, item in value.items() if key != "metadata"} if isinstance(value, dict) else value
+        )
+
+    return T.StructType.fromJson(bare(kind.jsonValue()))
+
+
 # What it says of a document.
-EXECUTION: Final = T.StructType(
-    [
-        *(
-            schemas.REFINED.schema[name]
-            for name in ("text", "status", "words_before", "words_after", "removed", "normalized")
-        ),
-        T.StructField("verdicts", T.ArrayType(VERDICT)),
-    ]
+EXECUTION: Final = _without_comments(
+    T.StructType(
+        [
+            *(
+                schemas.REFINED.schema[name]
+                for name in ("text", "status", "words_before", "words_after", "removed", "normalized")
+            ),
+            T.StructField("verdicts", T.ArrayType(VERDICT)),
+        ]
+    )
 )
 ARROW_EXECUTION: Final = to_arrow_type(EXECUTION)
 

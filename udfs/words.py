@@ -64,7 +64,7 @@ def count_words_of(texts: pa.Array | pa.ChunkedArray) -> Places:
     counts, n_letters = _count_by_white_space(data, offsets)
     for group in _groups(np.flatnonzero(n_letters), offsets):
         counts[group] = _count_with_letters(
-            [str(data[offsets[text] : offsets[text + 1]].data, "utf-8") for text in group]
+            [str(data[offsets[text] : offsets[text + 1]].data, "utf-8", "replace") for text in group]
         )
     if texts.null_count:
         counts[texts.is_null().to_numpy(zero_copy_only=False)] = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 from pyspark.sql import functions as F
 
 from prox_spark import schemas
@@ -56,13 +57,14 @@ def executed(documents: DataFrame, chunks: DataFrame, config: ApplyConfig) -> Da
 def execution(config: ApplyConfig, text: Column, n_words: Column, chunks: Column) -> Column:
     """The executor that the recipe names, over columns as it takes them."""
     gates = Gates(config.min_word_ratio, config.min_words, config.max_errors)
+    executor: ExecuteReference | ExecuteStrict = ExecuteStrict(gates)
     if config.semantics == "reference":
-        execute: ExecuteReference | ExecuteStrict = ExecuteReference(
-            round(1 - gates.min_word_ratio, 12), gates.max_errors
-        )
-    else:
-        execute = ExecuteStrict(gates)
-    return F.arrow_udf(execute.__call__, EXECUTION, F.ArrowUDFType.SCALAR)(text, n_words, chunks)
+        executor = ExecuteReference(round(1 - gates.min_word_ratio, 12), gates.max_errors)
+
+    def execute(texts: pa.Array, n_words: pa.Array, chunks: pa.Array) -> pa.Array:
+        return executor(texts, n_words, chunks)
+
+    return F.arrow_udf(execute, EXECUTION)(text, n_words, chunks)
 
 
 def _known_words(documents: DataFrame) -> Column:
