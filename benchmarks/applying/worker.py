@@ -10,6 +10,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,7 @@ def ways(spark: SparkSession, root: Path) -> dict[str, Callable[[], DataFrame]]:
 
 def count_differences(spark: SparkSession, root: Path) -> int:
     """Documents that `apply` and the pure-Python executor make something else of."""
-    fields = ("text", "status", "words_before", "words_after", "removed", "normalized", "verdicts")
+    fields = ("text", "status", "words_before", "words_after", "removed", "normalized", "verdicts.status")
     one, other = (
         ways(spark, root)[name]().select("doc_id", F.xxhash64(*fields).alias(name)) for name in ("apply", "python")
     )
@@ -109,16 +110,14 @@ def count_differences(spark: SparkSession, root: Path) -> int:
 
 
 def peak_of_workers(pid: int) -> int:
-    """Largest memory so far of a Python worker, in bytes."""
-    workers = [
-        child for child in psutil.Process(pid).children(recursive=True) if "pyspark.daemon" in " ".join(child.cmdline())
-    ]
-    return max((int(_status(worker, "VmHWM")) << 10 for worker in workers), default=0)
-
-
-def _status(process: psutil.Process, name: str) -> str:
-    lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
-    return next((line.split()[1] for line in lines if line.startswith(f"{name}:")), "0")
+    """Largest memory so far of a Python worker that is alive, in bytes."""
+    peak = 0
+    for child in psutil.Process(pid).children(recursive=True):
+        with suppress(psutil.Error, OSError):  # it may end while it is looked at
+            if "pyspark.daemon" in " ".join(child.cmdline()):
+                lines = Path(f"/proc/{child.pid}/status").read_text().splitlines()
+                peak = max(peak, *(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM:")))
+    return peak
 
 
 def answer(spark: SparkSession, folder: Path, command: str, n: str, *more: str) -> dict[str, Any]:
