@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# delta-spark 4.4.0 on pyspark 4.1.2: an append with txnAppId and txnVersion, which makes it idempotent, runs two Spark jobs more
-# than one without, each time: Delta looks through the whole state of the table, not only through its new commits, for the
-# application's last version. Over a small table that is most of the append's time, and over a table with a large log it grows
-# with the log. Give the two options to appends that may be repeated, and leave them out of those that can't be.
+# delta-spark 4.4.0 on pyspark 4.1.2: an append with txnAppId and txnVersion, which makes it idempotent, runs three Spark jobs more
+# than one without, each time: Delta puts the whole state of the table together to find the application's last version. Over a small
+# table that is most of the append's time, and it grows with the log. Give the two options to appends that may be repeated, and
+# leave them out of those that can't be.
+# Seen: 4 jobs and 0.76 s with them, 1 job and 0.21 s without.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
