@@ -54,7 +54,10 @@ class ExecuteStrict:
         Returns:
             Structs of `EXECUTION`.
         """
+        texts = texts.cast(pa.string())  # where Spark is set to send large strings
         batch = Batch.of(texts, words_before, chunks)
+        if self.gates.max_errors < 1:
+            batch.is_odd[:] = True  # not even a program without errors is trusted
         done = Usual(batch, self.gates).outcome()
         odd = np.flatnonzero(batch.is_odd)
         if not len(odd):

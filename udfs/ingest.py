@@ -96,7 +96,8 @@ def _reader(
         for batch in batches:
             for number in batch.column("id").to_pylist():
                 for file, kind in groups[number]:
-                    yield from _batches(read_file(file.uri, kind, options), file.source, with_texts)
+                    items = read_file(file.uri, kind, options, is_read_twice)
+                    yield from _batches(items, file.source, with_texts)
                     if is_read_twice:
                         check_unmodified(file)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,8 +11,6 @@ from pyspark.sql import types as T
 from pyspark.sql.pandas.types import from_arrow_type, to_arrow_schema
 
 from prox_spark.errors import first_line
-from prox_spark.ingest import InputFile
-from prox_spark.ingest.files import check_unmodified
 from prox_spark.ingest.parquet import Piece, ReadPlan, Rows
 from prox_spark.ingest.parquet.footers import UNREADABLE, open_parquet
 from udfs.ingest import ROWS
@@ -28,23 +26,15 @@ _MIN_ROWS, _MAX_ROWS = 16, 2_000
 _BATCH_BYTES: Final = 16 << 20
 
 
-def read_parquet(
-    spark: SparkSession, plan: ReadPlan, with_texts: bool = True, unmodified: Sequence[InputFile] = ()
-) -> DataFrame:
+def read_parquet(spark: SparkSession, plan: ReadPlan) -> DataFrame:
     """Read the files of a plan.
-
-    Args:
-        spark: the session.
-        plan: what is read.
-        with_texts: as of `udfs.ingest.read_rows`.
-        unmodified: files of the plan that must be as they were listed, or the job fails: those that are read twice.
 
     Returns:
         Columns of `udfs.ingest.ROWS`, with `carried` as a struct by the input's own names, or a null string.
     """
     n_tasks = max(len(plan.tasks), 1)
     # One row per partition, without a shuffle that would put two numbers into one.
-    return spark.range(0, n_tasks, 1, n_tasks).mapInArrow(make_reader(plan, with_texts, unmodified), _row_type(plan))
+    return spark.range(0, n_tasks, 1, n_tasks).mapInArrow(make_reader(plan), _row_type(plan))
 
 
 def _row_type(plan: ReadPlan) -> T.StructType:
@@ -52,11 +42,8 @@ def _row_type(plan: ReadPlan) -> T.StructType:
     return T.StructType([T.StructField("carried", carried) if f.name == "carried" else f for f in ROWS.fields])
 
 
-def make_reader(
-    plan: ReadPlan, with_texts: bool = True, unmodified: Sequence[InputFile] = ()
-) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def make_reader(plan: ReadPlan) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """Return the function that reads the tasks whose numbers stand in the column `id` of its batches."""
-    listed = {file.uri: file for file in unmodified}
 
     def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         schema = to_arrow_schema(_row_type(plan))
@@ -65,14 +52,12 @@ def make_reader(
         for batch in batches:
             for number in batch.column("id").to_pylist():
                 for piece in plan.tasks[number] if plan.tasks else ():
-                    yield from _read_piece(piece, plan, schema, with_texts)
-                    if piece.uri in listed:
-                        check_unmodified(listed[piece.uri])
+                    yield from _read_piece(piece, plan, schema)
 
     return read
 
 
-def _read_piece(piece: Piece, plan: ReadPlan, schema: pa.Schema, with_texts: bool) -> Iterator[pa.RecordBatch]:
+def _read_piece(piece: Piece, plan: ReadPlan, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     if piece.problem:
         yield reject_file(piece.uri, piece.problem, schema)
         return
@@ -89,7 +74,7 @@ def _read_piece(piece: Piece, plan: ReadPlan, schema: pa.Schema, with_texts: boo
                     yield reject_file(piece.uri, columns, schema, row)
                     continue
                 columns += [pa.repeat(value, len(columns[0])) for value in piece.folders]
-                rows = make_rows(columns, row, (piece.uri, piece.source), layout, plan, schema, with_texts)
+                rows = make_rows(columns, row, (piece.uri, piece.source), layout, plan, schema)
                 yield from _bounded(rows)
 
 

@@ -25,13 +25,7 @@ Problems = dict[int, tuple[ReasonCode, str]]
 
 
 def make_rows(
-    columns: list[Any],
-    first_row: int,
-    place: tuple[str, str],
-    layout: Layout,
-    plan: ReadPlan,
-    schema: pa.Schema,
-    with_texts: bool = True,
+    columns: list[Any], first_row: int, place: tuple[str, str], layout: Layout, plan: ReadPlan, schema: pa.Schema
 ) -> pa.RecordBatch:
     """Return a row for each row of a part of a file.
 
@@ -42,7 +36,6 @@ def make_rows(
         layout: of the file.
         plan: what is read.
         schema: of the rows.
-        with_texts: False leaves `text` and `n_words` null.
     """
     n, (uri, default_source) = len(columns[0]), place
     if layout.old_calendar:
@@ -65,15 +58,12 @@ def make_rows(
     if plan.options.ids_of_file:
         doc_id = pc.binary_join_element_wise(pa.scalar(uri), doc_id, "#")
     numbers = pa.array(np.arange(first_row, first_row + n, dtype=np.int64))
-    told = {}
-    if with_texts:
-        n_words = pa.array(count_words_of(text), mask=text.is_null().to_numpy(zero_copy_only=False))
-        told = {"text": text, "n_words": n_words}
     return to_rows(
         {
-            **told,
             "doc_id": _derive_ids(doc_id, url, text),
+            "text": text,
             "content_sha256": pa.array(hashes, _STRING),
+            "n_words": pa.array(count_words_of(text), mask=text.is_null().to_numpy(zero_copy_only=False)),
             "url": url,
             "source": pc.if_else(pc.equal(source, "").fill_null(True), default_source, source),
             "provenance": _places(uri, numbers),

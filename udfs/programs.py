@@ -14,7 +14,7 @@ from pyspark.sql.pandas.types import to_arrow_type
 from prox_spark import schemas
 from prox_spark.programs import Operation, OpName
 from udfs.arrow import Flags, Numbers, flat, numbers, true
-from udfs.edits import Lines
+from udfs.edits import Lines, Spans
 from udfs.words import count_words_of
 
 # What an executor reads of a chunk: columns of `programs`, diagnostics are the parser's.
@@ -108,6 +108,11 @@ class Batch:
         starts, ends = pc.struct_field(chunk, "line_start"), pc.struct_field(chunk, "line_end")
         is_odd = np.zeros(len(texts), np.bool_)
         is_odd[chunk_doc[true(pc.or_(pc.greater(n_findings, 0), pc.or_(starts.is_null(), ends.is_null())))]] = True
+        first_line = np.maximum(numbers(starts), 0)
+        last_line = np.maximum(np.minimum(numbers(ends), lines.n_lines[chunk_doc] - 1), -1)
+        # Chunks that share lines work one on what the other made.
+        spans = Spans(chunk_doc, first_line, last_line)
+        is_odd[spans.where(first_line <= last_line).in_order().overlapping()] = True
         first_op = np.searchsorted(op_chunk, np.arange(len(chunk_doc)))
         return cls(
             texts,
@@ -116,8 +121,8 @@ class Batch:
             is_odd,
             chunk_doc,
             pc.struct_field(chunk, "chunk_index"),
-            np.maximum(numbers(starts), 0),
-            np.minimum(numbers(ends), lines.n_lines[chunk_doc] - 1),
+            first_line,
+            last_line,
             op_chunk,
             chunk_doc[op_chunk],
             np.arange(len(op_chunk)) - first_op[op_chunk],

@@ -24,6 +24,10 @@ _NORMALIZED: Final = ARROW_EXECUTION.field("normalized").type
 _VERDICTS: Final = ARROW_EXECUTION.field("verdicts").type
 
 
+# So many hits of a string, or changed lines of a chunk, are looked at one by one.
+_MAX_HITS: Final = 64
+
+
 class _Ranges(NamedTuple):
     """Bytes of a text, in order."""
 
@@ -60,6 +64,9 @@ def _hits(
     if source is None or target is None or "\n" in source or "\n" in target or len(source.strip()) < MIN_SOURCE_CHARS:
         return None
     old, hits = source.encode(), []
+    # Many replacements are faster document by document, where they are one call.
+    if len(made.lines) > _MAX_HITS or data.count(old, begin, end) > _MAX_HITS:
+        return None
     if any(old in line for line in made.lines.values()):
         return None
     at = data.find(old, begin, end)

@@ -13,7 +13,7 @@ from prox_spark.lineage import Run, recorded
 from prox_spark.pipeline.carried import CarriedJson
 from prox_spark.pipeline.found import count_found
 from prox_spark.pipeline.input_checks import check_replaces_nothing, check_usable
-from prox_spark.pipeline.inputs import InputReader, Inputs, find_inputs, reading
+from prox_spark.pipeline.inputs import Inputs, find_inputs, read_inputs, reading
 from prox_spark.pipeline.judge import Arrival, judge, reject_null_partitions
 from prox_spark.pipeline.naming import ROW_ID
 from prox_spark.pipeline.persist import persisted_rows
@@ -53,15 +53,12 @@ def ingest(spark: SparkSession, recipe: Recipe, inputs: Inputs | None = None) ->
     with recorded(lake, run):
         documents = lake.read("documents", run.versions_in["documents"])
 
-        # What is read twice is judged without its texts, which are read once more for what is to be written. Of files that the lake
-        # knows that is little or nothing, as a rule; of Parquet no reading costs more than keeping it. All else is kept for the block.
-        reads_twice = inputs.are_read_twice() or (
-            inputs.are_known_read_twice(recipe.input) and _knows(documents, inputs)
-        )
-        reader = InputReader(spark, inputs, recipe.input)
+        # Of files that the lake knows, rows are judged without their texts, which are read once more for what is to be written:
+        # as a rule that is little or nothing. Else the input is read once, and kept for the block.
+        reads_twice = inputs.may_be_read_twice(recipe.input) and _knows(documents, inputs)
 
         def read(with_texts: bool) -> DataFrame:
-            rows = reader.rows(with_texts, is_read_twice=reads_twice)
+            rows = read_inputs(spark, inputs, recipe.input, with_texts, is_read_twice=reads_twice)
             rows = rows.withColumn(ROW_ID, F.monotonically_increasing_id())
             return reject_null_partitions(rows) if "source" in lake.partition_columns["documents"] else rows
 

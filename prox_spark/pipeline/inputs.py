@@ -23,7 +23,7 @@ from prox_spark.ingest import (
 from prox_spark.ingest.detection import suggest_glob
 from prox_spark.ingest.files import absolute, can_be_listed, is_folder_with, literal, partitioned_folder
 from prox_spark.ingest.formats import source_name
-from prox_spark.ingest.parquet import ParquetFolder, ReadPlan, plan_reading
+from prox_spark.ingest.parquet import ParquetFolder, plan_reading
 from prox_spark.ingest.records import Beside
 from prox_spark.ingest.skipping import skip_files
 from prox_spark.pipeline.spark_tables import map_table
@@ -67,20 +67,15 @@ class InputTable:
     Attributes:
         path: absolute path, URI, or name in a catalog.
         kind: parquet or delta.
-        listed: its Parquet files. Spark by itself passes over those in folders that are not called `name=value`, and
+        files: URIs of its Parquet files. Spark by itself passes over those in folders that are not called `name=value`, and
             knows no `**`. Empty: as Spark finds them.
         root: folder below which folders that are called `name=value` are columns; None: there are none such.
     """
 
     path: str
     kind: InputFormat
-    listed: tuple[InputFile, ...] = ()
+    files: tuple[str, ...] = ()
     root: str | None = None
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """URIs of its Parquet files."""
-        return tuple(file.uri for file in self.listed)
 
     def load(self, spark: SparkSession) -> DataFrame:
         """Its rows.
@@ -92,7 +87,7 @@ class InputTable:
         try:
             if self.kind is InputFormat.DELTA:
                 return read_delta(spark, self.path)
-            if not self.listed:
+            if not self.files:
                 # A column that only some files have is one all the same.
                 return reader.option("mergeSchema", "true").load(self.path)
             if self.root:
@@ -119,14 +114,10 @@ class Inputs:
     passed_over: tuple[PassedOver, ...] = ()
     notes: list[str] = field(default_factory=list)
 
-    def are_known_read_twice(self, config: InputConfig) -> bool:
+    def may_be_read_twice(self, config: InputConfig) -> bool:
         """Return True if reading is cheaper than keeping what was read: texts of pages are extracted, and side files joined."""
         are_cheap = all(kind in (InputFormat.JSONL, InputFormat.WET) for _, kind in self.files)
         return bool(self.files) and are_cheap and not config.beside
-
-    def are_read_twice(self) -> bool:
-        """Return True if all is Parquet that we read: no reading is cheaper. A table that Spark reads has no order to rely on."""
-        return bool(self.tables) and all(table.listed for table in self.tables)
 
     @property
     def places(self) -> list[str]:
@@ -163,7 +154,7 @@ def find_inputs(config: InputConfig) -> Inputs:
         found = [(file, kind) for file, kind in found if file.uri not in read]
         read |= {file.uri for file, _ in found}
         if found and all(kind is InputFormat.PARQUET for _, kind in found):
-            tables += _parquet_tables(absolute(path), [file for file, _ in found])
+            tables += _parquet_tables(absolute(path), [file.uri for file, _ in found])
         else:
             files += found
     if files and tables:
@@ -194,69 +185,33 @@ def _refuse_mixture(path: str, found: list[tuple[InputFile, InputFormat]]) -> No
         )
 
 
-class InputReader:
-    """Reads the records of the inputs, once or twice; what is planned for that is planned once."""
+def read_inputs(
+    spark: SparkSession, inputs: Inputs, config: InputConfig, with_texts: bool = True, is_read_twice: bool = False
+) -> DataFrame:
+    """Return all records of the inputs.
 
-    def __init__(self, spark: SparkSession, inputs: Inputs, config: InputConfig) -> None:
-        """Plans how tables are read.
+    Args:
+        spark: the session.
+        inputs: what was found.
+        config: how columns are named, and limits.
+        with_texts: False leaves `text` null; only where `inputs.may_be_read_twice`.
+        is_read_twice: files must not change meanwhile.
 
-        Args:
-            spark: the session.
-            inputs: what was found; notes on it are added.
-            config: how columns are named, and limits.
+    Returns:
+        Columns `ROW_COLUMNS`. A row with `reason` is a rejection, one with `n_skipped` a count, any other a document.
 
-        Raises:
-            RecipeError: a table can't be read or lacks a column of the recipe.
-        """
-        self._spark, self._inputs, self._config = spark, inputs, config
-        self._options = read_options(config)
-        self._listed = [table for table in inputs.tables if table.listed]
-        self._plan: ReadPlan | None = None
-        self._tables = [
-            (
-                source_name(table.path),
-                map_table(table.load(spark), table.path, self._source_of(table), self._options, inputs.notes),
-            )
-            for table in inputs.tables
-            if not table.listed
-        ]
-        if self._listed:
-            folders = [ParquetFolder(t.path, self._source_of(t), t.files, t.root) for t in self._listed]
-            self._plan = plan_reading(folders, self._options, spark.sparkContext.defaultParallelism)
-            inputs.notes.extend(self._plan.notes)
+    Raises:
+        RecipeError: a table can't be read or lacks a column of the recipe.
+    """
+    options = read_options(config)
+    if inputs.tables:
+        return _read_tables(spark, inputs, config, options)
+    from udfs.ingest import read_rows
 
-    def rows(self, with_texts: bool = True, is_read_twice: bool = False) -> DataFrame:
-        """Return all records.
-
-        Args:
-            with_texts: False leaves `text` and `n_words` null; only where the inputs may be read twice.
-            is_read_twice: files must not change meanwhile.
-
-        Returns:
-            Columns `ROW_COLUMNS`. A row with `reason` is a rejection, one with `n_skipped` a count, any other a document.
-        """
-        if self._inputs.tables:
-            return self._rows_of_tables(with_texts, is_read_twice)
-        from udfs.ingest import read_rows
-
-        rows = read_rows(self._spark, self._inputs.files, self._options, with_texts, is_read_twice)
-        if self._config.source is not None:
-            rows = rows.withColumn("source", F.lit(self._config.source))
-        return rows
-
-    def _rows_of_tables(self, with_texts: bool, is_read_twice: bool) -> DataFrame:
-        """Read Parquet that can be listed by Arrow, all files under one schema; by Spark's own readers what is left."""
-        from udfs.parquet import read_parquet
-
-        frames = self._tables
-        if self._plan:
-            stamps = [file for table in self._listed for file in table.listed] if is_read_twice else []
-            rows = read_parquet(self._spark, self._plan, with_texts, stamps)
-            frames = [*frames, (source_name(self._listed[0].path), rows)]
-        return union_rows(frames, self._inputs.notes)
-
-    def _source_of(self, table: InputTable) -> str:
-        return self._config.source if self._config.source is not None else source_name(table.path)
+    rows = read_rows(spark, inputs.files, options, with_texts, is_read_twice)
+    if config.source is not None:
+        rows = rows.withColumn("source", F.lit(config.source))
+    return rows
 
 
 @contextmanager
@@ -269,7 +224,7 @@ def reading(inputs: Inputs) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        by_spark = [table.path for table in inputs.tables if not table.listed]
+        by_spark = [table.path for table in inputs.tables if not table.files]
         is_of_java = hasattr(error, "java_exception") or getattr(error, "_origin", None) is not None
         if not by_spark or not is_of_java:
             raise
@@ -295,11 +250,31 @@ def read_options(config: InputConfig) -> ReadOptions:
     )
 
 
-def _parquet_tables(path: str, files: Iterable[InputFile]) -> Iterator[InputTable]:
+def _read_tables(spark: SparkSession, inputs: Inputs, config: InputConfig, options: ReadOptions) -> DataFrame:
+    """Read Parquet that can be listed by Arrow, all files under one schema; by Spark's own readers what is left."""
+    from udfs.parquet import read_parquet
+
+    def source_of(table: InputTable) -> str:
+        return config.source if config.source is not None else source_name(table.path)
+
+    frames = [
+        (source_name(table.path), map_table(table.load(spark), table.path, source_of(table), options, inputs.notes))
+        for table in inputs.tables
+        if not table.files
+    ]
+    if listed := [table for table in inputs.tables if table.files]:
+        folders = [ParquetFolder(table.path, source_of(table), table.files, table.root) for table in listed]
+        plan = plan_reading(folders, options, spark.sparkContext.defaultParallelism)
+        inputs.notes.extend(plan.notes)
+        frames.append((source_name(listed[0].path), read_parquet(spark, plan)))
+    return union_rows(frames, inputs.notes)
+
+
+def _parquet_tables(path: str, uris: Iterable[str]) -> Iterator[InputTable]:
     """A table for each folder whose `name=value` folders are columns, and one for the files in none such."""
-    roots: dict[str | None, list[InputFile]] = {}
-    for file in files:
-        roots.setdefault(partitioned_folder(file.uri, path), []).append(file)
+    roots: dict[str | None, list[str]] = {}
+    for uri in uris:
+        roots.setdefault(partitioned_folder(uri, path), []).append(uri)
     return (InputTable(path, InputFormat.PARQUET, tuple(files), root) for root, files in roots.items())
 
 

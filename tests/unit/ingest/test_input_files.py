@@ -1,8 +1,15 @@
 from __future__ import annotations
 
-import pytest
+import os
+from collections.abc import Iterator
+from pathlib import Path
 
-from prox_spark.ingest import InputFile, InputFormat
+import pytest
+from pyarrow.fs import LocalFileSystem
+
+from prox_spark.errors import InputError, ReasonCode
+from prox_spark.ingest import InputFile, InputFormat, ReadOptions, Record, Rejected, files, read_file, readers
+from prox_spark.ingest.files import check_unmodified
 from udfs.ingest import group_by_size
 
 pytestmark = pytest.mark.unit
@@ -13,3 +20,39 @@ def test_files_are_grouped_largest_first_and_evenly() -> None:
     sizes = [[file.n_bytes for file, _ in group] for group in group_by_size(files, 2)]
     assert sizes == [[9, 1, 0], [5, 4, 0]]
     assert [len(group) for group in group_by_size(files, 100)] == [1] * 6
+
+
+def test_what_fails_for_a_moment_is_raised_where_a_file_is_read_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> Iterator[Record]:
+        raise OSError("the connection was reset")
+        yield
+
+    monkeypatch.setitem(readers._READERS, InputFormat.JSONL, fail)
+    once = [item.message for item in read_file("f", InputFormat.JSONL, ReadOptions()) if isinstance(item, Rejected)]
+    assert once == ["the file can't be read: the connection was reset"]
+    with pytest.raises(OSError, match="reset"):
+        list(read_file("f", InputFormat.JSONL, ReadOptions(), is_read_twice=True))
+
+
+def test_what_is_wrong_with_a_file_for_good_is_a_rejection_each_time(tmp_path: Path) -> None:
+    link = tmp_path / "link.jsonl"
+    link.symlink_to("nowhere")
+    for uri in (link, tmp_path / "gone.jsonl", tmp_path):
+        item, *_ = read_file(str(uri), InputFormat.JSONL, ReadOptions(), is_read_twice=True)
+        assert isinstance(item, Rejected) and item.reason is ReasonCode.UNREADABLE_FILE
+
+
+def test_time_of_a_file_in_a_store_counts_in_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text("{}")
+    os.utime(path, ns=(0, 5_000_000_000))
+    listed = InputFile(str(path), 2, "s", 5_000_891_000)
+    with pytest.raises(InputError, match="was changed"):
+        check_unmodified(listed)
+    monkeypatch.setattr(files, "is_uri", lambda _: True)
+    monkeypatch.setattr(files, "find_filesystem", lambda uri: (LocalFileSystem(), uri, ""))
+    check_unmodified(listed)
+    with pytest.raises(InputError, match="was changed"):
+        check_unmodified(InputFile(str(path), 2, "s", 6_000_000_000))

@@ -224,3 +224,34 @@ def test_replacement_sees_what_an_earlier_one_made() -> None:
 
 def test_batch_of_nothing_is_one() -> None:
     assert run(ExecuteStrict(Gates()), []) == [] == run(ExecuteReference(0.95, 2), [])
+
+
+def test_chunks_that_no_parser_makes_come_out_the_same() -> None:
+    text = "aa aa\nab " + "word " * 20
+    programs: list[list[ChunkProgram]] = [
+        [ChunkProgram(0, 0, -2, Program((normalize("ab", "x"),)))],
+        [ChunkProgram(0, 0, -(2**31), Program((normalize("ab", "x"),)))],
+        [
+            ChunkProgram(0, 0, 1, Program((normalize("aa", "bb"),))),
+            ChunkProgram(1, 0, 1, Program((normalize("bb", "cc"),))),
+        ],
+        [ChunkProgram(0, 0, 1, Program((remove(0, 0),))), ChunkProgram(1, 0, 1, Program((normalize("aa", "x"),)))],
+        [ChunkProgram(0, 1, 1, Program((remove(1, 1),))), ChunkProgram(1, 0, 0, Program((normalize("aa", "x"),)))],
+    ]
+    documents: list[Document] = [(text, chunks) for chunks in programs]
+    for gates in (Gates(0.0, 0, 1), Gates(0.0, 0, 0)):
+        assert run(ExecuteStrict(gates), documents) == [
+            expected(execute_chunks(t, c or [], gates)) for t, c in documents
+        ]
+
+
+def test_many_replacements_come_out_the_same() -> None:
+    contents = "\n".join(f"Chapter {n} {'.' * 60} {n}" for n in range(80))
+    programs = [
+        (normalize("..", ""),),
+        (normalize("..", "--"), normalize("Chapter", "")),
+        (normalize("Chapter 7", "x"),),
+    ]
+    documents: list[Document] = [(contents, [ChunkProgram(0, 0, 79, Program(ops))]) for ops in programs]
+    gates = Gates()
+    assert run(ExecuteStrict(gates), documents) == [expected(execute_chunks(t, c or [], gates)) for t, c in documents]

@@ -14,7 +14,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from prox_spark.errors import InputError, RecipeError
-from prox_spark.ingest import list_files
 from prox_spark.ingest.parquet import ParquetFolder, ReadPlan, plan_reading
 from prox_spark.ingest.records import ReadOptions, derive_id
 from udfs import parquet
@@ -62,33 +61,6 @@ def files(tmp_path: Path) -> Files:
 
 def column(rows: list[dict[str, Any]], name: str) -> list[Any]:
     return [row[name] for row in rows]
-
-
-# Two readings
-
-
-def test_first_reading_has_all_but_the_texts(files: Files) -> None:
-    files.write({"id": ["a", "b"], "text": ["zwei Wörter", None], "n": [1, 2]})
-    plan = files.plan()
-    numbers = pa.RecordBatch.from_pydict({"id": list(range(len(plan.tasks)))})
-    first, second = (
-        [row for batch in make_reader(plan, with_texts)(iter([numbers])) for row in batch.to_pylist()]
-        for with_texts in (False, True)
-    )
-    assert column(first, "text") == column(first, "n_words") == [None, None]
-    assert [row | {"text": None, "n_words": None} for row in second] == first
-    assert column(second, "text") == ["zwei Wörter", None]
-
-
-def test_file_that_changes_between_two_readings_is_an_error(files: Files) -> None:
-    uri = files.write({"text": ["a"]})
-    (listed,) = list_files(uri).files
-    plan = files.plan()
-    numbers = pa.RecordBatch.from_pydict({"id": [0]})
-    assert len(list(make_reader(plan, True, [listed])(iter([numbers])))) == 1
-    pq.write_table(pa.table({"text": ["a", "b"]}), uri)
-    with pytest.raises(InputError, match="was changed while it was read"):
-        list(make_reader(plan, True, [listed])(iter([numbers])))
 
 
 # Rows
