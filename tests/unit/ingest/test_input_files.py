@@ -39,7 +39,7 @@ def test_what_fails_for_a_moment_is_raised_where_a_file_is_read_twice(
 def test_what_is_wrong_with_a_file_for_good_is_a_rejection_each_time(tmp_path: Path) -> None:
     link = tmp_path / "link.jsonl"
     link.symlink_to("nowhere")
-    for uri in (link, tmp_path / "gone.jsonl", tmp_path):
+    for uri in (link, tmp_path / "gone.jsonl"):
         items = read_file(str(uri), InputFormat.JSONL, ReadOptions(), is_read_twice=True)
         assert [item.reason for item in items if isinstance(item, Rejected)] == [ReasonCode.UNREADABLE_FILE]
 
