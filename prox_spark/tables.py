@@ -5,26 +5,25 @@ from __future__ import annotations
 import json
 import os
 import re
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from itertools import dropwhile, takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from pyspark.errors import AnalysisException
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 from pyspark.sql.pandas.types import to_arrow_schema
-from pyspark.util import inheritable_thread_target
 
 from prox_spark import schemas
 from prox_spark.config import LakeConfig
 from prox_spark.errors import LakeError, RecipeError, first_line, root_cause
 from prox_spark.ingest.files import absolute, is_uri
+from prox_spark.threads import inheriting
 
 if TYPE_CHECKING:
     from delta.tables import DeltaMergeBuilder, DeltaTable
@@ -119,8 +118,7 @@ class Lake:
             setting(self.spark, "spark.sql.timestampType", "TIMESTAMP_LTZ"),
             ThreadPoolExecutor(len(schemas.TABLES)) as pool,
         ):
-            # Each with a copy of what the caller's thread has set for its jobs, such as how a notebook cancels them.
-            for done in [pool.submit(_inheriting(partial(self._ensure, table))) for table in schemas.TABLES]:
+            for done in [pool.submit(inheriting(partial(self._ensure, table))) for table in schemas.TABLES]:
                 done.result()
 
     def _ensure(self, table: schemas.Table) -> None:
@@ -334,12 +332,6 @@ def to_frame(spark: SparkSession, rows: Sequence[Mapping[str, object]], schema: 
         schema: of the frame.
     """
     return spark.createDataFrame(pa.Table.from_pylist(list(rows), to_arrow_schema(schema)), schema)
-
-
-def _inheriting(work: Callable[[], None]) -> Callable[[], None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Spark 4 would like its session, which 3.5 does not take
-        return cast(Callable[[], None], inheritable_thread_target(work))
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from prox_spark.ingest.files import check_unmodified
 from prox_spark.ingest.jsonl import to_json
 from prox_spark.ingest.records import derive_id
 from udfs.arrow import hash_texts, to_columns
-from udfs.words import count_words_of
+from udfs.words import word_counts
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -126,7 +126,7 @@ def _batch(items: list[Item], source: str, ordinal: int, with_texts: bool) -> pa
     columns = dict(zip(_Row._fields, zip(*rows, strict=True), strict=True))
     columns["source"] = tuple(value or source for value in columns["source"])
     if with_texts:
-        n_words = pa.array(count_words_of(texts), mask=texts.is_null().to_numpy(zero_copy_only=False))
+        n_words = word_counts(texts)
     else:
         texts, n_words = pa.nulls(len(items), pa.string()), pa.nulls(len(items), pa.int64())
     ordinals = range(ordinal, ordinal + len(items))

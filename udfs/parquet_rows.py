@@ -17,7 +17,7 @@ from prox_spark.ingest.parquet.identity import id_texts, invalid_rows, raw_texts
 from prox_spark.ingest.parquet.roles import find, value_at
 from prox_spark.ingest.records import NO_SUCH_COLUMN, SNIPPET_CHARS, ReadOptions, derive_id, sha256, too_long
 from udfs.arrow import hash_texts
-from udfs.words import count_words_of
+from udfs.words import word_counts
 
 _STRING: Final = pa.string()
 # Rows that are no documents, with what is said of them.
@@ -63,7 +63,7 @@ def make_rows(
             "doc_id": _derive_ids(doc_id, url, text),
             "text": text,
             "content_sha256": pa.array(hashes, _STRING),
-            "n_words": pa.array(count_words_of(text), mask=text.is_null().to_numpy(zero_copy_only=False)),
+            "n_words": word_counts(text),
             "url": url,
             "source": pc.if_else(pc.equal(source, "").fill_null(True), default_source, source),
             "provenance": _places(uri, numbers),

@@ -44,9 +44,14 @@ def count_words(texts: Column) -> Column:
     from pyspark.sql.functions import arrow_udf
 
     def count(texts: pa.Array) -> pa.Array:
-        return pa.array(count_words_of(texts), mask=texts.is_null().to_numpy(zero_copy_only=False))
+        return word_counts(texts)
 
     return arrow_udf(count, "bigint")(texts)
+
+
+def word_counts(texts: pa.Array) -> pa.Array:
+    """Return the words of each text, null of null."""
+    return pa.array(count_words_of(texts), mask=texts.is_null().to_numpy(zero_copy_only=False))
 
 
 def count_words_of(texts: pa.Array | pa.ChunkedArray) -> Places:

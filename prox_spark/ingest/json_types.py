@@ -79,7 +79,7 @@ class JsonType:
                 if cls is float and -_LONG < item < _LONG:
                     known.kinds.add("double")
                     continue
-            if known is None:
+            else:
                 # Values of keys that are not kept are looked at for their digits all the same.
                 known = JsonType()
                 if not is_wide:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, TypeAlias
 
-from pyspark.util import inheritable_thread_target
-
 from prox_spark.errors import first_line
 from prox_spark.pipeline.plan import Wave
+from prox_spark.threads import inheriting
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
@@ -71,7 +69,7 @@ def staggered(context: SparkContext, waves: Iterable[Wave], work: Work, run_id: 
     futures: list[Future[None]] = []
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="prox-spark-wave") as pool:
         try:
-            futures += (pool.submit(watched, wave, _inheriting(tagged)) for wave in planned)
+            futures += (pool.submit(watched, wave, inheriting(tagged)) for wave in planned)
             wait(futures)
         except BaseException as interrupt:  # by the user, for one
             turns.close()
@@ -81,17 +79,6 @@ def staggered(context: SparkContext, waves: Iterable[Wave], work: Work, run_id: 
             raise interrupt from turns.failure
     if turns.failure:
         raise turns.failure
-
-
-def _inheriting(work: Work) -> Work:
-    """Work with what the caller's thread has set for its jobs, such as how a notebook cancels them; to be called once.
-
-    Each has a copy of its own: Spark keeps there what a query is called, and more, while it runs.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Spark 4 would like its session, which 3.5 does not take
-        inheriting: Work = inheritable_thread_target(work)
-    return inheriting
 
 
 class Turns:

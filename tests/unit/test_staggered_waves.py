@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from prox_spark.pipeline import staggered as staggered_waves
+from prox_spark import threads
 from prox_spark.pipeline.plan import Wave
 from prox_spark.pipeline.staggered import Turn, Turns, Work, one_by_one, staggered
 
@@ -111,7 +111,7 @@ def test_each_wave_s_jobs_have_settings_of_their_own(monkeypatch: pytest.MonkeyP
         inherited.append(work)
         return work
 
-    monkeypatch.setattr(staggered_waves, "inheritable_thread_target", inheriting)
+    monkeypatch.setattr(threads, "inheritable_thread_target", inheriting)
     stagger(4, Recorded())
     assert len(inherited) == 4
 
