@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import socket
 import sys
@@ -32,6 +33,11 @@ DELTA_PACKAGES = {
 _PACKAGES = "spark.jars.packages"
 _EXTENSION = "io.delta.sql.DeltaSparkSessionExtension"
 _CATALOG = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
+_JAVA_OPTIONS = "spark.driver.defaultJavaOptions"
+# A JVM that is told of two collectors does not start.
+_COLLECTOR = re.compile(r"-XX:\+Use\w+GC\b")
+# Where a user may have named one, beside Spark's settings.
+_JVM_VARIABLES = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS")
 # Delta reads its snapshots and Spark shuffles with 50 and 200 tasks by default: 10 s a commit on two cores.
 _LAPTOP = {
     "spark.sql.shuffle.partitions": "2",
@@ -46,8 +52,9 @@ _LAPTOP = {
     "spark.driver.host": "127.0.0.1",
     "spark.sql.session.timeZone": "UTC",
     # Texts come and go by the megabyte: the collector that is made for throughput takes half of G1's time. The second compiler
-    # takes a core for minutes, and gives little back: the loops over texts are Python's and Arrow's.
-    "spark.driver.defaultJavaOptions": "-XX:+UseParallelGC -XX:TieredStopAtLevel=1",
+    # takes a core for minutes, and gives little back: the loops over texts are Python's and Arrow's. Without it the JVM reserves
+    # 48 MB for compiled code, which Spark fills within half a minute: then nothing more is compiled, and all runs slower and slower.
+    _JAVA_OPTIONS: "-XX:+UseParallelGC -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m",
     "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile=file:{Path(__file__).parent / 'log4j2.properties'}",
 }
 
@@ -104,7 +111,7 @@ def build_session(recipe: Recipe) -> SparkSession:
     if master.startswith("local"):
         # The workers' interpreter; the `python3` of the path need not be this environment's.
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-        settings |= _LAPTOP | {"spark.driver.memory": recipe.spark.driver_memory}
+        settings |= laptop_settings(recipe)
     settings |= recipe.spark.conf
     if not _has_delta(given):
         if "PYSPARK_GATEWAY_PORT" in os.environ:  # the JVM runs already: it is too late to add a package
@@ -122,6 +129,15 @@ def build_session(recipe: Recipe) -> SparkSession:
     spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
     return spark
+
+
+def laptop_settings(recipe: Recipe) -> dict[str, str]:
+    """Spark's settings in local mode, those of `recipe.spark.conf` left out."""
+    named = [recipe.spark.conf.get("spark.driver.extraJavaOptions", ""), *map(os.environ.get, _JVM_VARIABLES)]
+    java_options = _LAPTOP[_JAVA_OPTIONS]
+    if any(_COLLECTOR.search(options or "") for options in named):
+        java_options = _COLLECTOR.sub("", java_options).strip()
+    return _LAPTOP | {"spark.driver.memory": recipe.spark.driver_memory, _JAVA_OPTIONS: java_options}
 
 
 def delta_package() -> str:
