@@ -20,6 +20,7 @@ from pyspark.sql import types as T
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from prox_spark import schemas
+from prox_spark.buckets import EVERY, Buckets
 from prox_spark.config import LakeConfig
 from prox_spark.errors import LakeError, RecipeError, first_line, root_cause
 from prox_spark.ingest.files import absolute, is_uri
@@ -30,11 +31,14 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
 _CHANGE_DATA_FEED = {"delta.enableChangeDataFeed": "true"}
+# A MERGE that looked for keys fails beside an addition of another run, which may have brought them; Databricks lets both pass by default.
+_SERIALIZABLE = {"delta.isolationLevel": "Serializable"}
 _PROPERTIES = {
     # Changed rows are marked instead of rewriting files, and consumers read only what changed.
     "documents": _CHANGE_DATA_FEED | {"delta.enableDeletionVectors": "true"},
     # Without deletion vectors every Delta reader opens it; its rows are mostly added, rarely replaced.
-    "refined": _CHANGE_DATA_FEED,
+    "refined": _CHANGE_DATA_FEED | _SERIALIZABLE,
+    "programs": _SERIALIZABLE,
 }
 
 # Values of partition columns are in the log only, so none has to be the name of a folder: too long, `..`, or the like.
@@ -222,7 +226,10 @@ class Lake:
         try:
             # Additions share a name: Delta passes over one with a version seen before, and refuses one beside another.
             with setting(self.spark, "parquet.block.size", str(_ROW_GROUP_BYTES)):
-                self.append(table.name, rows, run_id, commit, new_columns=True)
+                # In this order, so that Parquet's readers pass over the pages that have none of a wave's rows.
+                self.append(
+                    table.name, rows.sortWithinPartitions(schemas.BUCKET.name), run_id, commit, new_columns=True
+                )
         except ConcurrentTransactionException as error:
             raise LakeError(raced) from error
         except Exception as error:
@@ -232,13 +239,45 @@ class Lake:
         if since.where(F.col("userMetadata").contains(run_id)).isEmpty():
             raise LakeError(raced)
 
-    def insert_new(self, table: schemas.Table, rows: DataFrame, run_id: str) -> None:
-        """Adds the rows whose key the table lacks; the others stay as they are."""
-        self._merge(table, rows, run_id, update=None)
+    def insert_new(self, table: schemas.Table, rows: DataFrame, run_id: str, buckets: Buckets = EVERY) -> None:
+        """Adds the rows whose key the table lacks; the others stay as they are.
 
-    def upsert(self, table: schemas.Table, rows: DataFrame, run_id: str, changed: Column) -> None:
+        Args:
+            table: where to.
+            rows: in the columns of the table.
+            run_id: goes into the commit's userMetadata.
+            buckets: that all rows are in; then no other rows of the table are looked at.
+        """
+        self._merge(table, rows, run_id, None, buckets)
+
+    def upsert(
+        self, table: schemas.Table, rows: DataFrame, run_id: str, changed: Column, buckets: Buckets = EVERY
+    ) -> None:
         """Adds new rows and replaces those for which `changed` holds (columns of `old` and `new`). New columns are taken up."""
-        self._merge(table, rows, run_id, update=changed)
+        self._merge(table, rows, run_id, changed, buckets)
+
+    def append_alone(self, table: schemas.Table, rows: DataFrame, run_id: str, seen: int, undo: str) -> int | None:
+        """Append rows whose keys the table lacked at a version, unless another run has written to it since.
+
+        A MERGE takes five times as long, for it looks for the keys once more.
+
+        Args:
+            table: where to.
+            rows: in the columns of the table, and new ones.
+            run_id: goes into the commit's userMetadata.
+            seen: the version in which the keys were looked for.
+            undo: in SQL, what holds for these rows of the table and for no others.
+
+        Returns:
+            The new version, which is the next one. None where another commit came between: the rows are taken out again then.
+        """
+        self.append(table.name, rows, run_id, new_columns=True)
+        version = self.version(table.name)
+        if version == seen + 1:
+            return version
+        with _user_metadata(self.spark, {"run_id": run_id}), _telling_of_races(self.location(table.name)):
+            self._delta(table.name).delete(undo)
+        return None
 
     def remove(self, table: schemas.Table, rows: DataFrame, on: Sequence[str], run_id: str) -> None:
         """Deletes the table's rows that equal one of `rows` in these columns.
@@ -265,16 +304,21 @@ class Lake:
             self.read(name).createOrReplaceTempView(name)
         return names
 
-    def _merge(self, table: schemas.Table, rows: DataFrame, run_id: str, update: Column | None) -> None:
+    def _merge(
+        self, table: schemas.Table, rows: DataFrame, run_id: str, update: Column | None, buckets: Buckets
+    ) -> None:
         self.written.add(table.name)
-        merge = self._merge_on(table, rows, table.key)
+        merge = self._merge_on(table, rows, table.key, buckets)
         if update is not None:
             merge = merge.whenMatchedUpdateAll(condition=update)
         with _user_metadata(self.spark, {"run_id": run_id}), _telling_of_races(self.location(table.name)):
             merge.whenNotMatchedInsertAll().withSchemaEvolution().execute()
 
-    def _merge_on(self, table: schemas.Table, rows: DataFrame, on: Sequence[str]) -> DeltaMergeBuilder:
-        condition = " AND ".join(f"old.{column} <=> new.{column}" for column in on)
+    def _merge_on(
+        self, table: schemas.Table, rows: DataFrame, on: Sequence[str], buckets: Buckets = EVERY
+    ) -> DeltaMergeBuilder:
+        conditions = [f"old.{column} <=> new.{column}" for column in on]
+        condition = " AND ".join([*conditions, buckets.condition("old")])
         return self._delta(table.name).alias("old").merge(rows.alias("new"), condition)
 
     def _allow_any_partition(self, table: str) -> None:

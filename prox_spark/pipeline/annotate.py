@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
@@ -14,6 +15,7 @@ from pyspark.sql import functions as F
 from prox_spark import schemas
 from prox_spark.annotation import QUESTIONS, Question
 from prox_spark.annotation.prompts import question_prompts
+from prox_spark.buckets import bucket_of
 from prox_spark.config import AnnotationConfig, Recipe, fingerprint
 from prox_spark.errors import RecipeError, RefinerError
 from prox_spark.ingest.files import is_uri
@@ -132,16 +134,23 @@ def _asked(lake: Lake, run: Run) -> AnnotateSummary:
         run.versions_in = {name: lake.version(name) for name in ("documents", "labels")}
         run.counts["generations"] = 0
         documents = lake.read("documents", run.versions_in["documents"]).transform(sampled(config))
+    generate = GenerateStage(lake, run)
     with persisted(documents) as sample:
-        n_documents = sample.count()
-        for wave in waves(sample, n_documents, run.recipe.waves.documents):
-            with persisted(_prompts(wave.documents, stages, config)) as prompts:
+        bucket = bucket_of(F.col("doc_id")).alias("bucket")
+        per_bucket = {row["bucket"]: (row["count"], True) for row in sample.groupBy(bucket).count().collect()}
+        n_documents = sum(n for n, _ in per_bucket.values())
+        for wave in waves(per_bucket, run.recipe.waves.documents, lambda buckets: buckets.of(sample)):
+            with ExitStack() as stack:
+                prompts = stack.enter_context(persisted(_prompts(wave.documents, stages, config)))
+                answers = []
                 for question, stage in stages.items():
                     with run.stage(question.name):
                         mine = prompts.where(F.col("question") == question.name)
-                        GenerateStage(lake, run)(mine, stage, wave.number, f"{question.name}{wave}")
+                        answers.append(
+                            stack.enter_context(generate(mine, stage, wave.number, f"{question.name}{wave}"))
+                        )
                 with run.stage("labels"):
-                    _store(lake, run, wave.documents, prompts)
+                    _store(lake, run, wave.documents, prompts, reduce(lambda a, b: a.unionByName(b), answers))
         labels = lake.read("labels").where(F.col("label_set") == config.label_set)
         mine = labels.join(sample.select(*DOCUMENT), on=DOCUMENT, how="left_semi")
         counts = {row["reason"]: row["count"] for row in mine.groupBy("reason").count().orderBy("reason").collect()}
@@ -208,12 +217,11 @@ def _prompts(documents: DataFrame, stages: dict[Question, RefinerStage], config:
     return every.withColumn("place", place).where(F.col("place") <= config.chunks).drop("place")
 
 
-def _store(lake: Lake, run: Run, documents: DataFrame, prompts: DataFrame) -> None:
+def _store(lake: Lake, run: Run, documents: DataFrame, prompts: DataFrame, generations: DataFrame) -> None:
     """Derives the labels of a wave from committed answers, and removes what other prompts once made of its documents."""
     config = run.recipe.annotation
-    asked = lake.read("generations").where(F.col("stage").isin(*(question.stage for question in QUESTIONS)))
     answers = (
-        prompts.join(final_answers(asked, "output_text", "finish_reason"), on="generation_key", how="left")
+        prompts.join(final_answers(generations, "output_text", "finish_reason"), on="generation_key", how="left")
         .withColumns({name: F.col(f"generation.{name}") for name in ("output_text", "finish_reason")})
         .withColumn("error_message", F.coalesce("generation.error_message", "skip_reason"))
         .groupBy(*DOCUMENT)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from prox_spark import schemas
+from prox_spark.buckets import bucket_of
 from prox_spark.config import Recipe
 from prox_spark.errors import ReasonCode
 from prox_spark.lineage import Run
 from prox_spark.pipeline.answers import NO_GENERATION, parsed_answers
 from prox_spark.pipeline.execute import DOCUMENT, executed
 from prox_spark.pipeline.persist import persisted
+from prox_spark.pipeline.plan import Wave
 from prox_spark.pipeline.prompts import WavePrompts
 from prox_spark.pipeline.stages import RefinerStages
 from prox_spark.programs import DocumentStatus, OpName, Verdict
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 
 # Of a row of `outcomes`: no prompt of the document lacks its answer.
 IS_ANSWERED = f"NOT (failure.reason <=> '{NO_GENERATION}')"
+# What a row of `refined` is replaced for.
+_IS_OTHER = "NOT (old.content_sha256 <=> new.content_sha256 AND old.recipe_fingerprint <=> new.recipe_fingerprint)"
 _PROGRAM = T.StructType([schemas.PROGRAMS.schema[name] for name in (*CHUNK.names, "status")])
 
 
@@ -43,56 +48,84 @@ class ApplyStage:
     lake: Lake
     stages: RefinerStages
     run: Run
+    _seen: dict[str, int | None] = field(init=False)
 
-    def __call__(self, documents: DataFrame, prompts: WavePrompts, generations: DataFrame) -> int:
+    def __post_init__(self) -> None:
+        """Take the versions that the run has planned with for all that the tables hold."""
+        versions = self.run.versions_in
+        object.__setattr__(self, "_seen", {name: versions.get(name) for name in ("programs", "refined")})
+
+    def __call__(self, wave: Wave, documents: DataFrame, prompts: WavePrompts, generations: DataFrame) -> int:
         """Applies what the models said and commits the derived tables.
 
         In this order: programs, quarantine, refined; a document that is in `refined` is done.
 
         Args:
-            documents: to be decided.
+            wave: which buckets, and if its documents replace rows.
+            documents: its own, persisted.
             prompts: theirs.
             generations: with the answers to them.
 
         Returns:
             Number of documents left out because a prompt of theirs was never answered.
         """
-        with persisted(parsed_answers(generations, self.stages, prompts, self.run.recipe)) as parsed:
-            parsed.count()  # Spark knows the size of what is there, and whether to broadcast it
-            with persisted(outcomes(documents, parsed, self.run.recipe)) as applied:
-                return self._commit(documents, applied)
+        parsed = parsed_answers(generations, self.stages, prompts, self.run.recipe)
+        with persisted(outcomes(documents, parsed, self.run.recipe)) as applied:
+            return self._commit(wave, documents, applied)
 
-    def _commit(self, documents: DataFrame, applied: DataFrame) -> int:
+    def _commit(self, wave: Wave, documents: DataFrame, applied: DataFrame) -> int:
         reasons = {row["reason"]: row["count"] for row in applied.groupBy("failure.reason").count().collect()}
         n_waiting = reasons.pop(NO_GENERATION, 0)
         if not reasons:
             return n_waiting  # a MERGE that finds nothing to do would still make a version
         run_id = self.run.run_id
         answered = applied.where(IS_ANSWERED)
-        self.lake.insert_new(schemas.PROGRAMS, self._programs(answered), run_id)
-        if self._were_timed_out():
+        self._add(schemas.PROGRAMS, self._programs(answered), wave, may_match=self._has_programs)
+        if self._has_timed_out:
             stamped = applied.select(*DOCUMENT).withColumns(self._stamp())
             self.lake.remove(schemas.QUARANTINE, stamped, (*DOCUMENT, "recipe_fingerprint"), run_id)
         if reasons.keys() - {None}:
             quarantined = self._quarantined(answered, documents)
             self.lake.insert_new(schemas.QUARANTINE, quarantined, run_id)
-            # What an earlier text or recipe made of them is not what this one does.
-            self.lake.remove(schemas.REFINED, quarantined.select("doc_id"), ("doc_id",), run_id)
-        changed = F.expr(
-            "NOT (old.content_sha256 <=> new.content_sha256 AND old.recipe_fingerprint <=> new.recipe_fingerprint)"
-        )
-        self.lake.upsert(schemas.REFINED, self._refined(answered, documents), run_id, changed)
+            if wave.replaces:
+                # What an earlier text or recipe made of them is not what this one does.
+                self.lake.remove(schemas.REFINED, quarantined.select("doc_id"), ("doc_id",), run_id)
+        if None in reasons:
+            self._add(schemas.REFINED, self._refined(answered, documents), wave, may_match=wave.replaces)
         return n_waiting
 
-    def _were_timed_out(self) -> bool:
-        """Is there a document that an earlier run quarantined for a time-out or a failing server and this one has asked again."""
-        quarantine = self.lake.read("quarantine").where(F.col("recipe_fingerprint") == self.run.recipe_fingerprint)
-        return not quarantine.where(F.col("reason") == ReasonCode.REQUEST_TIMEOUT.value).isEmpty()
+    def _add(self, table: schemas.Table, rows: DataFrame, wave: Wave, may_match: bool) -> None:
+        """Commit the rows of a wave: appended where the table has no row with their keys, else merged."""
+        run_id, seen = self.run.run_id, self._seen
+        # After a MERGE its versions are not counted any more: the rest of the run is merged, too.
+        before = None if may_match else seen.get(table.name)
+        if before is not None:
+            undo = f"run_id = '{run_id}' AND {wave.buckets.condition()}"
+            seen[table.name] = self.lake.append_alone(table, rows, run_id, before, undo)
+            if seen[table.name] is not None:
+                return
+        seen[table.name] = None
+        if table == schemas.PROGRAMS:
+            self.lake.insert_new(table, rows, run_id, wave.buckets)
+        else:
+            self.lake.upsert(table, rows, run_id, F.expr(_IS_OTHER), wave.buckets)
+
+    @cached_property
+    def _has_programs(self) -> bool:
+        """Of the recipe, when the run began: of documents that are done, or that a run has left undone when it was killed."""
+        programs = self.lake.read("programs", self.run.versions_in["programs"])
+        return not programs.where(F.col("recipe_fingerprint") == self.run.recipe_fingerprint).isEmpty()
+
+    @cached_property
+    def _has_timed_out(self) -> bool:
+        """Are there documents that an earlier run quarantined for a time-out or a failing server, and this one asks again."""
+        quarantine = self.lake.read("quarantine", self.run.versions_in["quarantine"])
+        mine = quarantine.where(F.col("recipe_fingerprint") == self.run.recipe_fingerprint)
+        return not mine.where(F.col("reason") == ReasonCode.REQUEST_TIMEOUT.value).isEmpty()
 
     def _programs(self, applied: DataFrame) -> DataFrame:
-        return (
-            applied.select(*DOCUMENT, F.inline("programs")).withColumns(self._stamp()).select(*schemas.PROGRAMS.columns)
-        )
+        rows = applied.select(*DOCUMENT, F.inline("programs"))
+        return rows.withColumns(self._stamp() | _bucket()).select(*schemas.PROGRAMS.columns)
 
     def _quarantined(self, applied: DataFrame, documents: DataFrame) -> DataFrame:
         raw = documents.select("doc_id", "provenance", F.substring("text", 1, 200).alias("snippet"))
@@ -112,11 +145,12 @@ class ApplyStage:
         # `n_words` is here as words_before.
         ours_only = {*schemas.REFINED.columns, "ingested_at", "n_words", "input_hash"}
         carried = [name for name in documents.columns if name not in ours_only]
+        version = self.run.versions_in["documents"]
         return (
             applied.where(F.col("failure").isNull())
             .select(*ours)
             .join(documents.select(*DOCUMENT, *carried), on=DOCUMENT, how="inner")
-            .withColumns({**self._stamp(), "documents_version": F.lit(self.run.versions_in["documents"]).cast("long")})
+            .withColumns({**self._stamp(), **_bucket(), "documents_version": F.lit(version).cast("long")})
             .select(*schemas.REFINED.columns, *carried)
         )
 
@@ -197,6 +231,10 @@ def _programs_of() -> Column:
     none = _none_of(_PROGRAM)
     chunks = F.coalesce(F.zip_with("chunks", "verdicts", with_findings), none)
     return F.concat(F.when(F.col("verdict").isNotNull(), F.array(verdict)).otherwise(none), chunks)
+
+
+def _bucket() -> dict[str, Column]:
+    return {schemas.BUCKET.name: bucket_of(F.col("doc_id"))}
 
 
 def _none_of(kind: T.StructType) -> Column:

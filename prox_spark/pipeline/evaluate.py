@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -102,16 +102,15 @@ def _answers(lake: Lake, stages: RefinerStages, run: Run, labels: Sequence[Label
     lined = texts.where("is_lined")
     doc_prompts = prompts_of(texts.where("is_judged"), stages.doc, with_token_ids=True)
     chunk_prompts = prompts_of(lined, stages.chunk, with_token_ids=True, first_line=F.col("first_line"))
-    with persisted(doc_prompts) as doc, persisted(chunk_prompts) as chunk:
+    with ExitStack() as stack:
+        doc, chunk = (stack.enter_context(persisted(prompts)) for prompts in (doc_prompts, chunk_prompts))
         with run.stage("doc"):
-            generate(doc, stages.doc, 0, "doc stage")
+            verdicts = stack.enter_context(generate(doc, stages.doc, 0, "doc stage"))
         with run.stage("chunk"):
-            generate(chunk, stages.chunk, 0, "chunk stage")
-        with (
-            run.stage("apply"),
-            persisted(parsed_answers(lake.read("generations"), stages, WavePrompts(doc, chunk), run.recipe)) as parsed,
-        ):
-            return _read(parsed, lined, run.recipe, len(labels))
+            programs = stack.enter_context(generate(chunk, stages.chunk, 0, "chunk stage"))
+        with run.stage("apply"):
+            answers = parsed_answers(verdicts.unionByName(programs), stages, WavePrompts(doc, chunk), run.recipe)
+            return _read(stack.enter_context(persisted(answers)), lined, run.recipe, len(labels))
 
 
 def _read(parsed: DataFrame, lined: DataFrame, recipe: Recipe, n_labels: int) -> _Answers:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import and_
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
 from pyspark.sql import functions as F
 
 from prox_spark import schemas
@@ -16,6 +20,7 @@ from prox_spark.engine.local import engines_since, known_engines, local_executor
 from prox_spark.engine.usage import AnswerSums, EngineWave, last_engines, spans_of
 from prox_spark.errors import ReasonCode
 from prox_spark.lineage import Run
+from prox_spark.pipeline.persist import persisted
 from prox_spark.pipeline.profile import generation_profile
 from prox_spark.pipeline.stages import RefinerStage
 from prox_spark.report.progress import Work, engine_progress
@@ -31,6 +36,51 @@ _PROMPTS_PER_TASK = 4096
 
 
 @dataclass(frozen=True)
+class _ToAsk:
+    """What a stage has to ask of its prompts.
+
+    Attributes:
+        prompts: generation_key and token_ids of those without an answer.
+        n_prompts: their number.
+        n_tokens: theirs.
+        stored: rows of `generations` that answer others; None where there are none.
+    """
+
+    prompts: DataFrame
+    n_prompts: int
+    n_tokens: int
+    stored: DataFrame | None = None
+
+
+class AskedBefore:
+    """Which prompts may have an answer already, by hashes of their keys.
+
+    What the table held when a run began is looked up in the table. What the run itself has asked is known here, eight bytes a
+    prompt: else each wave would read the keys of all waves before it.
+    """
+
+    def __init__(self) -> None:
+        self._hashes: dict[str, NDArray[np.int64]] = {}
+        self._began_with_some: dict[str, bool] = {}
+
+    def may_hold(self, stage: str, hashes: NDArray[np.int64], began_with_some: Callable[[], bool]) -> bool:
+        """Return False only if none of some prompts was asked before.
+
+        Args:
+            stage: its name.
+            hashes: of the prompts' keys.
+            began_with_some: asked once, before the run asks anything: has the table answers of this stage.
+        """
+        if stage not in self._began_with_some:
+            self._began_with_some[stage] = began_with_some()
+        return self._began_with_some[stage] or bool(np.isin(hashes, self._hashes.get(stage, ())).any())
+
+    def add(self, stage: str, hashes: NDArray[np.int64]) -> None:
+        """Remember prompts."""
+        self._hashes[stage] = np.union1d(self._hashes.get(stage, np.array([], np.int64)), hashes)
+
+
+@dataclass(frozen=True)
 class GenerateStage:
     """Generates what a stage lacks.
 
@@ -43,50 +93,92 @@ class GenerateStage:
     lake: Lake
     run: Run
     before_asking: Callable[[RefinerStage], None] | None = None
+    _asked: AskedBefore = field(default_factory=lambda: AskedBefore())
 
-    def __call__(self, prompts: DataFrame, stage: RefinerStage, wave: int, label: str) -> int:
+    @contextmanager
+    def __call__(self, prompts: DataFrame, stage: RefinerStage, wave: int, label: str) -> Iterator[DataFrame]:
         """Asks the engine for the prompts that have no generation yet, and commits the answers.
 
         Args:
-            prompts: of the stage, with token ids.
+            prompts: of the stage, with token ids; read more than once.
             stage: which refiner asks what.
-            wave: number of the wave, for the commit; those of a stage of a run come in rising order.
+            wave: number of the wave; those of a stage of a run come in rising order.
             label: for the progress line.
 
-        Returns:
-            Number of generations committed. With none missing no engine is started.
+        Yields:
+            The rows of `generations` that answer the prompts, as they are committed; persisted for the block. With none missing no
+            engine is started.
         """
-        name = stage.builder.name
-        missing = self._missing(prompts).persist()
-        try:
-            n_missing, n_tokens = missing.select(F.count("*"), F.sum(F.size("token_ids"))).first()
-            if n_missing == 0:
-                return 0
-            if self.before_asking:
-                self.before_asking(stage)
-            work = Work(n_missing, n_tokens, type(stage.generate).__name__)
-            with (
-                engine_progress(self.lake.spark, label, work, stage.generate.spec),
-                self._failure_booked(stage, wave),
-            ):
-                rows = self._answered(missing, n_missing, stage, wave)
-                # Delta takes a version that is not above the last one for a repeated commit, and -1 for the one before the first.
-                self.lake.append("generations", rows, self.run.run_id, commit=(f"{self.run.run_id}/{name}", wave + 1))
-            self._book(stage, wave, label)
-            return n_missing
-        finally:
-            missing.unpersist()
+        with ExitStack() as stack:
+            parts = []
+            to_ask = self._to_ask(prompts, stage, stack)
+            if to_ask.n_prompts:
+                if self.before_asking:
+                    self.before_asking(stage)
+                self._ask(to_ask, stage, wave, label)
+                parts.append(stack.enter_context(persisted(self._committed(stage, wave))))
+                self._book(parts[0], stage, wave, label)
+            if to_ask.stored is not None:
+                parts.append(to_ask.stored)
+            yield reduce(lambda a, b: a.unionByName(b), parts) if parts else self.lake.read("generations").limit(0)
 
-    def _missing(self, prompts: DataFrame) -> DataFrame:
-        """Prompts without an answer, once each."""
-        # At its version: Spark forgets persisted frames over a table that grows.
-        known = answered(self.lake, self.lake.version("generations"))
-        return (
-            prompts.where(F.col("skip_reason").isNull())
-            .select("generation_key", "token_ids")
-            .dropDuplicates(["generation_key"])
-            .join(known.select("generation_key"), on="generation_key", how="left_anti")
-        )
+    def _to_ask(self, prompts: DataFrame, stage: RefinerStage, stack: ExitStack) -> _ToAsk:
+        """Find the prompts without an answer, once each, and the answers to the others."""
+        name = stage.builder.name
+        sent = prompts.where(F.col("skip_reason").isNull()).select("generation_key", "token_ids")
+        tokens = F.coalesce(F.sum(F.size("token_ids")), F.lit(0))
+        n_prompts, n_tokens, hashes = sent.select(
+            F.count("*"), tokens, F.collect_list(F.xxhash64("generation_key"))
+        ).first()
+        keys = np.unique(np.array(hashes, np.int64))
+        may_be_stored = self._asked.may_hold(name, keys, lambda: self._has_answers(stage))
+        self._asked.add(name, keys)
+        if not may_be_stored and len(keys) == n_prompts:
+            return _ToAsk(sent, n_prompts, n_tokens)
+        stored, missing = None, sent.dropDuplicates(["generation_key"])
+        if may_be_stored:
+            # At its version: Spark forgets persisted frames over a table that grows.
+            generations = self.lake.read("generations", self.lake.version("generations"))
+            known = standing(generations).where(F.col("stage") == name)
+            wanted = sent.select("generation_key").distinct()
+            # Keys first: of so large a table no other column is read as long as nothing is found.
+            found = known.select("generation_key").join(wanted, on="generation_key", how="left_semi")
+            found = stack.enter_context(persisted(found))
+            if not found.isEmpty():
+                stored = stack.enter_context(persisted(known.join(found, on="generation_key", how="left_semi")))
+                missing = missing.join(found, on="generation_key", how="left_anti")
+        missing = stack.enter_context(persisted(missing))
+        n_missing, n_tokens = missing.select(F.count("*"), tokens).first()
+        return _ToAsk(missing, n_missing, n_tokens, stored)
+
+    def _has_answers(self, stage: RefinerStage) -> bool:
+        """Return True if the table has answers of such a stage: of the same model to prompts of the same make."""
+        builder = stage.builder
+        prints = {
+            "stage": builder.name,
+            "model_fingerprint": builder.model_fingerprint,
+            "prompt_fingerprint": builder.prompt_fingerprint,
+            "sampling": builder.sampling,
+        }
+        conditions = (F.col(name) == value for name, value in prints.items())
+        return not self.lake.read("generations").where(reduce(and_, conditions)).isEmpty()
+
+    def _ask(self, to_ask: _ToAsk, stage: RefinerStage, wave: int, label: str) -> None:
+        work = Work(to_ask.n_prompts, to_ask.n_tokens, type(stage.generate).__name__)
+        with (
+            engine_progress(self.lake.spark, label, work, stage.generate.spec),
+            self._failure_booked(stage, wave),
+        ):
+            self.lake.append(
+                "generations", self._answered(to_ask.prompts, to_ask.n_prompts, stage, wave), self.run.run_id
+            )
+
+    def _committed(self, stage: RefinerStage, wave: int) -> DataFrame:
+        """Return the answers of a wave as they are in the table. A task that ran twice counts once."""
+        generations = self.lake.read("generations", self.lake.version("generations"))
+        # Delta passes over all other files by these.
+        of_wave = (F.col("run_id") == self.run.run_id) & (F.col("wave") == wave)
+        return generations.where(of_wave & (F.col("stage") == stage.builder.name))
 
     def _answered(self, missing: DataFrame, n_missing: int, stage: RefinerStage, wave: int) -> DataFrame:
         spark = self.lake.spark
@@ -108,19 +200,16 @@ class GenerateStage:
             }
         ).select(*schemas.GENERATIONS.columns)
 
-    def _book(self, stage: RefinerStage, wave: int, label: str) -> None:
-        """Adds to the run what was paid for. Read from what was committed: a task that ran twice counts once."""
-        generations = self.lake.read("generations")
-        mine = F.col("run_id") == self.run.run_id
-        name = stage.builder.name
-        sums = sums_by_engine(generations.where(mine & (F.col("wave") == wave) & (F.col("stage") == name)))
+    def _book(self, answers: DataFrame, stage: RefinerStage, wave: int, label: str) -> None:
+        """Adds to the run what was paid for."""
+        sums = sums_by_engine(answers)
         last = last_engines(s.engine_id for s in sums if s.engine_id)
         run = self.run
         with run.booking:
             run.counts["generations"] = run.counts.get("generations", 0) + sum(s.prompts for s in sums)
             if last and not run.engines:
                 run.engines |= self._earlier_engines()
-            done = EngineWave.of(wave, name, sums, run.engines, stage.generate.spec.window_size)
+            done = EngineWave.of(wave, stage.builder.name, sums, run.engines, stage.generate.spec.window_size)
             run.engines |= {family: max(n, run.engines.get(family, 0)) for family, n in last.items()}
             run.engine_waves.append(done)
             run.engine_spans += spans_of(sums)
@@ -156,9 +245,9 @@ class GenerateStage:
         return last_engines(row["engine_id"] for row in rows)
 
 
-def answered(lake: Lake, version: int | None = None) -> DataFrame:
+def standing(generations: DataFrame) -> DataFrame:
     """Generations that stand. A request that ran out of time, or that its server failed, is asked again when it next comes up."""
-    return lake.read("generations", version).where(~F.col("error_code").eqNullSafe(ReasonCode.REQUEST_TIMEOUT.value))
+    return generations.where(~F.col("error_code").eqNullSafe(ReasonCode.REQUEST_TIMEOUT.value))
 
 
 def sums_by_engine(answers: DataFrame) -> list[AnswerSums]:

@@ -12,8 +12,8 @@ from pyspark.sql import functions as F
 from prox_spark.config import Recipe
 from prox_spark.lineage import Run, recorded
 from prox_spark.pipeline.apply import ApplyStage
-from prox_spark.pipeline.persist import persisted
-from prox_spark.pipeline.plan import conserved, ingested_lake, plan, waves
+from prox_spark.pipeline.persist import persisted, persisted_rows
+from prox_spark.pipeline.plan import conserved, ingested_lake, plan
 from prox_spark.pipeline.prompts import WavePrompts, kept, prompts_of
 from prox_spark.pipeline.stages import RefinerStages
 from prox_spark.tables import Lake
@@ -95,9 +95,12 @@ def apply_lake(spark: SparkSession, recipe: Recipe) -> ApplySummary:
         n_waiting = 0
         with run.stage("apply"):
             apply = ApplyStage(lake, todo.stages, run)
-            for wave in waves(todo.pending, todo.n_pending, recipe.waves.documents):
-                with stored_prompts(lake, todo.stages, wave.documents, run.recipe) as prompts:
-                    n_waiting += apply(wave.documents, prompts, lake.read("generations"))
+            for wave in todo.waves:
+                with (
+                    persisted_rows(wave.documents) as documents,
+                    stored_prompts(lake, todo.stages, documents, run.recipe) as prompts,
+                ):
+                    n_waiting += apply(wave, documents, prompts, lake.read("generations"))
         statuses = conserved(lake, run, n_waiting)
         run.counts |= {"pending": todo.n_pending, "documents": sum(statuses.values()), **statuses}
         moves = _moves(lake, run.versions_in["refined"]) if todo.n_pending else []

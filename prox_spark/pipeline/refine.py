@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-
-from pyspark.sql import functions as F
 
 from prox_spark.config import Recipe
 from prox_spark.engine.local import is_local
@@ -14,17 +12,17 @@ from prox_spark.errors import ConservationError
 from prox_spark.lineage import Run, recorded
 from prox_spark.pipeline.apply import ApplyStage
 from prox_spark.pipeline.generate import GenerateStage
-from prox_spark.pipeline.persist import persisted
-from prox_spark.pipeline.plan import Wave, conserved, ingested_lake, plan, waves
+from prox_spark.pipeline.persist import persisted, persisted_rows
+from prox_spark.pipeline.plan import Wave, conserved, ingested_lake, plan
 from prox_spark.pipeline.profile import gpus_per_executor
 from prox_spark.pipeline.prompts import WavePrompts, kept, prompts_of
 from prox_spark.pipeline.self_test import SelfTest
-from prox_spark.pipeline.stages import RefinerStage, RefinerStages
+from prox_spark.pipeline.stages import RefinerStages
 from prox_spark.pipeline.staggered import Turn, one_by_one, staggered
 from prox_spark.tables import Lake
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import SparkSession
 
 
 @dataclass(frozen=True)
@@ -79,29 +77,28 @@ def refine_lake(spark: SparkSession, recipe: Recipe) -> RefineSummary:
         todo = plan(lake, run, asks=True)
         run.counts["generations"] = 0
         if todo.n_pending:
-            _refine_in_waves(lake, todo.stages, run, waves(todo.pending, todo.n_pending, recipe.waves.documents))
+            _refine_in_waves(lake, todo.stages, run, todo.waves)
         statuses = conserved(lake, run)
         run.counts |= {"pending": todo.n_pending, "documents": sum(statuses.values()), **statuses}
     return RefineSummary(run, todo.n_pending, statuses)
 
 
-def _refine_in_waves(lake: Lake, stages: RefinerStages, run: Run, waves: Iterator[Wave]) -> None:
+def _refine_in_waves(lake: Lake, stages: RefinerStages, run: Run, waves: list[Wave]) -> None:
     generate, apply = GenerateStage(lake, run, SelfTest(lake, run)), ApplyStage(lake, stages, run)
 
     def refine(wave: Wave, turn: Turn) -> None:
-        documents = wave.documents
-        # Prompts are made once, and read by the generating and the applying side.
-        with persisted(prompts_of(documents, stages.doc, with_token_ids=True)) as doc:
+        # Texts are read from the table once, prompts are made once, and both are read by the generating and the applying side.
+        with ExitStack() as stack:
+            documents = stack.enter_context(persisted_rows(wave.documents))
+            doc = stack.enter_context(persisted(prompts_of(documents, stages.doc, with_token_ids=True)))
             with turn("doc"), run.stage("doc"):
-                generate(doc, stages.doc, wave.number, f"doc stage{wave}")
-            doc_answers = _answers(lake, stages.doc)
-            keeping = kept(documents, doc, doc_answers, run.recipe.chunk_below)
-            with persisted(prompts_of(keeping, stages.chunk, with_token_ids=True)) as chunk:
-                with turn("chunk"), run.stage("chunk"):
-                    generate(chunk, stages.chunk, wave.number, f"chunk stage{wave}")
-                answers = doc_answers.unionByName(_answers(lake, stages.chunk))
-                with turn("apply"), run.stage("apply"):
-                    lost = apply(documents, WavePrompts(doc, chunk), answers)
+                verdicts = stack.enter_context(generate(doc, stages.doc, wave.number, f"doc stage{wave}"))
+            keeping = kept(documents, doc, verdicts, run.recipe.chunk_below)
+            chunk = stack.enter_context(persisted(prompts_of(keeping, stages.chunk, with_token_ids=True)))
+            with turn("chunk"), run.stage("chunk"):
+                programs = stack.enter_context(generate(chunk, stages.chunk, wave.number, f"chunk stage{wave}"))
+            with turn("apply"), run.stage("apply"):
+                lost = apply(wave, documents, WavePrompts(doc, chunk), verdicts.unionByName(programs))
         if lost:
             raise ConservationError(
                 f"{lost:,} documents have prompts without a generation: the table generations was changed during the run. "
@@ -112,16 +109,6 @@ def _refine_in_waves(lake: Lake, stages: RefinerStages, run: Run, waves: Iterato
         staggered(lake.spark.sparkContext, waves, refine, run.run_id)
     else:
         one_by_one(waves, refine)
-
-
-def _answers(lake: Lake, stage: RefinerStage) -> DataFrame:
-    """A stage's answers as they are now.
-
-    At their version: the table grows by those of other waves, with another answer to a prompt that timed out for one, and Spark
-    forgets persisted frames over a table that grows.
-    """
-    generations = lake.read("generations", lake.version("generations"))
-    return generations.where(F.col("stage") == stage.builder.name)
 
 
 def _can_overlap(spark: SparkSession, stages: RefinerStages) -> bool:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 
-from pyspark.sql import functions as F
-
 from prox_spark.errors import ReasonCode
 from prox_spark.lineage import Run
-from prox_spark.pipeline.generate import GenerateStage, answered
+from prox_spark.pipeline.generate import GenerateStage, standing
 from prox_spark.pipeline.stages import RefinerStage
 from prox_spark.prompts import Prompt
 from prox_spark.quality.sample import PAGES
@@ -59,11 +57,10 @@ class SelfTest:
             (None, None, p.key, p.chunk_index, p.line_start, p.line_end, p.skip_reason, p.token_ids) for _, p in prompts
         ]
         frame = self.lake.spark.createDataFrame(rows, PROMPTS)
-        GenerateStage(self.lake, self.run)(frame, stage, WAVE, f"self-test of the {stage.builder.stage} stage")
-        keys = [prompt.key for _, prompt in prompts]
-        columns = ("generation_key", "output_text", "error_message")
-        stored = answered(self.lake).where(F.col("generation_key").isin(keys)).select(*columns)
-        answers = {key: answer for key, *answer in stored.collect()}
+        label = f"self-test of the {stage.builder.stage} stage"
+        with GenerateStage(self.lake, self.run)(frame, stage, WAVE, label) as generations:
+            stored = standing(generations).select("generation_key", "output_text", "error_message")
+            answers = {key: answer for key, *answer in stored.collect()}
         return [
             SampleAnswer(
                 page,

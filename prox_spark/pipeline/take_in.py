@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from prox_spark import schemas
+from prox_spark.buckets import bucket_of
 from prox_spark.lineage import Run
 from prox_spark.pipeline.carried import CarriedJson, fit_to
 from prox_spark.pipeline.found import Found
@@ -99,7 +100,8 @@ class TakeIn:
 
     def _fitted(self, rows: DataFrame, check: bool) -> DataFrame:
         """Return the rows in the columns of `documents`, and `ROW_ID`."""
-        stamped = rows.withColumns({"input_hash": input_hash(rows), "ingested_at": F.lit(self.run.started_at)})
+        stamps = {"input_hash": input_hash(rows), "ingested_at": F.lit(self.run.started_at)}
+        stamped = rows.withColumns(stamps | {schemas.BUCKET.name: bucket_of(F.col("doc_id"))})
         is_json = isinstance(rows.schema["carried"].dataType, T.StringType)
         typed = (self.carried.parse if is_json else self.carried.name)(stamped, self.documents.schema)
         return fit_to(self.documents, typed.select(*schemas.DOCUMENTS.columns, "carried", ROW_ID), check)

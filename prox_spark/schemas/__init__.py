@@ -15,11 +15,12 @@ from prox_spark.schemas.documents import (
 from prox_spark.schemas.labels import INDUCED, LABELS, LEFTOVER
 from prox_spark.schemas.programs import DIAGNOSTIC, GENERATIONS, OPERATION, PROGRAMS
 from prox_spark.schemas.runs import ENGINE_WAVE, RUNS
-from prox_spark.schemas.table import Table
+from prox_spark.schemas.table import BUCKET, N_BUCKETS, Table
 
 TABLES = (DOCUMENTS, GENERATIONS, PROGRAMS, REFINED, QUARANTINE, LABELS, RUNS)
 
 __all__ = [
+    "BUCKET",
     "DIAGNOSTIC",
     "DOCUMENTS",
     "ENGINE_WAVE",
@@ -28,6 +29,7 @@ __all__ = [
     "LABELS",
     "LEFTOVER",
     "NORMALIZATION",
+    "N_BUCKETS",
     "N_WORDS_BY_WHITE_SPACE",
     "OPERATION",
     "PROGRAMS",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyspark.sql import types as T
 
-from prox_spark.schemas.table import Table, field
+from prox_spark.schemas.table import BUCKET, Table, field
 
 PROVENANCE = T.StructType(
     [
@@ -29,6 +29,7 @@ DOCUMENTS = Table(
             field(
                 "doc_id", T.StringType(), "stable id: the input's own, the WARC record id, or SHA-256 of url and text"
             ),
+            BUCKET,
             field("text", T.StringType(), "the raw text; never null, may be empty"),
             field("content_sha256", T.StringType(), "SHA-256 of the UTF-8 text, hex"),
             field(
@@ -77,6 +78,7 @@ REFINED = Table(
     T.StructType(
         [
             field("doc_id", T.StringType(), "the document"),
+            BUCKET,
             field("content_sha256", T.StringType(), "the raw text this was made from"),
             field("recipe_fingerprint", T.StringType(), "models, prompts, semantics and thresholds that made it"),
             field("text", T.StringType(), "the refined text; empty when dropped or blanked"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyspark.sql import types as T
 
-from prox_spark.schemas.table import Table, field
+from prox_spark.schemas.table import BUCKET, Table, field
 
 GENERATIONS = Table(
     "generations",
@@ -83,6 +83,7 @@ PROGRAMS = Table(
     T.StructType(
         [
             field("doc_id", T.StringType(), "the document"),
+            BUCKET,
             field("content_sha256", T.StringType(), "the version of its text"),
             field("chunk_index", T.IntegerType(), "0, 1, …; -1 is the document stage"),
             field("recipe_fingerprint", T.StringType(), "what generated and applied it"),

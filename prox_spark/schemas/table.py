@@ -12,6 +12,15 @@ def field(name: str, data_type: T.DataType, comment: str) -> T.StructField:
     return T.StructField(name, data_type, True, {"comment": comment})
 
 
+N_BUCKETS = 1 << 16
+
+BUCKET = field(
+    "doc_bucket",
+    T.IntegerType(),
+    "pmod(xxhash64(doc_id), 65536): what a wave is a range of, and the order of the rows in a file; null in rows of an older lake",
+)
+
+
 @dataclass(frozen=True)
 class Table:
     """A table's name, schema and the columns that identify a row."""
