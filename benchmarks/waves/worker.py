@@ -1,0 +1,89 @@
+"""A process of its own for one build, which PYTHONPATH names: ingests, refines, refines once more, and prints as JSON what it saw.
+
+    python worker.py RECIPE LAKE
+
+When a wave ended its document stage is what the build logs: from one such line to the next is the time of a wave.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import sys
+import time
+from typing import Any
+
+from prox_spark.config import Recipe
+from prox_spark.pipeline.ingest import ingest
+from prox_spark.pipeline.refine import refine_lake
+from prox_spark.session import build_session
+
+# A look at the heap takes a full collection.
+_WAVES_BETWEEN_LOOKS = 10
+
+
+class Waves(logging.Handler):
+    """When each wave's document stage ended, and the JVM's live heap then."""
+
+    def __init__(self, jvm: Any) -> None:
+        super().__init__()
+        self._runtime, self._system = jvm.java.lang.Runtime.getRuntime(), jvm.java.lang.System
+        self.ended: list[float] = []
+        self.heap: dict[int, int] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Notes the time of such a line."""
+        if record.getMessage().startswith("doc stage"):
+            self.ended.append(time.time())
+            if len(self.ended) % _WAVES_BETWEEN_LOOKS == 5:
+                self._system.gc()
+                self.heap[len(self.ended)] = self._runtime.totalMemory() - self._runtime.freeMemory()
+
+
+def read_bytes(spark: Any, ended: list[float]) -> list[int]:
+    """Return the bytes that the tasks of each wave read, of files and of persisted rows."""
+    store = spark.sparkContext._jsc.sc().statusStore()
+    defaults = (getattr(store, f"stageList$default${n}")() for n in (2, 3, 4, 5))
+    stages = store.stageList(None, *defaults)
+    found = [0] * (len(ended) - 1)
+    for number in range(stages.size()):
+        stage = stages.apply(number)
+        if stage.submissionTime().isEmpty():
+            continue
+        at = stage.submissionTime().get().getTime() / 1000
+        for wave, (begin, end) in enumerate(itertools.pairwise(ended)):
+            if begin <= at < end:
+                found[wave] += stage.inputBytes()
+    return found
+
+
+def main() -> None:
+    """Runs."""
+    recipe = Recipe.load(sys.argv[1], overrides=[f"lake.root={sys.argv[2]}"])
+    spark = build_session(recipe)
+    begun = time.monotonic()
+    ingest(spark, recipe)
+    ingested = time.monotonic() - begun
+    waves = Waves(spark._jvm)
+    logger = logging.getLogger("prox_spark.pipeline.generate")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(waves)
+    done = refine_lake(spark, recipe)
+    n_bytes = read_bytes(spark, waves.ended)
+    again = refine_lake(spark, recipe)
+    assert not again.n_pending and not again.run.engine_total("starts")
+    tables = ("documents", "generations", "programs", "refined")
+    details = (f"DESCRIBE DETAIL delta.`{sys.argv[2]}/{table}`" for table in tables)
+    files = {table: spark.sql(detail).first()["numFiles"] for table, detail in zip(tables, details, strict=True)}
+    waves_seconds = [end - begin for begin, end in zip(waves.ended, waves.ended[1:], strict=False)]
+    told = {
+        "ingest": ingested, "refine": done.run.total_seconds, "waves": waves_seconds, "bytes": n_bytes, "heap": waves.heap,
+        "unchanged": again.run.total_seconds, "files": files, "statuses": done.statuses,
+    }  # fmt: skip
+    spark.stop()
+    print(json.dumps(told), flush=True)
+
+
+if __name__ == "__main__":
+    main()

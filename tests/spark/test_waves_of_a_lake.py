@@ -1,0 +1,165 @@
+"""Waves as ranges of buckets, over real tables: with a FAKE engine, an older lake, and another run beside."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import functions as F
+from weightless import write_weightless
+
+from prox_spark import schemas
+from prox_spark.buckets import EVERY, Buckets, bucket_of
+from prox_spark.config import Recipe
+from prox_spark.pipeline import refine as refine_module
+from prox_spark.pipeline.ingest import ingest
+from prox_spark.pipeline.refine import refine_lake
+from prox_spark.tables import Lake
+
+TESTS = Path(__file__).parents[1]
+sys.path.append(str(TESTS / "unit"))
+
+from tiny_tokenizer import bytes_json  # noqa: E402
+
+pytestmark = pytest.mark.spark
+
+N_DOCUMENTS = 12
+TASKS = {
+    "doc": {"template": "plain", "max_text_tokens": 32, "drop_threshold": 0.8},
+    "chunk": {"template": "plain", "max_chunk_tokens": 128, "max_answer_tokens": 16},
+}
+COLUMNS = ("doc_id", "text", "status", "words_before", "words_after")
+
+
+@pytest.fixture(autouse=True)
+def fake_engine(spark: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    environment = spark.sparkContext.environment
+    monkeypatch.setitem(environment, "PYTHONPATH", str(TESTS / "fake_engine"))
+    monkeypatch.setitem(environment, "FAKE_ENGINE", "{}")
+    yield
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, lake_root: str) -> Recipe:
+    texts = [
+        "\n".join(f"Line {line} of page {n}, which is as ordinary as most pages are" for line in range(4))
+        for n in range(N_DOCUMENTS)
+    ]
+    pages = [json.dumps({"id": f"doc-{n}", "text": text}) for n, text in enumerate(texts)]
+    (tmp_path / "pages.jsonl").write_text("\n".join(pages))
+    refiner = tmp_path / "refiner"
+    refiner.mkdir()
+    (refiner / "tokenizer.json").write_text(bytes_json())
+    name = write_weightless(refiner, context_tokens=512, tasks=TASKS)
+    return Recipe.parse(
+        {
+            "input": {"paths": [str(tmp_path / "pages.jsonl")]},
+            "lake": {"root": lake_root},
+            "refiners": {"doc": name, "chunk": name},
+            "engine": {"device": "cpu"},
+            "waves": {"documents": 4},
+            "self_test": {"enabled": False},  # the FAKE's answers are no refiner's
+        }
+    )
+
+
+def rows(lake: Lake, table: str, *columns: str) -> list[Any]:
+    return sorted(map(tuple, lake.read(table).select(*columns).collect()))
+
+
+def operations(spark: Any, lake: Lake, table: str) -> list[str]:
+    return [row["operation"] for row in spark.sql(f"DESCRIBE HISTORY {lake.identifier(table)}").collect()]
+
+
+def test_ranges_hold_every_row_once_with_buckets_without_and_where_the_column_lacks(spark: Any) -> None:
+    ids = spark.range(1000).select(F.col("id").cast("string").alias("doc_id"))
+    half = F.when(F.col("doc_id") % 2 == 0, bucket_of(F.col("doc_id")))
+    parts = [Buckets(0, 9_999), Buckets(10_000, 10_000), Buckets(10_001, schemas.N_BUCKETS - 1)]
+    for table in (ids, ids.withColumn("doc_bucket", half), ids.withColumn("doc_bucket", F.lit(None).cast("int"))):
+        found = Counter(row["doc_id"] for part in parts for row in part.of(table).collect())
+        assert found == Counter(str(n) for n in range(1000))
+        assert EVERY.of(table).count() == 1000
+
+
+def test_rows_of_all_tables_have_their_bucket_and_a_wave_s_files_hold_its_range(spark: Any, recipe: Recipe) -> None:
+    ingest(spark, recipe)
+    refine_lake(spark, recipe)
+    lake = Lake(spark, recipe.lake)
+    for table in ("documents", "programs", "refined"):
+        frame = lake.read(table)
+        assert frame.where(~F.col("doc_bucket").eqNullSafe(bucket_of(F.col("doc_id")))).isEmpty()
+    bounds = (
+        lake.read("refined")
+        .groupBy(F.col("_metadata.file_path"))
+        .agg(F.min("doc_bucket"), F.max("doc_bucket"), F.countDistinct("run_id"))
+    )
+    # Files of different waves do not overlap: at least two of the three waves have documents.
+    ranges = sorted({(row[1], row[2]) for row in bounds.collect()})
+    assert len(ranges) > 1
+    assert operations(spark, lake, "refined").count("MERGE") == 0
+    assert operations(spark, lake, "programs").count("MERGE") == 0
+
+
+def test_a_lake_whose_tables_lack_the_column_is_refined_as_one_that_has_it(spark: Any, recipe: Recipe) -> None:
+    ingest(spark, recipe)
+    older = recipe.model_copy(update={"lake": recipe.lake.model_copy(update={"root": recipe.lake.root + "-older"})})
+    new, old = Lake(spark, recipe.lake), Lake(spark, older.lake)
+    new.read("documents").drop("doc_bucket").write.format("delta").save(old.location("documents"))
+    for one in (recipe, older):
+        assert sum(refine_lake(spark, one).statuses.values()) == N_DOCUMENTS
+    assert rows(old, "refined", *COLUMNS) == rows(new, "refined", *COLUMNS)
+    assert old.read("documents").where("doc_bucket IS NOT NULL").isEmpty()
+    # What comes now has buckets, and lies beside what has none.
+    more = Path(recipe.input.paths[0]).with_name("more.jsonl")
+    more.write_text(json.dumps({"id": "doc-new", "text": "One more page, which is as ordinary as most pages are"}))
+    ingest(spark, older.model_copy(update={"input": older.input.model_copy(update={"paths": [str(more)]})}))
+    assert refine_lake(spark, older).n_pending == 1
+    assert len(rows(old, "refined", "doc_id")) == N_DOCUMENTS + 1
+
+
+def test_a_run_beside_which_another_refined_the_same_leaves_every_row_once(
+    spark: Any, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ingest(spark, recipe)
+    real = refine_module._refine_in_waves
+
+    def after_another(*arguments: Any) -> None:
+        monkeypatch.setattr(refine_module, "_refine_in_waves", real)
+        refine_lake(spark, recipe)
+        real(*arguments)
+
+    monkeypatch.setattr(refine_module, "_refine_in_waves", after_another)
+    done = refine_lake(spark, recipe)
+    lake = Lake(spark, recipe.lake)
+    assert done.run.counts["generations"] == 0
+    assert len(rows(lake, "refined", "doc_id")) == N_DOCUMENTS
+    keys = rows(lake, "programs", "doc_id", "chunk_index")
+    assert len(keys) == len(set(keys))
+    assert lake.read("refined").where(F.col("run_id") == done.run.run_id).isEmpty()
+
+
+def test_rows_appended_beside_another_commit_are_taken_out_again(spark: Any, recipe: Recipe) -> None:
+    ingest(spark, recipe)
+    refine_lake(spark, recipe)
+    lake = Lake(spark, recipe.lake)
+    before, version = rows(lake, "programs", "doc_id", "chunk_index"), lake.version("programs")
+    row = lake.read("programs").limit(1).withColumn("run_id", F.lit("other"))
+    assert lake.append_alone(schemas.PROGRAMS, row, "other", version, "run_id = 'other'") == version + 1
+    late = row.withColumn("run_id", F.lit("late"))
+    assert lake.append_alone(schemas.PROGRAMS, late, "late", version, "run_id = 'late'") is None
+    assert len(rows(lake, "programs", "doc_id", "chunk_index")) == len(before) + 1
+
+
+def test_another_recipe_replaces_rows_and_a_document_that_is_new_is_added(spark: Any, recipe: Recipe) -> None:
+    ingest(spark, recipe)
+    refine_lake(spark, recipe)
+    stricter = recipe.model_copy(update={"apply": recipe.apply.model_copy(update={"min_words": 1_000})})
+    done = refine_lake(spark, stricter)
+    assert (done.n_pending, done.run.counts["generations"]) == (N_DOCUMENTS, 0)
+    assert set(done.statuses) <= {"blanked_short", "dropped_doc"}
+    assert len(rows(Lake(spark, recipe.lake), "refined", "doc_id")) == N_DOCUMENTS
