@@ -1,0 +1,129 @@
+"""What all ways are given: the same documents, weights, engine settings and environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from efficiency.cases import texts
+
+from prox_spark.config import Recipe
+from prox_spark.engine.spec import EngineSpec
+from prox_spark.refiners import find
+from prox_spark.refiners.build import build
+
+# Where only the answer's text comes back, greedy decoding drops from this probability on: so it is for all ways.
+DROP_THRESHOLD = 0.5
+# Those of vLLM's `LLM` class on a CPU; its server has another default, and this is a comparison of what surrounds the engine.
+_BATCHED_TOKENS = 4096
+_NOT_THE_ENGINES = {"model", "served-model-name", "uds"}
+WARM_UP = "A page about nothing in particular, so that the engine has answered once.\n" * 3
+
+
+def recipe_of(device: str, settings: list[str]) -> Recipe:
+    """The recipe of our way, which is where the engine settings of all ways come from."""
+    fixed = [
+        f"engine.device={device}",
+        f"engine.max_num_batched_tokens={_BATCHED_TOKENS}",
+        f"apply.drop_threshold={DROP_THRESHOLD}",
+    ]
+    return Recipe.load(None, [*fixed, *settings])
+
+
+def job_of(recipe: Recipe, documents: Path) -> dict[str, Any]:
+    """What a way is given as JSON but for the folder that it writes to.
+
+    Args:
+        recipe: one refiner serves both stages.
+        documents: JSON Lines of `id` and `text`.
+    """
+    refiner = find(recipe.refiners.doc)
+    spec = EngineSpec(refiner, recipe.engine)
+    model = build(spec.served)
+    return {
+        "documents": str(documents),
+        "model": str(model),
+        "card": refiner.card.model_dump_json(),
+        "fingerprint": refiner.model_fingerprint,
+        "engine": _engine_settings(spec, model),
+        "recipe": recipe.model_dump(mode="json"),
+        "warm_up": WARM_UP,
+    }
+
+
+def _engine_settings(spec: EngineSpec, model: Path) -> dict[str, Any]:
+    """The arguments of our server as vLLM names them on a command line; True for a flag."""
+    words = spec.command(model, Path("socket"))[3:]
+    found: dict[str, Any] = {}
+    for word, after in pairwise([*words, "--"]):
+        name = word.removeprefix("--")
+        if word.startswith("--") and name not in _NOT_THE_ENGINES:
+            found[name] = True if after.startswith("--") else (int(after) if after.isdigit() else after)
+    return found
+
+
+def environment_of(recipe: Recipe, root: Path, python: Path, folder: Path, binds: bool) -> dict[str, str]:
+    """The environment of a way.
+
+    Args:
+        recipe: of the engine.
+        root: this repository.
+        python: the interpreter; what it starts by name is looked for beside it.
+        folder: for temporary files.
+        binds: give it our engine's environment, which binds all cores to vLLM; our own way gives it to its engine itself.
+    """
+    environment = dict(os.environ)
+    if binds:
+        environment = EngineSpec(find(recipe.refiners.doc), recipe.engine).environment()
+    for name in ("VIRTUAL_ENV", "PYTHONHOME", "JAVA_TOOL_OPTIONS"):
+        environment.pop(name, None)
+    return environment | {
+        "PYTHONPATH": f"{root}{os.pathsep}{root / 'benchmarks'}",
+        "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}",
+        "TMPDIR": str(folder),
+        "JDK_JAVA_OPTIONS": f"{os.environ.get('JDK_JAVA_OPTIONS', '')} -Djava.io.tmpdir={folder}".strip(),
+        "VLLM_LOGGING_LEVEL": "WARNING",
+        "VLLM_COMPILE_LOCK_DIR": str(folder / "locks"),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "HF_HUB_OFFLINE": "1",
+    }
+
+
+def write_documents(path: Path, pages: Path, n: int, seed: int) -> int:
+    """Writes so many different documents.
+
+    Args:
+        path: JSON Lines of `id` and `text`.
+        pages: where the texts come from: first these themselves, then the end of one and the beginning of another.
+        n: how many.
+        seed: of what is drawn.
+
+    Returns:
+        Characters of all.
+    """
+    given = texts(pages, n)
+    draw = random.Random(seed)
+    lines = [text.split("\n") for text in given]
+    while len(given) < n:
+        ending, beginning = draw.choice(lines), draw.choice(lines)
+        made = ending[draw.randrange(len(ending)) :] + beginning[: draw.randrange(1, len(beginning) + 1)]
+        text = "\n".join(made)
+        if len(text.split()) > 20:
+            given.append(text)
+    with path.open("w", encoding="utf-8") as out:
+        for number, text in enumerate(given):
+            print(json.dumps({"id": f"page-{number:06}", "text": text}), file=out)
+    return sum(map(len, given))
+
+
+def fresh(folder: Path) -> Path:
+    """An empty folder."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
