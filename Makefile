@@ -32,7 +32,16 @@ lint: setup ## ruff and mypy
 	@$(BIN)/uv pip install --quiet --python .cache/datatrove/bin/python -r $<
 	@touch $@
 
-bench: setup .cache/datatrove/installed ## the benchmarks, ratios side by side (an hour and more)
+# Peers of `refine`, with the same vLLM as ours, which their own requirements would replace.
+PEERS := benchmarks/side_by_side
+.cache/peers/%/installed: $(PEERS)/%.txt $(PEERS)/overrides.txt $(PEERS)/vllm_name/pyproject.toml conf/requirements/overrides.txt | setup
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .cache/peers/$*
+	@$(BIN)/uv pip install --quiet --python .cache/peers/$*/bin/python \
+		--override conf/requirements/overrides.txt --override $(PEERS)/overrides.txt -r $<
+	@$(BIN)/uv pip install --quiet --python .cache/peers/$*/bin/python --no-deps $(PEERS)/vllm_name
+	@touch $@
+
+bench: setup .cache/datatrove/installed .cache/peers/datatrove/installed .cache/peers/ray/installed ## the benchmarks, ratios side by side (an hour and more)
 	@for b in benchmarks/*.py; do echo "== $$b"; $(BIN)/python "$$b" || exit 1; done
 
 clean: ## remove what set-up and the demo made

@@ -54,6 +54,9 @@ setup(
         "warc": ["brotli>=1.2", "resiliparse>=2.0"],
         # `evaluate`: the rule filters of C4, Gopher and FineWeb as baselines (spacy counts words for them), and plots.
         "evaluate": ["datatrove>=0.4", "spacy>=3.7", "matplotlib>=3.8"],
+        # `benchmarks/peers.py`: what prox_spark is compared with. Each pins a vLLM of its own, so that `make bench` gives each an
+        # environment, with ours in its place (benchmarks/side_by_side).
+        "bench": ["datatrove[inference]>=0.10.1", "ray[data,llm]>=2.60"],
         "dev": [
             "pytest>=8",
             "pytest-xdist>=3",

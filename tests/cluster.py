@@ -118,7 +118,7 @@ class Cluster:
 
 @contextmanager
 def standalone(
-    folder: Path, workers: Sequence[Mapping[str, str]], n_cores: int, env: Mapping[str, str]
+    folder: Path, workers: Sequence[Mapping[str, str]], n_cores: int, env: Mapping[str, str], memory: str = "2g"
 ) -> Iterator[Cluster]:
     """A master and workers on this host, gone at the end.
 
@@ -127,6 +127,7 @@ def standalone(
         workers: one for each; Spark settings of its own, such as the GPUs it announces.
         n_cores: that each worker offers.
         env: environment, handed down to the executors.
+        memory: that each worker offers.
     """
     import pyspark
 
@@ -152,7 +153,7 @@ def standalone(
                 )
             )
 
-    offer = ("--cores", str(n_cores), "--memory", "2g")
+    offer = ("--cores", str(n_cores), "--memory", memory)
     try:
         start("master.Master", "--port", str(port), settings={})
         for number, settings in enumerate(workers):

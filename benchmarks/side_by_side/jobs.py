@@ -52,6 +52,7 @@ def job_of(recipe: Recipe, documents: Path) -> dict[str, Any]:
         "fingerprint": refiner.model_fingerprint,
         "engine": _engine_settings(spec, model),
         "recipe": recipe.model_dump(mode="json"),
+        "drop_threshold": recipe.apply.drop_threshold,
         "warm_up": WARM_UP,
     }
 

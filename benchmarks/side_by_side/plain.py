@@ -14,6 +14,16 @@ from side_by_side.refinement import DROPPED, Refinement, documents, write_outcom
 
 def main(job: dict[str, Any]) -> None:
     """Runs one job."""
+    print(json.dumps(measure(job)), flush=True)
+
+
+def measure(job: dict[str, Any]) -> dict[str, Any]:
+    """Refines the job's documents.
+
+    Returns:
+        `spans` as all ways print them, and what each stage took: seconds, prompts, tokens, and the sum of the squares of the
+        prompts' lengths.
+    """
     import vllm
     from efficiency.cases import sampling
 
@@ -22,9 +32,20 @@ def main(job: dict[str, Any]) -> None:
     settings = {name.replace("-", "_"): value for name, value in job["engine"].items()}
     llm = vllm.LLM(job["model"], **settings)
 
-    def answers(prompts: list[list[int]], parameters: Any) -> list[Any]:
-        asked = [{"prompt_token_ids": prompt} for prompt in prompts]
-        return [output.outputs[0] for output in llm.generate(asked, parameters, use_tqdm=False)]
+    stages: dict[str, dict[str, float]] = {}
+
+    def answers(prompts: list[list[int]], parameters: Any, stage: str = "warm-up") -> list[Any]:
+        begun = time.time()
+        outputs = llm.generate([{"prompt_token_ids": ids} for ids in prompts], parameters, use_tqdm=False)
+        stages[stage] = {
+            "seconds": time.time() - begun,
+            "prompts": len(outputs),
+            "prompt_tokens": sum(map(len, prompts)),
+            "squares": sum(len(ids) ** 2 for ids in prompts),
+            "cached_tokens": sum(output.num_cached_tokens or 0 for output in outputs),
+            "output_tokens": sum(len(output.outputs[0].token_ids) for output in outputs),
+        }
+        return [output.outputs[0] for output in outputs]
 
     answers([refinement.doc_prompt(job["warm_up"])], doc)
     answers([prompt.token_ids for prompt in refinement.chunk_prompts(job["warm_up"])], chunk)
@@ -33,12 +54,13 @@ def main(job: dict[str, Any]) -> None:
     rows = documents(job["documents"])
     keep, drop = refinement.doc.verdict_token_ids
     kept: list[dict[str, str]] = []
-    for row, answer in zip(rows, answers([refinement.doc_prompt(row["text"]) for row in rows], doc), strict=True):
+    for row, answer in zip(rows, answers([refinement.doc_prompt(row["text"]) for row in rows], doc, "doc"), strict=True):
         told = {token: of.logprob for token, of in answer.logprobs[0].items()}
-        if told.get(drop, -math.inf) < told.get(keep, -math.inf):
+        odds = told.get(keep, -math.inf) - told.get(drop, -math.inf)
+        if 1 / (1 + math.exp(min(odds, 700.0))) < job["drop_threshold"]:
             kept.append(row)
     prompts = {row["id"]: refinement.chunk_prompts(row["text"]) for row in kept}
-    said = iter(answers([prompt.token_ids for row in kept for prompt in prompts[row["id"]]], chunk))
+    said = iter(answers([prompt.token_ids for row in kept for prompt in prompts[row["id"]]], chunk, "chunk"))
 
     def outcomes() -> Iterator[dict[str, str]]:
         for row in rows:
@@ -49,8 +71,9 @@ def main(job: dict[str, Any]) -> None:
                 yield {"id": row["id"], **DROPPED}
 
     write_outcomes(job["out"], outcomes())
-    print(json.dumps({"spans": [[begun, time.time()]], "versions": {"vllm": vllm.__version__}}), flush=True)
+    ended = time.time()
     llm.llm_engine.engine_core.shutdown()  # on a GPU its processes would keep this one from ending
+    return {"spans": [[begun, ended]], "stages": stages, "versions": {"vllm": vllm.__version__}}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,46 @@
+"""A refiner of the released architecture with random weights, made on the spot: its speed is theirs, its answers are nonsense."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from door.ways import ROOT
+
+sys.path.append(str(ROOT / "tests"))
+from random_llama import _TINY, RELEASED_SIZE, TASKS, write_random_llama  # noqa: E402
+
+_CARDS = ROOT / "prox_spark" / "refiners" / "cards" / "gair-prox"
+
+
+def write_refiner(folder: Path, answer_tokens: int, tiny: bool) -> dict[str, int]:
+    """Writes weights, tokenizer and card.
+
+    Args:
+        folder: of the refiner.
+        answer_tokens: most tokens of a program, and as many as each has: random weights end no answer.
+        tiny: a hundredth of the size, for a CPU; with the vocabulary of the released ones, larger than its tokenizer's.
+
+    Returns:
+        Its size, as of `random_llama`: layers, width and vocabulary are said there to be those of the released models, heads and
+        the width between to be assumed. 0.35 B parameters without the embeddings.
+    """
+    size = {**_TINY, "vocab_size": RELEASED_SIZE["vocab_size"]} if tiny else RELEASED_SIZE
+    write_random_llama(folder, size=size)
+    released = {stage: yaml.safe_load((_CARDS / f"web-{stage}-refining-lm.yaml").read_text()) for stage in TASKS}
+    tasks: dict[str, Any] = dict(TASKS) if tiny else {stage: card["tasks"][stage] for stage, card in released.items()}
+    tasks["chunk"] = tasks["chunk"] | {"max_answer_tokens": answer_tokens}
+    card = {
+        "name": "random-0.35b" if not tiny else "random-tiny",
+        "licence": "Apache-2.0",
+        "base": {"path": "."},
+        "bos": released["doc"]["bos"],
+        "context_tokens": 512 if tiny else released["doc"]["context_tokens"],
+        "tasks": tasks,
+    }
+    (folder / "refiner.yaml").write_text(json.dumps(card))
+    return size

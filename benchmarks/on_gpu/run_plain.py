@@ -1,0 +1,23 @@
+"""A process of its own: the device's peak, and then plain `LLM` over the same documents. Prints what it measured."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from on_gpu.arithmetic import measured_peak
+from side_by_side.plain import measure
+
+
+def main(job: dict[str, Any]) -> None:
+    """Runs one job."""
+    peak = measured_peak(job["device"], job["peak_side"])
+    measured = measure(job)
+    import prometheus_client
+
+    print(json.dumps(measured | {"peak": peak, "metrics": prometheus_client.generate_latest().decode()}), flush=True)
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))
