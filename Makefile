@@ -41,7 +41,7 @@ PEERS := benchmarks/side_by_side
 	@$(BIN)/uv pip install --quiet --python .cache/peers/$*/bin/python --no-deps $(PEERS)/vllm_name
 	@touch $@
 
-bench: setup .cache/datatrove/installed .cache/peers/datatrove/installed .cache/peers/ray/installed ## the benchmarks, ratios side by side (an hour and more)
+bench: setup .cache/datatrove/installed .cache/peers/datatrove/installed .cache/peers/ray/installed ## the benchmarks, ratios side by side (two hours and more)
 	@for b in benchmarks/*.py; do echo "== $$b"; $(BIN)/python "$$b" || exit 1; done
 
 clean: ## remove what set-up and the demo made

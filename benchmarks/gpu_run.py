@@ -1,6 +1,6 @@
 """One command for a GPU: refine with the released architecture on Spark, beside plain `LLM`, and what share of the card that uses.
 
-    python benchmarks/gpu_run.py [--documents 6000] [--waves 6] [--set engine.max_num_seqs=512]
+    python benchmarks/gpu_run.py [--documents 10000] [--waves 4] [--set engine.max_num_seqs=512]
     python benchmarks/gpu_run.py --dry-run
 
 Needs one NVIDIA GPU, this repository with its extras `gpu`, `spark` and `dev`, Java, and no network: the refiner is a Llama of
@@ -48,13 +48,15 @@ from prox_spark.pipeline.refine import refine_lake
 from prox_spark.session import build_session
 
 sys.path.append(str(ROOT / "tests"))
-from cluster import engines, environment, executors, standalone  # noqa: E402
-from short_runs import UNCOMPILED  # noqa: E402
-from waiting import wait_until  # noqa: E402
+from cluster import engines, environment, executors, standalone
+from short_runs import UNCOMPILED
+from waiting import wait_until
 
 OF_PLAIN, OF_PEAK = 0.97, 0.35
 # Seconds that starting web-135m and refining the demo's pages may take.
 _DEMO_SECONDS = 60
+# Seconds until plain `LLM` is up, the measuring of the peak included.
+_PLAIN_SECONDS = 75
 
 
 class OutOfTimeError(Exception):
@@ -92,16 +94,22 @@ def parse_args() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--documents", type=int, default=6_000)
-    add("--waves", type=int, default=6)
+    add("--documents", type=int, default=10_000, help="in the document stage; fewer in both where time is short")
+    add("--waves", type=int, default=4)
     add("--slots", type=int, default=max(2, (os.cpu_count() or 2) - 4), help="task slots of the executor")
     add("--answer-tokens", type=int, default=24, help="tokens of each program")
     add("--memory", default="12g", help="heap of the executor")
     add("--limit", type=int, default=480, help="seconds after which it ends by itself")
     add("--seed", type=int, default=0)
+    add(
+        "--demo",
+        action=argparse.BooleanOptionalAction,
+        help="web-135m over the demo's pages, if there is time; not in a dry run",
+    )
     add("--dry-run", action="store_true", help="on the CPU: does it run at all")
     add("--set", metavar="KEY=VALUE", action="append", default=[], help="a field of the recipe; again for more")
     args = parser.parse_args()
+    args.demo = not args.dry_run if args.demo is None else args.demo
     if args.dry_run:
         args.documents, args.waves, args.slots, args.answer_tokens, args.memory = 12, 2, 2, 4, "1g"
     return args
@@ -113,39 +121,61 @@ def measure(folder: Path, args: argparse.Namespace, deadline: float) -> None:
     Args:
         folder: for everything that is made.
         args: of the command line.
-        deadline: of the monotonic clock, for what can be left out.
+        deadline: of the monotonic clock.
     """
-    with step("making the refiner and the documents"):
+    n = args.documents
+    with step("making the refiner"):
         size = write_refiner(folder / "refiner", args.answer_tokens, args.dry_run)
-        write_pages(folder / "pages.jsonl", args.documents, args.seed)
     with cluster(folder, args) as url:
-        recipe = recipe_of(folder, url, args)
+        recipe = recipe_of(folder, url, args, n)
         with step("starting Spark"):
             spark = build_session(recipe)
         try:
             taken = take_in(spark, recipe)
-            say(f"ingest {taken:.1f} s")
+            say(f"ingest of {n:,} documents {taken:.1f} s")
             doc = None
             if not args.dry_run:
                 with step("warm-up with the engine's start"):
                     warm(spark, recipe, folder, 2 * args.slots)
                 doc = refine_copy(spark, recipe, folder / "doc", DROP_ALL)
                 say(f"document stage alone {doc.seconds:.1f} s, {_parts(doc)}")
+                if (fewer := affordable(n, doc.seconds, deadline - time.monotonic())) < n:
+                    say(f"time is left for both stages, and plain LLM, over {fewer:,} documents")
+                    n, recipe = fewer, recipe_of(folder, url, args, fewer)
+                    taken = take_in(spark, recipe)
             both = refine_copy(spark, recipe, folder / "both", DROP_NONE)
             say(f"both stages {both.seconds:.1f} s, {_parts(both)}; {both.statuses}")
         finally:
             spark.stop()
-    plain = run_plain(folder, recipe, args)
-    report(doc or both, both, taken, plain, size, args.documents)
-    if not args.dry_run and time.monotonic() + _DEMO_SECONDS < deadline:
-        with cluster(folder, args) as url:
-            demo(folder, recipe_of(folder, url, args))
+        engines_end()
+        plain = run_plain(folder, recipe, args)
+        report(doc or both, args.documents, both, n, taken, plain, size)
+        if args.demo and time.monotonic() + _DEMO_SECONDS < deadline:
+            demo(folder, recipe)
+            engines_end()
+
+
+def affordable(n: int, doc_seconds: float, left: float) -> int:
+    """Documents that both ways can put through both stages in the time that is left.
+
+    Args:
+        n: documents that went through the document stage.
+        doc_seconds: in which they did; both stages take about 2.5 times as long.
+        left: seconds.
+    """
+    return max(n // 20, min(n, int(n * (left - _PLAIN_SECONDS) / (2 * 2.5 * doc_seconds))))
+
+
+def engines_end() -> None:
+    """Waits for the end of the engines of a session that has stopped: the next one needs their memory."""
+    wait_until(lambda: not engines(), "the engines end with their executor", 60)
 
 
 @contextmanager
 def cluster(folder: Path, args: argparse.Namespace) -> Iterator[str]:
-    """A master and a worker with one GPU; its engines are gone afterwards. Yields its URL."""
-    own = environment(PYTHONPATH=str(ROOT), PROX_SPARK_RUNTIME=str(folder / "run"))
+    """A master and a worker with one GPU. Yields its URL."""
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    own = environment(PYTHONPATH=path, PROX_SPARK_RUNTIME=str(folder / "run"))
     if args.dry_run:
         smi = folder / "bin" / "nvidia-smi"
         smi.parent.mkdir(exist_ok=True)
@@ -159,14 +189,16 @@ def cluster(folder: Path, args: argparse.Namespace) -> Iterator[str]:
     worker = {f"{gpu}.amount": "1", f"{gpu}.discoveryScript": str(ROOT / "conf" / "discover_gpus.sh")}
     with standalone(folder, [worker], args.slots, own, memory=args.memory) as running:
         yield running.url
-        wait_until(lambda: not engines(), "the engine ends with its executor", 60)
 
 
-def recipe_of(folder: Path, master: str, args: argparse.Namespace) -> Recipe:
-    """The refiner over the documents, in waves."""
+def recipe_of(folder: Path, master: str, args: argparse.Namespace, n: int) -> Recipe:
+    """The refiner over so many documents, which are made, in waves."""
+    pages = folder / f"pages-{n}.jsonl"
+    write_pages(pages, n, args.seed)
     conf = executors(args.slots, args.memory) | {
         "spark.sql.shuffle.partitions": str(args.slots),
         "spark.executor.resource.gpu.amount": "1",
+        "spark.driver.memory": "1g" if args.dry_run else "4g",
     }
     if args.dry_run:
         conf |= UNCOMPILED
@@ -174,11 +206,11 @@ def recipe_of(folder: Path, master: str, args: argparse.Namespace) -> Recipe:
     settings = ["engine.device=cpu"] if args.dry_run else ["engine.device=cuda", "engine.max_num_seqs=256"]
     recipe = Recipe.load(None, [*settings, "self_test.enabled=false", *args.set])
     own = {
-        "input": {"paths": [str(folder / "pages.jsonl")]},
-        "lake": {"root": str(folder / "lake")},
+        "input": {"paths": [str(pages)]},
+        "lake": {"root": str(folder / f"lake-{n}")},
         "refiners": {"doc": str(folder / "refiner"), "chunk": str(folder / "refiner")},
-        "waves": {"documents": -(-args.documents // args.waves)},
-        "spark": {"master": master, "driver_memory": "4g", "conf": conf},
+        "waves": {"documents": -(-n // args.waves)},
+        "spark": {"master": master, "conf": conf},
     }
     return Recipe.parse(recipe.model_dump(mode="json") | own)
 
@@ -187,7 +219,7 @@ def run_plain(folder: Path, recipe: Recipe, args: argparse.Namespace) -> dict[st
     """The peak of the device, and plain `LLM` with the engine settings of the recipe."""
     out = folder / "plain"
     out.mkdir()
-    job = job_of(recipe, folder / "pages.jsonl") | {
+    job = job_of(recipe, Path(recipe.input.paths[0])) | {
         "out": str(out),
         "drop_threshold": DROP_NONE,
         "device": recipe.engine.device,
@@ -202,9 +234,19 @@ def run_plain(folder: Path, recipe: Recipe, args: argparse.Namespace) -> dict[st
 
 
 def report(
-    doc: Refined, both: Refined, taken: float, plain: dict[str, Any], size: dict[str, int], n_documents: int
+    doc: Refined, n_doc: int, both: Refined, n: int, taken: float, plain: dict[str, Any], size: dict[str, int]
 ) -> None:
-    """Prints the figures and the bars."""
+    """Prints the figures and the bars.
+
+    Args:
+        doc: the document stage alone, over `n_doc` documents.
+        n_doc: likewise.
+        both: both stages, over `n` documents, as plain `LLM` had.
+        n: likewise.
+        taken: seconds of the ingest of these.
+        plain: what its process printed.
+        size: of the model.
+    """
     peak = plain["peak"]
     [[begun, ended]] = plain["spans"]
     stages = {name: found for name, found in plain["stages"].items() if name in ("doc", "chunk")}
@@ -215,14 +257,14 @@ def report(
     head = f"{'documents/s':>12}{'prompt tokens/s':>17}{'engine busy':>13}{'of the peak':>13}"
     print(f"{'':<30}{head}")
 
-    def row(name: str, seconds: float, busy: float, load: Load) -> float:
-        share = load.operations(size) / busy / peak
+    def row(name: str, seconds: float, busy: float, load: Load, n: int = n) -> float:
+        share = float(load.operations(size) / busy / peak)
         print(
-            f"  {name:<28}{n_documents / seconds:>12,.1f}{load.prompt_tokens / seconds:>17,.0f}{busy / seconds:>13.1%}{share:>13.3f}"
+            f"  {name:<28}{n / seconds:>12,.1f}{load.prompt_tokens / seconds:>17,.0f}{busy / seconds:>13.1%}{share:>13.3f}"
         )
         return share
 
-    of_peak = row("document stage, prox_spark", doc.seconds, doc.engine_seconds, doc.loads["doc"])
+    of_peak = row("document stage, prox_spark", doc.seconds, doc.engine_seconds, doc.loads["doc"], n_doc)
     row("document stage, plain LLM", stages["doc"]["seconds"], stages["doc"]["seconds"], loads["doc"])
     ours = sum(both.loads.values(), Load(0, 0, 0, 0, 0))
     row("both stages, prox_spark", both.seconds, both.engine_seconds, ours)

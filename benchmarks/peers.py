@@ -1,6 +1,6 @@
 """Peers, side by side: the same refiner, prompts and machine for prox_spark and for what else refines text with vLLM.
 
-    python benchmarks/peers.py [--documents 100] [--rounds 3] [--ways plain ours …] [--input pages.jsonl] [--set key=value]
+    python benchmarks/peers.py [--documents 400] [--rounds 3] [--ways plain ours …] [--input pages.jsonl] [--set key=value]
 
 Each way is a process of its own that reads the same JSON Lines, asks the same weights under the same engine settings, with all
 cores bound, about every document and about the chunks of those that are kept, carries out the programs and writes what became of
@@ -11,8 +11,9 @@ order alternates from round to round.
 
 Prints documents per second, start-up apart and included (imports, JVM, engines, a first prompt; Ray and the authors start an engine for
 each stage), the peak memory of all processes of a way, and ratios beside their bars. datatrove and Ray have environments of their
-own, with the same vLLM: `make bench` makes them (3 GB), `make .cache/peers/ray/installed` one. What is not there or fails is not
-run, and the table says why. For a CPU; about half an hour on two cores.
+own, with the same vLLM: `make bench` makes them (7 GB), `make .cache/peers/ray/installed` one. What is not there or fails is not
+run, and the table says why. For a CPU; about an hour on two cores. What a run of prox_spark costs once, however little there is
+to do (planning, commits: a dozen seconds here), is in its figures: the bars are for runs of minutes.
 """
 
 from __future__ import annotations
@@ -40,10 +41,14 @@ def main() -> int:
     """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--input", type=Path, default=PAGES, help="JSON Lines with `text`")
-    parser.add_argument("--documents", type=int, default=100, help="more than the input has are put together of its parts")
+    parser.add_argument(
+        "--documents", type=int, default=400, help="more than the input has are put together of its parts"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=[*WAYS], help="which are measured")
-    parser.add_argument("--ranks", type=int, default=1, help="processes of the authors' scripts, which divide the cores")
+    parser.add_argument(
+        "--ranks", type=int, default=1, help="processes of the authors' scripts, which divide the cores"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the documents that are put together")
     parser.add_argument(
         "--set", metavar="KEY=VALUE", action="append", default=[], help="a field of the recipe; again for more"

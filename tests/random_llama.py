@@ -7,7 +7,7 @@ from pathlib import Path
 
 # Of the snapshot in a hub cache.
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-_TINY = {
+TINY_SIZE = {
     "hidden_size": 128,
     "intermediate_size": 256,
     "num_hidden_layers": 2,
@@ -35,7 +35,7 @@ TASKS = {
 }
 
 
-def write_random_llama(directory: Path, seed: int = 0, size: dict[str, int] = _TINY) -> None:
+def write_random_llama(directory: Path, seed: int = 0, size: dict[str, int] = TINY_SIZE) -> None:
     """A Llama of the released refiners' family: their context and tokenizer kind, random weights.
 
     Args:

@@ -43,10 +43,10 @@ class EngineTimes:
 
     def __str__(self) -> str:
         """For the terminal."""
-        means = [
-            f"{name} {self._mean(name):.3f} s" for name in _NAMES.values() if name != "step"
-        ]
-        return f"a request on average: {', '.join(means)}; {self.n_steps:,.0f} steps of {self._mean('step'):,.0f} tokens"
+        means = [f"{name} {self._mean(name):.3f} s" for name in _NAMES.values() if name != "step"]
+        return (
+            f"a request on average: {', '.join(means)}; {self.n_steps:,.0f} steps of {self._mean('step'):,.0f} tokens"
+        )
 
     def _mean(self, name: str) -> float:
         return self.values[f"{name} sum"] / max(1.0, self.values[f"{name} count"])

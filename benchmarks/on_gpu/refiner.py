@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
 from door.ways import ROOT
 
 sys.path.append(str(ROOT / "tests"))
-from random_llama import _TINY, RELEASED_SIZE, TASKS, write_random_llama  # noqa: E402
+from random_llama import RELEASED_SIZE, TASKS, TINY_SIZE, write_random_llama
 
 _CARDS = ROOT / "prox_spark" / "refiners" / "cards" / "gair-prox"
 
@@ -29,7 +28,7 @@ def write_refiner(folder: Path, answer_tokens: int, tiny: bool) -> dict[str, int
         Its size, as of `random_llama`: layers, width and vocabulary are said there to be those of the released models, heads and
         the width between to be assumed. 0.35 B parameters without the embeddings.
     """
-    size = {**_TINY, "vocab_size": RELEASED_SIZE["vocab_size"]} if tiny else RELEASED_SIZE
+    size = {**TINY_SIZE, "vocab_size": RELEASED_SIZE["vocab_size"]} if tiny else RELEASED_SIZE
     write_random_llama(folder, size=size)
     released = {stage: yaml.safe_load((_CARDS / f"web-{stage}-refining-lm.yaml").read_text()) for stage in TASKS}
     tasks: dict[str, Any] = dict(TASKS) if tiny else {stage: card["tasks"][stage] for stage, card in released.items()}

@@ -6,8 +6,9 @@ import json
 import sys
 from typing import Any
 
-from on_gpu.arithmetic import measured_peak
 from side_by_side.plain import measure
+
+from on_gpu.arithmetic import measured_peak
 
 
 def main(job: dict[str, Any]) -> None:

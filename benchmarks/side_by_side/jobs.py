@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
+import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -59,13 +59,20 @@ def job_of(recipe: Recipe, documents: Path) -> dict[str, Any]:
 
 def _engine_settings(spec: EngineSpec, model: Path) -> dict[str, Any]:
     """The arguments of our server as vLLM names them on a command line; True for a flag."""
-    words = spec.command(model, Path("socket"))[3:]
+    words = [part for word in spec.command(model, Path("socket"))[3:] for part in word.split("=", 1)]
     found: dict[str, Any] = {}
     for word, after in pairwise([*words, "--"]):
         name = word.removeprefix("--")
         if word.startswith("--") and name not in _NOT_THE_ENGINES:
-            found[name] = True if after.startswith("--") else (int(after) if after.isdigit() else after)
+            found[name] = True if after.startswith("--") else _number_or_text(after)
     return found
+
+
+def _number_or_text(word: str) -> Any:
+    try:
+        return json.loads(word)
+    except ValueError:
+        return word
 
 
 def environment_of(recipe: Recipe, root: Path, python: Path, folder: Path, binds: bool) -> dict[str, str]:
@@ -81,10 +88,12 @@ def environment_of(recipe: Recipe, root: Path, python: Path, folder: Path, binds
     environment = dict(os.environ)
     if binds:
         environment = EngineSpec(find(recipe.refiners.doc), recipe.engine).environment()
+    # Of this interpreter's packages others know nothing.
+    own_path = os.environ.get("PYTHONPATH", "") if python == Path(sys.executable) else ""
     for name in ("VIRTUAL_ENV", "PYTHONHOME", "JAVA_TOOL_OPTIONS"):
         environment.pop(name, None)
     return environment | {
-        "PYTHONPATH": f"{root}{os.pathsep}{root / 'benchmarks'}",
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(root), str(root / "benchmarks"), own_path])),
         "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}",
         "TMPDIR": str(folder),
         "JDK_JAVA_OPTIONS": f"{os.environ.get('JDK_JAVA_OPTIONS', '')} -Djava.io.tmpdir={folder}".strip(),
@@ -121,10 +130,3 @@ def write_documents(path: Path, pages: Path, n: int, seed: int) -> int:
         for number, text in enumerate(given):
             print(json.dumps({"id": f"page-{number:06}", "text": text}), file=out)
     return sum(map(len, given))
-
-
-def fresh(folder: Path) -> Path:
-    """An empty folder."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return folder

@@ -54,7 +54,9 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     rows = documents(job["documents"])
     keep, drop = refinement.doc.verdict_token_ids
     kept: list[dict[str, str]] = []
-    for row, answer in zip(rows, answers([refinement.doc_prompt(row["text"]) for row in rows], doc, "doc"), strict=True):
+    for row, answer in zip(
+        rows, answers([refinement.doc_prompt(row["text"]) for row in rows], doc, "doc"), strict=True
+    ):
         told = {token: of.logprob for token, of in answer.logprobs[0].items()}
         odds = told.get(keep, -math.inf) - told.get(drop, -math.inf)
         if 1 / (1 + math.exp(min(odds, 700.0))) < job["drop_threshold"]:

@@ -109,9 +109,7 @@ def measure(way: Way, job: dict[str, Any], recipe: Recipe) -> Measured:
     spans = printed["spans"]
     seconds = sum(ended - begun for begun, ended in spans)
     whole = spans[-1][1] - launched
-    return Measured(
-        seconds, whole - seconds, tree.peak_bytes, outcomes, printed["versions"], printed.get("parts", {})
-    )
+    return Measured(seconds, whole - seconds, tree.peak_bytes, outcomes, printed["versions"], printed.get("parts", {}))
 
 
 def _cause(folder: Path) -> str:
