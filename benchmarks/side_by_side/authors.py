@@ -9,6 +9,7 @@ Executor and packing of lines are our `reference`, which returns what theirs do.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from prox_spark.engine.cores import core_list, openmp_binding
 from side_by_side.refinement import DROPPED, Refinement, documents, write_outcomes
 
 
@@ -34,10 +36,12 @@ def main(job: dict[str, Any]) -> None:
 
 def run_step(job: dict[str, Any], step: str) -> list[float]:
     """Runs all ranks of a step. Returns from when to when they were at work, all engines being up."""
-    commands = [
-        [sys.executable, __file__, json.dumps(job | {"step": step, "rank": rank})] for rank in range(job["ranks"])
-    ]
-    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]
+    running = []
+    for rank in range(job["ranks"]):
+        command = [sys.executable, __file__, json.dumps(job | {"step": step, "rank": rank})]
+        cores = core_list(sorted(os.sched_getaffinity(0))[rank :: job["ranks"]])
+        own = os.environ | {"VLLM_CPU_OMP_THREADS_BIND": cores} | openmp_binding(cores)
+        running.append(subprocess.Popen(command, env=own, stdout=subprocess.PIPE, text=True))
     printed = [process.communicate()[0] for process in running]
     if any(process.returncode for process in running):
         sys.exit(f"a rank of the {step} step failed")
