@@ -17,6 +17,7 @@ def gpu_run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[st
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
 
 
+@pytest.mark.long  # a cluster and two engines, one after the other
 def test_its_dry_run_measures_all_that_a_run_does() -> None:
     done = gpu_run("--dry-run")
     assert done.returncode == 0, done.stderr[-6000:]
