@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import dropwhile, takewhile
 from pathlib import Path
@@ -29,6 +30,8 @@ from prox_spark.threads import inheriting
 if TYPE_CHECKING:
     from delta.tables import DeltaMergeBuilder, DeltaTable
     from pyspark.sql import Column, DataFrame, SparkSession
+
+LOG = logging.getLogger(__name__)
 
 _CHANGE_DATA_FEED = {"delta.enableChangeDataFeed": "true"}
 # A MERGE that looked for keys fails beside an addition of another run, which may have brought them; Databricks lets both pass by default.
@@ -52,6 +55,10 @@ _DECLARED = "CREATE TABLE"
 
 # Each task holds a row group in memory, texts and all.
 _ROW_GROUP_BYTES = 32 << 20
+
+# Files are joined up to the one size, unless they have the other already.
+_FILE_BYTES = 256 << 20
+_SMALL_FILE_BYTES = 32 << 20
 
 # Commits of other runs beside an addition, at most, among which it looks for its own.
 _MAX_COMMITS_MEANWHILE = 100
@@ -158,7 +165,10 @@ class Lake:
 
     def versions(self) -> dict[str, int]:
         """Newest version of every table."""
-        return {table.name: self.version(table.name) for table in schemas.TABLES}
+        names = [table.name for table in schemas.TABLES]
+        with ThreadPoolExecutor(len(names)) as pool:
+            asked = {name: pool.submit(inheriting(partial(self.version, name))) for name in names}
+            return {name: version.result() for name, version in asked.items()}
 
     def read(self, table: str, version: int | None = None) -> DataFrame:
         """A table, at a version when given.
@@ -292,6 +302,27 @@ class Lake:
         merge = self._merge_on(table, rows.select(*on).distinct(), on).whenMatchedDelete()
         with _user_metadata(self.spark, {"run_id": run_id}), _telling_of_races(self.location(table.name)):
             merge.execute()
+
+    def compact(self, table: str, run_id: str) -> None:
+        """Join the small files of a table. Large ones stay: what it costs is a matter of what was added, not of the table's size.
+
+        Args:
+            table: its name.
+            run_id: goes into the commit's userMetadata.
+        """
+        from delta.exceptions import DeltaConcurrentModificationException
+
+        sizes = {"minFileSize": _SMALL_FILE_BYTES, "maxFileSize": _FILE_BYTES}
+        with ExitStack() as stack:
+            for name, n_bytes in sizes.items():
+                stack.enter_context(setting(self.spark, f"spark.databricks.delta.optimize.{name}", str(n_bytes)))
+            stack.enter_context(_user_metadata(self.spark, {"run_id": run_id}))
+            try:
+                self._delta(table).optimize().executeCompaction()
+            except (
+                DeltaConcurrentModificationException
+            ) as error:  # another run changed what it had read: the next time, then
+                LOG.info("%s was not compacted: %s", self.location(table), first_line(error))
 
     def create_views(self) -> list[str]:
         """Makes every table a temporary view of its own name, for SQL. Returns the names."""

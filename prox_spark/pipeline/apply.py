@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 # Of a row of `outcomes`: no prompt of the document lacks its answer.
 IS_ANSWERED = f"NOT (failure.reason <=> '{NO_GENERATION}')"
+# By a table's number of commits its small files are joined.
+_COMPACT_EVERY = 32
+_COMMITS_OF_WAVE = {"generations": 2, "programs": 1, "refined": 1}
 # What a row of `refined` is replaced for.
 _IS_OTHER = "NOT (old.content_sha256 <=> new.content_sha256 AND old.recipe_fingerprint <=> new.recipe_fingerprint)"
 _PROGRAM = T.StructType([schemas.PROGRAMS.schema[name] for name in (*CHUNK.names, "status")])
@@ -71,7 +74,9 @@ class ApplyStage:
         """
         parsed = parsed_answers(generations, self.stages, prompts, self.run.recipe)
         with persisted(outcomes(documents, parsed, self.run.recipe)) as applied:
-            return self._commit(wave, documents, applied)
+            n_waiting = self._commit(wave, documents, applied)
+        self._compact(wave)
+        return n_waiting
 
     def _commit(self, wave: Wave, documents: DataFrame, applied: DataFrame) -> int:
         reasons = {row["reason"]: row["count"] for row in applied.groupBy("failure.reason").count().collect()}
@@ -109,6 +114,17 @@ class ApplyStage:
             self.lake.insert_new(table, rows, run_id, wave.buckets)
         else:
             self.lake.upsert(table, rows, run_id, F.expr(_IS_OTHER), wave.buckets)
+
+    def _compact(self, wave: Wave) -> None:
+        """Join small files now and then: by the number of commits, whether one run has made them or many."""
+        for name, n_commits in _COMMITS_OF_WAVE.items():
+            n_before = self.run.versions_in[name] + n_commits * wave.number
+            if name not in self.lake.written or n_before // _COMPACT_EVERY == (n_before + n_commits) // _COMPACT_EVERY:
+                continue
+            self.lake.compact(name, self.run.run_id)
+            if seen := self._seen.get(name):
+                version = self.lake.version(name)
+                self._seen[name] = version if version <= seen + 1 else None
 
     @cached_property
     def _has_programs(self) -> bool:

@@ -163,3 +163,19 @@ def test_another_recipe_replaces_rows_and_a_document_that_is_new_is_added(spark:
     assert (done.n_pending, done.run.counts["generations"]) == (N_DOCUMENTS, 0)
     assert set(done.statuses) <= {"blanked_short", "dropped_doc"}
     assert len(rows(Lake(spark, recipe.lake), "refined", "doc_id")) == N_DOCUMENTS
+
+
+def test_small_files_are_joined_now_and_then_and_waves_are_still_appended(
+    spark: Any, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prox_spark.pipeline.apply._COMPACT_EVERY", 2)
+    ingest(spark, recipe)
+    refine_lake(spark, recipe)
+    lake = Lake(spark, recipe.lake)
+    for table in ("generations", "programs", "refined"):
+        done = operations(spark, lake, table)
+        assert "OPTIMIZE" in done and "MERGE" not in done
+        n_written = sum(operation == "WRITE" for operation in done)
+        assert spark.sql(f"DESCRIBE DETAIL {lake.identifier(table)}").first()["numFiles"] <= n_written
+    assert len(rows(lake, "refined", "doc_id")) == N_DOCUMENTS
+    assert refine_lake(spark, recipe).n_pending == 0
