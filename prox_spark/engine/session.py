@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
+
+import orjson
 
 from prox_spark.engine.answers import Answer, read_answer, read_refusal
 from prox_spark.engine.connections import BrokenConnection, Connections
@@ -93,7 +94,7 @@ class ResidentSession:
         Raises:
             EngineError: the engine can't be started again, or breaks off this request again and again.
         """
-        body = json.dumps({"model": self._model, "prompt": token_ids, **self._parameters}).encode()
+        body = orjson.dumps({"model": self._model, "prompt": token_ids, **self._parameters})
         reached: set[str] = set()  # engines that had this prompt and gave no answer
         breaks: Counter[str] = Counter()
         broken: _Link | None = None
