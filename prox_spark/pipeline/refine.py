@@ -89,9 +89,10 @@ def _refine_in_waves(lake: Lake, stages: RefinerStages, run: Run, waves: list[Wa
     def refine(wave: Wave, turn: Turn) -> None:
         # Texts are read from the table once, prompts are made once, and both are read by the generating and the applying side.
         with ExitStack() as stack:
-            documents = stack.enter_context(persisted_rows(wave.documents))
-            doc = stack.enter_context(persisted(prompts_of(documents, stages.doc, with_token_ids=True)))
             with turn("doc"), run.stage("doc"):
+                # In the turn: settings of the session change for a moment, which is one wave's business at a time.
+                documents = stack.enter_context(persisted_rows(wave.documents))
+                doc = stack.enter_context(persisted(prompts_of(documents, stages.doc, with_token_ids=True)))
                 verdicts = stack.enter_context(generate(doc, stages.doc, wave.number, f"doc stage{wave}"))
             keeping = kept(documents, doc, verdicts, run.recipe.chunk_below)
             chunk = stack.enter_context(persisted(prompts_of(keeping, stages.chunk, with_token_ids=True)))
