@@ -15,14 +15,18 @@ from prox_spark.config import Recipe
 from prox_spark.errors import ConservationError, ReasonCode
 from prox_spark.lineage import Run
 from prox_spark.pipeline.execute import DOCUMENT
+from prox_spark.pipeline.naming import quoted
 from prox_spark.pipeline.stages import RefinerStages
+from prox_spark.programs import DocumentStatus
 from prox_spark.tables import Lake
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 LOG = logging.getLogger(__name__)
-_NONE = "(none)"
+# Of a row of documents beside others of any name.
+_STATUS = "status of the document"
+_TWO = "(two)"
 
 
 @dataclass(frozen=True)
@@ -60,11 +64,13 @@ class Plan:
         stages: its refiners.
         waves: the documents it is to bring under its recipe; none where all are.
         n_pending: their number.
+        statuses: numbers of the others.
     """
 
     stages: RefinerStages
     waves: list[Wave]
     n_pending: int
+    statuses: dict[str, int]
 
 
 def ingested_lake(spark: SparkSession, recipe: Recipe) -> Lake:
@@ -85,7 +91,7 @@ def plan(lake: Lake, run: Run, asks: bool) -> Plan:
     Args:
         lake: where the documents are.
         run: gets the completed recipe, its fingerprint and the versions.
-        asks: whether the run can ask a model, see `pending_documents`.
+        asks: whether the run can ask a model, see `Standing.of`.
 
     Raises:
         RefinerError: a refiner can't be had.
@@ -96,67 +102,84 @@ def plan(lake: Lake, run: Run, asks: bool) -> Plan:
         run.recipe = stages.completed(run.recipe)
         run.recipe_fingerprint = stages.fingerprint(run.recipe)
         run.versions_in = lake.versions()
-        pending = Pending.of(lake, run, asks)
-        counts = pending.per_bucket()
+        standing = Standing.of(lake, run, run.versions_in, asks)
+        counts, statuses = standing.counts()
         n_pending = sum(n for n, _ in counts.values())
         LOG.info("plan: %s documents to %s", f"{n_pending:,}", run.command)
-    return Plan(stages, waves(counts, run.recipe.waves.documents, pending.documents), n_pending)
+    return Plan(stages, waves(counts, run.recipe.waves.documents, standing.pending), n_pending, statuses)
 
 
 @dataclass(frozen=True)
-class Pending:
-    """Documents at the pinned version without a row in `refined` or `quarantine` for their text and the recipe.
+class Standing:
+    """How documents stand under a recipe.
 
     Attributes:
-        all_documents: rows of `documents`.
+        documents: rows of that table.
         refined: rows of that table.
-        quarantined: rows of `quarantine` that stand.
+        quarantined: `DOCUMENT` of those that are in quarantine under the recipe, and if they stay there.
         recipe_fingerprint: of the run.
     """
 
-    all_documents: DataFrame
+    documents: DataFrame
     refined: DataFrame
     quarantined: DataFrame
     recipe_fingerprint: str | None
 
     @classmethod
-    def of(cls, lake: Lake, run: Run, asks: bool) -> Pending:
+    def of(cls, lake: Lake, run: Run, versions: Mapping[str, int | None], asks: bool = False) -> Standing:
         """Read the tables.
 
         Args:
             lake: where they are.
-            run: which versions of the tables, and which recipe.
-            asks: whether the run can ask a model: then those that a time-out or a failing server brought into quarantine are pending
-                too.
+            run: which recipe.
+            versions: of the tables; None is the newest.
+            asks: whether the run can ask a model: then those that a time-out or a failing server brought into quarantine are pending.
         """
         documents, refined, quarantine = (
-            lake.read(name, run.versions_in[name]) for name in ("documents", "refined", "quarantine")
+            lake.read(name, versions[name]) for name in ("documents", "refined", "quarantine")
         )
-        quarantined = quarantine.where(F.col("recipe_fingerprint") == run.recipe_fingerprint)
-        if asks:
-            quarantined = quarantined.where(F.col("reason") != ReasonCode.REQUEST_TIMEOUT.value)
-        return cls(documents, refined, quarantined.select(*DOCUMENT), run.recipe_fingerprint)
+        stays = F.lit(True) if not asks else ~F.col("reason").eqNullSafe(ReasonCode.REQUEST_TIMEOUT.value)
+        mine = quarantine.where(F.col("recipe_fingerprint") == run.recipe_fingerprint)
+        quarantined = mine.groupBy(*DOCUMENT).agg(F.max(stays).alias("stays"))
+        return cls(documents, refined, quarantined, run.recipe_fingerprint)
 
-    def documents(self, buckets: Buckets = EVERY) -> DataFrame:
-        """Return those of some buckets."""
-        refined = buckets.of(self.refined)
-        done = refined.where(F.col("recipe_fingerprint") == self.recipe_fingerprint).select(*DOCUMENT)
-        # With a row in `refined`, of another recipe or text, it is not yet where it belongs: in quarantine alone.
-        quarantined = self.quarantined.join(refined.select("doc_id"), on="doc_id", how="left_anti")
-        return buckets.of(self.all_documents).join(done.unionByName(quarantined), on=DOCUMENT, how="left_anti")
-
-    def per_bucket(self) -> dict[int, tuple[int, bool]]:
-        """Return for each bucket how many documents are pending, and if some of them replace a row of `refined`."""
-        replaced = self.refined.select("doc_id", F.lit(True).alias("is_replaced"))
-        rows = (
-            self.documents()
-            .select("doc_id", bucket_of(F.col("doc_id")).alias("bucket"))
+    def rows(self, buckets: Buckets = EVERY) -> DataFrame:
+        """Return documents with `status`, null while pending, and `replaced`, null unless `refined` has a row of theirs."""
+        replaced = buckets.of(self.refined).select(
+            "doc_id", F.struct("content_sha256", "recipe_fingerprint", "status").alias("replaced")
+        )
+        is_refined = (F.col("replaced.content_sha256") == F.col("content_sha256")) & (
+            F.col("replaced.recipe_fingerprint") == self.recipe_fingerprint
+        )
+        status = (
+            F.when(is_refined & F.col("stays").isNotNull(), _TWO)
+            .when(is_refined, F.col("replaced.status"))
+            # With a row in `refined`, of another recipe or text, it is not yet where it belongs: in quarantine alone.
+            .when(F.col("stays") & F.col("replaced").isNull(), str(DocumentStatus.QUARANTINED))
+        )
+        return (
+            buckets.of(self.documents)
             .join(replaced, on="doc_id", how="left")
-            .groupBy("bucket")
-            .agg(F.count("*").alias("n"), F.count("is_replaced").alias("n_replaced"))
+            .join(self.quarantined, on=DOCUMENT, how="left")
+            .withColumn(_STATUS, status)
+        )
+
+    def pending(self, buckets: Buckets = EVERY) -> DataFrame:
+        """Return the documents of some buckets that are pending, in the columns of their table."""
+        return self.rows(buckets).where(F.col(_STATUS).isNull()).select(*map(quoted, self.documents.columns))
+
+    def counts(self) -> tuple[dict[int, tuple[int, bool]], dict[str, int]]:
+        """Return the pending documents of each bucket, and if some replace a row of `refined`; and the others by status."""
+        bucket = F.when(F.col(_STATUS).isNull(), bucket_of(F.col("doc_id")))
+        rows = (
+            self.rows()
+            .groupBy(_STATUS, bucket.alias("bucket"))
+            .agg(F.count("*").alias("n"), F.count("replaced").alias("n_replaced"))
             .collect()
         )
-        return {row["bucket"]: (row["n"], row["n_replaced"] > 0) for row in rows}
+        pending = {row["bucket"]: (row["n"], row["n_replaced"] > 0) for row in rows if row[_STATUS] is None}
+        others = {row[_STATUS]: row["n"] for row in rows if row[_STATUS] is not None}
+        return pending, others
 
 
 def waves(counts: Mapping[int, tuple[int, bool]], size: int, documents: Callable[[Buckets], DataFrame]) -> list[Wave]:
@@ -199,20 +222,18 @@ def conserved(lake: Lake, run: Run, n_waiting: int = 0) -> dict[str, int]:
     Raises:
         ConservationError: some have none or two.
     """
-    documents = lake.read("documents", run.versions_in["documents"]).select(*DOCUMENT)
-    mine = F.col("recipe_fingerprint") == run.recipe_fingerprint
-    refined = lake.read("refined").where(mine).select(*DOCUMENT, "status")
-    quarantined = lake.read("quarantine").where(mine).select(*DOCUMENT, F.lit("quarantined").alias("status"))
-    rows = (
-        documents.join(refined.unionByName(quarantined), on=DOCUMENT, how="left")
-        .groupBy(F.coalesce("status", F.lit(_NONE)).alias("status"))
-        .count()
-        .orderBy(F.desc("count"), "status")
-        .collect()
-    )
-    statuses = {row["status"]: row["count"] for row in rows}
-    n_documents = documents.count()
-    if statuses.pop(_NONE, 0) != n_waiting or sum(statuses.values()) + n_waiting != n_documents:
+    versions = {"documents": run.versions_in["documents"], "refined": None, "quarantine": None}
+    pending, statuses = Standing.of(lake, run, versions).counts()
+    return check_conserved(lake, run, statuses, sum(n for n, _ in pending.values()), n_waiting)
+
+
+def check_conserved(
+    lake: Lake, run: Run, statuses: Mapping[str, int], n_without: int = 0, n_waiting: int = 0
+) -> dict[str, int]:
+    """Every document has exactly one of the statuses that were counted; arguments, result and errors as of `conserved`."""
+    statuses = dict(sorted(statuses.items(), key=lambda item: (-item[1], item[0])))
+    n_documents = lake.read("documents", run.versions_in["documents"]).count()
+    if _TWO in statuses or n_without != n_waiting or sum(statuses.values()) + n_waiting != n_documents:
         raise ConservationError(
             f"{n_documents:,} documents went in, their statuses sum to {sum(statuses.values()):,}: {statuses}. "
             "The tables were changed by another writer during the run, or this is a bug; generations are kept, run again."
