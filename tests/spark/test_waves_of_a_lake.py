@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -36,36 +37,59 @@ TASKS = {
 COLUMNS = ("doc_id", "text", "status", "words_before", "words_after")
 
 
-@pytest.fixture(autouse=True)
-def fake_engine(spark: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    environment = spark.sparkContext.environment
-    monkeypatch.setitem(environment, "PYTHONPATH", str(TESTS / "fake_engine"))
-    monkeypatch.setitem(environment, "FAKE_ENGINE", "{}")
-    yield
+@pytest.fixture(scope="module", autouse=True)
+def fake_engine(spark: Any) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patched:
+        environment = spark.sparkContext.environment
+        patched.setitem(environment, "PYTHONPATH", str(TESTS / "fake_engine"))
+        patched.setitem(environment, "FAKE_ENGINE", "{}")
+        yield
 
 
-@pytest.fixture
-def recipe(tmp_path: Path, lake_root: str) -> Recipe:
+@pytest.fixture(scope="module")
+def lakes(spark: Any, fake_engine: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Recipe]:
+    """One lake with documents and one that is refined, for copies."""
+    folder = tmp_path_factory.mktemp("lakes")
     texts = [
         "\n".join(f"Line {line} of page {n}, which is as ordinary as most pages are" for line in range(4))
         for n in range(N_DOCUMENTS)
     ]
     pages = [json.dumps({"id": f"doc-{n}", "text": text}) for n, text in enumerate(texts)]
-    (tmp_path / "pages.jsonl").write_text("\n".join(pages))
-    refiner = tmp_path / "refiner"
+    (folder / "pages.jsonl").write_text("\n".join(pages))
+    refiner = folder / "refiner"
     refiner.mkdir()
     (refiner / "tokenizer.json").write_text(bytes_json())
     name = write_weightless(refiner, context_tokens=512, tasks=TASKS)
-    return Recipe.parse(
+    recipe = Recipe.parse(
         {
-            "input": {"paths": [str(tmp_path / "pages.jsonl")]},
-            "lake": {"root": lake_root},
+            "input": {"paths": [str(folder / "pages.jsonl")]},
+            "lake": {"root": str(folder / "ingested")},
             "refiners": {"doc": name, "chunk": name},
             "engine": {"device": "cpu"},
-            "waves": {"documents": 4},
+            "waves": {"documents": 6},
             "self_test": {"enabled": False},  # the FAKE's answers are no refiner's
         }
     )
+    ingest(spark, recipe)
+    shutil.copytree(folder / "ingested", folder / "refined")
+    refined = at(recipe, folder / "refined")
+    refine_lake(spark, refined)
+    return {"ingested": recipe, "refined": refined}
+
+
+def at(recipe: Recipe, root: Path | str) -> Recipe:
+    """The recipe for another lake."""
+    return recipe.model_copy(update={"lake": recipe.lake.model_copy(update={"root": str(root)})})
+
+
+@pytest.fixture
+def ingested(lakes: dict[str, Recipe], lake_root: str) -> Recipe:
+    return at(lakes["ingested"], shutil.copytree(str(lakes["ingested"].lake.root), lake_root))
+
+
+@pytest.fixture
+def refined(lakes: dict[str, Recipe], lake_root: str) -> Recipe:
+    return at(lakes["refined"], shutil.copytree(str(lakes["refined"].lake.root), lake_root))
 
 
 def rows(lake: Lake, table: str, *columns: str) -> list[Any]:
@@ -86,10 +110,8 @@ def test_ranges_hold_every_row_once_with_buckets_without_and_where_the_column_la
         assert EVERY.of(table).count() == 1000
 
 
-def test_rows_of_all_tables_have_their_bucket_and_a_wave_s_files_hold_its_range(spark: Any, recipe: Recipe) -> None:
-    ingest(spark, recipe)
-    refine_lake(spark, recipe)
-    lake = Lake(spark, recipe.lake)
+def test_rows_of_all_tables_have_their_bucket_and_a_wave_s_files_hold_its_range(spark: Any, refined: Recipe) -> None:
+    lake = Lake(spark, refined.lake)
     for table in ("documents", "programs", "refined"):
         frame = lake.read(table)
         assert frame.where(~F.col("doc_bucket").eqNullSafe(bucket_of(F.col("doc_id")))).isEmpty()
@@ -98,24 +120,22 @@ def test_rows_of_all_tables_have_their_bucket_and_a_wave_s_files_hold_its_range(
         .groupBy(F.col("_metadata.file_path"))
         .agg(F.min("doc_bucket"), F.max("doc_bucket"), F.countDistinct("run_id"))
     )
-    # Files of different waves do not overlap: at least two of the three waves have documents.
+    # Files of different waves do not overlap.
     ranges = sorted({(row[1], row[2]) for row in bounds.collect()})
     assert len(ranges) > 1
     assert operations(spark, lake, "refined").count("MERGE") == 0
     assert operations(spark, lake, "programs").count("MERGE") == 0
 
 
-def test_a_lake_whose_tables_lack_the_column_is_refined_as_one_that_has_it(spark: Any, recipe: Recipe) -> None:
-    ingest(spark, recipe)
-    older = recipe.model_copy(update={"lake": recipe.lake.model_copy(update={"root": recipe.lake.root + "-older"})})
-    new, old = Lake(spark, recipe.lake), Lake(spark, older.lake)
+def test_a_lake_whose_tables_lack_the_column_is_refined_as_one_that_has_it(spark: Any, refined: Recipe) -> None:
+    older = at(refined, f"{refined.lake.root}-older")
+    new, old = Lake(spark, refined.lake), Lake(spark, older.lake)
     new.read("documents").drop("doc_bucket").write.format("delta").save(old.location("documents"))
-    for one in (recipe, older):
-        assert sum(refine_lake(spark, one).statuses.values()) == N_DOCUMENTS
+    assert sum(refine_lake(spark, older).statuses.values()) == N_DOCUMENTS
     assert rows(old, "refined", *COLUMNS) == rows(new, "refined", *COLUMNS)
     assert old.read("documents").where("doc_bucket IS NOT NULL").isEmpty()
     # What comes now has buckets, and lies beside what has none.
-    more = Path(recipe.input.paths[0]).with_name("more.jsonl")
+    more = Path(older.lake.root or "").with_suffix(".jsonl")
     more.write_text(json.dumps({"id": "doc-new", "text": "One more page, which is as ordinary as most pages are"}))
     ingest(spark, older.model_copy(update={"input": older.input.model_copy(update={"paths": [str(more)]})}))
     assert refine_lake(spark, older).n_pending == 1
@@ -123,19 +143,18 @@ def test_a_lake_whose_tables_lack_the_column_is_refined_as_one_that_has_it(spark
 
 
 def test_a_run_beside_which_another_refined_the_same_leaves_every_row_once(
-    spark: Any, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+    spark: Any, ingested: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ingest(spark, recipe)
     real = refine_module._refine_in_waves
 
     def after_another(*arguments: Any) -> None:
         monkeypatch.setattr(refine_module, "_refine_in_waves", real)
-        refine_lake(spark, recipe)
+        refine_lake(spark, ingested)
         real(*arguments)
 
     monkeypatch.setattr(refine_module, "_refine_in_waves", after_another)
-    done = refine_lake(spark, recipe)
-    lake = Lake(spark, recipe.lake)
+    done = refine_lake(spark, ingested)
+    lake = Lake(spark, ingested.lake)
     assert done.run.counts["generations"] == 0
     assert len(rows(lake, "refined", "doc_id")) == N_DOCUMENTS
     keys = rows(lake, "programs", "doc_id", "chunk_index")
@@ -143,10 +162,8 @@ def test_a_run_beside_which_another_refined_the_same_leaves_every_row_once(
     assert lake.read("refined").where(F.col("run_id") == done.run.run_id).isEmpty()
 
 
-def test_rows_appended_beside_another_commit_are_taken_out_again(spark: Any, recipe: Recipe) -> None:
-    ingest(spark, recipe)
-    refine_lake(spark, recipe)
-    lake = Lake(spark, recipe.lake)
+def test_rows_appended_beside_another_commit_are_taken_out_again(spark: Any, refined: Recipe) -> None:
+    lake = Lake(spark, refined.lake)
     before, version = rows(lake, "programs", "doc_id", "chunk_index"), lake.version("programs")
     row = lake.read("programs").limit(1).withColumn("run_id", F.lit("other"))
     assert lake.append_alone(schemas.PROGRAMS, row, "other", version, "run_id = 'other'") == version + 1
@@ -155,27 +172,24 @@ def test_rows_appended_beside_another_commit_are_taken_out_again(spark: Any, rec
     assert len(rows(lake, "programs", "doc_id", "chunk_index")) == len(before) + 1
 
 
-def test_another_recipe_replaces_rows_and_a_document_that_is_new_is_added(spark: Any, recipe: Recipe) -> None:
-    ingest(spark, recipe)
-    refine_lake(spark, recipe)
-    stricter = recipe.model_copy(update={"apply": recipe.apply.model_copy(update={"min_words": 1_000})})
+def test_another_recipe_replaces_the_rows_of_the_one_before(spark: Any, refined: Recipe) -> None:
+    stricter = refined.model_copy(update={"apply": refined.apply.model_copy(update={"min_words": 1_000})})
     done = refine_lake(spark, stricter)
     assert (done.n_pending, done.run.counts["generations"]) == (N_DOCUMENTS, 0)
     assert set(done.statuses) <= {"blanked_short", "dropped_doc"}
-    assert len(rows(Lake(spark, recipe.lake), "refined", "doc_id")) == N_DOCUMENTS
+    assert len(rows(Lake(spark, refined.lake), "refined", "doc_id")) == N_DOCUMENTS
 
 
 def test_small_files_are_joined_now_and_then_and_waves_are_still_appended(
-    spark: Any, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+    spark: Any, ingested: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("prox_spark.pipeline.apply._COMPACT_EVERY", 2)
-    ingest(spark, recipe)
-    refine_lake(spark, recipe)
-    lake = Lake(spark, recipe.lake)
+    refine_lake(spark, ingested)
+    lake = Lake(spark, ingested.lake)
     for table in ("generations", "programs", "refined"):
         done = operations(spark, lake, table)
         assert "OPTIMIZE" in done and "MERGE" not in done
         n_written = sum(operation == "WRITE" for operation in done)
         assert spark.sql(f"DESCRIBE DETAIL {lake.identifier(table)}").first()["numFiles"] <= n_written
     assert len(rows(lake, "refined", "doc_id")) == N_DOCUMENTS
-    assert refine_lake(spark, recipe).n_pending == 0
+    assert refine_lake(spark, ingested).n_pending == 0
