@@ -163,6 +163,12 @@ class Lake:
             self._began_empty.add(table)
         return int(commit["version"])
 
+    def version_of(self, table: str, run_id: str, version: int) -> int | None:
+        """Return the version if it is the newest and a run has made it, else None."""
+        commit = self._delta(table).history(1).select("version", "userMetadata").first()
+        is_own = commit["version"] == version and run_id in (commit["userMetadata"] or "")
+        return version if is_own else None
+
     def versions(self) -> dict[str, int]:
         """Newest version of every table."""
         names = [table.name for table in schemas.TABLES]
@@ -279,9 +285,13 @@ class Lake:
             undo: in SQL, what holds for these rows of the table and for no others.
 
         Returns:
-            The new version, which is the next one. None where another commit came between: the rows are taken out again then.
+            The new version, which is the next one. None where another commit came before or between: nothing is written then, or the
+            rows are taken out again.
         """
-        self.append(table.name, rows, run_id, new_columns=True)
+        if self.version(table.name) != seen:
+            return None
+        with _telling_of_races(self.location(table.name)):
+            self.append(table.name, rows, run_id, new_columns=True)
         version = self.version(table.name)
         if version == seen + 1:
             return version

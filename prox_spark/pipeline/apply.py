@@ -122,9 +122,9 @@ class ApplyStage:
             if name not in self.lake.written or n_before // _COMPACT_EVERY == (n_before + n_commits) // _COMPACT_EVERY:
                 continue
             self.lake.compact(name, self.run.run_id)
-            if seen := self._seen.get(name):
-                version = self.lake.version(name)
-                self._seen[name] = version if version <= seen + 1 else None
+            # There may be no commit, and another run's may come instead: then what comes is merged.
+            if self._seen.get(name) is not None and self.lake.version(name) != self._seen[name]:
+                self._seen[name] = self.lake.version_of(name, self.run.run_id, (self._seen[name] or 0) + 1)
 
     @cached_property
     def _has_programs(self) -> bool:

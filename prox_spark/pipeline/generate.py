@@ -73,11 +73,22 @@ class AskedBefore:
         """
         if stage not in self._began_with_some:
             self._began_with_some[stage] = began_with_some()
-        return self._began_with_some[stage] or bool(np.isin(hashes, self._hashes.get(stage, ())).any())
+        return self._began_with_some[stage] or bool(self._has(stage, hashes).any())
 
     def add(self, stage: str, hashes: NDArray[np.int64]) -> None:
-        """Remember prompts."""
-        self._hashes[stage] = np.union1d(self._hashes.get(stage, np.array([], np.int64)), hashes)
+        """Remember prompts, whose hashes are in order."""
+        known, new = self._of(stage), hashes[~self._has(stage, hashes)]
+        self._hashes[stage] = np.insert(known, np.searchsorted(known, new), new)
+
+    def _of(self, stage: str) -> NDArray[np.int64]:
+        return self._hashes.get(stage, np.array([], np.int64))
+
+    def _has(self, stage: str, hashes: NDArray[np.int64]) -> NDArray[np.bool_]:
+        # By bisection, for what is known is in order: numpy's set routines would sort it anew for each wave.
+        known = self._of(stage)
+        if not len(known):
+            return np.zeros(len(hashes), np.bool_)
+        return known[np.minimum(np.searchsorted(known, hashes), len(known) - 1)] == hashes
 
 
 @dataclass(frozen=True)
@@ -93,7 +104,7 @@ class GenerateStage:
     lake: Lake
     run: Run
     before_asking: Callable[[RefinerStage], None] | None = None
-    _asked: AskedBefore = field(default_factory=lambda: AskedBefore())
+    _asked: AskedBefore = field(default_factory=AskedBefore)
 
     @contextmanager
     def __call__(self, prompts: DataFrame, stage: RefinerStage, wave: int, label: str) -> Iterator[DataFrame]:

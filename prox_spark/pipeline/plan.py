@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 # Of a row of documents beside others of any name.
 _STATUS = "status of the document"
-_TWO = "(two)"
+_REPLACED = "row of refined"
+_STAYS = "stays in quarantine"
 
 
 @dataclass(frozen=True)
@@ -140,22 +141,21 @@ class Standing:
         )
         stays = F.lit(True) if not asks else ~F.col("reason").eqNullSafe(ReasonCode.REQUEST_TIMEOUT.value)
         mine = quarantine.where(F.col("recipe_fingerprint") == run.recipe_fingerprint)
-        quarantined = mine.groupBy(*DOCUMENT).agg(F.max(stays).alias("stays"))
+        quarantined = mine.groupBy(*DOCUMENT).agg(F.max(stays).alias(_STAYS))
         return cls(documents, refined, quarantined, run.recipe_fingerprint)
 
     def rows(self, buckets: Buckets = EVERY) -> DataFrame:
-        """Return documents with `status`, null while pending, and `replaced`, null unless `refined` has a row of theirs."""
+        """Return documents with `_STATUS`, null while pending, and `_REPLACED`, null unless `refined` has a row of theirs."""
         replaced = buckets.of(self.refined).select(
-            "doc_id", F.struct("content_sha256", "recipe_fingerprint", "status").alias("replaced")
+            "doc_id", F.struct("content_sha256", "recipe_fingerprint", "status").alias(_REPLACED)
         )
-        is_refined = (F.col("replaced.content_sha256") == F.col("content_sha256")) & (
-            F.col("replaced.recipe_fingerprint") == self.recipe_fingerprint
+        row, stays = F.col(f"`{_REPLACED}`"), F.col(f"`{_STAYS}`")
+        is_refined = (row["content_sha256"] == F.col("content_sha256")) & (
+            row["recipe_fingerprint"] == self.recipe_fingerprint
         )
-        status = (
-            F.when(is_refined & F.col("stays").isNotNull(), _TWO)
-            .when(is_refined, F.col("replaced.status"))
-            # With a row in `refined`, of another recipe or text, it is not yet where it belongs: in quarantine alone.
-            .when(F.col("stays") & F.col("replaced").isNull(), str(DocumentStatus.QUARANTINED))
+        # A document that is in both tables, for another run wrote beside this one, is not where it belongs: it is pending.
+        status = F.when(is_refined & stays.isNull(), row["status"]).when(
+            stays & row.isNull(), str(DocumentStatus.QUARANTINED)
         )
         return (
             buckets.of(self.documents)
@@ -174,7 +174,7 @@ class Standing:
         rows = (
             self.rows()
             .groupBy(_STATUS, bucket.alias("bucket"))
-            .agg(F.count("*").alias("n"), F.count("replaced").alias("n_replaced"))
+            .agg(F.count("*").alias("n"), F.count(F.col(f"`{_REPLACED}`")).alias("n_replaced"))
             .collect()
         )
         pending = {row["bucket"]: (row["n"], row["n_replaced"] > 0) for row in rows if row[_STATUS] is None}
@@ -233,7 +233,7 @@ def check_conserved(
     """Every document has exactly one of the statuses that were counted; arguments, result and errors as of `conserved`."""
     statuses = dict(sorted(statuses.items(), key=lambda item: (-item[1], item[0])))
     n_documents = lake.read("documents", run.versions_in["documents"]).count()
-    if _TWO in statuses or n_without != n_waiting or sum(statuses.values()) + n_waiting != n_documents:
+    if n_without != n_waiting or sum(statuses.values()) + n_waiting != n_documents:
         raise ConservationError(
             f"{n_documents:,} documents went in, their statuses sum to {sum(statuses.values()):,}: {statuses}. "
             "The tables were changed by another writer during the run, or this is a bug; generations are kept, run again."

@@ -136,7 +136,14 @@ def test_a_lake_whose_tables_lack_the_column_is_refined_as_one_that_has_it(spark
     assert old.read("documents").where("doc_bucket IS NOT NULL").isEmpty()
     # What comes now has buckets, and lies beside what has none.
     more = Path(older.lake.root or "").with_suffix(".jsonl")
-    more.write_text(json.dumps({"id": "doc-new", "text": "One more page, which is as ordinary as most pages are"}))
+    # Its keys are names that the plan might take for its own.
+    page = {
+        "id": "doc-new",
+        "text": "One more page, which is as ordinary as most pages are",
+        "replaced": 1,
+        "stays": True,
+    }
+    more.write_text(json.dumps(page))
     ingest(spark, older.model_copy(update={"input": older.input.model_copy(update={"paths": [str(more)]})}))
     assert refine_lake(spark, older).n_pending == 1
     assert len(rows(old, "refined", "doc_id")) == N_DOCUMENTS + 1
@@ -193,3 +200,18 @@ def test_small_files_are_joined_now_and_then_and_waves_are_still_appended(
         assert spark.sql(f"DESCRIBE DETAIL {lake.identifier(table)}").first()["numFiles"] <= n_written
     assert len(rows(lake, "refined", "doc_id")) == N_DOCUMENTS
     assert refine_lake(spark, ingested).n_pending == 0
+
+
+def test_a_document_that_two_runs_left_in_both_tables_is_mended_by_the_next(spark: Any, refined: Recipe) -> None:
+    lake = Lake(spark, refined.lake)
+    row = lake.read("refined").orderBy("doc_id").limit(1)
+    timed_out = row.select("doc_id", "content_sha256", "recipe_fingerprint").withColumns(
+        {
+            name: F.lit(value)
+            for name, value in {"quarantine_id": "q", "stage": "doc", "reason": "request_timeout"}.items()
+        }
+    )
+    lake.append("quarantine", timed_out, "another")
+    done = refine_lake(spark, refined)
+    assert (done.n_pending, sum(done.statuses.values())) == (1, N_DOCUMENTS)
+    assert lake.read("quarantine").isEmpty()
