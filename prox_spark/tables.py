@@ -329,9 +329,8 @@ class Lake:
             stack.enter_context(_user_metadata(self.spark, {"run_id": run_id}))
             try:
                 self._delta(table).optimize().executeCompaction()
-            except (
-                DeltaConcurrentModificationException
-            ) as error:  # another run changed what it had read: the next time, then
+            # Another run changed what this one had read: the files are joined the next time.
+            except DeltaConcurrentModificationException as error:
                 LOG.info("%s was not compacted: %s", self.location(table), first_line(error))
 
     def create_views(self) -> list[str]:

@@ -123,8 +123,9 @@ class ApplyStage:
                 continue
             self.lake.compact(name, self.run.run_id)
             # There may be no commit, and another run's may come instead: then what comes is merged.
-            if self._seen.get(name) is not None and self.lake.version(name) != self._seen[name]:
-                self._seen[name] = self.lake.version_of(name, self.run.run_id, (self._seen[name] or 0) + 1)
+            seen = self._seen.get(name)
+            if seen is not None and self.lake.version(name) != seen:
+                self._seen[name] = self.lake.version_of(name, self.run.run_id, seen + 1)
 
     @cached_property
     def _has_programs(self) -> bool:

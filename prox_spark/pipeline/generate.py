@@ -150,7 +150,7 @@ class GenerateStage:
         if may_be_stored:
             # At its version: Spark forgets persisted frames over a table that grows.
             generations = self.lake.read("generations", self.lake.version("generations"))
-            known = standing(generations).where(F.col("stage") == name)
+            known = without_timeouts(generations).where(F.col("stage") == name)
             wanted = sent.select("generation_key").distinct()
             # Keys first: of so large a table no other column is read as long as nothing is found.
             found = known.select("generation_key").join(wanted, on="generation_key", how="left_semi")
@@ -256,7 +256,7 @@ class GenerateStage:
         return last_engines(row["engine_id"] for row in rows)
 
 
-def standing(generations: DataFrame) -> DataFrame:
+def without_timeouts(generations: DataFrame) -> DataFrame:
     """Generations that stand. A request that ran out of time, or that its server failed, is asked again when it next comes up."""
     return generations.where(~F.col("error_code").eqNullSafe(ReasonCode.REQUEST_TIMEOUT.value))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from prox_spark.errors import ReasonCode
 from prox_spark.lineage import Run
-from prox_spark.pipeline.generate import GenerateStage, standing
+from prox_spark.pipeline.generate import GenerateStage, without_timeouts
 from prox_spark.pipeline.stages import RefinerStage
 from prox_spark.prompts import Prompt
 from prox_spark.quality.sample import PAGES
@@ -59,7 +59,7 @@ class SelfTest:
         frame = self.lake.spark.createDataFrame(rows, PROMPTS)
         label = f"self-test of the {stage.builder.stage} stage"
         with GenerateStage(self.lake, self.run)(frame, stage, WAVE, label) as generations:
-            stored = standing(generations).select("generation_key", "output_text", "error_message")
+            stored = without_timeouts(generations).select("generation_key", "output_text", "error_message")
             answers = {key: answer for key, *answer in stored.collect()}
         return [
             SampleAnswer(
