@@ -6,6 +6,8 @@ import json
 import logging
 import os
 import re
+import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -60,9 +62,13 @@ _ROW_GROUP_BYTES = 32 << 20
 _FILE_BYTES = 256 << 20
 _SMALL_FILE_BYTES = 32 << 20
 
+# In a commit's userMetadata.
+_EXPECTED = "expected_version"
+
 # Commits of other runs beside an addition, at most, among which it looks for its own.
 _MAX_COMMITS_MEANWHILE = 100
 
+_NAMES = tuple(table.name for table in schemas.TABLES)
 _PARTITIONED = (schemas.DOCUMENTS, schemas.REFINED)
 
 # What Parquet refuses in names, control characters, and the dot and backtick, which every query would have to quote.
@@ -84,7 +90,8 @@ class Lake:
 
     Attributes:
         partition_columns: of documents and refined, known when `ensure` was called.
-        written: names of the tables that rows were added to, replaced in or taken out of through this object.
+        commits: by table, how many commits were begun through this object: no fewer than it made.
+        beside_others: names of the tables to which other runs were seen to commit, or to have done so beside one that was killed.
 
     Raises:
         RecipeError: neither is set.
@@ -97,8 +104,13 @@ class Lake:
         self.config = config
         self._root = absolute_root(config.root) if config.root else None
         self.partition_columns: dict[str, tuple[str, ...]] = {}
-        self.written = set[str]()
+        self.commits = Counter[str]()
+        self.beside_others = set[str]()
         self._began_empty = set[str]()
+        self._serializable = set[str]()
+        # Of a table, the version when it was first asked for.
+        self._began_at = dict[str, int]()
+        self._counting = threading.Lock()
 
     def __str__(self) -> str:
         return str(self.config.root or self.config.catalog)
@@ -158,10 +170,15 @@ class Lake:
 
     def version(self, table: str) -> int:
         """Newest version of a table."""
-        commit = self._delta(table).history(1).select("version", "operation").first()
+        commit = self._delta(table).history(1).select("version", "operation", "userMetadata").first()
         if commit["version"] == 0 and commit["operation"] == _DECLARED:
             self._began_empty.add(table)
-        return int(commit["version"])
+        version = int(commit["version"])
+        n_own = self.commits[table]
+        n_all = version - self._began_at.setdefault(table, version - n_own)
+        if n_all > n_own or _expected_version(commit["userMetadata"]) not in (None, version):
+            self.beside_others.add(table)
+        return version
 
     def version_of(self, table: str, run_id: str, version: int) -> int | None:
         """Return the version if it is the newest and a run has made it, else None."""
@@ -169,10 +186,9 @@ class Lake:
         is_own = commit["version"] == version and run_id in (commit["userMetadata"] or "")
         return version if is_own else None
 
-    def versions(self) -> dict[str, int]:
-        """Newest version of every table."""
-        names = [table.name for table in schemas.TABLES]
-        with ThreadPoolExecutor(len(names)) as pool:
+    def versions(self, names: Sequence[str] = _NAMES) -> dict[str, int]:
+        """Newest versions of some tables, by default of every one."""
+        with ThreadPoolExecutor(len(schemas.TABLES)) as pool:
             asked = {name: pool.submit(inheriting(partial(self.version, name))) for name in names}
             return {name: version.result() for name, version in asked.items()}
 
@@ -200,6 +216,7 @@ class Lake:
         run_id: str,
         commit: tuple[str, int] | None = None,
         new_columns: bool = False,
+        expected_version: int | None = None,
     ) -> None:
         """Appends rows in one commit.
 
@@ -210,13 +227,16 @@ class Lake:
             commit: (application, version): Delta ignores a commit that it has seen, so a retry changes nothing. To know that, it
                 reads the whole log, which takes two thirds of a small commit.
             new_columns: take up columns that the table lacks.
+            expected_version: of this commit, if no other run writes to the table: whoever finds it with another one, and
+                the run that made it gone, knows that rows may be doubled. Goes into the userMetadata, too.
         """
-        options: dict[str, Any] = {"userMetadata": json.dumps({"run_id": run_id})}
+        metadata = {"run_id": run_id} | ({} if expected_version is None else {_EXPECTED: expected_version})
+        options: dict[str, Any] = {"userMetadata": json.dumps(metadata)}
         if commit:
             options |= {"txnAppId": f"prox_spark/{commit[0]}", "txnVersion": commit[1]}
         if new_columns:
             options["mergeSchema"] = "true"
-        self.written.add(table)
+        self._count(table)
         writer = rows.write.format("delta").mode("append").options(**options)
         if self._root:
             writer.save(self.location(table))
@@ -272,8 +292,10 @@ class Lake:
         """Adds new rows and replaces those for which `changed` holds (columns of `old` and `new`). New columns are taken up."""
         self._merge(table, rows, run_id, changed, buckets)
 
-    def append_alone(self, table: schemas.Table, rows: DataFrame, run_id: str, seen: int, undo: str) -> int | None:
-        """Append rows whose keys the table lacked at a version, unless another run has written to it since.
+    def append_alone(
+        self, table: schemas.Table, rows: DataFrame, run_id: str, seen: int, buckets: Buckets = EVERY
+    ) -> int | None:
+        """Append rows whose keys the table lacks, as far as is known. Another run may bring the same ones meanwhile.
 
         A MERGE takes five times as long, for it looks for the keys once more.
 
@@ -282,22 +304,63 @@ class Lake:
             rows: in the columns of the table, and new ones.
             run_id: goes into the commit's userMetadata.
             seen: the version in which the keys were looked for.
-            undo: in SQL, what holds for these rows of the table and for no others.
+            buckets: that all rows are in.
 
         Returns:
-            The new version, which is the next one. None where another commit came before or between: nothing is written then, or the
-            rows are taken out again.
+            The new version. None where another run has committed, too: of what is doubled then one row is left.
         """
-        if self.version(table.name) != seen:
-            return None
         with _telling_of_races(self.location(table.name)):
-            self.append(table.name, rows, run_id, new_columns=True)
+            self.append(table.name, rows, run_id, new_columns=True, expected_version=seen + 1)
         version = self.version(table.name)
         if version == seen + 1:
             return version
-        with _user_metadata(self.spark, {"run_id": run_id}), _telling_of_races(self.location(table.name)):
-            self._delta(table.name).delete(undo)
+        self.take_out_doubles(table, run_id, buckets)
         return None
+
+    def take_out_doubles(self, table: schemas.Table, run_id: str, buckets: Buckets = EVERY) -> None:
+        """Leave one row of those with the same key: that of a run, if it has one.
+
+        Args:
+            table: with a column run_id, and no key more than once in one run.
+            run_id: whose rows stay; goes into the commit's userMetadata.
+            buckets: where to look for them.
+
+        Raises:
+            LakeError: other runs have written to the table whenever this was tried.
+        """
+        from delta.exceptions import DeltaConcurrentModificationException
+
+        one = F.max_by("run_id", F.struct(F.col("run_id") == run_id, "run_id"))
+        for is_last in (False, False, True):
+            counted = buckets.of(self.read(table.name)).groupBy(*table.key).agg(one.alias("run_id"), F.count("*"))
+            doubled = counted.where(F.col("count(1)") > 1).drop("count(1)")
+            if doubled.isEmpty():
+                return
+            self._count(table.name)
+            others = self._merge_on(table, doubled, table.key, buckets, "old.run_id <> new.run_id").whenMatchedDelete()
+            try:
+                with _user_metadata(self.spark, {"run_id": run_id}):
+                    others.execute()
+                return
+            except DeltaConcurrentModificationException as error:
+                if is_last:
+                    raise LakeError(_raced_at(self.location(table.name))) from error
+
+    def settle(self, run_id: str) -> bool:
+        """Take out what is doubled in tables that other runs have written to: a run is killed before it does so itself.
+
+        Args:
+            run_id: goes into the commits' userMetadata.
+
+        Returns:
+            Whether there was a table to look through.
+        """
+        tables = [table for table in (schemas.PROGRAMS, schemas.REFINED) if table.name in self.beside_others]
+        for table in tables:
+            self.take_out_doubles(table, run_id)
+            self.beside_others.discard(table.name)
+            del self._began_at[table.name]
+        return bool(tables)
 
     def remove(self, table: schemas.Table, rows: DataFrame, on: Sequence[str], run_id: str) -> None:
         """Deletes the table's rows that equal one of `rows` in these columns.
@@ -308,7 +371,7 @@ class Lake:
             on: columns of the table, null equal to null.
             run_id: goes into the commit's userMetadata.
         """
-        self.written.add(table.name)
+        self._count(table.name)
         merge = self._merge_on(table, rows.select(*on).distinct(), on).whenMatchedDelete()
         with _user_metadata(self.spark, {"run_id": run_id}), _telling_of_races(self.location(table.name)):
             merge.execute()
@@ -327,6 +390,7 @@ class Lake:
             for name, n_bytes in sizes.items():
                 stack.enter_context(setting(self.spark, f"spark.databricks.delta.optimize.{name}", str(n_bytes)))
             stack.enter_context(_user_metadata(self.spark, {"run_id": run_id}))
+            self._count(table)
             try:
                 self._delta(table).optimize().executeCompaction()
             # Another run changed what this one had read: the files are joined the next time.
@@ -347,7 +411,10 @@ class Lake:
     def _merge(
         self, table: schemas.Table, rows: DataFrame, run_id: str, update: Column | None, buckets: Buckets
     ) -> None:
-        self.written.add(table.name)
+        if _SERIALIZABLE.items() <= _PROPERTIES.get(table.name, {}).items() and table.name not in self._serializable:
+            self._set_properties(table.name, _SERIALIZABLE)
+            self._serializable.add(table.name)
+        self._count(table.name)
         merge = self._merge_on(table, rows, table.key, buckets)
         if update is not None:
             merge = merge.whenMatchedUpdateAll(condition=update)
@@ -355,10 +422,10 @@ class Lake:
             merge.whenNotMatchedInsertAll().withSchemaEvolution().execute()
 
     def _merge_on(
-        self, table: schemas.Table, rows: DataFrame, on: Sequence[str], buckets: Buckets = EVERY
+        self, table: schemas.Table, rows: DataFrame, on: Sequence[str], buckets: Buckets = EVERY, *more: str
     ) -> DeltaMergeBuilder:
         conditions = [f"old.{column} <=> new.{column}" for column in on]
-        condition = " AND ".join([*conditions, buckets.condition("old")])
+        condition = " AND ".join([*conditions, *more, buckets.condition("old")])
         return self._delta(table.name).alias("old").merge(rows.alias("new"), condition)
 
     def _allow_any_partition(self, table: str) -> None:
@@ -369,9 +436,19 @@ class Lake:
         _, _, *names = dropwhile(lambda name: name != _PARTITIONS, described) if _PARTITIONS in described else ("", "")
         self.partition_columns[table] = tuple(takewhile(lambda name: name and not name.startswith("#"), names))
         if self.partition_columns[table]:
-            properties = self.spark.sql(f"SHOW TBLPROPERTIES {self.identifier(table)}").collect()
-            if not _ANY_PARTITION.items() <= {(row["key"], row["value"]) for row in properties}:
-                self.spark.sql(f"ALTER TABLE {self.identifier(table)} SET TBLPROPERTIES ({_listed(_ANY_PARTITION)})")
+            self._set_properties(table, _ANY_PARTITION)
+
+    def _set_properties(self, table: str, properties: Mapping[str, str]) -> None:
+        """Set those that a table, such as one of an older version, does not have."""
+        found = self.spark.sql(f"SHOW TBLPROPERTIES {self.identifier(table)}").collect()
+        if not properties.items() <= {(row["key"], row["value"]) for row in found}:
+            self._count(table)
+            self.spark.sql(f"ALTER TABLE {self.identifier(table)} SET TBLPROPERTIES ({_listed(properties)})")
+
+    def _count(self, table: str) -> None:
+        # Before the commit: another thread that finds it in the table must not take it for another run's.
+        with self._counting:
+            self.commits[table] += 1
 
     def _create(self, table: schemas.Table) -> None:
         # In SQL: DeltaTable.create takes names of two parts at most, and a catalog's have three.
@@ -430,7 +507,20 @@ def _telling_of_races(place: str) -> Iterator[None]:
     try:
         yield
     except DeltaConcurrentModificationException as error:
-        raise LakeError(f"another run wrote to {place} while this one did: start it again") from error
+        raise LakeError(_raced_at(place)) from error
+
+
+def _raced_at(place: str) -> str:
+    return f"another run wrote to {place} while this one did: start it again"
+
+
+def _expected_version(metadata: str | None) -> int | None:
+    """Return what a commit of `append_alone` was to be, by its userMetadata; None for any other."""
+    try:
+        told = json.loads(metadata or "{}")
+    except ValueError:
+        return None
+    return told.get(_EXPECTED) if isinstance(told, dict) else None
 
 
 def _listed(properties: Mapping[str, str]) -> str:

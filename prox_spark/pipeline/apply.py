@@ -95,22 +95,20 @@ class ApplyStage:
             if wave.replaces:
                 # What an earlier text or recipe made of them is not what this one does.
                 self.lake.remove(schemas.REFINED, quarantined.select("doc_id"), ("doc_id",), run_id)
+                self._seen["refined"] = None
         if None in reasons:
             self._add(schemas.REFINED, self._refined(answered, documents), wave, may_match=wave.replaces)
         return n_waiting
 
     def _add(self, table: schemas.Table, rows: DataFrame, wave: Wave, may_match: bool) -> None:
         """Commit the rows of a wave: appended where the table has no row with their keys, else merged."""
-        run_id, seen = self.run.run_id, self._seen
-        # After a MERGE its versions are not counted any more: the rest of the run is merged, too.
-        before = None if may_match else seen.get(table.name)
-        if before is not None:
-            undo = f"run_id = '{run_id}' AND {wave.buckets.condition()}"
-            seen[table.name] = self.lake.append_alone(table, rows, run_id, before, undo)
-            if seen[table.name] is not None:
-                return
-        seen[table.name] = None
-        if table == schemas.PROGRAMS:
+        name, run_id = table.name, self.run.run_id
+        # After a MERGE or another run's commit the rest of the run is merged.
+        before = None if may_match else self._seen.get(name)
+        self._seen[name] = None
+        if before is not None and self.lake.version(name) == before:
+            self._seen[name] = self.lake.append_alone(table, rows, run_id, before, wave.buckets)
+        elif table == schemas.PROGRAMS:
             self.lake.insert_new(table, rows, run_id, wave.buckets)
         else:
             self.lake.upsert(table, rows, run_id, F.expr(_IS_OTHER), wave.buckets)
@@ -119,7 +117,7 @@ class ApplyStage:
         """Join small files now and then: by the number of commits, whether one run has made them or many."""
         for name, n_commits in _COMMITS_OF_WAVE.items():
             n_before = self.run.versions_in[name] + n_commits * wave.number
-            if name not in self.lake.written or n_before // _COMPACT_EVERY == (n_before + n_commits) // _COMPACT_EVERY:
+            if name not in self.lake.commits or n_before // _COMPACT_EVERY == (n_before + n_commits) // _COMPACT_EVERY:
                 continue
             self.lake.compact(name, self.run.run_id)
             # There may be no commit, and another run's may come instead: then what comes is merged.
@@ -129,13 +127,13 @@ class ApplyStage:
 
     @cached_property
     def _has_programs(self) -> bool:
-        """Of the recipe, when the run began: of documents that are done, or that a run has left undone when it was killed."""
+        """Did the table have rows of the recipe when the run began: then some may be of its documents, left by a run that was killed."""
         programs = self.lake.read("programs", self.run.versions_in["programs"])
         return not programs.where(F.col("recipe_fingerprint") == self.run.recipe_fingerprint).isEmpty()
 
     @cached_property
     def _has_timed_out(self) -> bool:
-        """Are there documents that an earlier run quarantined for a time-out or a failing server, and this one asks again."""
+        """Did an earlier run quarantine documents for a time-out or a failing server, which this one may have answers for."""
         quarantine = self.lake.read("quarantine", self.run.versions_in["quarantine"])
         mine = quarantine.where(F.col("recipe_fingerprint") == self.run.recipe_fingerprint)
         return not mine.where(F.col("reason") == ReasonCode.REQUEST_TIMEOUT.value).isEmpty()

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 # A task that fails takes the answers it holds with it: this many are asked again at most.
 _PROMPTS_PER_TASK = 4096
+# A run keeps so many hashes of what was answered before it, at most: 128 MiB of the driver.
+_MAX_HASHES = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -53,39 +55,42 @@ class _ToAsk:
 
 
 class AskedBefore:
-    """Which prompts may have an answer already, by hashes of their keys.
+    """Which prompts may have an answer already, by hashes of their keys: of what a stage began with and of what the run has asked.
 
-    What the table held when a run began is looked up in the table. What the run itself has asked is known here, eight bytes a
-    prompt: else each wave would read the keys of all waves before it.
+    Eight bytes a prompt: else each wave would read the keys of all that was ever answered.
+
+    Attributes:
+        others_ask: True once other runs were seen to add answers: then every prompt may have one.
     """
 
     def __init__(self) -> None:
+        self.others_ask = False
         self._hashes: dict[str, NDArray[np.int64]] = {}
-        self._began_with_some: dict[str, bool] = {}
+        self._too_many = set[str]()
 
-    def may_hold(self, stage: str, hashes: NDArray[np.int64], began_with_some: Callable[[], bool]) -> bool:
+    def may_hold(self, stage: str, hashes: NDArray[np.int64], stored: Callable[[], NDArray[np.int64] | None]) -> bool:
         """Return False only if none of some prompts was asked before.
 
         Args:
             stage: its name.
             hashes: of the prompts' keys.
-            began_with_some: asked once, before the run asks anything: has the table answers of this stage.
+            stored: asked once, before the run asks anything: the hashes that the table has answers for; None if they are too many.
         """
-        if stage not in self._began_with_some:
-            self._began_with_some[stage] = began_with_some()
-        return self._began_with_some[stage] or bool(self._has(stage, hashes).any())
+        if stage not in self._hashes:
+            found = stored()
+            if found is None:
+                self._too_many.add(stage)
+            self._hashes[stage] = np.array([], np.int64) if found is None else np.unique(found)
+        return self.others_ask or stage in self._too_many or bool(self._has(stage, hashes).any())
 
     def add(self, stage: str, hashes: NDArray[np.int64]) -> None:
         """Remember prompts, whose hashes are in order."""
-        known, new = self._of(stage), hashes[~self._has(stage, hashes)]
+        known, new = self._hashes[stage], hashes[~self._has(stage, hashes)]
         self._hashes[stage] = np.insert(known, np.searchsorted(known, new), new)
-
-    def _of(self, stage: str) -> NDArray[np.int64]:
-        return self._hashes.get(stage, np.array([], np.int64))
 
     def _has(self, stage: str, hashes: NDArray[np.int64]) -> NDArray[np.bool_]:
         # By bisection, for what is known is in order: numpy's set routines would sort it anew for each wave.
-        known = self._of(stage)
+        known = self._hashes[stage]
         if not len(known):
             return np.zeros(len(hashes), np.bool_)
         return known[np.minimum(np.searchsorted(known, hashes), len(known) - 1)] == hashes
@@ -142,7 +147,7 @@ class GenerateStage:
             F.count("*"), tokens, F.collect_list(F.xxhash64("generation_key"))
         ).first()
         keys = np.unique(np.array(hashes, np.int64))
-        may_be_stored = self._asked.may_hold(name, keys, lambda: self._has_answers(stage))
+        may_be_stored = self._asked.may_hold(name, keys, lambda: self._stored_hashes(stage))
         self._asked.add(name, keys)
         if not may_be_stored and len(keys) == n_prompts:
             return _ToAsk(sent, n_prompts, n_tokens)
@@ -162,8 +167,8 @@ class GenerateStage:
         n_missing, n_tokens = missing.select(F.count("*"), tokens).first()
         return _ToAsk(missing, n_missing, n_tokens, stored)
 
-    def _has_answers(self, stage: RefinerStage) -> bool:
-        """Return True if the table has answers of such a stage: of the same model to prompts of the same make."""
+    def _stored_hashes(self, stage: RefinerStage) -> NDArray[np.int64] | None:
+        """Hashes of the keys that the table has answers for, of the same model to prompts of the same make; None if too many."""
         builder = stage.builder
         prints = {
             "stage": builder.name,
@@ -172,7 +177,13 @@ class GenerateStage:
             "sampling": builder.sampling,
         }
         conditions = (F.col(name) == value for name, value in prints.items())
-        return not self.lake.read("generations").where(reduce(and_, conditions)).isEmpty()
+        stored = without_timeouts(self.lake.read("generations")).where(reduce(and_, conditions))
+        n_stored = stored.count()
+        if n_stored > _MAX_HASHES:
+            return None
+        if not n_stored:
+            return np.array([], np.int64)
+        return stored.select(F.xxhash64("generation_key")).toArrow().column(0).to_numpy()
 
     def _ask(self, to_ask: _ToAsk, stage: RefinerStage, wave: int, label: str) -> None:
         work = Work(to_ask.n_prompts, to_ask.n_tokens, type(stage.generate).__name__)
@@ -187,6 +198,7 @@ class GenerateStage:
     def _committed(self, stage: RefinerStage, wave: int) -> DataFrame:
         """Return the answers of a wave as they are in the table. A task that ran twice counts once."""
         generations = self.lake.read("generations", self.lake.version("generations"))
+        self._asked.others_ask |= "generations" in self.lake.beside_others
         # Delta passes over all other files by these.
         of_wave = (F.col("run_id") == self.run.run_id) & (F.col("wave") == wave)
         return generations.where(of_wave & (F.col("stage") == stage.builder.name))

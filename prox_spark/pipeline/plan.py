@@ -103,6 +103,8 @@ def plan(lake: Lake, run: Run, asks: bool) -> Plan:
         run.recipe = stages.completed(run.recipe)
         run.recipe_fingerprint = stages.fingerprint(run.recipe)
         run.versions_in = lake.versions()
+        if lake.settle(run.run_id):
+            run.versions_in = lake.versions()
         standing = Standing.of(lake, run, run.versions_in, asks)
         counts, statuses = standing.counts()
         n_pending = sum(n for n, _ in counts.values())
@@ -209,7 +211,7 @@ def waves(counts: Mapping[int, tuple[int, bool]], size: int, documents: Callable
 
 
 def conserved(lake: Lake, run: Run, n_waiting: int = 0) -> dict[str, int]:
-    """Every document has exactly one status under this recipe.
+    """Every document has exactly one status under this recipe, also where other runs have written beside this one.
 
     Args:
         lake: its tables as they are now.
@@ -222,6 +224,8 @@ def conserved(lake: Lake, run: Run, n_waiting: int = 0) -> dict[str, int]:
     Raises:
         ConservationError: some have none or two.
     """
+    lake.versions([table for table in run.versions_in if table in lake.commits])
+    lake.settle(run.run_id)
     versions = {"documents": run.versions_in["documents"], "refined": None, "quarantine": None}
     pending, statuses = Standing.of(lake, run, versions).counts()
     return check_conserved(lake, run, statuses, sum(n for n, _ in pending.values()), n_waiting)
@@ -234,8 +238,9 @@ def check_conserved(
     statuses = dict(sorted(statuses.items(), key=lambda item: (-item[1], item[0])))
     n_documents = lake.read("documents", run.versions_in["documents"]).count()
     if n_without != n_waiting or sum(statuses.values()) + n_waiting != n_documents:
+        without = f", {n_without:,} have none" + (f" where {n_waiting:,} wait" if n_waiting else "")
         raise ConservationError(
-            f"{n_documents:,} documents went in, their statuses sum to {sum(statuses.values()):,}: {statuses}. "
+            f"{n_documents:,} documents went in, their statuses sum to {sum(statuses.values()):,}: {statuses}{without}. "
             "The tables were changed by another writer during the run, or this is a bug; generations are kept, run again."
         )
     return statuses | ({"waiting": n_waiting} if n_waiting else {})

@@ -18,6 +18,8 @@ from prox_spark import schemas
 from prox_spark.buckets import EVERY, Buckets, bucket_of
 from prox_spark.config import Recipe
 from prox_spark.pipeline import refine as refine_module
+from prox_spark.pipeline.apply import ApplyStage
+from prox_spark.pipeline.generate import GenerateStage
 from prox_spark.pipeline.ingest import ingest
 from prox_spark.pipeline.refine import refine_lake
 from prox_spark.tables import Lake
@@ -34,6 +36,7 @@ TASKS = {
     "doc": {"template": "plain", "max_text_tokens": 32, "drop_threshold": 0.8},
     "chunk": {"template": "plain", "max_chunk_tokens": 128, "max_answer_tokens": 16},
 }
+TOLD_APART = ("programs", "refined")  # tables with no key twice
 COLUMNS = ("doc_id", "text", "status", "words_before", "words_after")
 
 
@@ -169,14 +172,114 @@ def test_a_run_beside_which_another_refined_the_same_leaves_every_row_once(
     assert lake.read("refined").where(F.col("run_id") == done.run.run_id).isEmpty()
 
 
-def test_rows_appended_beside_another_commit_are_taken_out_again(spark: Any, refined: Recipe) -> None:
-    lake = Lake(spark, refined.lake)
-    before, version = rows(lake, "programs", "doc_id", "chunk_index"), lake.version("programs")
-    row = lake.read("programs").limit(1).withColumn("run_id", F.lit("other"))
-    assert lake.append_alone(schemas.PROGRAMS, row, "other", version, "run_id = 'other'") == version + 1
-    late = row.withColumn("run_id", F.lit("late"))
-    assert lake.append_alone(schemas.PROGRAMS, late, "late", version, "run_id = 'late'") is None
-    assert len(rows(lake, "programs", "doc_id", "chunk_index")) == len(before) + 1
+def another_appends(monkeypatch: pytest.MonkeyPatch, lake: Lake) -> None:
+    """Commit the same rows as another run, in front of the first commit to each of `TOLD_APART`."""
+    real, waiting = Lake.append, set(TOLD_APART)
+
+    def append(self: Lake, name: str, rows: Any, *arguments: Any, **options: Any) -> None:
+        if name in waiting:
+            waiting.remove(name)
+            other = rows.withColumn("run_id", F.lit("another"))
+            real(Lake(lake.spark, lake.config), name, other, "another", new_columns=True)
+        real(self, name, rows, *arguments, **options)
+
+    monkeypatch.setattr(Lake, "append", append)
+
+
+def doubled(lake: Lake) -> list[str]:
+    """Tables with a key that more than one row has."""
+    keys = {table.name: rows(lake, table.name, *table.key) for table in schemas.TABLES if table.name in TOLD_APART}
+    return [name for name, found in keys.items() if len(found) > len(set(found))]
+
+
+def test_a_commit_of_another_run_at_the_same_moment_doubles_no_row(
+    spark: Any, ingested: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = Lake(spark, ingested.lake)
+    another_appends(monkeypatch, lake)
+    assert sum(refine_lake(spark, ingested).statuses.values()) == N_DOCUMENTS
+    assert doubled(lake) == []
+    for table in TOLD_APART:
+        # The rest of the run took no more chances.
+        assert "MERGE" in operations(spark, lake, table)
+        assert lake.read(table).where("run_id = 'another'").isEmpty()
+    assert (refine_lake(spark, ingested).n_pending, doubled(lake)) == (0, [])
+
+
+def test_what_a_killed_run_has_doubled_is_mended_by_the_next(
+    spark: Any, ingested: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = Lake(spark, ingested.lake)
+    real = Lake.take_out_doubles
+
+    def killed(lake: Lake, table: schemas.Table, *arguments: Any) -> None:
+        if table == schemas.REFINED:
+            raise KeyboardInterrupt
+        real(lake, table, *arguments)
+
+    another_appends(monkeypatch, lake)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Lake, "take_out_doubles", killed)
+        refine_lake(spark, ingested)
+    assert doubled(lake) == ["refined"]
+    assert sum(refine_lake(spark, ingested).statuses.values()) == N_DOCUMENTS
+    assert doubled(lake) == []
+
+
+def test_what_a_killed_run_has_doubled_is_mended_by_one_that_ran_beside_it(
+    spark: Any, ingested: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = Lake(spark, ingested.lake)
+    real = refine_module._refine_in_waves
+
+    def then_another_appends(*arguments: Any) -> None:
+        real(*arguments)
+        row = lake.read("programs").limit(1).withColumn("run_id", F.lit("killed"))
+        Lake(spark, ingested.lake).append("programs", row, "killed")
+
+    monkeypatch.setattr(refine_module, "_refine_in_waves", then_another_appends)
+    refine_lake(spark, ingested)
+    assert doubled(lake) == []
+
+
+def test_what_another_run_has_asked_meanwhile_is_not_asked_again(
+    spark: Any, ingested: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, n_waves = GenerateStage.__call__, 0
+
+    def beside_another(self: Any, prompts: Any, stage: Any, wave: int, label: str) -> Any:
+        nonlocal n_waves
+        n_waves += 1
+        if n_waves == 2:  # the first wave has asked its documents
+            monkeypatch.setattr(GenerateStage, "__call__", real)
+            refine_lake(spark, ingested)
+        return real(self, prompts, stage, wave, label)
+
+    monkeypatch.setattr(GenerateStage, "__call__", beside_another)
+    refine_lake(spark, ingested)
+    lake = Lake(spark, ingested.lake)
+    keys = [key for (key,) in rows(lake, "generations", "generation_key")]
+    n_paid_twice = len(keys) - len(set(keys))
+    n_of_a_chunk_stage = N_DOCUMENTS // 2
+    assert n_paid_twice <= n_of_a_chunk_stage  # what was under way when the other's first commit came
+
+
+def test_a_run_after_one_that_was_killed_asks_for_what_lacks(
+    spark: Any, ingested: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: Any) -> int:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(ApplyStage, "__call__", killed)
+        refine_lake(spark, ingested)
+    lake = Lake(spark, ingested.lake)
+    n_kept = len(rows(lake, "generations", "generation_key"))
+    assert n_kept
+    done = refine_lake(spark, ingested)
+    n_all = len(rows(lake, "generations", "generation_key"))
+    assert (done.run.counts["generations"], sum(done.statuses.values())) == (n_all - n_kept, N_DOCUMENTS)
+    assert doubled(lake) == []
 
 
 def test_another_recipe_replaces_the_rows_of_the_one_before(spark: Any, refined: Recipe) -> None:

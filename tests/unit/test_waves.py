@@ -47,23 +47,32 @@ def test_nothing_pending_makes_no_wave() -> None:
     assert waves({}, 10, choose) == []
 
 
-def test_what_a_run_has_asked_may_be_stored_and_nothing_else() -> None:
+def test_what_was_asked_may_be_stored_and_nothing_else() -> None:
     asked = AskedBefore()
     looked = []
 
-    def has_none() -> bool:
+    def stored() -> Any:
         looked.append("looked")
-        return False
+        return np.array([9, 5])
 
-    assert not asked.may_hold("doc", np.array([1, 2]), has_none)
+    assert not asked.may_hold("doc", np.array([1, 2]), stored)
     asked.add("doc", np.array([1, 2]))
-    assert not asked.may_hold("doc", np.array([3]), has_none)
-    assert asked.may_hold("doc", np.array([2, 3]), has_none)
-    assert not asked.may_hold("chunk", np.array([2]), has_none)
+    assert not asked.may_hold("doc", np.array([3]), stored)
+    assert asked.may_hold("doc", np.array([2, 3]), stored)
+    assert asked.may_hold("doc", np.array([3, 5]), stored)
+    assert not asked.may_hold("chunk", np.array([2]), stored)
     assert len(looked) == 2  # once for each stage
 
 
-def test_where_the_table_began_with_answers_every_prompt_may_have_one() -> None:
+def test_where_the_table_has_too_many_answers_every_prompt_may_have_one() -> None:
     asked = AskedBefore()
-    assert asked.may_hold("doc", np.array([1]), lambda: True)
-    assert asked.may_hold("doc", np.array([7]), lambda: False)
+    assert asked.may_hold("doc", np.array([1]), lambda: None)
+    asked.add("doc", np.array([1]))
+    assert asked.may_hold("doc", np.array([7]), lambda: np.array([], np.int64))
+
+
+def test_where_others_ask_every_prompt_may_have_an_answer() -> None:
+    asked = AskedBefore()
+    assert not asked.may_hold("doc", np.array([1]), lambda: np.array([], np.int64))
+    asked.others_ask = True
+    assert asked.may_hold("doc", np.array([1]), lambda: np.array([], np.int64))
