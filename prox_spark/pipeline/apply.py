@@ -106,7 +106,7 @@ class ApplyStage:
         # After a MERGE or another run's commit the rest of the run is merged.
         before = None if may_match else self._seen.get(name)
         self._seen[name] = None
-        if before is not None and self.lake.version(name) == before:
+        if before is not None:
             self._seen[name] = self.lake.append_alone(table, rows, run_id, before, wave.buckets)
         elif table == schemas.PROGRAMS:
             self.lake.insert_new(table, rows, run_id, wave.buckets)

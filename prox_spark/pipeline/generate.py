@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pyspark.sql import functions as F
 
 from prox_spark import schemas
-from prox_spark.engine.local import engines_since, known_engines, local_executor
+from prox_spark.engine.local import engines_since, is_local, known_engines, local_executor
 from prox_spark.engine.usage import AnswerSums, EngineWave, last_engines, spans_of
 from prox_spark.errors import ReasonCode
 from prox_spark.lineage import Run
@@ -122,8 +122,8 @@ class GenerateStage:
             label: for the progress line.
 
         Yields:
-            The rows of `generations` that answer the prompts, as they are committed; persisted for the block. With none missing no
-            engine is started.
+            The rows of `generations` that answer the prompts, committed, and persisted for the block. With none missing no engine is
+            started.
         """
         with ExitStack() as stack:
             parts = []
@@ -131,9 +131,16 @@ class GenerateStage:
             if to_ask.n_prompts:
                 if self.before_asking:
                     self.before_asking(stage)
-                self._ask(to_ask, stage, wave, label)
-                parts.append(stack.enter_context(persisted(self._committed(stage, wave))))
-                self._book(parts[0], stage, wave, label)
+                answers = self._answered(to_ask, stage, wave)
+                on_this_host = is_local(self.lake.spark.sparkContext)
+                if on_this_host:
+                    answers = stack.enter_context(persisted(answers))
+                version = self._commit(answers, to_ask, stage, wave, label)
+                # What is persisted goes with the executor that has it, and would be asked for again; here they go together.
+                if not on_this_host:
+                    answers = stack.enter_context(persisted(self._committed(stage, wave, version)))
+                self._book(answers, stage, wave, label)
+                parts.append(answers)
             if to_ask.stored is not None:
                 parts.append(to_ask.stored)
             yield reduce(lambda a, b: a.unionByName(b), parts) if parts else self.lake.read("generations").limit(0)
@@ -185,32 +192,33 @@ class GenerateStage:
             return np.array([], np.int64)
         return stored.select(F.xxhash64("generation_key")).toArrow().column(0).to_numpy()
 
-    def _ask(self, to_ask: _ToAsk, stage: RefinerStage, wave: int, label: str) -> None:
+    def _commit(self, answers: DataFrame, to_ask: _ToAsk, stage: RefinerStage, wave: int, label: str) -> int:
+        """Have the engine answer, commit, and return the version."""
         work = Work(to_ask.n_prompts, to_ask.n_tokens, type(stage.generate).__name__)
         with (
             engine_progress(self.lake.spark, label, work, stage.generate.spec),
             self._failure_booked(stage, wave),
         ):
-            self.lake.append(
-                "generations", self._answered(to_ask.prompts, to_ask.n_prompts, stage, wave), self.run.run_id
-            )
-
-    def _committed(self, stage: RefinerStage, wave: int) -> DataFrame:
-        """Return the answers of a wave as they are in the table. A task that ran twice counts once."""
-        generations = self.lake.read("generations", self.lake.version("generations"))
+            self.lake.append("generations", answers, self.run.run_id)
+        version = self.lake.version("generations")
         self._asked.others_ask |= "generations" in self.lake.beside_others
+        return version
+
+    def _committed(self, stage: RefinerStage, wave: int, version: int) -> DataFrame:
+        """Return the answers of a wave as they are in the table. A task that ran twice counts once."""
+        generations = self.lake.read("generations", version)
         # Delta passes over all other files by these.
         of_wave = (F.col("run_id") == self.run.run_id) & (F.col("wave") == wave)
         return generations.where(of_wave & (F.col("stage") == stage.builder.name))
 
-    def _answered(self, missing: DataFrame, n_missing: int, stage: RefinerStage, wave: int) -> DataFrame:
+    def _answered(self, to_ask: _ToAsk, stage: RefinerStage, wave: int) -> DataFrame:
         spark = self.lake.spark
         n_slots = spark.sparkContext.defaultParallelism
-        n_tasks = min(n_missing, max(n_slots, math.ceil(n_missing / _PROMPTS_PER_TASK)))
+        n_tasks = min(to_ask.n_prompts, max(n_slots, math.ceil(to_ask.n_prompts / _PROMPTS_PER_TASK)))
         profile = generation_profile(spark.sparkContext, stage.generate.spec.config)
         options = {"profile": profile} if profile else {}
         generate = replace(stage.generate, run_id=self.run.run_id)
-        answers = missing.repartition(n_tasks).mapInArrow(generate, ANSWERS, **options)
+        answers = to_ask.prompts.repartition(n_tasks).mapInArrow(generate, ANSWERS, **options)
         return answers.withColumns(
             {
                 "stage": F.lit(stage.builder.name),

@@ -15,6 +15,7 @@ from prox_spark.config import Recipe
 from prox_spark.errors import ConservationError, ReasonCode
 from prox_spark.lineage import Run
 from prox_spark.pipeline.execute import DOCUMENT
+from prox_spark.pipeline.interpreted import planned_for
 from prox_spark.pipeline.naming import quoted
 from prox_spark.pipeline.stages import RefinerStages
 from prox_spark.programs import DocumentStatus
@@ -64,12 +65,14 @@ class Plan:
     Attributes:
         stages: its refiners.
         waves: the documents it is to bring under its recipe; none where all are.
-        n_pending: their number.
+        n_documents: of the lake.
+        n_pending: of the waves.
         statuses: numbers of the others.
     """
 
     stages: RefinerStages
     waves: list[Wave]
+    n_documents: int
     n_pending: int
     statuses: dict[str, int]
 
@@ -105,11 +108,13 @@ def plan(lake: Lake, run: Run, asks: bool) -> Plan:
         run.versions_in = lake.versions()
         if lake.settle(run.run_id):
             run.versions_in = lake.versions()
-        standing = Standing.of(lake, run, run.versions_in, asks)
-        counts, statuses = standing.counts()
+        n_documents = lake.read("documents", run.versions_in["documents"]).count()
+        with planned_for(lake.spark, n_documents):
+            standing = Standing.of(lake, run, run.versions_in, asks)
+            counts, statuses = standing.counts()
         n_pending = sum(n for n, _ in counts.values())
         LOG.info("plan: %s documents to %s", f"{n_pending:,}", run.command)
-    return Plan(stages, waves(counts, run.recipe.waves.documents, standing.pending), n_pending, statuses)
+    return Plan(stages, waves(counts, run.recipe.waves.documents, standing.pending), n_documents, n_pending, statuses)
 
 
 @dataclass(frozen=True)
@@ -210,12 +215,13 @@ def waves(counts: Mapping[int, tuple[int, bool]], size: int, documents: Callable
     ]
 
 
-def conserved(lake: Lake, run: Run, n_waiting: int = 0) -> dict[str, int]:
-    """Every document has exactly one status under this recipe, also where other runs have written beside this one.
+def conserved(lake: Lake, run: Run, done: Plan, n_waiting: int = 0) -> dict[str, int]:
+    """Every document has exactly one status under the recipe, also where other runs have written beside this one.
 
     Args:
         lake: its tables as they are now.
-        run: which documents and which recipe.
+        run: which recipe, and which version of documents.
+        done: what the run was about.
         n_waiting: documents that the run has said to be without a status, as `waiting`.
 
     Returns:
@@ -224,23 +230,20 @@ def conserved(lake: Lake, run: Run, n_waiting: int = 0) -> dict[str, int]:
     Raises:
         ConservationError: some have none or two.
     """
-    lake.versions([table for table in run.versions_in if table in lake.commits])
-    lake.settle(run.run_id)
-    versions = {"documents": run.versions_in["documents"], "refined": None, "quarantine": None}
-    pending, statuses = Standing.of(lake, run, versions).counts()
-    return check_conserved(lake, run, statuses, sum(n for n, _ in pending.values()), n_waiting)
-
-
-def check_conserved(
-    lake: Lake, run: Run, statuses: Mapping[str, int], n_without: int = 0, n_waiting: int = 0
-) -> dict[str, int]:
-    """Every document has exactly one of the statuses that were counted; arguments, result and errors as of `conserved`."""
+    n_without, statuses = 0, done.statuses
+    if done.n_pending:
+        lake.versions([table for table in run.versions_in if table in lake.commits])
+        lake.settle(run.run_id)
+        with planned_for(lake.spark, done.n_documents):
+            versions = {"documents": run.versions_in["documents"], "refined": None, "quarantine": None}
+            pending, statuses = Standing.of(lake, run, versions).counts()
+        n_without = sum(n for n, _ in pending.values())
     statuses = dict(sorted(statuses.items(), key=lambda item: (-item[1], item[0])))
-    n_documents = lake.read("documents", run.versions_in["documents"]).count()
-    if n_without != n_waiting or sum(statuses.values()) + n_waiting != n_documents:
-        without = f", {n_without:,} have none" + (f" where {n_waiting:,} wait" if n_waiting else "")
+    n_decided = sum(statuses.values())
+    if n_without != n_waiting or n_decided + n_waiting != done.n_documents:
         raise ConservationError(
-            f"{n_documents:,} documents went in, their statuses sum to {sum(statuses.values()):,}: {statuses}{without}. "
+            f"{done.n_documents:,} documents went in, {n_decided:,} have a status: {statuses}, {n_without:,} have none"
+            f"{f' where {n_waiting:,} wait' if n_waiting else ''}. "
             "The tables were changed by another writer during the run, or this is a bug; generations are kept, run again."
         )
     return statuses | ({"waiting": n_waiting} if n_waiting else {})

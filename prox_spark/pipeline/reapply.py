@@ -12,8 +12,9 @@ from pyspark.sql import functions as F
 from prox_spark.config import Recipe
 from prox_spark.lineage import Run, recorded
 from prox_spark.pipeline.apply import ApplyStage
+from prox_spark.pipeline.interpreted import planned_for
 from prox_spark.pipeline.persist import persisted, persisted_rows
-from prox_spark.pipeline.plan import check_conserved, conserved, ingested_lake, plan
+from prox_spark.pipeline.plan import conserved, ingested_lake, plan
 from prox_spark.pipeline.prompts import WavePrompts, kept, prompts_of
 from prox_spark.pipeline.stages import RefinerStages
 from prox_spark.tables import Lake
@@ -97,13 +98,15 @@ def apply_lake(spark: SparkSession, recipe: Recipe) -> ApplySummary:
             apply = ApplyStage(lake, todo.stages, run)
             for wave in todo.waves:
                 with (
+                    planned_for(spark, todo.n_documents),
                     persisted_rows(wave.documents) as documents,
                     stored_prompts(lake, todo.stages, documents, run.recipe) as prompts,
                 ):
                     n_waiting += apply(wave, documents, prompts, lake.read("generations"))
-        statuses = conserved(lake, run, n_waiting) if todo.n_pending else check_conserved(lake, run, todo.statuses)
+        statuses = conserved(lake, run, todo, n_waiting)
         run.counts |= {"pending": todo.n_pending, "documents": sum(statuses.values()), **statuses}
-        moves = _moves(lake, run.versions_in["refined"]) if todo.n_pending else []
+        with planned_for(spark, todo.n_documents):
+            moves = _moves(lake, run.versions_in["refined"]) if todo.n_pending else []
     return ApplySummary(run, todo.n_pending, n_waiting, statuses, moves)
 
 

@@ -12,8 +12,9 @@ from prox_spark.errors import ConservationError
 from prox_spark.lineage import Run, recorded
 from prox_spark.pipeline.apply import ApplyStage
 from prox_spark.pipeline.generate import GenerateStage
+from prox_spark.pipeline.interpreted import planned_for
 from prox_spark.pipeline.persist import persisted, persisted_rows
-from prox_spark.pipeline.plan import Wave, check_conserved, conserved, ingested_lake, plan
+from prox_spark.pipeline.plan import Wave, conserved, ingested_lake, plan
 from prox_spark.pipeline.profile import gpus_per_executor
 from prox_spark.pipeline.prompts import WavePrompts, kept, prompts_of
 from prox_spark.pipeline.self_test import SelfTest
@@ -77,10 +78,9 @@ def refine_lake(spark: SparkSession, recipe: Recipe) -> RefineSummary:
         todo = plan(lake, run, asks=True)
         run.counts["generations"] = 0
         if todo.n_pending:
-            _refine_in_waves(lake, todo.stages, run, todo.waves)
-            statuses = conserved(lake, run)
-        else:
-            statuses = check_conserved(lake, run, todo.statuses)
+            with planned_for(spark, todo.n_pending / len(todo.waves)):
+                _refine_in_waves(lake, todo.stages, run, todo.waves)
+        statuses = conserved(lake, run, todo)
         run.counts |= {"pending": todo.n_pending, "documents": sum(statuses.values()), **statuses}
     return RefineSummary(run, todo.n_pending, statuses)
 
