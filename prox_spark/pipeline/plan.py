@@ -84,8 +84,9 @@ def ingested_lake(spark: SparkSession, recipe: Recipe) -> Lake:
         LakeError: nothing was ever ingested into it; it is not made.
     """
     lake = Lake(spark, recipe.lake)
-    lake.read("documents")
-    lake.ensure()
+    with planned_for(spark, 0):
+        lake.read("documents")
+        lake.ensure()
     return lake
 
 
@@ -105,10 +106,11 @@ def plan(lake: Lake, run: Run, asks: bool) -> Plan:
         stages = RefinerStages.of(run.recipe, asks)
         run.recipe = stages.completed(run.recipe)
         run.recipe_fingerprint = stages.fingerprint(run.recipe)
-        run.versions_in = lake.versions()
-        if lake.settle(run.run_id):
+        with planned_for(lake.spark, 0):  # what is read is the log
             run.versions_in = lake.versions()
-        n_documents = lake.read("documents", run.versions_in["documents"]).count()
+            if lake.settle(run.run_id):
+                run.versions_in = lake.versions()
+            n_documents = lake.read("documents", run.versions_in["documents"]).count()
         with planned_for(lake.spark, n_documents):
             standing = Standing.of(lake, run, run.versions_in, asks)
             counts, statuses = standing.counts()
