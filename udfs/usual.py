@@ -43,11 +43,13 @@ class _Made:
     """What the replacements of a chunk have made so far.
 
     Attributes:
-        lines: the lines that were changed, by their beginnings.
+        lines: where lines begin that were changed.
+        text: what they became, one line after the other.
         n_grown: characters by which they are longer.
     """
 
-    lines: dict[int, bytes] = field(default_factory=dict)
+    lines: set[int] = field(default_factory=set)
+    text: bytes = b""
     n_grown: int = 0
 
 
@@ -67,7 +69,7 @@ def _hits(
     # Many replacements are faster document by document, where they are one call.
     if len(made.lines) > _MAX_HITS or data.count(old, begin, end) > _MAX_HITS:
         return None
-    if any(old in line for line in made.lines.values()):
+    if old in made.text:
         return None
     at = data.find(old, begin, end)
     while at >= 0:
@@ -166,9 +168,10 @@ class Usual:
             line = data[line_begin:line_end]
             changed[line_begin] = line.replace(old, new)
             self.changed_lines.append((doc, line, changed[line_begin]))
-        if changed.keys() & made.lines.keys():
+        if changed.keys() & made.lines:
             return False
-        made.lines |= changed
+        made.lines.update(changed)
+        made.text = b"\n".join((made.text, *changed.values()))
         return True
 
     def _removed_bytes(self) -> dict[int, _Ranges]:

@@ -97,6 +97,7 @@ def execute_chunks(
         return Execution("", DocumentStatus.BLANKED_SHORT)
     lines = text.split("\n")
     marks = LineMarks(len(lines))
+    before = dict[int, str]()  # lines that were changed, as they were
     removed: list[RemovedSpan] = []
     normalized: list[Normalization] = []
     diagnostics: list[ChunkDiagnostic] = []
@@ -112,14 +113,23 @@ def execute_chunks(
                 for first, last in marks.mark(start, end):
                     removed.append(RemovedSpan(first, last, chunk.chunk_index, op_index))
             for number, line in work.new_lines.items():
-                lines[number] = line
+                if line != lines[number]:
+                    before.setdefault(number, lines[number])
+                    lines[number] = line
             normalized.extend(work.normalized)
         diagnostics.extend(in_chunk(chunk.chunk_index, work.findings))
         verdicts.append(judge(chunk.chunk_index, work.findings, discarded_for))
 
     result = "\n".join([lines[number] for number in marks.unmarked()]) if marks else "\n".join(lines)
     any_discarded = any(verdict.reason for verdict in verdicts)
-    words_after = count_words(result)
+    # No word goes over a line break: only lines that went or were changed are counted again.
+    gone = [
+        before.pop(number, lines[number]) for span in removed for number in range(span.line_start, span.line_end + 1)
+    ]
+    gone += before.values()
+    words_after = (
+        words_before - count_words("\n".join(gone)) + count_words("\n".join([lines[number] for number in before]))
+    )
     status = _status(text, result, words_before, words_after, any_discarded, gates)
     if status in (DocumentStatus.BLANKED_RATIO, DocumentStatus.BLANKED_SHORT):
         result, words_after = "", 0
