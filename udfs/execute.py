@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Final
 
 import numpy as np
@@ -14,6 +15,11 @@ from prox_spark.programs.reference import run_reference_programs
 from udfs.programs import ARROW_EXECUTION, Batch, operation_of
 from udfs.usual import Usual
 
+# Fields of structs in their order, as Arrow takes them.
+_REMOVED, _NORMALIZED = (
+    attrgetter(*(field.name for field in ARROW_EXECUTION.field(name).type.value_type))
+    for name in ("removed", "normalized")
+)
 _CODES: Final = {str(code): code for code in DiagnosticCode}
 
 
@@ -104,8 +110,8 @@ def _row(done: Execution) -> dict[str, Any]:
         "status": str(done.status),
         "words_before": done.words_before,
         "words_after": done.words_after,
-        "removed": [_fields(span) for span in done.removed],
-        "normalized": [_fields(one) for one in done.normalized],
+        "removed": list(map(_REMOVED, done.removed)),
+        "normalized": list(map(_NORMALIZED, done.normalized)),
         "verdicts": [
             {
                 "chunk_index": verdict.chunk_index,
@@ -116,7 +122,3 @@ def _row(done: Execution) -> dict[str, Any]:
             for verdict in done.verdicts
         ],
     }
-
-
-def _fields(item: Any) -> dict[str, Any]:
-    return {name: getattr(item, name) for name in item.__slots__}

@@ -33,11 +33,13 @@ class Make:
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            yield to_batch([self._row(i) for i in batch.column("id").to_pylist()], MADE)
+            yield to_batch([self.row(i) for i in batch.column("id").to_pylist()], MADE)
 
-    def _row(self, i: int) -> tuple[object, ...]:
+    def row(self, i: int, length: float | None = None) -> tuple[Any, ...]:
+        """A document of so many characters, by default as many as pages have, and its programs; in the columns of `MADE`."""
         rng = random.Random(i)
-        length = min(rng.lognormvariate(7.2, 1.0), 500_000)
+        ordinary = min(rng.lognormvariate(7.2, 1.0), 500_000)
+        length = ordinary if length is None else length
         lines: list[str] = []
         size = 0
         while size < length:
@@ -45,7 +47,12 @@ class Make:
             for line in self.lines[start : start + rng.randrange(3, 12)]:
                 lines.append(line)
                 size += len(line) + 1
-        doc_id, text = f"doc-{i:07d}", "\n".join(lines)
+        return self.row_of(i, "\n".join(lines), rng)
+
+    def row_of(self, i: int, text: str, rng: random.Random | None = None) -> tuple[Any, ...]:
+        """A document with this text and random programs."""
+        rng = rng or random.Random(i)
+        lines, doc_id = text.split("\n"), f"doc-{i:07d}"
         programs = [self._program(doc_id, rng, lines, n, *chunk) for n, chunk in enumerate(_chunks(lines))]
         return doc_id, f"{i:064x}", text, count_words(text), f"https://example.org/{i}", "benchmark", programs
 
@@ -89,17 +96,21 @@ def _chunks(lines: list[str]) -> Iterator[tuple[int, int]]:
 
 def make(spark: SparkSession, root: Path, n: int) -> None:
     """Writes `documents` and `programs` below a folder."""
-    lines = [
+    made = spark.range(0, n, 1, 8).mapInArrow(Make(sample_lines()), MADE)
+    made.write.format("delta").save(str(root / "made"))
+    made = spark.read.format("delta").load(str(root / "made"))
+    made.drop("programs").write.format("delta").save(str(root / "documents"))
+    made.select(F.inline("programs")).write.format("delta").save(str(root / "programs"))
+
+
+def sample_lines() -> list[str]:
+    """Lines of the demo's sample."""
+    return [
         line
         for page in PAGES.read_text(encoding="utf-8", errors="replace").splitlines()
         if page.startswith("{") and page.endswith("}")
         for line in _text(page).split("\n")
     ]
-    made = spark.range(0, n, 1, 8).mapInArrow(Make(lines), MADE)
-    made.write.format("delta").save(str(root / "made"))
-    made = spark.read.format("delta").load(str(root / "made"))
-    made.drop("programs").write.format("delta").save(str(root / "documents"))
-    made.select(F.inline("programs")).write.format("delta").save(str(root / "programs"))
 
 
 def _text(page: str) -> str:

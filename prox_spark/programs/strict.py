@@ -127,9 +127,8 @@ def execute_chunks(
         before.pop(number, lines[number]) for span in removed for number in range(span.line_start, span.line_end + 1)
     ]
     gone += before.values()
-    words_after = (
-        words_before - count_words("\n".join(gone)) + count_words("\n".join([lines[number] for number in before]))
-    )
+    new = [lines[number] for number in before]
+    words_after = words_before - sum(map(count_words, gone)) + sum(map(count_words, new))
     status = _status(text, result, words_before, words_after, any_discarded, gates)
     if status in (DocumentStatus.BLANKED_RATIO, DocumentStatus.BLANKED_SHORT):
         result, words_after = "", 0
