@@ -10,7 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from itertools import dropwhile, takewhile
 from pathlib import Path
@@ -138,7 +138,7 @@ class Lake:
         check_partition_columns(self.config.partition_by)
         # Side by side: a commit is mostly waiting. What `TIMESTAMP` means in SQL is a setting of the session.
         with (
-            setting(self.spark, "spark.sql.timestampType", "TIMESTAMP_LTZ"),
+            settings(self.spark, {"spark.sql.timestampType": "TIMESTAMP_LTZ"}),
             ThreadPoolExecutor(len(schemas.TABLES)) as pool,
         ):
             for done in [pool.submit(inheriting(partial(self._ensure, table))) for table in schemas.TABLES]:
@@ -261,7 +261,7 @@ class Lake:
         commit = (f"add to {table.name}", read_version + 1)
         try:
             # Additions share a name: Delta passes over one with a version seen before, and refuses one beside another.
-            with setting(self.spark, "parquet.block.size", str(_ROW_GROUP_BYTES)):
+            with settings(self.spark, {"parquet.block.size": str(_ROW_GROUP_BYTES)}):
                 # In this order, so that Parquet's readers pass over the pages that have none of a wave's rows.
                 self.append(
                     table.name, rows.sortWithinPartitions(schemas.BUCKET.name), run_id, commit, new_columns=True
@@ -385,17 +385,17 @@ class Lake:
         """
         from delta.exceptions import DeltaConcurrentModificationException
 
-        sizes = {"minFileSize": _SMALL_FILE_BYTES, "maxFileSize": _FILE_BYTES}
-        with ExitStack() as stack:
-            for name, n_bytes in sizes.items():
-                stack.enter_context(setting(self.spark, f"spark.databricks.delta.optimize.{name}", str(n_bytes)))
-            stack.enter_context(_user_metadata(self.spark, {"run_id": run_id}))
-            self._count(table)
-            try:
+        options = {
+            "spark.databricks.delta.optimize.minFileSize": str(_SMALL_FILE_BYTES),
+            "spark.databricks.delta.optimize.maxFileSize": str(_FILE_BYTES),
+        }
+        self._count(table)
+        try:
+            with settings(self.spark, options), _user_metadata(self.spark, {"run_id": run_id}):
                 self._delta(table).optimize().executeCompaction()
-            # Another run changed what this one had read: the files are joined the next time.
-            except DeltaConcurrentModificationException as error:
-                LOG.info("%s was not compacted: %s", self.location(table), first_line(error))
+        # Another run changed what this one had read: the files are joined the next time.
+        except DeltaConcurrentModificationException as error:
+            LOG.info("%s was not compacted: %s", self.location(table), first_line(error))
 
     def create_views(self) -> list[str]:
         """Makes every table a temporary view of its own name, for SQL. Returns the names."""
@@ -465,7 +465,14 @@ class Lake:
         self.spark.sql(" ".join(clauses))
 
     def _lacking(self, table: schemas.Table) -> list[T.StructField]:
-        have = {name.lower() for name in self.read(table.name).columns}
+        have = {field.name.lower(): field.dataType for field in self.read(table.name).schema}
+        bucket = schemas.BUCKET
+        if have.get(bucket.name, bucket.dataType) != bucket.dataType:
+            # Of the input of an older version: waves would pass over its rows.
+            raise LakeError(
+                f"{self.location(table.name)} has a column {bucket.name} that is not ours, of type "
+                f"{have[bucket.name].simpleString()}: rename it, or ingest into a new lake"
+            )
         return [field for field in table.schema if field.name.lower() not in have]
 
     def _add(self, table: schemas.Table, fields: list[T.StructField]) -> None:
@@ -578,22 +585,24 @@ def check_partition_columns(names: Sequence[str]) -> None:
 @contextmanager
 def _user_metadata(spark: SparkSession, metadata: Mapping[str, str]) -> Iterator[None]:
     """MERGE has no write options: its userMetadata comes from the session, where the user may have one of their own."""
-    with setting(spark, "spark.databricks.delta.commitInfo.userMetadata", json.dumps(dict(metadata))):
+    with settings(spark, {"spark.databricks.delta.commitInfo.userMetadata": json.dumps(dict(metadata))}):
         yield
 
 
 @contextmanager
-def setting(spark: SparkSession, key: str, value: str) -> Iterator[None]:
-    """Change a setting of the session for the block."""
-    before = spark.conf.get(key, None)
-    spark.conf.set(key, value)
+def settings(spark: SparkSession, values: Mapping[str, str]) -> Iterator[None]:
+    """Change settings of the session for the block."""
+    before = {key: spark.conf.get(key, None) for key in values}
     try:
+        for key, value in values.items():
+            spark.conf.set(key, value)
         yield
     finally:
-        if before is None:
-            spark.conf.unset(key)
-        else:
-            spark.conf.set(key, before)
+        for key, value in before.items():
+            if value is None:
+                spark.conf.unset(key)
+            else:
+                spark.conf.set(key, value)
 
 
 def quarantine_id(*parts: Column) -> Column:

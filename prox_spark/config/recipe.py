@@ -218,7 +218,8 @@ class WaveConfig(Section):
     documents: int = Field(
         50_000,
         ge=1,
-        description="Documents per wave. Generations are committed after each; smaller loses less, larger commits less.",
+        description="Documents per wave of refine; apply, which asks no model, takes ten times as many. Generations are committed after "
+        "each; smaller loses less, larger commits less.",
     )
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from prox_spark.engine.local import is_local
-from prox_spark.tables import setting
+from prox_spark.tables import settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -23,8 +23,8 @@ def planned_for(spark: SparkSession, n_documents: float) -> Iterator[None]:
 
     A cluster's executors compile for themselves and keep what they compiled, and a platform may refuse the settings.
     """
-    with ExitStack() as stack:
-        if n_documents < _COMPILED_FROM and is_local(spark.sparkContext):
-            for name, value in _SETTINGS.items():
-                stack.enter_context(setting(spark, name, value))
+    if n_documents >= _COMPILED_FROM or not is_local(spark.sparkContext):
+        yield
+        return
+    with settings(spark, _SETTINGS):
         yield

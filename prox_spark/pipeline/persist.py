@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from pyspark.storagelevel import StorageLevel
 
-from prox_spark.tables import setting
+from prox_spark.tables import settings
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -33,10 +33,11 @@ def persisted_rows(frame: DataFrame) -> Iterator[DataFrame]:
     Spark gathers the rows of a column batch before it writes one: batches are kept small, for a text may have megabytes. They
     are not compressed: what was just read is read once or twice more.
     """
-    settings = {"batchSize": str(_BATCH_ROWS), "compressed": "false"}
-    with ExitStack() as stack:
-        for name, value in settings.items():
-            stack.enter_context(setting(frame.sparkSession, f"spark.sql.inMemoryColumnarStorage.{name}", value))
+    of_cache = {
+        "spark.sql.inMemoryColumnarStorage.batchSize": str(_BATCH_ROWS),
+        "spark.sql.inMemoryColumnarStorage.compressed": "false",
+    }
+    with settings(frame.sparkSession, of_cache):
         kept = frame.persist(StorageLevel.DISK_ONLY)
     try:
         yield kept

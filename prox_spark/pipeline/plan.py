@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 LOG = logging.getLogger(__name__)
+# Without a model a killed run loses little, and each wave looks through all answers that were ever stored.
+_WAVES_WITHOUT_MODEL = 10
 # Of a row of documents beside others of any name.
 _STATUS = "status of the document"
 _REPLACED = "row of refined"
@@ -116,7 +118,8 @@ def plan(lake: Lake, run: Run, asks: bool) -> Plan:
             counts, statuses = standing.counts()
         n_pending = sum(n for n, _ in counts.values())
         LOG.info("plan: %s documents to %s", f"{n_pending:,}", run.command)
-    return Plan(stages, waves(counts, run.recipe.waves.documents, standing.pending), n_documents, n_pending, statuses)
+    size = run.recipe.waves.documents * (1 if asks else _WAVES_WITHOUT_MODEL)
+    return Plan(stages, waves(counts, size, standing.pending), n_documents, n_pending, statuses)
 
 
 @dataclass(frozen=True)

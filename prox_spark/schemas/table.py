@@ -17,7 +17,7 @@ N_BUCKETS = 1 << 16
 BUCKET = field(
     "doc_bucket",
     T.IntegerType(),
-    "pmod(xxhash64(doc_id), 65536): what a wave is a range of, and the order of the rows in a file; null in rows of an older lake",
+    "pmod(xxhash64(doc_id), 65536): what a wave is a range of, and the order in which ingest writes rows; null in rows of an older lake",
 )
 
 

@@ -17,6 +17,7 @@ from weightless import write_weightless
 from prox_spark import schemas
 from prox_spark.buckets import EVERY, Buckets, bucket_of
 from prox_spark.config import Recipe
+from prox_spark.errors import LakeError
 from prox_spark.pipeline import refine as refine_module
 from prox_spark.pipeline.apply import ApplyStage
 from prox_spark.pipeline.generate import GenerateStage
@@ -150,6 +151,16 @@ def test_a_lake_whose_tables_lack_the_column_is_refined_as_one_that_has_it(spark
     ingest(spark, older.model_copy(update={"input": older.input.model_copy(update={"paths": [str(more)]})}))
     assert refine_lake(spark, older).n_pending == 1
     assert len(rows(old, "refined", "doc_id")) == N_DOCUMENTS + 1
+
+
+def test_a_column_of_the_input_by_the_name_of_ours_is_named_and_nothing_written(spark: Any, ingested: Recipe) -> None:
+    older = at(ingested, f"{ingested.lake.root}-older")
+    documents = Lake(spark, ingested.lake).read("documents").withColumn("doc_bucket", F.col("doc_id"))
+    documents.write.format("delta").save(Lake(spark, older.lake).location("documents"))
+    for run in (ingest, refine_lake):
+        with pytest.raises(LakeError, match="column doc_bucket that is not ours, of type string: rename it"):
+            run(spark, older)
+    assert operations(spark, Lake(spark, older.lake), "documents") == ["WRITE"]
 
 
 def test_a_run_beside_which_another_refined_the_same_leaves_every_row_once(
