@@ -25,6 +25,7 @@ sys.path.append(str(Path(__file__).parents[1]))
 from applying.made import MADE, Make, sample_lines
 
 from prox_spark.programs import Gates, execute_chunks
+from prox_spark.programs.words import count_words
 from udfs.execute import ExecuteStrict, _program
 from udfs.programs import CHUNK
 
@@ -84,7 +85,8 @@ def timed(rows: list[Row], n_rounds: int) -> float:
         seconds.append(time.process_time() - begun)
     for text, own, found in zip(texts.to_pylist(), chunks, done.to_pylist(), strict=True):
         right = execute_chunks(text, [_program(chunk) for chunk in own], Gates())
-        if (right.text, str(right.status), right.words_after) != (found["text"], found["status"], found["words_after"]):
+        as_it_should = (right.text, str(right.status), count_words(right.text))
+        if as_it_should != (found["text"], found["status"], found["words_after"]):
             raise SystemExit(f"failed: a document of {len(text):,} characters comes out differently")
     return median(seconds)
 

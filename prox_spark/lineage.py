@@ -75,7 +75,7 @@ class Run:
 
     def versions_out(self, lake: Lake) -> dict[str, int]:
         """Return the versions of the tables of `versions_in` now: what this run did not write to is as it was."""
-        return self.versions_in | lake.versions([table for table in self.versions_in if table in lake.commits])
+        return self.versions_in | lake.versions([table for table in self.versions_in if table in lake.written])
 
     def record(self, lake: Lake, status: str, error: str | None = None) -> None:
         """Writes the run's row."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
+import random
 import re
-import threading
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -24,6 +23,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 
 from prox_spark import schemas
 from prox_spark.buckets import EVERY, Buckets
+from prox_spark.commits import EVERY_RUN, left_doubled, newest_commits, others, user_metadata
 from prox_spark.config import LakeConfig
 from prox_spark.errors import LakeError, RecipeError, first_line, root_cause
 from prox_spark.ingest.files import absolute, is_uri
@@ -62,11 +62,15 @@ _ROW_GROUP_BYTES = 32 << 20
 _FILE_BYTES = 256 << 20
 _SMALL_FILE_BYTES = 32 << 20
 
-# In a commit's userMetadata.
-_EXPECTED = "expected_version"
-
 # Commits of other runs beside an addition, at most, among which it looks for its own.
 _MAX_COMMITS_MEANWHILE = 100
+
+# Tables whose rows are appended where nothing is known of others.
+_APPENDED_TO = frozenset({schemas.PROGRAMS.name, schemas.REFINED.name})
+# So many commits are looked through for what a killed run may have left behind.
+_FIRST_LOOK = 100
+# So often doubled rows are taken out beside others that write.
+_TURNS = 8
 
 _NAMES = tuple(table.name for table in schemas.TABLES)
 _PARTITIONED = (schemas.DOCUMENTS, schemas.REFINED)
@@ -90,8 +94,8 @@ class Lake:
 
     Attributes:
         partition_columns: of documents and refined, known when `ensure` was called.
-        commits: by table, how many commits were begun through this object: no fewer than it made.
-        beside_others: names of the tables to which other runs were seen to commit, or to have done so beside one that was killed.
+        written: names of the tables that rows were added to, replaced in or taken out of through this object.
+        beside_others: names of the tables that others were seen to change, or that hold what a run left doubled that was killed.
 
     Raises:
         RecipeError: neither is set.
@@ -104,13 +108,11 @@ class Lake:
         self.config = config
         self._root = absolute_root(config.root) if config.root else None
         self.partition_columns: dict[str, tuple[str, ...]] = {}
-        self.commits = Counter[str]()
+        self.written = set[str]()
         self.beside_others = set[str]()
         self._began_empty = set[str]()
-        self._serializable = set[str]()
-        # Of a table, the version when it was first asked for.
-        self._began_at = dict[str, int]()
-        self._counting = threading.Lock()
+        self._runs = set[str]()
+        self._seen = dict[str, int]()
 
     def __str__(self) -> str:
         return str(self.config.root or self.config.catalog)
@@ -146,12 +148,16 @@ class Lake:
 
     def _ensure(self, table: schemas.Table) -> None:
         try:
-            if not self.exists(table.name):
-                self._create(table)
-            elif lacking := self._lacking(table):
-                self._add(table, lacking)
-            if table in _PARTITIONED:
-                self._allow_any_partition(table.name)
+            with _telling_of_races(self.location(table.name)):
+                if not self.exists(table.name):
+                    self._create(table)
+                else:
+                    if lacking := self._lacking(table):
+                        self._add(table, lacking)
+                    if table.name in _APPENDED_TO:
+                        self._set_properties(table.name, _SERIALIZABLE)
+                if table in _PARTITIONED:
+                    self._allow_any_partition(table.name)
         except AnalysisException as error:
             # Another run may have made it meanwhile.
             if not self.exists(table.name) or self._lacking(table):
@@ -169,22 +175,23 @@ class Lake:
             raise LakeError(f"can't look for {self.location(table)}: {first_line(error)}") from error
 
     def version(self, table: str) -> int:
-        """Newest version of a table."""
-        commit = self._delta(table).history(1).select("version", "operation", "userMetadata").first()
-        if commit["version"] == 0 and commit["operation"] == _DECLARED:
-            self._began_empty.add(table)
-        version = int(commit["version"])
-        n_own = self.commits[table]
-        n_all = version - self._began_at.setdefault(table, version - n_own)
-        if n_all > n_own or _expected_version(commit["userMetadata"]) not in (None, version):
+        """Newest version of a table. Whether others have changed it since this was last asked is kept in `beside_others`."""
+        seen = self._seen.get(table)
+        look = partial(newest_commits, self._delta(table))
+        commits = look(_FIRST_LOOK if seen is None and table in _APPENDED_TO else 1)
+        version = commits[0].version
+        if seen is None:
+            doubled = left_doubled(commits)
+        else:
+            if version - seen > 1:
+                commits = look(version - seen)
+            doubled = bool(others(commits, self._runs, seen))
+        if doubled:
             self.beside_others.add(table)
+        self._seen[table] = version
+        if (version, commits[0].operation) == (0, _DECLARED):
+            self._began_empty.add(table)
         return version
-
-    def version_of(self, table: str, run_id: str, version: int) -> int | None:
-        """Return the version if it is the newest and a run has made it, else None."""
-        commit = self._delta(table).history(1).select("version", "userMetadata").first()
-        is_own = commit["version"] == version and run_id in (commit["userMetadata"] or "")
-        return version if is_own else None
 
     def versions(self, names: Sequence[str] = _NAMES) -> dict[str, int]:
         """Newest versions of some tables, by default of every one."""
@@ -227,16 +234,14 @@ class Lake:
             commit: (application, version): Delta ignores a commit that it has seen, so a retry changes nothing. To know that, it
                 reads the whole log, which takes two thirds of a small commit.
             new_columns: take up columns that the table lacks.
-            expected_version: of this commit, if no other run writes to the table: whoever finds it with another one, and
-                the run that made it gone, knows that rows may be doubled. Goes into the userMetadata, too.
+            expected_version: of this commit, where its keys were not looked for; goes into the userMetadata, too.
         """
-        metadata = {"run_id": run_id} | ({} if expected_version is None else {_EXPECTED: expected_version})
-        options: dict[str, Any] = {"userMetadata": json.dumps(metadata)}
+        options: dict[str, Any] = {"userMetadata": user_metadata(run_id, expected_version)}
         if commit:
             options |= {"txnAppId": f"prox_spark/{commit[0]}", "txnVersion": commit[1]}
         if new_columns:
             options["mergeSchema"] = "true"
-        self._count(table)
+        self._note(table, run_id)
         writer = rows.write.format("delta").mode("append").options(**options)
         if self._root:
             writer.save(self.location(table))
@@ -292,74 +297,75 @@ class Lake:
         """Adds new rows and replaces those for which `changed` holds (columns of `old` and `new`). New columns are taken up."""
         self._merge(table, rows, run_id, changed, buckets)
 
-    def append_alone(
-        self, table: schemas.Table, rows: DataFrame, run_id: str, seen: int, buckets: Buckets = EVERY
-    ) -> int | None:
-        """Append rows whose keys the table lacks, as far as is known. Another run may bring the same ones meanwhile.
+    def append_alone(self, table: schemas.Table, rows: DataFrame, run_id: str, buckets: Buckets = EVERY) -> None:
+        """Append rows whose keys the table lacks, unless another run brings the same ones at that moment.
 
-        A MERGE takes five times as long, for it looks for the keys once more.
+        What is doubled is then taken out, and the table is in `beside_others`. A MERGE takes five times as long, for it looks for
+        the keys once more.
 
         Args:
             table: where to.
             rows: in the columns of the table, and new ones.
             run_id: goes into the commit's userMetadata.
-            seen: the version in which the keys were looked for.
             buckets: that all rows are in.
-
-        Returns:
-            The new version. None where another run has committed, too: of what is doubled then one row is left.
         """
-        with _telling_of_races(self.location(table.name)):
-            self.append(table.name, rows, run_id, new_columns=True, expected_version=seen + 1)
-        version = self.version(table.name)
-        if version == seen + 1:
-            return version
-        self.take_out_doubles(table, run_id, buckets)
-        return None
+        name = table.name
+        seen = self._seen[name] if name in self._seen else self.version(name)
+        with _telling_of_races(self.location(name)):
+            self.append(name, rows, run_id, new_columns=True, expected_version=seen + 1)
+        self.version(name)
+        if name in self.beside_others:
+            self.take_out_doubles(table, run_id, buckets, settles=run_id)
 
-    def take_out_doubles(self, table: schemas.Table, run_id: str, buckets: Buckets = EVERY) -> None:
-        """Leave one row of those with the same key: that of a run, if it has one.
+    def take_out_doubles(
+        self, table: schemas.Table, run_id: str, buckets: Buckets = EVERY, settles: str = EVERY_RUN
+    ) -> None:
+        """Leave one row of those with the same key.
 
         Args:
             table: with a column run_id, and no key more than once in one run.
-            run_id: whose rows stay; goes into the commit's userMetadata.
+            run_id: goes into the commit's userMetadata.
             buckets: where to look for them.
+            settles: whose rows these are; goes there, too.
 
         Raises:
             LakeError: other runs have written to the table whenever this was tried.
         """
         from delta.exceptions import DeltaConcurrentModificationException
 
-        one = F.max_by("run_id", F.struct(F.col("run_id") == run_id, "run_id"))
-        for is_last in (False, False, True):
-            counted = buckets.of(self.read(table.name)).groupBy(*table.key).agg(one.alias("run_id"), F.count("*"))
-            doubled = counted.where(F.col("count(1)") > 1).drop("count(1)")
+        # All runs that do this at the same time leave the same one.
+        one = F.max("run_id").alias("run_id")
+        for turn in range(_TURNS):
+            counted = buckets.of(self.read(table.name)).groupBy(*table.key).agg(one, F.count("*").alias("n"))
+            doubled = counted.where("n > 1").drop("n")
             if doubled.isEmpty():
                 return
-            self._count(table.name)
-            others = self._merge_on(table, doubled, table.key, buckets, "old.run_id <> new.run_id").whenMatchedDelete()
+            self._note(table.name, run_id)
+            rest = self._merge_on(table, doubled, table.key, buckets, "old.run_id <> new.run_id").whenMatchedDelete()
             try:
-                with _user_metadata(self.spark, {"run_id": run_id}):
-                    others.execute()
+                with _committing(self.spark, user_metadata(run_id, settles=settles)):
+                    rest.execute()
                 return
             except DeltaConcurrentModificationException as error:
-                if is_last:
-                    raise LakeError(_raced_at(self.location(table.name))) from error
+                LOG.info("%s: doubled rows are looked for once more: %s", table.name, first_line(error))
+            time.sleep(random.uniform(0, 0.1 * 2**turn))
+        raise LakeError(_raced_at(self.location(table.name)))
 
-    def settle(self, run_id: str) -> bool:
-        """Take out what is doubled in tables that other runs have written to: a run is killed before it does so itself.
+    def settle(self, run_id: str, names: Collection[str] | None = None) -> bool:
+        """Take out what runs have doubled, one of which was killed before it could.
 
         Args:
             run_id: goes into the commits' userMetadata.
+            names: of the tables to look through, by default those that others were seen to change.
 
         Returns:
-            Whether there was a table to look through.
+            Whether there was one.
         """
-        tables = [table for table in (schemas.PROGRAMS, schemas.REFINED) if table.name in self.beside_others]
+        names = self.beside_others if names is None else names
+        tables = [table for table in schemas.TABLES if table.name in _APPENDED_TO and table.name in names]
         for table in tables:
             self.take_out_doubles(table, run_id)
             self.beside_others.discard(table.name)
-            del self._began_at[table.name]
         return bool(tables)
 
     def remove(self, table: schemas.Table, rows: DataFrame, on: Sequence[str], run_id: str) -> None:
@@ -371,9 +377,9 @@ class Lake:
             on: columns of the table, null equal to null.
             run_id: goes into the commit's userMetadata.
         """
-        self._count(table.name)
+        self._note(table.name, run_id)
         merge = self._merge_on(table, rows.select(*on).distinct(), on).whenMatchedDelete()
-        with _user_metadata(self.spark, {"run_id": run_id}), _telling_of_races(self.location(table.name)):
+        with _committing(self.spark, user_metadata(run_id)), _telling_of_races(self.location(table.name)):
             merge.execute()
 
     def compact(self, table: str, run_id: str) -> None:
@@ -389,9 +395,9 @@ class Lake:
             "spark.databricks.delta.optimize.minFileSize": str(_SMALL_FILE_BYTES),
             "spark.databricks.delta.optimize.maxFileSize": str(_FILE_BYTES),
         }
-        self._count(table)
+        self._note(table, run_id)
         try:
-            with settings(self.spark, options), _user_metadata(self.spark, {"run_id": run_id}):
+            with settings(self.spark, options), _committing(self.spark, user_metadata(run_id)):
                 self._delta(table).optimize().executeCompaction()
         # Another run changed what this one had read: the files are joined the next time.
         except DeltaConcurrentModificationException as error:
@@ -411,14 +417,11 @@ class Lake:
     def _merge(
         self, table: schemas.Table, rows: DataFrame, run_id: str, update: Column | None, buckets: Buckets
     ) -> None:
-        if _SERIALIZABLE.items() <= _PROPERTIES.get(table.name, {}).items() and table.name not in self._serializable:
-            self._set_properties(table.name, _SERIALIZABLE)
-            self._serializable.add(table.name)
-        self._count(table.name)
+        self._note(table.name, run_id)
         merge = self._merge_on(table, rows, table.key, buckets)
         if update is not None:
             merge = merge.whenMatchedUpdateAll(condition=update)
-        with _user_metadata(self.spark, {"run_id": run_id}), _telling_of_races(self.location(table.name)):
+        with _committing(self.spark, user_metadata(run_id)), _telling_of_races(self.location(table.name)):
             merge.whenNotMatchedInsertAll().withSchemaEvolution().execute()
 
     def _merge_on(
@@ -442,13 +445,12 @@ class Lake:
         """Set those that a table, such as one of an older version, does not have."""
         found = self.spark.sql(f"SHOW TBLPROPERTIES {self.identifier(table)}").collect()
         if not properties.items() <= {(row["key"], row["value"]) for row in found}:
-            self._count(table)
             self.spark.sql(f"ALTER TABLE {self.identifier(table)} SET TBLPROPERTIES ({_listed(properties)})")
 
-    def _count(self, table: str) -> None:
-        # Before the commit: another thread that finds it in the table must not take it for another run's.
-        with self._counting:
-            self.commits[table] += 1
+    def _note(self, table: str, run_id: str) -> None:
+        """Before a commit: then nobody takes it for another run's."""
+        self.written.add(table)
+        self._runs.add(run_id)
 
     def _create(self, table: schemas.Table) -> None:
         # In SQL: DeltaTable.create takes names of two parts at most, and a catalog's have three.
@@ -521,15 +523,6 @@ def _raced_at(place: str) -> str:
     return f"another run wrote to {place} while this one did: start it again"
 
 
-def _expected_version(metadata: str | None) -> int | None:
-    """Return what a commit of `append_alone` was to be, by its userMetadata; None for any other."""
-    try:
-        told = json.loads(metadata or "{}")
-    except ValueError:
-        return None
-    return told.get(_EXPECTED) if isinstance(told, dict) else None
-
-
 def _listed(properties: Mapping[str, str]) -> str:
     """Return properties as SQL lists them."""
     return ", ".join(f"'{key}' = '{value}'" for key, value in properties.items())
@@ -583,9 +576,9 @@ def check_partition_columns(names: Sequence[str]) -> None:
 
 
 @contextmanager
-def _user_metadata(spark: SparkSession, metadata: Mapping[str, str]) -> Iterator[None]:
+def _committing(spark: SparkSession, metadata: str) -> Iterator[None]:
     """MERGE has no write options: its userMetadata comes from the session, where the user may have one of their own."""
-    with settings(spark, {"spark.databricks.delta.commitInfo.userMetadata": json.dumps(dict(metadata))}):
+    with settings(spark, {"spark.databricks.delta.commitInfo.userMetadata": metadata}):
         yield
 
 

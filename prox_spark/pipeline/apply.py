@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -51,12 +51,6 @@ class ApplyStage:
     lake: Lake
     stages: RefinerStages
     run: Run
-    _seen: dict[str, int | None] = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Take the versions that the run has planned with for all that the tables hold."""
-        versions = self.run.versions_in
-        object.__setattr__(self, "_seen", {name: versions.get(name) for name in ("programs", "refined")})
 
     def __call__(self, wave: Wave, documents: DataFrame, prompts: WavePrompts, generations: DataFrame) -> int:
         """Applies what the models said and commits the derived tables.
@@ -82,7 +76,7 @@ class ApplyStage:
         reasons = {row["reason"]: row["count"] for row in applied.groupBy("failure.reason").count().collect()}
         n_waiting = reasons.pop(NO_GENERATION, 0)
         if not reasons:
-            return n_waiting  # a MERGE that finds nothing to do would still make a version
+            return n_waiting
         run_id = self.run.run_id
         answered = applied.where(IS_ANSWERED)
         self._add(schemas.PROGRAMS, self._programs(answered), wave, may_match=self._has_programs)
@@ -95,19 +89,15 @@ class ApplyStage:
             if wave.replaces:
                 # What an earlier text or recipe made of them is not what this one does.
                 self.lake.remove(schemas.REFINED, quarantined.select("doc_id"), ("doc_id",), run_id)
-                self._seen["refined"] = None
         if None in reasons:
             self._add(schemas.REFINED, self._refined(answered, documents), wave, may_match=wave.replaces)
         return n_waiting
 
     def _add(self, table: schemas.Table, rows: DataFrame, wave: Wave, may_match: bool) -> None:
-        """Commit the rows of a wave: appended where the table has no row with their keys, else merged."""
-        name, run_id = table.name, self.run.run_id
-        # After a MERGE or another run's commit the rest of the run is merged.
-        before = None if may_match else self._seen.get(name)
-        self._seen[name] = None
-        if before is not None:
-            self._seen[name] = self.lake.append_alone(table, rows, run_id, before, wave.buckets)
+        """Commit the rows of a wave: appended where the table has no row with their keys, as far as is known, else merged."""
+        run_id = self.run.run_id
+        if not may_match and table.name not in self.lake.beside_others:
+            self.lake.append_alone(table, rows, run_id, wave.buckets)
         elif table == schemas.PROGRAMS:
             self.lake.insert_new(table, rows, run_id, wave.buckets)
         else:
@@ -117,13 +107,8 @@ class ApplyStage:
         """Join small files now and then: by the number of commits, whether one run has made them or many."""
         for name, n_commits in _COMMITS_OF_WAVE.items():
             n_before = self.run.versions_in[name] + n_commits * wave.number
-            if name not in self.lake.commits or n_before // _COMPACT_EVERY == (n_before + n_commits) // _COMPACT_EVERY:
-                continue
-            self.lake.compact(name, self.run.run_id)
-            # There may be no commit, and another run's may come instead: then what comes is merged.
-            seen = self._seen.get(name)
-            if seen is not None and self.lake.version(name) != seen:
-                self._seen[name] = self.lake.version_of(name, self.run.run_id, seen + 1)
+            if name in self.lake.written and n_before // _COMPACT_EVERY != (n_before + n_commits) // _COMPACT_EVERY:
+                self.lake.compact(name, self.run.run_id)
 
     @cached_property
     def _has_programs(self) -> bool:

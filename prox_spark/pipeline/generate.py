@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 from pyspark.sql import functions as F
+from pyspark.storagelevel import StorageLevel
 
 from prox_spark import schemas
 from prox_spark.engine.local import engines_since, is_local, known_engines, local_executor
@@ -58,13 +59,9 @@ class AskedBefore:
     """Which prompts may have an answer already, by hashes of their keys: of what a stage began with and of what the run has asked.
 
     Eight bytes a prompt: else each wave would read the keys of all that was ever answered.
-
-    Attributes:
-        others_ask: True once other runs were seen to add answers: then every prompt may have one.
     """
 
     def __init__(self) -> None:
-        self.others_ask = False
         self._hashes: dict[str, NDArray[np.int64]] = {}
         self._too_many = set[str]()
 
@@ -81,7 +78,7 @@ class AskedBefore:
             if found is None:
                 self._too_many.add(stage)
             self._hashes[stage] = np.array([], np.int64) if found is None else np.unique(found)
-        return self.others_ask or stage in self._too_many or bool(self._has(stage, hashes).any())
+        return stage in self._too_many or bool(self._has(stage, hashes).any())
 
     def add(self, stage: str, hashes: NDArray[np.int64]) -> None:
         """Remember prompts, whose hashes are in order."""
@@ -122,8 +119,8 @@ class GenerateStage:
             label: for the progress line.
 
         Yields:
-            The rows of `generations` that answer the prompts, committed, and persisted for the block. With none missing no engine is
-            started.
+            The rows of `generations` that answer the prompts, as they were committed; kept for the block. With none missing no engine
+            is started.
         """
         with ExitStack() as stack:
             parts = []
@@ -134,9 +131,10 @@ class GenerateStage:
                 answers = self._answered(to_ask, stage, wave)
                 on_this_host = is_local(self.lake.spark.sparkContext)
                 if on_this_host:
-                    answers = stack.enter_context(persisted(answers))
+                    # Not persisted: Spark may forget a persisted frame, and would ask once more; what is cut off fails instead.
+                    answers = answers.localCheckpoint(eager=False, storageLevel=StorageLevel.DISK_ONLY)
                 version = self._commit(answers, to_ask, stage, wave, label)
-                # What is persisted goes with the executor that has it, and would be asked for again; here they go together.
+                # An executor that is lost takes with it what it holds; this one is lost with the run.
                 if not on_this_host:
                     answers = stack.enter_context(persisted(self._committed(stage, wave, version)))
                 self._book(answers, stage, wave, label)
@@ -155,6 +153,7 @@ class GenerateStage:
         ).first()
         keys = np.unique(np.array(hashes, np.int64))
         may_be_stored = self._asked.may_hold(name, keys, lambda: self._stored_hashes(stage))
+        may_be_stored |= "generations" in self.lake.beside_others
         self._asked.add(name, keys)
         if not may_be_stored and len(keys) == n_prompts:
             return _ToAsk(sent, n_prompts, n_tokens)
@@ -200,9 +199,7 @@ class GenerateStage:
             self._failure_booked(stage, wave),
         ):
             self.lake.append("generations", answers, self.run.run_id)
-        version = self.lake.version("generations")
-        self._asked.others_ask |= "generations" in self.lake.beside_others
-        return version
+        return self.lake.version("generations")
 
     def _committed(self, stage: RefinerStage, wave: int, version: int) -> DataFrame:
         """Return the answers of a wave as they are in the table. A task that ran twice counts once."""

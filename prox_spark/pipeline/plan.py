@@ -110,16 +110,24 @@ def plan(lake: Lake, run: Run, asks: bool) -> Plan:
         run.recipe_fingerprint = stages.fingerprint(run.recipe)
         with planned_for(lake.spark, 0):  # what is read is the log
             run.versions_in = lake.versions()
-            if lake.settle(run.run_id):
-                run.versions_in = lake.versions()
             n_documents = lake.read("documents", run.versions_in["documents"]).count()
         with planned_for(lake.spark, n_documents):
+            if lake.settle(run.run_id):
+                run.versions_in |= lake.versions(sorted(lake.written))
             standing = Standing.of(lake, run, run.versions_in, asks)
             counts, statuses = standing.counts()
+            if _n_all(counts, statuses) != n_documents and lake.settle(run.run_id, run.versions_in):
+                run.versions_in |= lake.versions(sorted(lake.written))
+                standing = Standing.of(lake, run, run.versions_in, asks)
+                counts, statuses = standing.counts()
         n_pending = sum(n for n, _ in counts.values())
         LOG.info("plan: %s documents to %s", f"{n_pending:,}", run.command)
     size = run.recipe.waves.documents * (1 if asks else _WAVES_WITHOUT_MODEL)
     return Plan(stages, waves(counts, size, standing.pending), n_documents, n_pending, statuses)
+
+
+def _n_all(counts: Mapping[int, tuple[int, bool]], statuses: Mapping[str, int]) -> int:
+    return sum(n for n, _ in counts.values()) + sum(statuses.values())
 
 
 @dataclass(frozen=True)
@@ -237,9 +245,9 @@ def conserved(lake: Lake, run: Run, done: Plan, n_waiting: int = 0) -> dict[str,
     """
     n_without, statuses = 0, done.statuses
     if done.n_pending:
-        lake.versions([table for table in run.versions_in if table in lake.commits])
-        lake.settle(run.run_id)
+        lake.versions(sorted(lake.written))  # to see whether others have changed them
         with planned_for(lake.spark, done.n_documents):
+            lake.settle(run.run_id)
             versions = {"documents": run.versions_in["documents"], "refined": None, "quarantine": None}
             pending, statuses = Standing.of(lake, run, versions).counts()
         n_without = sum(n for n, _ in pending.values())

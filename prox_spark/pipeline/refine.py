@@ -78,7 +78,7 @@ def refine_lake(spark: SparkSession, recipe: Recipe) -> RefineSummary:
         todo = plan(lake, run, asks=True)
         run.counts["generations"] = 0
         if todo.n_pending:
-            with planned_for(spark, todo.n_pending / len(todo.waves)):
+            with planned_for(spark, todo.n_pending / len(todo.waves), todo.n_documents):
                 _refine_in_waves(lake, todo.stages, run, todo.waves)
         statuses = conserved(lake, run, todo)
         run.counts |= {"pending": todo.n_pending, "documents": sum(statuses.values()), **statuses}

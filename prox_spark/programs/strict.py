@@ -86,7 +86,7 @@ def execute_chunks(
         text: the document; its lines are those of `text.split("\n")`, numbered from 0.
         chunks: in any order; lines of no chunk stay as they are.
         gates: when the outcome is not trusted.
-        words_before: the words of the text where they have been counted before.
+        words_before: the words of the text, exactly, where they have been counted before.
 
     Returns:
         The outcome. Never raises, whatever the text and the programs say.

@@ -69,10 +69,3 @@ def test_where_the_table_has_too_many_answers_every_prompt_may_have_one() -> Non
     assert asked.may_hold("doc", np.array([1]), lambda: None)
     asked.add("doc", np.array([1]))
     assert asked.may_hold("doc", np.array([7]), lambda: np.array([], np.int64))
-
-
-def test_where_others_ask_every_prompt_may_have_an_answer() -> None:
-    asked = AskedBefore()
-    assert not asked.may_hold("doc", np.array([1]), lambda: np.array([], np.int64))
-    asked.others_ask = True
-    assert asked.may_hold("doc", np.array([1]), lambda: np.array([], np.int64))
