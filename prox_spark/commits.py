@@ -1,8 +1,8 @@
 """What a table's history tells of other runs: each commit of a run carries its id, and one that takes a chance carries a sign.
 
 A run appends without looking at keys once more when nobody else has committed. The version that it expects is in the commit: where it
-became another one, for a commit of another run came between, rows may be doubled. The run takes them out and says so in that
-commit; if it was killed before, the sign stays for whoever looks next.
+became another one, for a commit of another run came between, rows may be doubled. Whoever has taken them out, or found none, says so in
+the next commit; until then the sign stands for whoever looks.
 """
 
 from __future__ import annotations
@@ -81,14 +81,15 @@ def left_doubled(commits: Sequence[Commit]) -> bool:
     Args:
         commits: the newest first.
     """
+    by_version = {one.version: one for one in commits}
     settled = set[str | None]()
     for one in commits:
+        if one.expected_version is not None and not settled & {one.run_id, EVERY_RUN}:
+            between = map(by_version.get, range(one.expected_version, one.version))
+            # What is not told any more may have been anything.
+            if any(other is None or (other.changes_rows and other.run_id != one.run_id) for other in between):
+                return True
         settled.add(one.settles)
-        if one.expected_version is None or settled & {one.run_id, EVERY_RUN}:
-            continue
-        between = range(one.expected_version, one.version)
-        if any(other.version in between and other.changes_rows for other in commits):
-            return True
     return False
 
 
@@ -97,5 +98,7 @@ def _told(metadata: str | None) -> dict[str, Any]:
         told = json.loads(metadata or "{}")
     except ValueError:  # what users of Delta write there is theirs
         return {}
-    names = ("run_id", "expected_version", "settles")
-    return {name: told.get(name) for name in names} if isinstance(told, dict) else {}
+    kinds = {"run_id": str, "expected_version": int, "settles": str}
+    if not isinstance(told, dict):
+        return {}
+    return {name: told[name] for name, kind in kinds.items() if isinstance(told.get(name), kind)}

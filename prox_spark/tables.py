@@ -20,6 +20,7 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 from pyspark.sql.pandas.types import to_arrow_schema
+from pyspark.sql.window import Window
 
 from prox_spark import schemas
 from prox_spark.buckets import EVERY, Buckets
@@ -65,10 +66,12 @@ _SMALL_FILE_BYTES = 32 << 20
 # Commits of other runs beside an addition, at most, among which it looks for its own.
 _MAX_COMMITS_MEANWHILE = 100
 
-# Tables whose rows are appended where nothing is known of others.
-_APPENDED_TO = frozenset({schemas.PROGRAMS.name, schemas.REFINED.name})
+# Tables whose rows are appended where nothing is known of others, though no key may be there twice.
+TOLD_APART = (schemas.PROGRAMS.name, schemas.REFINED.name)
 # So many commits are looked through for what a killed run may have left behind.
 _FIRST_LOOK = 100
+# A column beside those of any table.
+_TURN = "prox_spark_turn"
 # So often doubled rows are taken out beside others that write.
 _TURNS = 8
 
@@ -112,6 +115,7 @@ class Lake:
         self.beside_others = set[str]()
         self._began_empty = set[str]()
         self._runs = set[str]()
+        self._settled = set[str]()
         self._seen = dict[str, int]()
 
     def __str__(self) -> str:
@@ -154,8 +158,8 @@ class Lake:
                 else:
                     if lacking := self._lacking(table):
                         self._add(table, lacking)
-                    if table.name in _APPENDED_TO:
-                        self._set_properties(table.name, _SERIALIZABLE)
+                    if table.name in TOLD_APART:
+                        self._make_serializable(table.name)
                 if table in _PARTITIONED:
                     self._allow_any_partition(table.name)
         except AnalysisException as error:
@@ -175,20 +179,25 @@ class Lake:
             raise LakeError(f"can't look for {self.location(table)}: {first_line(error)}") from error
 
     def version(self, table: str) -> int:
-        """Newest version of a table. Whether others have changed it since this was last asked is kept in `beside_others`."""
+        """Newest version of a table.
+
+        `beside_others` gets the table if others have changed it since this was last asked or, the first time, if a run that was
+        killed may have left rows doubled.
+        """
         seen = self._seen.get(table)
         look = partial(newest_commits, self._delta(table))
-        commits = look(_FIRST_LOOK if seen is None and table in _APPENDED_TO else 1)
-        version = commits[0].version
+        commits = look(_FIRST_LOOK if seen is None and table in TOLD_APART else 1)
         if seen is None:
             doubled = left_doubled(commits)
         else:
-            if version - seen > 1:
-                commits = look(version - seen)
+            n_looked_at = 0
+            while commits[-1].version > seen + 1 and len(commits) > n_looked_at:  # the oldest may be gone
+                n_looked_at = len(commits)
+                commits = look(commits[0].version - seen)
             doubled = bool(others(commits, self._runs, seen))
         if doubled:
             self.beside_others.add(table)
-        self._seen[table] = version
+        self._seen[table] = version = commits[0].version
         if (version, commits[0].operation) == (0, _DECLARED):
             self._began_empty.add(table)
         return version
@@ -236,12 +245,11 @@ class Lake:
             new_columns: take up columns that the table lacks.
             expected_version: of this commit, where its keys were not looked for; goes into the userMetadata, too.
         """
-        options: dict[str, Any] = {"userMetadata": user_metadata(run_id, expected_version)}
+        options: dict[str, Any] = {"userMetadata": self._metadata(table, run_id, expected_version)}
         if commit:
             options |= {"txnAppId": f"prox_spark/{commit[0]}", "txnVersion": commit[1]}
         if new_columns:
             options["mergeSchema"] = "true"
-        self._note(table, run_id)
         writer = rows.write.format("delta").mode("append").options(**options)
         if self._root:
             writer.save(self.location(table))
@@ -320,10 +328,10 @@ class Lake:
     def take_out_doubles(
         self, table: schemas.Table, run_id: str, buckets: Buckets = EVERY, settles: str = EVERY_RUN
     ) -> None:
-        """Leave one row of those with the same key.
+        """Leave one row of those with the same key: of the newest text, else any, but all runs that do this leave the same.
 
         Args:
-            table: with a column run_id, and no key more than once in one run.
+            table: with a column run_id.
             run_id: goes into the commit's userMetadata.
             buckets: where to look for them.
             settles: whose rows these are; goes there, too.
@@ -333,39 +341,44 @@ class Lake:
         """
         from delta.exceptions import DeltaConcurrentModificationException
 
-        # All runs that do this at the same time leave the same one.
-        one = F.max("run_id").alias("run_id")
-        for turn in range(_TURNS):
-            counted = buckets.of(self.read(table.name)).groupBy(*table.key).agg(one, F.count("*").alias("n"))
-            doubled = counted.where("n > 1").drop("n")
+        for turn in range(1, _TURNS + 1):
+            rows = buckets.of(self.read(table.name))
+            doubled = rows.groupBy(*table.key).agg(F.count("*").alias("n")).where("n > 1").drop("n")
             if doubled.isEmpty():
                 return
-            self._note(table.name, run_id)
-            rest = self._merge_on(table, doubled, table.key, buckets, "old.run_id <> new.run_id").whenMatchedDelete()
+            order = [F.desc(name) for name in ("documents_version", "run_id") if name in rows.columns]
+            # A row to stay comes twice: to match all rows with its key, which go, and to match none, which brings it back.
+            turns = Window.partitionBy(*table.key).orderBy(*order)
+            found = rows.join(doubled, on=list(table.key), how="left_semi")
+            stays = found.withColumn(_TURN, F.row_number().over(turns)).where(F.col(_TURN) == 1)
+            source = stays.withColumn(_TURN, F.explode(F.array(F.lit(1), F.lit(2))))
+            merge = self._merge_on(table, source, table.key, buckets, f"new.{_TURN} = 1").whenMatchedDelete()
+            again = {f"`{name}`": f"new.`{name}`" for name in rows.columns}
             try:
-                with _committing(self.spark, user_metadata(run_id, settles=settles)):
-                    rest.execute()
+                with _committing(self.spark, self._metadata(table.name, run_id, settles=settles)):
+                    merge.whenNotMatchedInsert(condition=f"new.{_TURN} = 2", values=again).execute()
                 return
             except DeltaConcurrentModificationException as error:
+                if turn == _TURNS:
+                    raise LakeError(_raced_at(self.location(table.name))) from error
                 LOG.info("%s: doubled rows are looked for once more: %s", table.name, first_line(error))
             time.sleep(random.uniform(0, 0.1 * 2**turn))
-        raise LakeError(_raced_at(self.location(table.name)))
 
-    def settle(self, run_id: str, names: Collection[str] | None = None) -> bool:
+    def settle(self, run_id: str, names: Collection[str]) -> bool:
         """Take out what runs have doubled, one of which was killed before it could.
 
         Args:
             run_id: goes into the commits' userMetadata.
-            names: of the tables to look through, by default those that others were seen to change.
+            names: of the tables to look through; those that aren't in `TOLD_APART` are passed over.
 
         Returns:
             Whether there was one.
         """
-        names = self.beside_others if names is None else names
-        tables = [table for table in schemas.TABLES if table.name in _APPENDED_TO and table.name in names]
+        tables = [table for table in schemas.TABLES if table.name in TOLD_APART and table.name in names]
         for table in tables:
             self.take_out_doubles(table, run_id)
             self.beside_others.discard(table.name)
+            self._settled.add(table.name)
         return bool(tables)
 
     def remove(self, table: schemas.Table, rows: DataFrame, on: Sequence[str], run_id: str) -> None:
@@ -377,9 +390,8 @@ class Lake:
             on: columns of the table, null equal to null.
             run_id: goes into the commit's userMetadata.
         """
-        self._note(table.name, run_id)
         merge = self._merge_on(table, rows.select(*on).distinct(), on).whenMatchedDelete()
-        with _committing(self.spark, user_metadata(run_id)), _telling_of_races(self.location(table.name)):
+        with _committing(self.spark, self._metadata(table.name, run_id)), _telling_of_races(self.location(table.name)):
             merge.execute()
 
     def compact(self, table: str, run_id: str) -> None:
@@ -395,9 +407,8 @@ class Lake:
             "spark.databricks.delta.optimize.minFileSize": str(_SMALL_FILE_BYTES),
             "spark.databricks.delta.optimize.maxFileSize": str(_FILE_BYTES),
         }
-        self._note(table, run_id)
         try:
-            with settings(self.spark, options), _committing(self.spark, user_metadata(run_id)):
+            with settings(self.spark, options), _committing(self.spark, self._metadata(table, run_id)):
                 self._delta(table).optimize().executeCompaction()
         # Another run changed what this one had read: the files are joined the next time.
         except DeltaConcurrentModificationException as error:
@@ -417,11 +428,10 @@ class Lake:
     def _merge(
         self, table: schemas.Table, rows: DataFrame, run_id: str, update: Column | None, buckets: Buckets
     ) -> None:
-        self._note(table.name, run_id)
         merge = self._merge_on(table, rows, table.key, buckets)
         if update is not None:
             merge = merge.whenMatchedUpdateAll(condition=update)
-        with _committing(self.spark, user_metadata(run_id)), _telling_of_races(self.location(table.name)):
+        with _committing(self.spark, self._metadata(table.name, run_id)), _telling_of_races(self.location(table.name)):
             merge.whenNotMatchedInsertAll().withSchemaEvolution().execute()
 
     def _merge_on(
@@ -447,10 +457,19 @@ class Lake:
         if not properties.items() <= {(row["key"], row["value"]) for row in found}:
             self.spark.sql(f"ALTER TABLE {self.identifier(table)} SET TBLPROPERTIES ({_listed(properties)})")
 
-    def _note(self, table: str, run_id: str) -> None:
-        """Before a commit: then nobody takes it for another run's."""
+    def _make_serializable(self, table: str) -> None:
+        try:
+            self._set_properties(table, _SERIALIZABLE)
+        except AnalysisException as error:
+            LOG.warning("%s keeps its isolation level: %s", self.location(table), first_line(error))
+
+    def _metadata(
+        self, table: str, run_id: str, expected_version: int | None = None, settles: str | None = None
+    ) -> str:
+        """What a commit to a table says of itself, which is noted before: then nobody takes it for another run's."""
         self.written.add(table)
         self._runs.add(run_id)
+        return user_metadata(run_id, expected_version, settles or (EVERY_RUN if table in self._settled else None))
 
     def _create(self, table: schemas.Table) -> None:
         # In SQL: DeltaTable.create takes names of two parts at most, and a catalog's have three.

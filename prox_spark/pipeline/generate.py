@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 from pyspark.sql import functions as F
-from pyspark.storagelevel import StorageLevel
 
 from prox_spark import schemas
 from prox_spark.engine.local import engines_since, is_local, known_engines, local_executor
@@ -129,14 +128,15 @@ class GenerateStage:
                 if self.before_asking:
                     self.before_asking(stage)
                 answers = self._answered(to_ask, stage, wave)
-                on_this_host = is_local(self.lake.spark.sparkContext)
-                if on_this_host:
-                    # Not persisted: Spark may forget a persisted frame, and would ask once more; what is cut off fails instead.
-                    answers = answers.localCheckpoint(eager=False, storageLevel=StorageLevel.DISK_ONLY)
-                version = self._commit(answers, to_ask, stage, wave, label)
-                # An executor that is lost takes with it what it holds; this one is lost with the run.
-                if not on_this_host:
-                    answers = stack.enter_context(persisted(self._committed(stage, wave, version)))
+                if is_local(self.lake.spark.sparkContext) and not stage.generate.spec.config.endpoint:
+                    # Cut off, not persisted: Spark may forget a persisted frame, and would ask once more. The only executor holds
+                    # them until they are collected as garbage.
+                    answers = answers.localCheckpoint(eager=False)
+                    self._commit(answers, to_ask, stage, wave, label)
+                else:
+                    # An executor that is lost takes with it what it holds.
+                    self._commit(answers, to_ask, stage, wave, label)
+                    answers = stack.enter_context(persisted(self._committed(stage, wave)))
                 self._book(answers, stage, wave, label)
                 parts.append(answers)
             if to_ask.stored is not None:
@@ -153,6 +153,7 @@ class GenerateStage:
         ).first()
         keys = np.unique(np.array(hashes, np.int64))
         may_be_stored = self._asked.may_hold(name, keys, lambda: self._stored_hashes(stage))
+        version = self.lake.version("generations")  # and whether others have added to it
         may_be_stored |= "generations" in self.lake.beside_others
         self._asked.add(name, keys)
         if not may_be_stored and len(keys) == n_prompts:
@@ -160,7 +161,7 @@ class GenerateStage:
         stored, missing = None, sent.dropDuplicates(["generation_key"])
         if may_be_stored:
             # At its version: Spark forgets persisted frames over a table that grows.
-            generations = self.lake.read("generations", self.lake.version("generations"))
+            generations = self.lake.read("generations", version)
             known = without_timeouts(generations).where(F.col("stage") == name)
             wanted = sent.select("generation_key").distinct()
             # Keys first: of so large a table no other column is read as long as nothing is found.
@@ -191,19 +192,18 @@ class GenerateStage:
             return np.array([], np.int64)
         return stored.select(F.xxhash64("generation_key")).toArrow().column(0).to_numpy()
 
-    def _commit(self, answers: DataFrame, to_ask: _ToAsk, stage: RefinerStage, wave: int, label: str) -> int:
-        """Have the engine answer, commit, and return the version."""
+    def _commit(self, answers: DataFrame, to_ask: _ToAsk, stage: RefinerStage, wave: int, label: str) -> None:
+        """Have the engine answer, and commit."""
         work = Work(to_ask.n_prompts, to_ask.n_tokens, type(stage.generate).__name__)
         with (
             engine_progress(self.lake.spark, label, work, stage.generate.spec),
             self._failure_booked(stage, wave),
         ):
             self.lake.append("generations", answers, self.run.run_id)
-        return self.lake.version("generations")
 
-    def _committed(self, stage: RefinerStage, wave: int, version: int) -> DataFrame:
+    def _committed(self, stage: RefinerStage, wave: int) -> DataFrame:
         """Return the answers of a wave as they are in the table. A task that ran twice counts once."""
-        generations = self.lake.read("generations", version)
+        generations = self.lake.read("generations", self.lake.version("generations"))
         # Delta passes over all other files by these.
         of_wave = (F.col("run_id") == self.run.run_id) & (F.col("wave") == wave)
         return generations.where(of_wave & (F.col("stage") == stage.builder.name))

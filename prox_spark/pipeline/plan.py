@@ -19,7 +19,7 @@ from prox_spark.pipeline.interpreted import planned_for
 from prox_spark.pipeline.naming import quoted
 from prox_spark.pipeline.stages import RefinerStages
 from prox_spark.programs import DocumentStatus
-from prox_spark.tables import Lake
+from prox_spark.tables import TOLD_APART, Lake
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -111,23 +111,28 @@ def plan(lake: Lake, run: Run, asks: bool) -> Plan:
         with planned_for(lake.spark, 0):  # what is read is the log
             run.versions_in = lake.versions()
             n_documents = lake.read("documents", run.versions_in["documents"]).count()
-        with planned_for(lake.spark, n_documents):
-            if lake.settle(run.run_id):
-                run.versions_in |= lake.versions(sorted(lake.written))
-            standing = Standing.of(lake, run, run.versions_in, asks)
-            counts, statuses = standing.counts()
-            if _n_all(counts, statuses) != n_documents and lake.settle(run.run_id, run.versions_in):
-                run.versions_in |= lake.versions(sorted(lake.written))
-                standing = Standing.of(lake, run, run.versions_in, asks)
-                counts, statuses = standing.counts()
+        standing, counts, statuses = _counted(lake, run, run.versions_in, n_documents, asks)
+        run.versions_in = standing.versions
         n_pending = sum(n for n, _ in counts.values())
         LOG.info("plan: %s documents to %s", f"{n_pending:,}", run.command)
     size = run.recipe.waves.documents * (1 if asks else _WAVES_WITHOUT_MODEL)
     return Plan(stages, waves(counts, size, standing.pending), n_documents, n_pending, statuses)
 
 
-def _n_all(counts: Mapping[int, tuple[int, bool]], statuses: Mapping[str, int]) -> int:
-    return sum(n for n, _ in counts.values()) + sum(statuses.values())
+def _counted(
+    lake: Lake, run: Run, versions: dict[str, int], n_documents: int, asks: bool = False
+) -> tuple[Standing, dict[int, tuple[int, bool]], dict[str, int]]:
+    """Count documents by how they stand, once rows are gone that runs beside each other have doubled."""
+    with planned_for(lake.spark, n_documents):
+        # Those that others were seen to change; and all, where the numbers don't add up.
+        for names in (lake.beside_others, TOLD_APART):
+            if lake.settle(run.run_id, names):
+                versions = versions | lake.versions(TOLD_APART)
+            standing = Standing.of(lake, run, versions, asks)
+            counts, statuses = standing.counts()
+            if sum(n for n, _ in counts.values()) + sum(statuses.values()) == n_documents:
+                break
+    return standing, counts, statuses
 
 
 @dataclass(frozen=True)
@@ -139,21 +144,23 @@ class Standing:
         refined: rows of that table.
         quarantined: `DOCUMENT` of those that are in quarantine under the recipe, and if they stay there.
         recipe_fingerprint: of the run.
+        versions: of the tables.
     """
 
     documents: DataFrame
     refined: DataFrame
     quarantined: DataFrame
     recipe_fingerprint: str | None
+    versions: dict[str, int]
 
     @classmethod
-    def of(cls, lake: Lake, run: Run, versions: Mapping[str, int | None], asks: bool = False) -> Standing:
+    def of(cls, lake: Lake, run: Run, versions: dict[str, int], asks: bool = False) -> Standing:
         """Read the tables.
 
         Args:
             lake: where they are.
             run: which recipe.
-            versions: of the tables; None is the newest.
+            versions: of the tables.
             asks: whether the run can ask a model: then those that a time-out or a failing server brought into quarantine are pending.
         """
         documents, refined, quarantine = (
@@ -162,7 +169,7 @@ class Standing:
         stays = F.lit(True) if not asks else ~F.col("reason").eqNullSafe(ReasonCode.REQUEST_TIMEOUT.value)
         mine = quarantine.where(F.col("recipe_fingerprint") == run.recipe_fingerprint)
         quarantined = mine.groupBy(*DOCUMENT).agg(F.max(stays).alias(_STAYS))
-        return cls(documents, refined, quarantined, run.recipe_fingerprint)
+        return cls(documents, refined, quarantined, run.recipe_fingerprint, versions)
 
     def rows(self, buckets: Buckets = EVERY) -> DataFrame:
         """Return documents with `_STATUS`, null while pending, and `_REPLACED`, null unless `refined` has a row of theirs."""
@@ -245,11 +252,10 @@ def conserved(lake: Lake, run: Run, done: Plan, n_waiting: int = 0) -> dict[str,
     """
     n_without, statuses = 0, done.statuses
     if done.n_pending:
-        lake.versions(sorted(lake.written))  # to see whether others have changed them
-        with planned_for(lake.spark, done.n_documents):
-            lake.settle(run.run_id)
-            versions = {"documents": run.versions_in["documents"], "refined": None, "quarantine": None}
-            pending, statuses = Standing.of(lake, run, versions).counts()
+        versions = run.versions_in | lake.versions([name for name in run.versions_in if name in lake.written])
+        _, pending, statuses = _counted(
+            lake, run, versions | {"documents": run.versions_in["documents"]}, done.n_documents
+        )
         n_without = sum(n for n, _ in pending.values())
     statuses = dict(sorted(statuses.items(), key=lambda item: (-item[1], item[0])))
     n_decided = sum(statuses.values())

@@ -211,6 +211,9 @@ def test_a_commit_of_another_run_at_the_same_moment_doubles_no_row(
         # One took out the doubled rows; the second wave took no more chances.
         assert operations(spark, lake, table)[:4] == ["MERGE", "MERGE", "WRITE", "WRITE"]
     assert (refine_lake(spark, ingested).n_pending, doubled(lake)) == (0, [])
+    later = Lake(spark, ingested.lake)
+    later.versions()
+    assert not later.beside_others  # the commit that took them out says so
 
 
 def test_what_a_killed_run_has_doubled_is_mended_by_the_next_also_when_commits_came_after(
@@ -226,17 +229,24 @@ def test_what_a_killed_run_has_doubled_is_mended_by_the_next_also_when_commits_c
         patched.setattr(Lake, "take_out_doubles", killed)
         refine_lake(spark, ingested)
     assert doubled(lake) == ["programs"]
+    one_more = lake.read("programs").limit(1).withColumns({"doc_id": F.lit("of it"), "run_id": F.lit("a third")})
     lake.compact("programs", "a user")
+    lake.append("programs", one_more, "a third")
     assert sum(refine_lake(spark, ingested).statuses.values()) == N_DOCUMENTS
     assert doubled(lake) == []
 
 
 def test_documents_that_are_in_refined_twice_are_mended_without_a_sign(spark: Any, refined: Recipe) -> None:
     lake = Lake(spark, refined.lake)
-    lake.append("refined", lake.read("refined").limit(3).withColumn("run_id", F.lit("another")), "another")
+    before = rows(lake, "refined", *COLUMNS)
+    twice = lake.read("refined").orderBy("doc_id").limit(3)
+    # One of them of the run that brought it.
+    renamed = F.when(F.col("doc_id") > "doc-0", "another").otherwise(F.col("run_id"))
+    lake.append("refined", twice.withColumn("run_id", renamed), "another")
     assert doubled(lake) == ["refined"]
-    assert sum(refine_lake(spark, refined).statuses.values()) == N_DOCUMENTS
-    assert doubled(lake) == []
+    done = refine_lake(spark, refined)
+    assert (done.n_pending, sum(done.statuses.values())) == (0, N_DOCUMENTS)
+    assert rows(lake, "refined", *COLUMNS) == before
 
 
 def test_what_a_killed_run_has_doubled_is_mended_by_one_that_ran_beside_it(

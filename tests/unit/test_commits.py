@@ -34,7 +34,10 @@ def row(metadata: str | None) -> dict[str, Any]:
     return {"version": 7, "operation": "WRITE", "userMetadata": metadata}
 
 
-@pytest.mark.parametrize("metadata", [None, "", "nightly", "[1]", "3", json.dumps({"job": 1})])
+FOREIGN = [{"job": 1}, {"run_id": ["a"]}, {"settles": [1]}, {"expected_version": "3"}, [1], 3]
+
+
+@pytest.mark.parametrize("metadata", [None, "", "nightly", *map(json.dumps, FOREIGN)])
 def test_metadata_of_others_are_no_run_s(metadata: str | None) -> None:
     assert newest_commits(History(row(metadata)), 1) == [Commit(7, "WRITE")]  # type: ignore[arg-type]
 
@@ -65,6 +68,9 @@ RACED = [written(6, "a", expected_version=5), written(5, "b")]
         ([written(7, "c", settles=EVERY_RUN), *RACED], False),
         ([written(7, "c", settles="c"), *RACED], True),
         ([written(6, "a", expected_version=5), Commit(5, "OPTIMIZE")], False),
+        # Its own commits double nothing; one that is not told any more may have.
+        ([written(6, "a", expected_version=5), written(5, "a")], False),
+        ([written(7, "a", expected_version=5), written(6, "a")], True),
         # What was settled before says nothing of what came after.
         ([*RACED, written(4, "a", settles="a")], True),
     ],
