@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 from pyspark.sql import functions as F
+from pyspark.storagelevel import StorageLevel
 
 from prox_spark import schemas
 from prox_spark.engine.local import engines_since, is_local, known_engines, local_executor
@@ -129,9 +130,9 @@ class GenerateStage:
                     self.before_asking(stage)
                 answers = self._answered(to_ask, stage, wave)
                 if is_local(self.lake.spark.sparkContext) and not stage.generate.spec.config.endpoint:
-                    # Cut off, not persisted: Spark may forget a persisted frame, and would ask once more. The only executor holds
-                    # them until they are collected as garbage.
-                    answers = answers.localCheckpoint(eager=False)
+                    # Cut off, not persisted: Spark may forget a persisted frame, and would ask once more. The only executor has
+                    # them on its disk until the frame is collected as garbage.
+                    answers = answers.localCheckpoint(eager=False, storageLevel=StorageLevel.DISK_ONLY)
                     self._commit(answers, to_ask, stage, wave, label)
                 else:
                     # An executor that is lost takes with it what it holds.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
+from prox_spark import schemas
 from prox_spark.buckets import EVERY, Buckets, bucket_of
 from prox_spark.config import Recipe
 from prox_spark.errors import ConservationError, ReasonCode
@@ -252,10 +253,8 @@ def conserved(lake: Lake, run: Run, done: Plan, n_waiting: int = 0) -> dict[str,
     """
     n_without, statuses = 0, done.statuses
     if done.n_pending:
-        versions = run.versions_in | lake.versions([name for name in run.versions_in if name in lake.written])
-        _, pending, statuses = _counted(
-            lake, run, versions | {"documents": run.versions_in["documents"]}, done.n_documents
-        )
+        versions = run.versions_in | lake.versions((*TOLD_APART, schemas.QUARANTINE.name))
+        _, pending, statuses = _counted(lake, run, versions, done.n_documents)
         n_without = sum(n for n, _ in pending.values())
     statuses = dict(sorted(statuses.items(), key=lambda item: (-item[1], item[0])))
     n_decided = sum(statuses.values())
