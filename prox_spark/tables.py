@@ -71,9 +71,9 @@ TOLD_APART = (schemas.PROGRAMS.name, schemas.REFINED.name)
 # So many commits are looked through for what a killed run may have left behind.
 _FIRST_LOOK = 100
 # A column beside those of any table.
-_TURN = "prox_spark_turn"
+_PLACE = "prox_spark_place"
 # So often doubled rows are taken out beside others that write.
-_TURNS = 8
+_TRIES = 8
 
 _NAMES = tuple(table.name for table in schemas.TABLES)
 _PARTITIONED = (schemas.DOCUMENTS, schemas.REFINED)
@@ -341,28 +341,28 @@ class Lake:
         """
         from delta.exceptions import DeltaConcurrentModificationException
 
-        for turn in range(1, _TURNS + 1):
+        for attempt in range(1, _TRIES + 1):
             rows = buckets.of(self.read(table.name))
             doubled = rows.groupBy(*table.key).agg(F.count("*").alias("n")).where("n > 1").drop("n")
             if doubled.isEmpty():
                 return
             order = [F.desc(name) for name in ("documents_version", "run_id") if name in rows.columns]
             # A row to stay comes twice: to match all rows with its key, which go, and to match none, which brings it back.
-            turns = Window.partitionBy(*table.key).orderBy(*order)
+            of_key = Window.partitionBy(*table.key).orderBy(*order)
             found = rows.join(doubled, on=list(table.key), how="left_semi")
-            stays = found.withColumn(_TURN, F.row_number().over(turns)).where(F.col(_TURN) == 1)
-            source = stays.withColumn(_TURN, F.explode(F.array(F.lit(1), F.lit(2))))
-            merge = self._merge_on(table, source, table.key, buckets, f"new.{_TURN} = 1").whenMatchedDelete()
+            stays = found.withColumn(_PLACE, F.row_number().over(of_key)).where(F.col(_PLACE) == 1)
+            source = stays.withColumn(_PLACE, F.explode(F.array(F.lit(1), F.lit(2))))
+            merge = self._merge_on(table, source, table.key, buckets, f"new.{_PLACE} = 1").whenMatchedDelete()
             again = {f"`{name}`": f"new.`{name}`" for name in rows.columns}
             try:
                 with _committing(self.spark, self._metadata(table.name, run_id, settles=settles)):
-                    merge.whenNotMatchedInsert(condition=f"new.{_TURN} = 2", values=again).execute()
+                    merge.whenNotMatchedInsert(condition=f"new.{_PLACE} = 2", values=again).execute()
                 return
             except DeltaConcurrentModificationException as error:
-                if turn == _TURNS:
+                if attempt == _TRIES:
                     raise LakeError(_raced_at(self.location(table.name))) from error
                 LOG.info("%s: doubled rows are looked for once more: %s", table.name, first_line(error))
-            time.sleep(random.uniform(0, 0.1 * 2**turn))
+            time.sleep(random.uniform(0, 0.1 * 2**attempt))
 
     def settle(self, run_id: str, names: Collection[str]) -> bool:
         """Take out what runs have doubled, one of which was killed before it could.

@@ -22,7 +22,7 @@ from prox_spark.pipeline import refine as refine_module
 from prox_spark.pipeline.generate import GenerateStage
 from prox_spark.pipeline.ingest import ingest
 from prox_spark.pipeline.refine import refine_lake
-from prox_spark.tables import Lake
+from prox_spark.tables import TOLD_APART, Lake
 
 TESTS = Path(__file__).parents[1]
 sys.path.append(str(TESTS / "unit"))
@@ -36,7 +36,6 @@ TASKS = {
     "doc": {"template": "plain", "max_text_tokens": 32, "drop_threshold": 0.8},
     "chunk": {"template": "plain", "max_chunk_tokens": 128, "max_answer_tokens": 16},
 }
-TOLD_APART = ("programs", "refined")  # tables with no key twice
 COLUMNS = ("doc_id", "text", "status", "words_before", "words_after")
 
 
