@@ -14,17 +14,13 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    # conf/corpora is in the wheel as prox_spark.corpora.
-    packages=[
-        *find_packages(include=["prox_spark", "prox_spark.*", "udfs", "udfs.*", "jobs", "jobs.*"]),
-        "prox_spark.corpora",
-    ],
-    package_dir={"prox_spark.corpora": "conf/corpora"},
+    # The wheel holds one name. The folders udfs/ and conf/ of the repository are in it through the links prox_spark/udfs and
+    # prox_spark/conf; jobs/ is for `spark-submit` from a checkout and is not installed.
+    packages=find_packages(include=["prox_spark", "prox_spark.*"]),
     package_data={
-        "prox_spark.corpora": ["*.yaml"],
+        "prox_spark": ["py.typed", "log4j2.properties", "conf/*/*.yaml", "conf/discover_gpus.sh"],
         "prox_spark.demo": ["*.jsonl"],
         "prox_spark.refiners": ["cards/*/*.yaml", "cards/*/*.json", "cards/*/*.safetensors", "cards/*/*.md"],
-        "prox_spark": ["py.typed", "log4j2.properties"],
     },
     entry_points={"console_scripts": ["prox-spark = prox_spark.cli:main"]},
     install_requires=[

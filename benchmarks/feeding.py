@@ -96,10 +96,10 @@ def n_rows_out(generate: Any, given: Iterator[pa.RecordBatch]) -> int:
 def fake_engine(folder: Path, latency: float) -> Iterator[tuple[Any, psutil.Process]]:
     """The UDF and the process of the FAKE server that it asks."""
     from prox_spark.config import EngineConfig
-    from prox_spark.engine.resident import connect
+    from prox_spark.engine.life.resident import connect
     from prox_spark.engine.spec import EngineSpec
     from prox_spark.refiners import find
-    from udfs.generate import Generate
+    from prox_spark.udfs.generate import Generate
 
     folder.mkdir()
     os.environ["PROX_SPARK_RUNTIME"] = str(folder)
@@ -142,12 +142,12 @@ class FakeLLMEngine:
 
 
 def serve_without_model(path: str, pace: float) -> None:
-    """The real server, as `prox_spark.engine.server.serve` starts it."""
+    """The real server, as `prox_spark.engine.process.server.serve` starts it."""
     import uvloop
     from vllm.utils.gc_utils import freeze_gc_heap
 
-    from prox_spark.engine.engine_loop import EngineLoop
-    from prox_spark.engine.server import Server, listen
+    from prox_spark.engine.process.engine_loop import EngineLoop
+    from prox_spark.engine.process.server import Server, listen
 
     http = uvloop.new_event_loop()
     threading.Thread(target=http.run_forever, daemon=True).start()
@@ -160,10 +160,10 @@ def serve_without_model(path: str, pace: float) -> None:
 @contextmanager
 def real_server(folder: Path, pace: float) -> Iterator[tuple[Callable[[list[list[int]]], int], psutil.Process]]:
     """What feeds prompts, and the process of the server."""
-    from prox_spark.engine.client import Window
-    from prox_spark.engine.resident import Engine
-    from prox_spark.engine.session import ResidentSession
-    from prox_spark.engine.sharing import Share
+    from prox_spark.engine.ask.resident_session import ResidentSession
+    from prox_spark.engine.ask.window import Window
+    from prox_spark.engine.life.resident import Engine
+    from prox_spark.engine.slots.sharing import Share
 
     folder.mkdir()
     path = str(folder / "s")

@@ -26,8 +26,8 @@ from applying.made import MADE, Make, sample_lines
 
 from prox_spark.programs import Gates, execute_chunks
 from prox_spark.programs.words import count_words
-from udfs.execute import ExecuteStrict, _program
-from udfs.programs import CHUNK
+from prox_spark.udfs.execute import ExecuteStrict, _program
+from prox_spark.udfs.programs import CHUNK
 
 BAR = 3.0
 CHUNKS = pa.list_(to_arrow_type(CHUNK))

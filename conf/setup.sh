@@ -15,7 +15,7 @@ command -v "$java" >/dev/null 2>&1 || fail "Java 17 is missing: install it (Debi
 "$PYTHON" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || fail "Python 3.11 to 3.13 is needed: make PYTHON=python3.11 …"
 
 # What an engine and a Python worker of Spark import.
-IMPORTED="import prox_spark.engine.server, vllm.v1.worker.cpu_worker, vllm.model_executor.models.llama, peft, pyspark.worker, pandas, pyarrow, udfs.generate, udfs.parse, udfs.prompts, prox_spark.cli"
+IMPORTED="import prox_spark.engine.process.server, vllm.v1.worker.cpu_worker, vllm.model_executor.models.llama, peft, pyspark.worker, pandas, pyarrow, prox_spark.udfs.generate, prox_spark.udfs.parse, prox_spark.udfs.prompts, prox_spark.cli"
 
 # The stamp is a hash of all that decides what is installed: a changed pin installs again.
 want="$(cat setup.py conf/setup.sh conf/requirements/*.txt | sha256sum | cut -c1-64) $(pwd)"

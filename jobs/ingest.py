@@ -1,33 +1,7 @@
-"""spark-submit entry point: take files up into a lake. Same call as `prox-spark ingest`."""
+"""spark-submit entry point of `prox-spark ingest`."""
 
-from __future__ import annotations
-
-import argparse
 import sys
-from collections.abc import Sequence
 
-from prox_spark.arguments import add_input_arguments, add_recipe_arguments, recipe_from, run_command
-from prox_spark.pipeline.ingest import ingest
-from prox_spark.pipeline.inputs import find_inputs
-from prox_spark.session import spark_session
+from prox_spark.commands.ingest import main
 
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit status: 0 done, 1 the run failed, 2 usage or recipe error."""
-    parser = argparse.ArgumentParser(prog="prox-spark ingest", description=__doc__)
-    add_input_arguments(parser)
-    add_recipe_arguments(parser)
-    args = parser.parse_args(argv)
-
-    def run() -> int:
-        recipe = recipe_from(args)
-        inputs = find_inputs(recipe.input)  # a wrong path is said at once, not after Spark has started
-        with spark_session(recipe) as spark:
-            print(ingest(spark, recipe, inputs).summary())
-        return 0
-
-    return run_command(run, debug=args.debug)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+sys.exit(main())

@@ -9,14 +9,17 @@ from collections.abc import Sequence
 from prox_spark import __version__
 
 COMMANDS = {
-    "ingest": ("jobs.ingest", "take files up into a lake"),
-    "refine": ("jobs.refine", "refine what is new in a lake"),
-    "apply": ("jobs.apply", "derive the tables anew from stored generations, with other thresholds or semantics"),
+    "ingest": ("prox_spark.commands.ingest", "take files up into a lake"),
+    "refine": ("prox_spark.commands.refine", "refine what is new in a lake"),
+    "apply": (
+        "prox_spark.commands.apply",
+        "derive the tables anew from stored generations, with other thresholds or semantics",
+    ),
     "compare": ("prox_spark.commands.compare", "what two settings make of the same generations"),
-    "annotate": ("jobs.annotate", "make labels: ask a teacher about a sample, or import them"),
-    "evaluate": ("jobs.evaluate", "hold a refiner against labels, beside baselines"),
-    "induce": ("jobs.induce", "write the programs that turn raw texts into clean ones: training data"),
-    "adapt": ("jobs.adapt", "train a small model on labels until it is a refiner"),
+    "annotate": ("prox_spark.commands.annotate", "make labels: ask a teacher about a sample, or import them"),
+    "evaluate": ("prox_spark.commands.evaluate", "hold a refiner against labels, beside baselines"),
+    "induce": ("prox_spark.commands.induce", "write the programs that turn raw texts into clean ones: training data"),
+    "adapt": ("prox_spark.commands.adapt", "train a small model on labels until it is a refiner"),
     "sql": ("prox_spark.commands.sql", "query the tables of a lake"),
     "demo": ("prox_spark.commands.demo", "ingest and refine a sample, or your own files, and show what happened"),
     "refiners": ("prox_spark.commands.refiners", "list the refiners, build one for serving"),

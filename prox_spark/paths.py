@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+# conf/ of the repository: a link in a checkout, a folder in a wheel.
+CONF = Path(__file__).parent / "conf"
+
 
 def cache_directory() -> Path:
     """What can be made anew: built refiners. PROX_SPARK_CACHE, else the user's cache directory."""

@@ -16,8 +16,8 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from prox_spark.chunking import Chunk, number_line, pack_counted
-from prox_spark.config import fingerprint
 from prox_spark.errors import ReasonCode, RefinerError
+from prox_spark.fingerprint import fingerprint
 from prox_spark.refiners.card import ChunkTask, DocTask, RefinerCard, Stage
 
 # Either answer with some room; the released ones have five or six tokens.

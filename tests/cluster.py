@@ -56,7 +56,7 @@ def marked(but: Sequence[int] = ()) -> list[psutil.Process]:
 
 def engines() -> list[psutil.Process]:
     """The supervisors of the engines that these tests have started: their guards have the same command line."""
-    return [p for p in marked() if has_word(p, "prox_spark.engine.supervisor") and os.getsid(p.pid) == p.pid]
+    return [p for p in marked() if has_word(p, "prox_spark.engine.life.supervisor") and os.getsid(p.pid) == p.pid]
 
 
 def has_word(process: psutil.Process, word: str) -> bool:

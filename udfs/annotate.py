@@ -11,7 +11,7 @@ from pyspark.sql import types as T
 
 from prox_spark import schemas
 from prox_spark.annotation import QUESTIONS, Answer, Draft, draft_chunk, draft_document
-from udfs.arrow import to_batch
+from prox_spark.udfs.arrow import to_batch
 
 # One answer about a document; chunks have lines.
 ANSWER: Final = T.StructType(

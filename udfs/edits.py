@@ -1,7 +1,7 @@
 """Edits of whole Arrow batches: lines go and strings are replaced as byte ranges, without a Python object for each document.
 
 A batch is one buffer of text. Where lines begin is one scan of it; what is removed or replaced is a range of bytes; the new texts
-are the pieces that stay, taken in order. Only what nothing is wrong with comes this way; `udfs.execute` says what becomes of the rest.
+are the pieces that stay, taken in order. Only what nothing is wrong with comes this way; `prox_spark.udfs.execute` says what becomes of the rest.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from udfs.arrow import Flags, Numbers
-from udfs.words import count_words_of
+from prox_spark.udfs.arrow import Flags, Numbers
+from prox_spark.udfs.words import count_words_of
 
 _LINE_BREAK = 10
 

@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from prox_spark.programs import ChunkProgram, Diagnostic, DiagnosticCode, Execution, Gates, Program, execute_chunks
 from prox_spark.programs.reference import run_reference_programs
-from udfs.programs import ARROW_EXECUTION, Batch, operation_of
-from udfs.usual import Usual
+from prox_spark.udfs.programs import ARROW_EXECUTION, Batch, operation_of
+from prox_spark.udfs.usual import Usual
 
 # Fields of structs in their order, as Arrow takes them.
 _REMOVED, _NORMALIZED = (

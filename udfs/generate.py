@@ -11,19 +11,19 @@ from datetime import UTC, datetime
 import pyarrow as pa
 from pyspark.sql import types as T
 
-from prox_spark.config import fingerprint
-from prox_spark.engine.answers import Answer
-from prox_spark.engine.client import Window
-from prox_spark.engine.executor import current_owner, engine_directory, owner_directory
-from prox_spark.engine.reaper import remove_leftovers
-from prox_spark.engine.remote import Endpoint, RemoteSession
-from prox_spark.engine.resident import connect, forgive
-from prox_spark.engine.session import ResidentSession, Session
-from prox_spark.engine.sharing import PassingShare, Share
+from prox_spark.engine.ask.remote import Endpoint, RemoteSession
+from prox_spark.engine.ask.resident_session import ResidentSession, Session
+from prox_spark.engine.ask.window import Window
+from prox_spark.engine.host.executor import current_owner, engine_directory, owner_directory
+from prox_spark.engine.life.reaper import remove_leftovers
+from prox_spark.engine.life.resident import connect, forgive
+from prox_spark.engine.slots.sharing import PassingShare, Share
 from prox_spark.engine.spec import EngineSpec
+from prox_spark.engine.wire.answers import Answer
 from prox_spark.errors import EngineError, RowCountError
+from prox_spark.fingerprint import fingerprint
 from prox_spark.refiners import Stage
-from udfs.arrow import to_batch
+from prox_spark.udfs.arrow import to_batch
 
 ANSWERS = T.StructType(
     [

@@ -10,7 +10,7 @@ import pyarrow as pa
 from prox_spark import schemas
 from prox_spark.errors import ReasonCode
 from prox_spark.programs import induce
-from udfs.arrow import to_batch
+from prox_spark.udfs.arrow import to_batch
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ import pyarrow as pa
 from pyspark.sql import types as T
 
 from prox_spark import schemas
-from prox_spark.ingest import InputFile, InputFormat, Keys, ReadOptions, Record, Rejected, Skipped, read_file
-from prox_spark.ingest.files import check_unmodified
-from prox_spark.ingest.jsonl import to_json
-from prox_spark.ingest.records import derive_id
-from udfs.arrow import hash_texts, to_columns
-from udfs.words import word_counts
+from prox_spark.readers import InputFile, InputFormat, Keys, ReadOptions, Record, Rejected, Skipped, read_file
+from prox_spark.readers.files import check_unmodified
+from prox_spark.readers.jsonl import to_json
+from prox_spark.readers.records import derive_id
+from prox_spark.udfs.arrow import hash_texts, to_columns
+from prox_spark.udfs.words import word_counts
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

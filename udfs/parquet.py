@@ -11,10 +11,10 @@ from pyspark.sql import types as T
 from pyspark.sql.pandas.types import from_arrow_type, to_arrow_schema
 
 from prox_spark.errors import first_line
-from prox_spark.ingest.parquet import Piece, ReadPlan, Rows
-from prox_spark.ingest.parquet.footers import UNREADABLE, open_parquet
-from udfs.ingest import ROWS
-from udfs.parquet_rows import make_rows, reject_file
+from prox_spark.readers.parquet import Piece, ReadPlan, Rows
+from prox_spark.readers.parquet.footers import UNREADABLE, open_parquet
+from prox_spark.udfs.ingest import ROWS
+from prox_spark.udfs.parquet_rows import make_rows, reject_file
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -30,7 +30,7 @@ def read_parquet(spark: SparkSession, plan: ReadPlan) -> DataFrame:
     """Read the files of a plan.
 
     Returns:
-        Columns of `udfs.ingest.ROWS`, with `carried` as a struct by the input's own names, or a null string.
+        Columns of `prox_spark.udfs.ingest.ROWS`, with `carried` as a struct by the input's own names, or a null string.
     """
     n_tasks = max(len(plan.tasks), 1)
     # One row per partition, without a shuffle that would put two numbers into one.

@@ -10,14 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from prox_spark.errors import InputError, ReasonCode, first_line
-from prox_spark.ingest.parquet import Layout, ReadPlan, kinds
-from prox_spark.ingest.parquet.calendar import to_new_calendar
-from prox_spark.ingest.parquet.casts import cast, flat, texts
-from prox_spark.ingest.parquet.identity import id_texts, invalid_rows, raw_texts, repaired, scalar_texts
-from prox_spark.ingest.parquet.roles import find, value_at
-from prox_spark.ingest.records import NO_SUCH_COLUMN, SNIPPET_CHARS, ReadOptions, derive_id, sha256, too_long
-from udfs.arrow import hash_texts
-from udfs.words import word_counts
+from prox_spark.readers.parquet import Layout, ReadPlan, kinds
+from prox_spark.readers.parquet.calendar import to_new_calendar
+from prox_spark.readers.parquet.casts import cast, flat, texts
+from prox_spark.readers.parquet.identity import id_texts, invalid_rows, raw_texts, repaired, scalar_texts
+from prox_spark.readers.parquet.roles import find, value_at
+from prox_spark.readers.records import NO_SUCH_COLUMN, SNIPPET_CHARS, ReadOptions, derive_id, sha256, too_long
+from prox_spark.udfs.arrow import hash_texts
+from prox_spark.udfs.words import word_counts
 
 _STRING: Final = pa.string()
 # Rows that are no documents, with what is said of them.

@@ -11,7 +11,7 @@ from pyspark.sql import types as T
 
 from prox_spark import schemas
 from prox_spark.programs import DocVerdict, Program, parse, parse_verdict, read_reference
-from udfs.arrow import to_batch
+from prox_spark.udfs.arrow import to_batch
 
 # The document stage stands beside the chunks as chunk -1.
 DOC_STAGE: Final = -1

@@ -13,9 +13,9 @@ from pyspark.sql.pandas.types import to_arrow_type
 
 from prox_spark import schemas
 from prox_spark.programs import Operation, OpName
-from udfs.arrow import Flags, Numbers, flat, numbers, true
-from udfs.edits import Lines, Spans
-from udfs.words import count_words_of
+from prox_spark.udfs.arrow import Flags, Numbers, flat, numbers, true
+from prox_spark.udfs.edits import Lines, Spans
+from prox_spark.udfs.words import count_words_of
 
 # What an executor reads of a chunk: columns of `programs`, diagnostics are the parser's.
 CHUNK: Final = T.StructType(

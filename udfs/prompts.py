@@ -9,7 +9,7 @@ import pyarrow as pa
 from pyspark.sql import types as T
 
 from prox_spark.prompts import Prompt, PromptBuilder
-from udfs.arrow import to_batch
+from prox_spark.udfs.arrow import to_batch
 
 PROMPTS = T.StructType(
     [

@@ -14,10 +14,10 @@ import pyarrow.compute as pc
 from prox_spark.programs import DiagnosticCode, DocumentStatus, Gates, OpName, Verdict
 from prox_spark.programs.operations import KEEPS, snippet
 from prox_spark.programs.strict import GROWTH_CHARS, MIN_SOURCE_CHARS
-from udfs.arrow import Numbers, lists, numbers, struct, true
-from udfs.edits import Replacements, Spans, edit, words_of_lines
-from udfs.programs import ARROW_EXECUTION, Batch, operation_of
-from udfs.words import count_words_of
+from prox_spark.udfs.arrow import Numbers, lists, numbers, struct, true
+from prox_spark.udfs.edits import Replacements, Spans, edit, words_of_lines
+from prox_spark.udfs.programs import ARROW_EXECUTION, Batch, operation_of
+from prox_spark.udfs.words import count_words_of
 
 _REMOVED: Final = ARROW_EXECUTION.field("removed").type
 _NORMALIZED: Final = ARROW_EXECUTION.field("normalized").type

@@ -16,7 +16,7 @@ from pyspark.sql import types as T
 from prox_spark import schemas
 from prox_spark.demo import PAGES
 from prox_spark.programs.words import count_words
-from udfs.arrow import to_batch
+from prox_spark.udfs.arrow import to_batch
 
 CHUNK_CHARS = 3_000
 DOCUMENT = T.StructType(

@@ -23,10 +23,10 @@ from pyspark.sql import types as T
 from applying.made import DOCUMENT, make
 from prox_spark import schemas
 from prox_spark.config import ApplyConfig, Recipe
-from prox_spark.pipeline.execute import chunks_of, executed
+from prox_spark.pipeline.applying.execute import chunks_of, executed
 from prox_spark.programs import ChunkProgram, Operation, OpName, Program, execute_chunks
 from prox_spark.session import build_session
-from udfs.arrow import to_batch
+from prox_spark.udfs.arrow import to_batch
 
 CONFIG = ApplyConfig(drop_threshold=0.5)
 # Programs and texts of 200,000 documents are joined as a wave is: where the texts are.
@@ -86,7 +86,7 @@ def ways(spark: SparkSession, root: Path) -> dict[str, Callable[[], DataFrame]]:
         return read("documents").join(chunks, on=["doc_id", "content_sha256"], how="left")
 
     def in_python() -> DataFrame:
-        from udfs.programs import EXECUTION
+        from prox_spark.udfs.programs import EXECUTION
 
         columns = T.StructType([*DOCUMENT.fields[:2], T.StructField("execution", EXECUTION)])
         rows = joined().select("doc_id", "content_sha256", "text", "chunks")

@@ -165,7 +165,7 @@ def temporary_folder() -> Iterator[Path]:
 
 def _extractor_settings() -> dict[str, bool]:
     """With what `ingest` calls the extractor: datatrove's text is made the same way, whatever that becomes."""
-    from prox_spark.ingest.warc import html_to_text
+    from prox_spark.readers.warc import html_to_text
 
     with patch("resiliparse.extract.html2text.extract_plain_text", return_value="") as extract:
         html_to_text(b"<p>text</p>", "utf-8")

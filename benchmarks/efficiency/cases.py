@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from prox_spark.config import Recipe
-from prox_spark.pipeline.stages import RefinerStages
-from udfs.generate import Generate
+from prox_spark.pipeline.asking.stages import RefinerStages
+from prox_spark.udfs.generate import Generate
 
 _TINY_CARD = {
     "name": "tiny-random",

@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 from efficiency.cases import Case, n_tokens, sampling
 from efficiency.on_spark import N_SLOTS, rates
 from efficiency.plain import engine
-from prox_spark.engine.cores import core_list
+from prox_spark.engine.host.cores import core_list
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.session import build_session
 

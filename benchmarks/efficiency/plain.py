@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from efficiency.cases import Case, n_tokens, sampling
-from prox_spark.engine.cores import openmp_binding
+from prox_spark.engine.host.cores import openmp_binding
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.refiners.build import build
 

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from efficiency.cases import Case
 from efficiency.on_spark import rates
 from prox_spark.session import build_session
-from udfs.generate import ANSWERS
+from prox_spark.udfs.generate import ANSWERS
 
 
 def measure(cases: Sequence[Case]) -> dict[str, float]:

@@ -14,12 +14,12 @@ from pyspark.sql import functions as F
 from on_gpu.arithmetic import Load
 from on_gpu.engine_times import EngineTimes
 from prox_spark.config import LakeConfig, Recipe
-from prox_spark.engine.executor import owner_directories
-from prox_spark.engine.health import request
-from prox_spark.engine.record import records
+from prox_spark.engine.host.executor import owner_directories
+from prox_spark.engine.life.record import records
+from prox_spark.engine.wire.health import request
+from prox_spark.lake.tables import Lake
 from prox_spark.pipeline.ingest import ingest
 from prox_spark.pipeline.refine import refine_lake
-from prox_spark.tables import Lake
 
 # Thresholds that drop every document, and none: what random weights say of a document means nothing.
 DROP_ALL, DROP_NONE = 0.0, 1.0

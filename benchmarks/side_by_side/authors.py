@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from prox_spark.engine.cores import core_list, openmp_binding
+from prox_spark.engine.host.cores import core_list, openmp_binding
 from side_by_side.refinement import DROPPED, Refinement, documents, write_outcomes
 
 

@@ -16,10 +16,10 @@ from typing import Any
 from pyspark.sql import functions as F
 
 from prox_spark.config import Recipe
+from prox_spark.lake.tables import Lake
 from prox_spark.pipeline.ingest import ingest
 from prox_spark.pipeline.refine import refine_lake
 from prox_spark.session import build_session
-from prox_spark.tables import Lake
 from side_by_side.refinement import write_outcomes
 
 

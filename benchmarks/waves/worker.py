@@ -66,7 +66,7 @@ def main() -> None:
     ingest(spark, recipe)
     ingested = time.monotonic() - begun
     waves = Waves(spark._jvm)
-    logger = logging.getLogger("prox_spark.pipeline.generate")
+    logger = logging.getLogger("prox_spark.pipeline.asking.generate")
     logger.setLevel(logging.INFO)
     logger.addHandler(waves)
     done = refine_lake(spark, recipe)

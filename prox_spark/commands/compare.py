@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from prox_spark.arguments import add_recipe_arguments, recipe_from, run_command
+from prox_spark.commands.arguments import add_recipe_arguments, recipe_from, run_command
 from prox_spark.pipeline.compare import compare_settings
 from prox_spark.session import spark_session
 

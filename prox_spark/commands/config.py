@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import yaml
 
-from prox_spark.arguments import add_recipe_arguments, recipe_from, run_command
+from prox_spark.commands.arguments import add_recipe_arguments, recipe_from, run_command
 from prox_spark.config import Recipe
 
 

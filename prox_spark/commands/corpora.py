@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from prox_spark.arguments import run_command
+from prox_spark.commands.arguments import run_command
 from prox_spark.config import find_corpus, known_corpora
 
 

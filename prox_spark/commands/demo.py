@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from prox_spark.arguments import add_input_arguments, add_recipe_arguments, recipe_from, run_command
-from prox_spark.config import Recipe, fingerprint
+from prox_spark.commands.arguments import add_input_arguments, add_recipe_arguments, recipe_from, run_command
+from prox_spark.config import Recipe
 from prox_spark.demo import PAGES
+from prox_spark.fingerprint import fingerprint
+from prox_spark.lake.tables import Lake
 from prox_spark.pipeline.ingest import ingest
-from prox_spark.pipeline.inputs import find_inputs
+from prox_spark.pipeline.inputs.rows import find_inputs
 from prox_spark.pipeline.refine import refine_lake
 from prox_spark.report.terminal import print_before_after, print_rows
 from prox_spark.session import spark_session
-from prox_spark.tables import Lake
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -5,7 +5,6 @@ from prox_spark.config.beside import BesideConfig
 from prox_spark.config.corpora import Corpus, find_corpus, known_corpora, load_corpus
 from prox_spark.config.engine import EngineConfig
 from prox_spark.config.file import RecipeFile, Section
-from prox_spark.config.fingerprint import fingerprint
 from prox_spark.config.recipe import (
     ApplyConfig,
     GenerationConfig,
@@ -35,7 +34,6 @@ __all__ = [
     "SparkConfig",
     "WaveConfig",
     "find_corpus",
-    "fingerprint",
     "known_corpora",
     "load_corpus",
 ]

@@ -10,8 +10,8 @@ from pydantic import Field
 from prox_spark.config.file import RecipeFile, read_yaml
 from prox_spark.config.recipe import InputConfig
 from prox_spark.errors import RecipeError
+from prox_spark.paths import CONF
 
-_PACKAGE = Path(__file__).parents[1]
 _SUFFIX = ".yaml"
 
 
@@ -28,9 +28,8 @@ class Corpus(RecipeFile):
 
 
 def corpora_folder() -> Path:
-    """The folder of the corpora that come with prox_spark: conf/corpora, in a wheel prox_spark/corpora."""
-    installed = _PACKAGE / "corpora"
-    return installed if installed.is_dir() else _PACKAGE.parent / "conf" / "corpora"
+    """Return the folder of the corpora that come with prox_spark."""
+    return CONF / "corpora"
 
 
 def known_corpora() -> list[Corpus]:

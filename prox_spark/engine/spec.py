@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from prox_spark.config import EngineConfig, fingerprint
-from prox_spark.engine.cores import cpu_binding, openmp_binding
-from prox_spark.engine.device import assigned_gpus, cpu_dtype, detect_device, visible_devices
-from prox_spark.engine.executor import current_owner
+from prox_spark.config import EngineConfig
+from prox_spark.engine.host.cores import cpu_binding, openmp_binding
+from prox_spark.engine.host.device import assigned_gpus, cpu_dtype, detect_device, visible_devices
+from prox_spark.engine.host.executor import current_owner
 from prox_spark.errors import EngineStartError
+from prox_spark.fingerprint import fingerprint
 from prox_spark.paths import cache_directory
 from prox_spark.refiners import Refiner
 
@@ -101,13 +102,13 @@ class EngineSpec:
         return math.ceil(self.config.window_factor * self.config.max_num_seqs)
 
     def command(self, model: Path, socket: Path) -> list[str]:
-        """The command line of `prox_spark.engine.server`.
+        """The command line of `prox_spark.engine.process.server`.
 
         By `-m` each process that vLLM spawns would import the server again. vLLM comes before it: it sets up torch's environment,
         and a fake of it that is on the path takes over there.
         """
         config = self.config
-        arguments = [sys.executable, "-c", "import vllm; from prox_spark.engine.server import main; main()"]
+        arguments = [sys.executable, "-c", "import vllm; from prox_spark.engine.process.server import main; main()"]
         arguments += ["--model", str(model), "--served-model-name", MODEL_NAME, "--uds", str(socket)]
         arguments += ["--dtype", self._dtype(), "--max-model-len", str(self.refiner.card.context_tokens)]
         arguments += ["--max-num-seqs", str(config.max_num_seqs), "--max-logprobs", "2"]

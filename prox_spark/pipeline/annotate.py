@@ -14,28 +14,29 @@ from pyspark.sql import functions as F
 
 from prox_spark import schemas
 from prox_spark.annotation import QUESTIONS, Question
-from prox_spark.annotation.prompts import question_prompts
-from prox_spark.buckets import bucket_of
-from prox_spark.config import AnnotationConfig, Recipe, fingerprint
+from prox_spark.annotation.question_prompts import question_prompts
+from prox_spark.config import AnnotationConfig, Recipe
 from prox_spark.errors import RecipeError, RefinerError
-from prox_spark.ingest.files import is_uri
+from prox_spark.fingerprint import fingerprint
+from prox_spark.frames import persisted
 from prox_spark.labels import write_labels
-from prox_spark.lineage import Run, recorded
-from prox_spark.pipeline.answers import final_answers
-from prox_spark.pipeline.execute import DOCUMENT
-from prox_spark.pipeline.generate import GenerateStage
+from prox_spark.lake.buckets import bucket_of
+from prox_spark.lake.tables import Lake
+from prox_spark.pipeline.applying.execute import DOCUMENT
+from prox_spark.pipeline.asking.generate import GenerateStage
+from prox_spark.pipeline.asking.stages import RefinerStage, ready
+from prox_spark.pipeline.asking.stored_answers import final_answers
+from prox_spark.pipeline.asking.wave_prompts import prompts_of
 from prox_spark.pipeline.label_sources import label_rows
 from prox_spark.pipeline.labels import import_files, store_labels
-from prox_spark.pipeline.persist import persisted
 from prox_spark.pipeline.plan import ingested_lake, waves
-from prox_spark.pipeline.prompts import prompts_of
-from prox_spark.pipeline.stages import RefinerStage, ready
+from prox_spark.readers.files import is_uri
 from prox_spark.refiners import find
 from prox_spark.refiners.build import tokenizer_json
-from prox_spark.tables import Lake
-from udfs.annotate import ANSWER, DRAFTS, DraftLabels
-from udfs.generate import Generate
-from udfs.words import count_words
+from prox_spark.runs.run import Run, recorded
+from prox_spark.udfs.annotate import ANSWER, DRAFTS, DraftLabels
+from prox_spark.udfs.generate import Generate
+from prox_spark.udfs.words import count_words
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -206,7 +207,7 @@ def sampled(config: AnnotationConfig) -> Callable[[DataFrame], DataFrame]:
 
 
 def _prompts(documents: DataFrame, stages: dict[Question, RefinerStage], config: AnnotationConfig) -> DataFrame:
-    """All prompts about documents, columns of `udfs.prompts.PROMPTS` and question; of chunks no more than the recipe says."""
+    """All prompts about documents, columns of `prox_spark.udfs.prompts.PROMPTS` and question; of chunks no more than the recipe says."""
     draw = F.xxhash64(F.lit(config.seed), "doc_id", "chunk_index")
     place = F.row_number().over(Window.partitionBy(*DOCUMENT, "question").orderBy(draw, "chunk_index"))
     prompts = (

@@ -1,241 +1,146 @@
-"""From `documents` and `generations` to `programs`, `refined` and `quarantine`. Deterministic, needs no engine."""
+"""Other thresholds or the other semantics over stored generations: the tables are derived anew, no engine is started."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
-from prox_spark import schemas
-from prox_spark.buckets import bucket_of
 from prox_spark.config import Recipe
-from prox_spark.errors import ReasonCode
-from prox_spark.lineage import Run
-from prox_spark.pipeline.answers import NO_GENERATION, parsed_answers
-from prox_spark.pipeline.execute import DOCUMENT, executed
-from prox_spark.pipeline.persist import persisted
-from prox_spark.pipeline.plan import Wave
-from prox_spark.pipeline.prompts import WavePrompts
-from prox_spark.pipeline.stages import RefinerStages
-from prox_spark.programs import DocumentStatus, OpName, Verdict
-from prox_spark.tables import Lake, quarantine_id
-from udfs.parse import DOC_STAGE
-from udfs.programs import CHUNK
+from prox_spark.frames import persisted, persisted_rows
+from prox_spark.interpreted import planned_for
+from prox_spark.lake.tables import Lake
+from prox_spark.pipeline.applying.commit import ApplyStage
+from prox_spark.pipeline.asking.stages import RefinerStages
+from prox_spark.pipeline.asking.wave_prompts import WavePrompts, kept, prompts_of
+from prox_spark.pipeline.plan import conserved, ingested_lake, plan
+from prox_spark.runs.run import Run, recorded
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import DataFrame, SparkSession
 
-# Of a row of `outcomes`: no prompt of the document lacks its answer.
-IS_ANSWERED = f"NOT (failure.reason <=> '{NO_GENERATION}')"
-# By a table's number of commits its small files are joined.
-_COMPACT_EVERY = 32
-_COMMITS_OF_WAVE = {"generations": 2, "programs": 1, "refined": 1}
-# What a row of `refined` is replaced for.
-_IS_OTHER = "NOT (old.content_sha256 <=> new.content_sha256 AND old.recipe_fingerprint <=> new.recipe_fingerprint)"
-_PROGRAM = T.StructType([schemas.PROGRAMS.schema[name] for name in (*CHUNK.names, "status")])
+_NOTHING = "(not refined)"
 
 
 @dataclass(frozen=True)
-class ApplyStage:
-    """Derives the tables right of `generations` for some documents.
+class Move:
+    """Documents that went from one status to another, with their words before and after the run."""
 
-    Args:
-        lake: read from and written to.
-        stages: whose answers.
-        run: whom to book the rows to; its recipe says the semantics and thresholds.
+    before: str
+    after: str
+    n_documents: int
+    words_before: int
+    words_after: int
+
+
+@dataclass(frozen=True)
+class ApplySummary:
+    """What an apply run did.
+
+    Attributes:
+        run: its row in `runs`.
+        n_pending: documents that had no row under this recipe.
+        n_waiting: those of them that lack a generation; only `refine` can help them.
+        statuses: of all documents of the lake under this recipe.
+        moves: between what `refined` held before and what it holds now, most documents first.
     """
 
-    lake: Lake
-    stages: RefinerStages
     run: Run
+    n_pending: int
+    n_waiting: int
+    statuses: dict[str, int]
+    moves: list[Move]
 
-    def __call__(self, wave: Wave, documents: DataFrame, prompts: WavePrompts, generations: DataFrame) -> int:
-        """Applies what the models said and commits the derived tables.
-
-        In this order: programs, quarantine, refined; a document that is in `refined` is done.
-
-        Args:
-            wave: which buckets, and if its documents replace rows.
-            documents: its own, persisted.
-            prompts: theirs.
-            generations: with the answers to them.
-
-        Returns:
-            Number of documents left out because a prompt of theirs was never answered.
-        """
-        parsed = parsed_answers(generations, self.stages, prompts, self.run.recipe)
-        with persisted(outcomes(documents, parsed, self.run.recipe)) as applied:
-            n_waiting = self._commit(wave, documents, applied)
-        self._compact(wave)
-        return n_waiting
-
-    def _commit(self, wave: Wave, documents: DataFrame, applied: DataFrame) -> int:
-        reasons = {row["reason"]: row["count"] for row in applied.groupBy("failure.reason").count().collect()}
-        n_waiting = reasons.pop(NO_GENERATION, 0)
-        if not reasons:
-            return n_waiting
-        run_id = self.run.run_id
-        answered = applied.where(IS_ANSWERED)
-        self._add(schemas.PROGRAMS, self._programs(answered), wave, may_match=self._has_programs)
-        if self._has_timed_out:
-            stamped = applied.select(*DOCUMENT).withColumns(self._stamp())
-            self.lake.remove(schemas.QUARANTINE, stamped, (*DOCUMENT, "recipe_fingerprint"), run_id)
-        if reasons.keys() - {None}:
-            quarantined = self._quarantined(answered, documents)
-            self.lake.insert_new(schemas.QUARANTINE, quarantined, run_id)
-            if wave.replaces:
-                # What an earlier text or recipe made of them is not what this one does.
-                self.lake.remove(schemas.REFINED, quarantined.select("doc_id"), ("doc_id",), run_id)
-        if None in reasons:
-            self._add(schemas.REFINED, self._refined(answered, documents), wave, may_match=wave.replaces)
-        return n_waiting
-
-    def _add(self, table: schemas.Table, rows: DataFrame, wave: Wave, may_match: bool) -> None:
-        """Commit the rows of a wave: appended where the table has no row with their keys, as far as is known, else merged."""
-        run_id = self.run.run_id
-        if not may_match and table.name not in self.lake.beside_others:
-            self.lake.append_alone(table, rows, run_id, wave.buckets)
-        elif table == schemas.PROGRAMS:
-            self.lake.insert_new(table, rows, run_id, wave.buckets)
-        else:
-            self.lake.upsert(table, rows, run_id, F.expr(_IS_OTHER), wave.buckets)
-
-    def _compact(self, wave: Wave) -> None:
-        """Join small files now and then: by the number of commits, whether one run has made them or many."""
-        for name, n_commits in _COMMITS_OF_WAVE.items():
-            n_before = self.run.versions_in[name] + n_commits * wave.number
-            if name in self.lake.written and n_before // _COMPACT_EVERY != (n_before + n_commits) // _COMPACT_EVERY:
-                self.lake.compact(name, self.run.run_id)
-
-    @cached_property
-    def _has_programs(self) -> bool:
-        """Did the table have rows of the recipe when the run began: then some may be of its documents, left by a run that was killed."""
-        programs = self.lake.read("programs", self.run.versions_in["programs"])
-        return not programs.where(F.col("recipe_fingerprint") == self.run.recipe_fingerprint).isEmpty()
-
-    @cached_property
-    def _has_timed_out(self) -> bool:
-        """Did an earlier run quarantine documents for a time-out or a failing server, which this one may have answers for."""
-        quarantine = self.lake.read("quarantine", self.run.versions_in["quarantine"])
-        mine = quarantine.where(F.col("recipe_fingerprint") == self.run.recipe_fingerprint)
-        return not mine.where(F.col("reason") == ReasonCode.REQUEST_TIMEOUT.value).isEmpty()
-
-    def _programs(self, applied: DataFrame) -> DataFrame:
-        rows = applied.select(*DOCUMENT, F.inline("programs"))
-        return rows.withColumns(self._stamp() | _bucket()).select(*schemas.PROGRAMS.columns)
-
-    def _quarantined(self, applied: DataFrame, documents: DataFrame) -> DataFrame:
-        raw = documents.select("doc_id", "provenance", F.substring("text", 1, 200).alias("snippet"))
-        return (
-            applied.where(F.col("failure").isNotNull())
-            .select(*DOCUMENT, "failure.*")
-            .join(raw, on="doc_id", how="left")
-            .withColumns(self._stamp())
-            .withColumn(
-                "quarantine_id", quarantine_id(*map(F.col, (*DOCUMENT, "stage", "reason", "recipe_fingerprint")))
+    def summary(self) -> str:
+        """For the terminal."""
+        total = sum(self.statuses.values())
+        if self.n_pending == 0:
+            return "\n".join(
+                [f"apply: nothing to derive, all {total:,} documents are under this recipe", *self._statuses()]
             )
-            .select(*schemas.QUARANTINE.columns)
-        )
+        lines = [f"apply: {self.n_pending:,} of {total:,} documents in {self.run.total_seconds:.0f} s, no engine"]
+        lines += self._statuses()
+        words = sum(move.words_before for move in self.moves), sum(move.words_after for move in self.moves)
+        lines.append(f"words left: {words[0]:,} before, {words[1]:,} now")
+        moved = [move for move in self.moves if move.before != move.after]
+        lines.append(f"{sum(move.n_documents for move in moved):,} documents moved:")
+        lines += [
+            f"  {move.before:<18}→ {move.after:<18}{move.n_documents:>9,}   words {move.words_before:,} → {move.words_after:,}"
+            for move in moved
+        ]
+        if self.n_waiting:
+            lines.append(
+                f"{self.n_waiting:,} documents wait: a model was never asked what this recipe needs. "
+                "Run `prox-spark refine` with the same recipe; they are as they were"
+            )
+        return "\n".join(lines)
 
-    def _refined(self, applied: DataFrame, documents: DataFrame) -> DataFrame:
-        ours = [name for name in schemas.REFINED.columns if name in applied.columns]
-        # `n_words` is here as words_before.
-        ours_only = {*schemas.REFINED.columns, "ingested_at", "n_words", "input_hash"}
-        carried = [name for name in documents.columns if name not in ours_only]
-        version = self.run.versions_in["documents"]
-        return (
-            applied.where(F.col("failure").isNull())
-            .select(*ours)
-            .join(documents.select(*DOCUMENT, *carried), on=DOCUMENT, how="inner")
-            .withColumns({**self._stamp(), **_bucket(), "documents_version": F.lit(version).cast("long")})
-            .select(*schemas.REFINED.columns, *carried)
-        )
-
-    def _stamp(self) -> dict[str, Column]:
-        return {"recipe_fingerprint": F.lit(self.run.recipe_fingerprint), "run_id": F.lit(self.run.run_id)}
+    def _statuses(self) -> list[str]:
+        return [f"  {status:<18}{n:>9,}" for status, n in self.statuses.items()]
 
 
-def outcomes(documents: DataFrame, parsed: DataFrame, recipe: Recipe) -> DataFrame:
-    """Decides every document by what was parsed of the answers to its prompts.
+def apply_lake(spark: SparkSession, recipe: Recipe) -> ApplySummary:
+    """Derives `programs`, `refined` and `quarantine` from stored generations, for documents not yet under this recipe.
+
+    Raises:
+        LakeError: there are no documents.
+        RefinerError: a refiner's tokenizer can't be had; it tells which generation belongs to which document.
+        ConservationError: documents are not the sum over the statuses.
+    """
+    lake = ingested_lake(spark, recipe)
+    with recorded(lake, Run("apply", recipe)) as run:
+        todo = plan(lake, run, asks=False)
+        n_waiting = 0
+        with run.stage("apply"):
+            apply = ApplyStage(lake, todo.stages, run)
+            for wave in todo.waves:
+                with (
+                    planned_for(spark, todo.n_documents),
+                    persisted_rows(wave.documents) as documents,
+                    stored_prompts(lake, todo.stages, documents, run.recipe) as prompts,
+                ):
+                    n_waiting += apply(wave, documents, prompts, lake.read("generations"))
+        statuses = conserved(lake, run, todo, n_waiting)
+        run.counts |= {"pending": todo.n_pending, "documents": sum(statuses.values()), **statuses}
+        with planned_for(spark, todo.n_documents):
+            moves = _moves(lake, run.versions_in["refined"]) if todo.n_pending else []
+    return ApplySummary(run, todo.n_pending, n_waiting, statuses, moves)
+
+
+@contextmanager
+def stored_prompts(lake: Lake, stages: RefinerStages, documents: DataFrame, recipe: Recipe) -> Iterator[WavePrompts]:
+    """The prompts whose answers decide about some documents under a recipe.
 
     Args:
+        lake: where the answers are.
+        stages: whose prompts.
         documents: `DOCUMENT` and text.
-        parsed: columns of `udfs.parse.PARSED`; none for a text without words.
-        recipe: thresholds and semantics, completed.
-
-    Returns:
-        One row per document: `DOCUMENT`, text, status, drop_probability, words_before, words_after, removed, normalized,
-        programs (rows of that table) and failure, a struct of stage, reason and message, null unless quarantined.
+        recipe: completed.
     """
-    is_doc = F.col("chunk_index") == DOC_STAGE
-    stage = F.when(is_doc, "doc").otherwise("chunk")
-    error = F.struct(
-        "chunk_index",
-        stage.alias("stage"),
-        F.col("error_code").alias("reason"),
-        F.col("error_message").alias("message"),
+    # Both stages read them, and making them means reading all texts through a tokenizer.
+    with persisted(prompts_of(documents, stages.doc)) as doc:
+        keeping = kept(documents, doc, lake.read("generations"), recipe.drop_threshold)
+        yield WavePrompts(doc, prompts_of(keeping, stages.chunk))
+
+
+def _moves(lake: Lake, version: int) -> list[Move]:
+    def read(side: str, version: int | None) -> DataFrame:
+        columns = (F.col("status").alias(f"status_{side}"), F.col("words_after").alias(f"words_{side}"))
+        return lake.read("refined", version).select("doc_id", *columns)
+
+    rows = (
+        read("before", version)
+        .join(read("after", None), on="doc_id", how="full")
+        .groupBy(F.coalesce("status_before", F.lit(_NOTHING)), F.coalesce("status_after", F.lit(_NOTHING)))
+        .agg(
+            F.count("*").alias("n"),
+            F.coalesce(F.sum("words_before"), F.lit(0)),
+            F.coalesce(F.sum("words_after"), F.lit(0)),
+        )
+        .orderBy(F.desc("n"))
+        .collect()
     )
-    chunk = F.struct(*CHUNK.names)
-    by_document = parsed.groupBy(*DOCUMENT).agg(
-        F.first(F.when(is_doc, F.struct("generation_key", "drop_probability")), ignorenulls=True).alias("verdict"),
-        F.min(F.when(is_doc & F.col("error_code").isNotNull(), error)).alias("doc_error"),
-        F.min(F.when(~is_doc & F.col("error_code").isNotNull(), error)).alias("chunk_error"),
-        F.sort_array(F.collect_list(F.when(~is_doc, chunk))).alias("chunks"),
-    )
-    dropped = F.coalesce(F.col("verdict.drop_probability") >= recipe.drop_threshold, F.lit(False))
-    failure = F.coalesce("doc_error", F.when(~dropped, F.col("chunk_error")))
-    decided = by_document.select(
-        *DOCUMENT,
-        "verdict",
-        dropped.alias("dropped"),
-        F.when(failure.isNotNull(), failure.dropFields("chunk_index")).alias("failure"),
-        F.when(~dropped & failure.isNull(), F.col("chunks")).otherwise(_none_of(CHUNK)).alias("chunks"),
-    )
-    status = (
-        F.when(F.col("failure").isNotNull(), str(DocumentStatus.QUARANTINED))
-        .when(F.col("dropped"), str(DocumentStatus.DROPPED_DOC))
-        .otherwise(F.col("status"))
-    )
-    gone = F.col("failure").isNotNull() | F.coalesce("dropped", F.lit(False))
-    return executed(documents, decided, recipe.apply).select(
-        *DOCUMENT,
-        F.when(gone, "").otherwise(F.col("text")).alias("text"),
-        status.alias("status"),
-        F.col("verdict.drop_probability").alias("drop_probability"),
-        "words_before",
-        F.when(gone, 0).otherwise(F.col("words_after")).alias("words_after"),
-        "removed",
-        "normalized",
-        F.when(F.col("failure").isNull(), _programs_of()).alias("programs"),
-        "failure",
-    )
-
-
-def _programs_of() -> Column:
-    """Rows of `programs` for a document: its verdict, and its chunks with what the executor found."""
-    op = F.when(F.col("dropped"), str(OpName.DROP_DOC)).otherwise(str(OpName.KEEP_DOC))
-    nothing = F.lit(None)
-    operation = F.struct(op, nothing, nothing, nothing, nothing).cast(schemas.OPERATION)
-    verdict = F.struct(
-        F.lit(DOC_STAGE), nothing, nothing, F.col("verdict.generation_key"), F.array(operation), F.array(),
-        F.lit(str(Verdict.APPLIED)),
-    ).cast(_PROGRAM)  # fmt: skip
-
-    def with_findings(chunk: Column, found: Column) -> Column:
-        parsed = (chunk[name] for name in CHUNK.names if name != "diagnostics")
-        return F.struct(*parsed, found["diagnostics"], found["status"]).cast(_PROGRAM)
-
-    none = _none_of(_PROGRAM)
-    chunks = F.coalesce(F.zip_with("chunks", "verdicts", with_findings), none)
-    return F.concat(F.when(F.col("verdict").isNotNull(), F.array(verdict)).otherwise(none), chunks)
-
-
-def _bucket() -> dict[str, Column]:
-    return {schemas.BUCKET.name: bucket_of(F.col("doc_id"))}
-
-
-def _none_of(kind: T.StructType) -> Column:
-    return F.array().cast(T.ArrayType(kind))
+    return [Move(*row) for row in rows]

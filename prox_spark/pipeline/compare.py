@@ -10,14 +10,14 @@ from pyspark.sql import functions as F
 
 from prox_spark.config import Recipe
 from prox_spark.errors import RecipeError
-from prox_spark.pipeline.answers import parsed_answers
-from prox_spark.pipeline.apply import IS_ANSWERED, outcomes
-from prox_spark.pipeline.execute import DOCUMENT
-from prox_spark.pipeline.persist import persisted
-from prox_spark.pipeline.reapply import stored_prompts
-from prox_spark.pipeline.stages import RefinerStages
+from prox_spark.frames import persisted
+from prox_spark.lake.tables import Lake
+from prox_spark.pipeline.apply import stored_prompts
+from prox_spark.pipeline.applying.commit import IS_ANSWERED, outcomes
+from prox_spark.pipeline.applying.execute import DOCUMENT
+from prox_spark.pipeline.asking.stages import RefinerStages
+from prox_spark.pipeline.asking.stored_answers import parsed_answers
 from prox_spark.programs import DocumentStatus
-from prox_spark.tables import Lake
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, Row, SparkSession

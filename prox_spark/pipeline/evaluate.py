@@ -12,21 +12,21 @@ from pyspark.sql import functions as F
 
 from prox_spark.config import LakeConfig, Recipe
 from prox_spark.errors import RecipeError, RefinerError
+from prox_spark.frames import persisted
 from prox_spark.labels import Label
-from prox_spark.lineage import Run, recorded
-from prox_spark.pipeline.answers import parsed_answers
-from prox_spark.pipeline.execute import chunks_of, executed
-from prox_spark.pipeline.generate import GenerateStage
-from prox_spark.pipeline.persist import persisted
-from prox_spark.pipeline.prompts import WavePrompts, prompts_of
-from prox_spark.pipeline.self_test import SelfTest
-from prox_spark.pipeline.stages import RefinerStages
+from prox_spark.lake.tables import Lake
+from prox_spark.pipeline.applying.execute import chunks_of, executed
+from prox_spark.pipeline.asking.generate import GenerateStage
+from prox_spark.pipeline.asking.self_test import SelfTest
+from prox_spark.pipeline.asking.stages import RefinerStages
+from prox_spark.pipeline.asking.stored_answers import parsed_answers
+from prox_spark.pipeline.asking.wave_prompts import WavePrompts, prompts_of
 from prox_spark.quality.baselines import baselines
 from prox_spark.quality.evaluation import Evaluation, Prediction, evaluated
 from prox_spark.quality.programs import ProgramScores, program_scores
 from prox_spark.refiners import find
-from prox_spark.tables import Lake
-from udfs.parse import DOC_STAGE
+from prox_spark.runs.run import Run, recorded
+from prox_spark.udfs.parse import DOC_STAGE
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -15,11 +15,11 @@ from pyspark.sql import types as T
 
 from prox_spark import schemas
 from prox_spark.errors import RecipeError
-from prox_spark.ingest import InputFormat
-from prox_spark.ingest.codecs import BZIP2, GZIP, codec_of_name
-from prox_spark.pipeline.inputs import Inputs
-from prox_spark.pipeline.naming import clean_names, clean_type
-from prox_spark.tables import absolute_root
+from prox_spark.lake.tables import absolute_root
+from prox_spark.pipeline.inputs.naming import clean_names, clean_type
+from prox_spark.pipeline.inputs.rows import Inputs
+from prox_spark.readers import InputFormat
+from prox_spark.readers.codecs import BZIP2, GZIP, codec_of_name
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -204,7 +204,7 @@ def with_programs(columns: PairColumns, max_text_chars: int = 1_000_000) -> Call
     Returns:
         A transformation: all columns of its rows, then those of `schemas.INDUCED`.
     """
-    from udfs.induce import Induce
+    from prox_spark.udfs.induce import Induce
 
     induce = Induce(columns.raw, columns.clean, max_text_chars)
     return lambda pairs: pairs.mapInArrow(induce, T.StructType([*pairs.schema.fields, *schemas.INDUCED.fields]))

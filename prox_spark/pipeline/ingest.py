@@ -9,18 +9,18 @@ from pyspark.sql import functions as F
 
 from prox_spark.config import Recipe
 from prox_spark.errors import ReasonCode
-from prox_spark.lineage import Run, recorded
-from prox_spark.pipeline.carried import CarriedJson
-from prox_spark.pipeline.found import count_found
-from prox_spark.pipeline.input_checks import check_replaces_nothing, check_usable
-from prox_spark.pipeline.inputs import Inputs, find_inputs, read_inputs, reading
-from prox_spark.pipeline.judge import Arrival, judge, reject_null_partitions
-from prox_spark.pipeline.naming import ROW_ID
-from prox_spark.pipeline.persist import persisted_rows
-from prox_spark.pipeline.rejections import remove_mended, write_quarantine
-from prox_spark.pipeline.take_in import TakeIn
+from prox_spark.frames import persisted_rows
+from prox_spark.lake.tables import Lake
+from prox_spark.pipeline.inputs.carried import CarriedJson
+from prox_spark.pipeline.inputs.checks import check_replaces_nothing, check_usable
+from prox_spark.pipeline.inputs.found import count_found
+from prox_spark.pipeline.inputs.judge import Arrival, judge, reject_null_partitions
+from prox_spark.pipeline.inputs.naming import ROW_ID
+from prox_spark.pipeline.inputs.rejections import remove_mended, write_quarantine
+from prox_spark.pipeline.inputs.rows import Inputs, find_inputs, read_inputs, reading
+from prox_spark.pipeline.inputs.take_in import TakeIn
 from prox_spark.report.ingest import IngestSummary
-from prox_spark.tables import Lake
+from prox_spark.runs.run import Run, recorded
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -14,8 +14,8 @@ from pyspark.sql import functions as F
 from prox_spark import schemas
 from prox_spark.errors import LabelError
 from prox_spark.labels import Label, read_labels
-from prox_spark.lineage import Run
-from prox_spark.tables import Lake
+from prox_spark.lake.tables import Lake
+from prox_spark.runs.run import Run
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame

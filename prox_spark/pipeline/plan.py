@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from prox_spark import schemas
-from prox_spark.buckets import EVERY, Buckets, bucket_of
 from prox_spark.config import Recipe
 from prox_spark.errors import ConservationError, ReasonCode
-from prox_spark.lineage import Run
-from prox_spark.pipeline.execute import DOCUMENT
-from prox_spark.pipeline.interpreted import planned_for
-from prox_spark.pipeline.naming import quoted
-from prox_spark.pipeline.stages import RefinerStages
+from prox_spark.interpreted import planned_for
+from prox_spark.lake.buckets import EVERY, Buckets, bucket_of
+from prox_spark.lake.tables import TOLD_APART, Lake
+from prox_spark.pipeline.applying.execute import DOCUMENT
+from prox_spark.pipeline.asking.stages import RefinerStages
+from prox_spark.pipeline.inputs.naming import quoted
 from prox_spark.programs import DocumentStatus
-from prox_spark.tables import TOLD_APART, Lake
+from prox_spark.runs.run import Run
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

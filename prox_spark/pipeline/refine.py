@@ -7,20 +7,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from prox_spark.config import Recipe
-from prox_spark.engine.local import is_local
+from prox_spark.engine.driver import is_local
 from prox_spark.errors import ConservationError
-from prox_spark.lineage import Run, recorded
-from prox_spark.pipeline.apply import ApplyStage
-from prox_spark.pipeline.generate import GenerateStage
-from prox_spark.pipeline.interpreted import planned_for
-from prox_spark.pipeline.persist import persisted, persisted_rows
+from prox_spark.frames import persisted, persisted_rows
+from prox_spark.interpreted import planned_for
+from prox_spark.lake.tables import Lake
+from prox_spark.pipeline.applying.commit import ApplyStage
+from prox_spark.pipeline.asking.generate import GenerateStage
+from prox_spark.pipeline.asking.gpu_profile import gpus_per_executor
+from prox_spark.pipeline.asking.self_test import SelfTest
+from prox_spark.pipeline.asking.stages import RefinerStages
+from prox_spark.pipeline.asking.wave_prompts import WavePrompts, kept, prompts_of
 from prox_spark.pipeline.plan import Wave, conserved, ingested_lake, plan
-from prox_spark.pipeline.profile import gpus_per_executor
-from prox_spark.pipeline.prompts import WavePrompts, kept, prompts_of
-from prox_spark.pipeline.self_test import SelfTest
-from prox_spark.pipeline.stages import RefinerStages
-from prox_spark.pipeline.staggered import Turn, one_by_one, staggered
-from prox_spark.tables import Lake
+from prox_spark.pipeline.waves import Turn, one_by_one, staggered
+from prox_spark.runs.run import Run, recorded
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -13,8 +13,8 @@ from prox_spark.programs.execution import (
     RemovedSpan,
     Verdict,
 )
-from prox_spark.programs.induction import Induction, induce
-from prox_spark.programs.leftovers import Leftover, LeftoverKind
+from prox_spark.programs.induction.induction import Induction, induce
+from prox_spark.programs.induction.leftovers import Leftover, LeftoverKind
 from prox_spark.programs.operations import (
     Diagnostic,
     DiagnosticCode,

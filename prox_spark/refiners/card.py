@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from prox_spark.config import fingerprint
 from prox_spark.errors import RefinerError
+from prox_spark.fingerprint import fingerprint
 
 Stage = Literal["doc", "chunk"]
 

@@ -12,8 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from prox_spark.config import fingerprint
 from prox_spark.errors import RefinerError, first_line
+from prox_spark.fingerprint import fingerprint
 from prox_spark.paths import refiners_directory
 from prox_spark.refiners.card import RefinerCard, load_card
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from prox_spark.errors import NOTES
-from prox_spark.ingest import PassedOver, describe_passed_over
+from prox_spark.readers import PassedOver, describe_passed_over
 
 # Kinds of records that a line of the summary names; the rest is counted.
 _MAX_NAMED = 8

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prox_spark.config import fingerprint
 from prox_spark.errors import RecipeError, RefinerError
+from prox_spark.fingerprint import fingerprint
 from prox_spark.labels import Label
 from prox_spark.paths import refiners_directory
 from prox_spark.refiners import find, is_shipped

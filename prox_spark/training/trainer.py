@@ -12,7 +12,7 @@ import torch
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-from prox_spark.engine.device import cpu_dtype
+from prox_spark.engine.host.device import cpu_dtype
 from prox_spark.errors import RecipeError
 from prox_spark.training.examples import Example
 from prox_spark.training.loss import AnswerLoss, Batch, Collator

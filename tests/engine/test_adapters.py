@@ -12,14 +12,14 @@ import pytest
 from random_llama import TASKS, write_random_llama
 
 from prox_spark.config import EngineConfig
-from prox_spark.engine.executor import current_owner
-from prox_spark.engine.resident import connect, running
+from prox_spark.engine.host.executor import current_owner
+from prox_spark.engine.life.resident import connect, running
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.errors import EngineStartError
 from prox_spark.prompts import PromptBuilder
 from prox_spark.refiners import Refiner, find
 from prox_spark.refiners.build import build, tokenizer_json
-from udfs.generate import Generate
+from prox_spark.udfs.generate import Generate
 
 pytestmark = [pytest.mark.engine, pytest.mark.long]
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from prox_spark.engine.connections import BrokenConnection, Connections
+from prox_spark.engine.wire.connections import BrokenConnection, Connections
 
 pytestmark = pytest.mark.engine
 
@@ -33,7 +33,7 @@ class FakeLoop:
 @pytest.fixture(scope="module")
 def socket() -> Iterator[str]:
     """Of the server, one for all tests: its metrics are those of its process. It listens as `serve` has it listen."""
-    from prox_spark.engine.server import Server, listen
+    from prox_spark.engine.process.server import Server, listen
 
     http = uvloop.new_event_loop()
     thread = threading.Thread(target=http.run_forever, name="http", daemon=True)

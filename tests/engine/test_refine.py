@@ -15,27 +15,27 @@ import pytest
 from pyspark.sql import functions as F
 from pyspark.testing import assertDataFrameEqual
 
-from jobs import apply as apply_job
-from jobs import evaluate as evaluate_job
+from prox_spark.commands import apply as apply_job
 from prox_spark.commands import compare
+from prox_spark.commands import evaluate as evaluate_job
 from prox_spark.config import Recipe
 from prox_spark.demo import PAGES
-from prox_spark.engine.executor import Owner
-from prox_spark.engine.resident import running
+from prox_spark.engine.host.executor import Owner
+from prox_spark.engine.life.resident import running
 from prox_spark.errors import SelfTestError
 from prox_spark.labels import Label
+from prox_spark.lake.tables import Lake
 from prox_spark.pipeline import refine as refine_module
 from prox_spark.pipeline.annotate import annotate_lake
+from prox_spark.pipeline.apply import ApplySummary, apply_lake
 from prox_spark.pipeline.compare import compare_settings
 from prox_spark.pipeline.evaluate import evaluate_labels
 from prox_spark.pipeline.ingest import ingest
-from prox_spark.pipeline.reapply import ApplySummary, apply_lake
 from prox_spark.pipeline.refine import RefineSummary, refine_lake
 from prox_spark.programs import execute_reference
 from prox_spark.quality import sample as self_test_sample
 from prox_spark.refiners.registry import CARDS
 from prox_spark.schemas import TABLES
-from prox_spark.tables import Lake
 
 pytestmark = [pytest.mark.engine, pytest.mark.spark]
 

@@ -12,13 +12,13 @@ import pytest
 from random_llama import COMMIT, RELEASED_SIZE, add_to_hub_cache, write_random_llama
 
 from prox_spark.config import EngineConfig
-from prox_spark.engine.resident import connect
+from prox_spark.engine.life.resident import connect
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.errors import RefinerError
 from prox_spark.prompts import Prompt, PromptBuilder
 from prox_spark.refiners import Stage, find
 from prox_spark.refiners.build import build, built_path
-from udfs.generate import Generate
+from prox_spark.udfs.generate import Generate
 
 pytestmark = pytest.mark.engine
 

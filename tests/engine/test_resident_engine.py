@@ -21,17 +21,17 @@ import pytest
 from waiting import wait_until
 
 from prox_spark.config import EngineConfig
-from prox_spark.engine.client import Window
-from prox_spark.engine.executor import Owner, current_owner, engine_directory
-from prox_spark.engine.health import exchange, metrics, request
-from prox_spark.engine.resident import Engine, connect, forgive, running
-from prox_spark.engine.session import ResidentSession
-from prox_spark.engine.sharing import Share
+from prox_spark.engine.ask.resident_session import ResidentSession
+from prox_spark.engine.ask.window import Window
+from prox_spark.engine.host.executor import Owner, current_owner, engine_directory
+from prox_spark.engine.life.resident import Engine, connect, forgive, running
+from prox_spark.engine.slots.sharing import Share
 from prox_spark.engine.spec import EngineSpec
+from prox_spark.engine.wire.health import exchange, metrics, request
 from prox_spark.errors import EngineStartError, ReasonCode
 from prox_spark.prompts import PromptBuilder
 from prox_spark.refiners import find
-from udfs.generate import Generate, Verdict
+from prox_spark.udfs.generate import Generate, Verdict
 
 pytestmark = pytest.mark.engine
 
@@ -45,7 +45,7 @@ OWNER = """
 import json, sys
 from dataclasses import asdict
 from prox_spark.config import EngineConfig
-from prox_spark.engine.resident import connect
+from prox_spark.engine.life.resident import connect
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.refiners import find
 spec = EngineSpec(find(sys.argv[1]), EngineConfig(**json.loads(sys.argv[2])))
@@ -298,7 +298,7 @@ def test_engine_that_is_not_ready_in_time_is_ended_and_named(tiny_refiner: str) 
     spec = EngineSpec(find(tiny_refiner), CONFIG.model_copy(update={"start_seconds": 2, "cpu_kv_cache_gib": 0.3}))
     with pytest.raises(EngineStartError, match=r"engine\.start_seconds = 2 s"):
         connect(spec)
-    children = [p for p in psutil.Process().children() if "prox_spark.engine.supervisor" in " ".join(p.cmdline())]
+    children = [p for p in psutil.Process().children() if "prox_spark.engine.life.supervisor" in " ".join(p.cmdline())]
     wait_until(
         lambda: all(spec.key[:12] not in " ".join(p.cmdline()) for p in children if p.is_running()), "it is gone"
     )

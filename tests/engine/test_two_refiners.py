@@ -14,8 +14,8 @@ import pytest
 from pyspark.sql import functions as F
 
 from prox_spark.config import Recipe
-from prox_spark.engine.executor import Owner, owner_directory
-from prox_spark.engine.record import records
+from prox_spark.engine.host.executor import Owner, owner_directory
+from prox_spark.engine.life.record import records
 from prox_spark.pipeline.ingest import ingest
 from prox_spark.pipeline.refine import refine_lake
 

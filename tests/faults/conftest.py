@@ -13,10 +13,10 @@ from engine_processes import FAKE_ENGINE, ME, processes_in
 from weightless import write_weightless
 
 from prox_spark.config import EngineConfig
-from prox_spark.engine import resident
-from prox_spark.engine.executor import owner_directory
-from prox_spark.engine.reaper import end_engine
-from prox_spark.engine.record import records
+from prox_spark.engine.host.executor import owner_directory
+from prox_spark.engine.life import resident
+from prox_spark.engine.life.reaper import end_engine
+from prox_spark.engine.life.record import records
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.refiners import find
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psutil
 
-from prox_spark.engine.executor import Owner
+from prox_spark.engine.host.executor import Owner
 
 FAKE_ENGINE = Path(__file__).parents[1] / "fake_engine"
 # Of these tests the engines' owner: no JVM is above it.

@@ -12,14 +12,14 @@ import pytest
 from waiting import wait_until
 
 from prox_spark.config import EngineConfig
-from prox_spark.engine.client import Window
-from prox_spark.engine.executor import current_owner, engine_directory
-from prox_spark.engine.resident import connect, forgive
-from prox_spark.engine.session import ResidentSession
-from prox_spark.engine.sharing import Share
+from prox_spark.engine.ask.resident_session import ResidentSession
+from prox_spark.engine.ask.window import Window
+from prox_spark.engine.host.executor import current_owner, engine_directory
+from prox_spark.engine.life.resident import connect, forgive
+from prox_spark.engine.slots.sharing import Share
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.errors import EngineStartError, RecipeError, RefinerError
-from prox_spark.pipeline.stages import ready
+from prox_spark.pipeline.asking.stages import ready
 from prox_spark.refiners import find
 from prox_spark.refiners.adapters import kept_adapter
 

@@ -18,15 +18,15 @@ import pytest
 from engine_processes import ME, processes_in
 from waiting import wait_until
 
-from prox_spark.engine.client import Window
-from prox_spark.engine.executor import Owner, current_owner, engine_directory, owner_directory
-from prox_spark.engine.health import metrics
-from prox_spark.engine.reaper import remove_leftovers
-from prox_spark.engine.record import Record, records
-from prox_spark.engine.resident import Engine, connect, forgive, running
-from prox_spark.engine.session import ResidentSession
-from prox_spark.engine.sharing import Share
+from prox_spark.engine.ask.resident_session import ResidentSession
+from prox_spark.engine.ask.window import Window
+from prox_spark.engine.host.executor import Owner, current_owner, engine_directory, owner_directory
+from prox_spark.engine.life.reaper import remove_leftovers
+from prox_spark.engine.life.record import Record, records
+from prox_spark.engine.life.resident import Engine, connect, forgive, running
+from prox_spark.engine.slots.sharing import Share
 from prox_spark.engine.spec import EngineSpec
+from prox_spark.engine.wire.health import metrics
 
 pytestmark = pytest.mark.faults
 Make = Callable[..., EngineSpec]
@@ -86,7 +86,7 @@ def test_what_an_executor_left_that_is_gone_ends_at_the_next_start_on_the_host(
 ) -> None:
     executor = subprocess.Popen(["sleep", "60"])
     owner = Owner.of(psutil.Process(executor.pid))
-    monkeypatch.setattr("prox_spark.engine.resident.current_owner", lambda: owner)
+    monkeypatch.setattr("prox_spark.engine.life.resident.current_owner", lambda: owner)
     orphans = killed_with_its_guard(connect(make_spec({"children": 2})), runtime)
     executor.kill()
     executor.wait()
@@ -97,7 +97,7 @@ def test_what_an_executor_left_that_is_gone_ends_at_the_next_start_on_the_host(
 def killed_with_its_guard(engine: Engine, runtime: Path) -> list[psutil.Process]:
     """Kills supervisor and guard; returns the processes that live on."""
     started = family(engine)[1:]
-    (guard,) = [process for process in processes_in(runtime) if "prox_spark.engine.guard" in process.cmdline()]
+    (guard,) = [process for process in processes_in(runtime) if "prox_spark.engine.life.guard" in process.cmdline()]
     both = [guard, psutil.Process(engine.pid)]
     for process in both:
         process.kill()

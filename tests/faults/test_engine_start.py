@@ -21,8 +21,8 @@ from engine_processes import ME, processes_in
 from waiting import wait_until
 from weightless import write_weightless
 
-from prox_spark.engine.executor import owner_directory
-from prox_spark.engine.resident import connect
+from prox_spark.engine.host.executor import owner_directory
+from prox_spark.engine.life.resident import connect
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.errors import EngineStartError
 
@@ -36,7 +36,7 @@ END_SECONDS = 10
 CONNECT = f"""
 import os, sys
 from prox_spark.config import EngineConfig
-from prox_spark.engine.resident import connect
+from prox_spark.engine.life.resident import connect
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.errors import EngineStartError
 from prox_spark.refiners import find

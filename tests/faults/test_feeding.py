@@ -20,8 +20,8 @@ from waiting import wait_until
 from weightless import write_weightless
 
 from prox_spark.config import EngineConfig
-from prox_spark.engine.executor import current_owner, engine_directory
-from prox_spark.engine.resident import Engine, connect, request
+from prox_spark.engine.host.executor import current_owner, engine_directory
+from prox_spark.engine.life.resident import Engine, connect, request
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.refiners import find
 
@@ -37,7 +37,7 @@ import pyarrow as pa
 from prox_spark.config import EngineConfig
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.refiners import find
-from udfs import generate
+from prox_spark.udfs import generate
 refiner, config, prompts = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
 schema = pa.schema([("generation_key", pa.string()), ("token_ids", pa.list_(pa.int32()))])
 def batches():

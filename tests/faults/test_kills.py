@@ -29,7 +29,7 @@ from cluster import (
 from deltalake import DeltaTable, QueryBuilder
 from waiting import wait_until
 
-from prox_spark.engine.resident import request
+from prox_spark.engine.life.resident import request
 from prox_spark.programs import DocumentStatus
 
 pytestmark = [pytest.mark.faults, pytest.mark.long]
@@ -124,7 +124,7 @@ def kill(processes: list[psutil.Process]) -> None:
 
 def executor(supervisor: psutil.Process) -> list[psutil.Process]:
     words = supervisor.cmdline()
-    return [psutil.Process(int(words[words.index("prox_spark.engine.supervisor") + 1]))]
+    return [psutil.Process(int(words[words.index("prox_spark.engine.life.supervisor") + 1]))]
 
 
 def python_workers(supervisor: psutil.Process) -> list[psutil.Process]:

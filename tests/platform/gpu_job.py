@@ -15,12 +15,12 @@ import pyarrow as pa
 from pyspark.sql import SparkSession
 
 from prox_spark.config import EngineConfig
-from prox_spark.engine.executor import current_owner
-from prox_spark.engine.resident import connect
+from prox_spark.engine.host.executor import current_owner
+from prox_spark.engine.life.resident import connect
 from prox_spark.engine.spec import EngineSpec
-from prox_spark.pipeline.profile import generation_profile
+from prox_spark.pipeline.asking.gpu_profile import generation_profile
 from prox_spark.refiners import find
-from udfs.generate import Generate
+from prox_spark.udfs.generate import Generate
 
 refiner = find("web-135m")
 assert refiner.model_fingerprint  # hashed on the driver, once, as a run does

@@ -16,12 +16,12 @@ from prox_spark.annotation import QUESTIONS
 from prox_spark.config import AnnotationConfig, EngineConfig, Recipe
 from prox_spark.errors import LabelError, RecipeError, RefinerError
 from prox_spark.labels import Label, read_labels, write_labels
-from prox_spark.lineage import Run
+from prox_spark.lake.tables import Lake
 from prox_spark.pipeline.annotate import AnnotateSummary, annotate_lake, sampled, teacher_stages
 from prox_spark.pipeline.ingest import ingest
 from prox_spark.pipeline.label_sources import find_labels
 from prox_spark.programs import Operation, OpName, execute
-from prox_spark.tables import Lake
+from prox_spark.runs.run import Run
 
 TESTS = Path(__file__).parents[1]
 

@@ -18,12 +18,12 @@ from weightless import write_weightless
 from prox_spark.config import LakeConfig, Recipe, SelfTestConfig
 from prox_spark.errors import SelfTestError
 from prox_spark.labels import Label
-from prox_spark.pipeline.apply import ApplyStage
+from prox_spark.lake.tables import Lake
+from prox_spark.pipeline.applying.commit import ApplyStage
+from prox_spark.pipeline.asking.generate import GenerateStage
 from prox_spark.pipeline.evaluate import evaluate_labels
-from prox_spark.pipeline.generate import GenerateStage
 from prox_spark.pipeline.ingest import ingest
 from prox_spark.pipeline.refine import RefineSummary, refine_lake
-from prox_spark.tables import Lake
 
 TESTS = Path(__file__).parents[1]
 sys.path.append(str(TESTS / "unit"))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from jobs.induce import main
+from prox_spark.commands.induce import main
 from prox_spark.programs import execute
 
 pytestmark = pytest.mark.spark

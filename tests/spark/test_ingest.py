@@ -14,11 +14,11 @@ from pyspark.sql import functions as F
 
 from prox_spark.config import Recipe
 from prox_spark.errors import InputError, LakeError, RecipeError
+from prox_spark.lake.tables import RESERVED
 from prox_spark.pipeline.ingest import ingest
-from prox_spark.pipeline.inputs import find_inputs
-from prox_spark.pipeline.naming import clean_names
+from prox_spark.pipeline.inputs.naming import clean_names
+from prox_spark.pipeline.inputs.rows import find_inputs
 from prox_spark.schemas import DOCUMENTS
-from prox_spark.tables import RESERVED
 
 pytestmark = pytest.mark.spark
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ingesting import Lake
 
-from jobs.ingest import main
+from prox_spark.commands.ingest import main
 
 pytestmark = pytest.mark.spark
 

@@ -20,9 +20,9 @@ from pyspark.sql import functions as F
 from prox_spark.commands.sql import main as sql
 from prox_spark.config import Recipe
 from prox_spark.errors import InputError, LakeError, RecipeError
-from prox_spark.ingest import InputFormat
 from prox_spark.pipeline.ingest import ingest
-from prox_spark.pipeline.inputs import Inputs, InputTable
+from prox_spark.pipeline.inputs.rows import Inputs, InputTable
+from prox_spark.readers import InputFormat
 
 pytestmark = pytest.mark.spark
 

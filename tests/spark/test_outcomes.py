@@ -9,10 +9,10 @@ from pyspark.sql import DataFrame
 
 from prox_spark.config import Recipe
 from prox_spark.errors import ReasonCode
-from prox_spark.pipeline.answers import NO_GENERATION
-from prox_spark.pipeline.apply import outcomes
+from prox_spark.pipeline.applying.commit import outcomes
+from prox_spark.pipeline.asking.stored_answers import NO_GENERATION
 from prox_spark.programs import execute_reference
-from udfs.parse import ANSWERS, DOC_STAGE, PARSED, ParseAnswers
+from prox_spark.udfs.parse import ANSWERS, DOC_STAGE, PARSED, ParseAnswers
 
 pytestmark = pytest.mark.spark
 

@@ -8,9 +8,9 @@ import pytest
 from pyspark.sql import functions as F
 
 from prox_spark.config import ApplyConfig
-from prox_spark.pipeline.execute import chunks_of, executed
-from udfs.programs import CHUNK
-from udfs.words import count_words
+from prox_spark.pipeline.applying.execute import chunks_of, executed
+from prox_spark.udfs.programs import CHUNK
+from prox_spark.udfs.words import count_words
 
 pytestmark = pytest.mark.spark
 

@@ -18,8 +18,8 @@ from waiting import wait_until
 from prox_spark.config import EngineConfig
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.refiners import find
-from prox_spark.report import progress
-from prox_spark.report.spark_rows import described
+from prox_spark.watching import progress
+from prox_spark.watching.spark_rows import described
 
 pytestmark = pytest.mark.spark
 

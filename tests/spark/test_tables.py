@@ -13,8 +13,8 @@ from pyspark.sql import types as T
 from prox_spark import schemas
 from prox_spark.config import LakeConfig, Recipe
 from prox_spark.errors import LakeError, RecipeError
+from prox_spark.lake.tables import Lake, absolute_root, check_partition_columns
 from prox_spark.pipeline.ingest import ingest
-from prox_spark.tables import Lake, absolute_root, check_partition_columns
 
 pytestmark = pytest.mark.spark
 

@@ -15,14 +15,14 @@ from pyspark.sql import functions as F
 from weightless import write_weightless
 
 from prox_spark import schemas
-from prox_spark.buckets import EVERY, Buckets, bucket_of
 from prox_spark.config import Recipe
 from prox_spark.errors import LakeError
+from prox_spark.lake.buckets import EVERY, Buckets, bucket_of
+from prox_spark.lake.tables import TOLD_APART, Lake
 from prox_spark.pipeline import refine as refine_module
-from prox_spark.pipeline.generate import GenerateStage
+from prox_spark.pipeline.asking.generate import GenerateStage
 from prox_spark.pipeline.ingest import ingest
 from prox_spark.pipeline.refine import refine_lake
-from prox_spark.tables import TOLD_APART, Lake
 
 TESTS = Path(__file__).parents[1]
 sys.path.append(str(TESTS / "unit"))
@@ -345,7 +345,7 @@ def test_another_recipe_replaces_the_rows_of_the_one_before(spark: Any, refined:
 def test_small_files_are_joined_now_and_then_and_waves_are_still_appended(
     spark: Any, ingested: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("prox_spark.pipeline.apply._COMPACT_EVERY", 2)
+    monkeypatch.setattr("prox_spark.pipeline.applying.commit._COMPACT_EVERY", 2)
     refine_lake(spark, ingested)
     lake = Lake(spark, ingested.lake)
     for table in ("generations", "programs", "refined"):

@@ -13,8 +13,8 @@ from pyspark.errors import AnalysisException
 from pyspark.logger import PySparkLogger
 
 from prox_spark import __version__, cli
-from prox_spark.arguments import run_command
 from prox_spark.commands import demo
+from prox_spark.commands.arguments import run_command
 from prox_spark.config import Recipe
 from prox_spark.errors import ConservationError, EngineStartError, LakeError, RecipeError, RefinerError
 from prox_spark.refiners import known

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from prox_spark.commits import EVERY_RUN, Commit, left_doubled, newest_commits, others, user_metadata
+from prox_spark.lake.commits import EVERY_RUN, Commit, left_doubled, newest_commits, others, user_metadata
 
 
 def written(version: int, run: str, **told: Any) -> Commit:

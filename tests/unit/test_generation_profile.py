@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from prox_spark.config import EngineConfig
-from prox_spark.pipeline.profile import generation_profile
+from prox_spark.pipeline.asking.gpu_profile import generation_profile
 
 pytestmark = pytest.mark.unit
 

@@ -6,9 +6,9 @@ import pyarrow as pa
 import pytest
 
 from prox_spark import schemas
-from prox_spark.ingest import InputFormat
 from prox_spark.pipeline.induce import InduceSummary, Output
-from udfs.induce import Induce
+from prox_spark.readers import InputFormat
+from prox_spark.udfs.induce import Induce
 
 pytestmark = pytest.mark.unit
 

@@ -6,8 +6,9 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from prox_spark.config import Recipe, fingerprint
+from prox_spark.config import Recipe
 from prox_spark.errors import RecipeError
+from prox_spark.fingerprint import fingerprint
 
 pytestmark = pytest.mark.unit
 

@@ -11,9 +11,9 @@ from tiny_tokenizer import bytes_json
 from weightless import write_weightless
 
 from prox_spark.config import EngineConfig, Recipe
-from prox_spark.config.fingerprint import fingerprint
 from prox_spark.errors import RecipeError
-from prox_spark.pipeline.stages import RefinerStages
+from prox_spark.fingerprint import fingerprint
+from prox_spark.pipeline.asking.stages import RefinerStages
 
 pytestmark = pytest.mark.unit
 
@@ -196,7 +196,7 @@ def test_one_name_for_two_models_at_an_endpoint_is_an_error_and_a_name_for_each_
 
 def test_a_refiner_that_is_not_asked_is_not_built(refiner: str, monkeypatch: pytest.MonkeyPatch) -> None:
     built = []
-    monkeypatch.setattr("prox_spark.pipeline.stages.build", built.append)
+    monkeypatch.setattr("prox_spark.pipeline.asking.stages.build", built.append)
     quiet, asking = (RefinerStages.of(recipe_with(refiner), asks) for asks in (False, True))
     assert len(built) == 2, "both stages of the one that asks"
     assert quiet.fingerprint(quiet.completed(recipe_with(refiner))) == asking.fingerprint(

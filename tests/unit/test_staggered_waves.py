@@ -11,7 +11,7 @@ import pytest
 
 from prox_spark import threads
 from prox_spark.pipeline.plan import Wave
-from prox_spark.pipeline.staggered import Turn, Turns, Work, one_by_one, staggered
+from prox_spark.pipeline.waves import Turn, Turns, Work, one_by_one, staggered
 
 STAGES = ("doc", "chunk", "apply")
 SECONDS = 20.0

@@ -10,7 +10,7 @@ from tiny_tokenizer import bytes_json
 from tokenizers import Tokenizer
 
 from prox_spark.annotation import QUESTIONS, Question
-from prox_spark.annotation.prompts import QuestionPrompts, question_prompts
+from prox_spark.annotation.question_prompts import QuestionPrompts, question_prompts
 from prox_spark.config import AnnotationConfig
 from prox_spark.errors import RecipeError, RefinerError
 from prox_spark.programs.grammar import PROGRAM_GRAMMAR

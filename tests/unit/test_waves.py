@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prox_spark.buckets import EVERY, Buckets
-from prox_spark.pipeline.generate import AskedBefore
+from prox_spark.lake.buckets import EVERY, Buckets
+from prox_spark.pipeline.asking.generate import AskedBefore
 from prox_spark.pipeline.plan import waves
 from prox_spark.schemas import N_BUCKETS
 

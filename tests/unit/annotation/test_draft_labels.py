@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from prox_spark.annotation import QUESTIONS
-from udfs.annotate import ANSWER, DRAFTS, DraftLabels
+from prox_spark.udfs.annotate import ANSWER, DRAFTS, DraftLabels
 
 pytestmark = pytest.mark.unit
 

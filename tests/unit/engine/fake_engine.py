@@ -14,8 +14,8 @@ from typing import Any
 import psutil
 from aiohttp import web
 
-from prox_spark.engine.executor import Owner
-from prox_spark.engine.resident import Engine
+from prox_spark.engine.host.executor import Owner
+from prox_spark.engine.life.resident import Engine
 
 # Status and JSON body; None breaks the connection without an answer.
 Reply = tuple[int, Any] | None

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from prox_spark.engine.compile_cache import compile_turn
+from prox_spark.engine.life.compile_cache import compile_turn
 
 pytestmark = pytest.mark.unit
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from fake_engine import FakeEngineServer, Reply, echo
 
-from prox_spark.engine.answers import Answer
-from prox_spark.engine.client import Window
-from prox_spark.engine.resident import Engine
-from prox_spark.engine.session import ResidentSession
-from prox_spark.engine.sharing import Share
+from prox_spark.engine.ask.resident_session import ResidentSession
+from prox_spark.engine.ask.window import Window
+from prox_spark.engine.life.resident import Engine
+from prox_spark.engine.slots.sharing import Share
+from prox_spark.engine.wire.answers import Answer
 from prox_spark.errors import EngineError, ReasonCode
 
 pytestmark = pytest.mark.unit

@@ -10,9 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from prox_spark.engine import cores
-from prox_spark.engine.cores import core_list, executor_cores
-from prox_spark.engine.executor import Owner, owner_directory
+from prox_spark.engine.host import cores
+from prox_spark.engine.host.cores import core_list, executor_cores
+from prox_spark.engine.host.executor import Owner, owner_directory
 
 pytestmark = pytest.mark.unit
 

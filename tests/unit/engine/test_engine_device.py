@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from prox_spark.engine.device import assigned_gpus, cpu_dtype, detect_device, visible_devices
+from prox_spark.engine.host.device import assigned_gpus, cpu_dtype, detect_device, visible_devices
 
 pytestmark = pytest.mark.unit
 
@@ -59,7 +59,7 @@ def test_cuda_needs_a_gpu_and_a_vllm_for_it(
     visible: str, is_cpu_build: bool, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    monkeypatch.setattr("prox_spark.engine.device._is_cpu_build", lambda: is_cpu_build)
+    monkeypatch.setattr("prox_spark.engine.host.device._is_cpu_build", lambda: is_cpu_build)
     assert detect_device() == device
 
 
@@ -69,6 +69,6 @@ def test_without_a_gpu_the_device_is_the_cpu(visible: str | None, monkeypatch: p
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     # A machine with an NVIDIA driver has one, whatever the variable says.
-    monkeypatch.setattr("prox_spark.engine.device.Path.exists", lambda _: False)
-    monkeypatch.setattr("prox_spark.engine.device._is_cpu_build", lambda: False)
+    monkeypatch.setattr("prox_spark.engine.host.device.Path.exists", lambda _: False)
+    monkeypatch.setattr("prox_spark.engine.host.device._is_cpu_build", lambda: False)
     assert detect_device() == "cpu"

@@ -11,8 +11,8 @@ import pytest
 from weightless import weightless_card
 
 from prox_spark.config import EngineConfig
-from prox_spark.engine.diagnosis import cause, saturation
-from prox_spark.engine.heartbeat import HANGS
+from prox_spark.engine.life.diagnosis import cause, saturation
+from prox_spark.engine.life.heartbeat import HANGS
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.refiners import Refiner, RefinerCard
 

@@ -9,7 +9,7 @@ import psutil
 import pytest
 from waiting import wait_until
 
-from prox_spark.engine.executor import Owner, current_owner, engine_directory, owner_directories, owner_directory
+from prox_spark.engine.host.executor import Owner, current_owner, engine_directory, owner_directories, owner_directory
 from prox_spark.errors import EngineStartError
 
 pytestmark = pytest.mark.unit
@@ -123,7 +123,7 @@ def test_executors_of_another_container_or_host_are_not_looked_at(
     gone = Owner(2**22 - 1, 1.0)
     owner_directory(gone).mkdir(parents=True)
     owner_directory(ME).mkdir()
-    monkeypatch.setattr("prox_spark.engine.executor._world", lambda: "abcdef")
+    monkeypatch.setattr("prox_spark.engine.host.executor._world", lambda: "abcdef")
     theirs = owner_directory(gone)
     theirs.mkdir()
     assert list(owner_directories()) == [(theirs, False)]
@@ -158,7 +158,7 @@ def test_a_directory_of_another_user_is_refused(runtime: Path, monkeypatch: pyte
     # As if this were another user who came to the first one's directory.
     uid = owner_directory(ME).stat().st_uid + 1
     theirs = owner_directory(ME)
-    monkeypatch.setattr("prox_spark.engine.executor.owner_directory", lambda _: theirs)
+    monkeypatch.setattr("prox_spark.engine.host.executor.owner_directory", lambda _: theirs)
     monkeypatch.setattr("os.getuid", lambda: uid)
     with pytest.raises(EngineStartError, match="belongs to another user: set PROX_SPARK_RUNTIME"):
         engine_directory(ME, KEY)

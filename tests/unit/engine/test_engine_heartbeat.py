@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from prox_spark.engine.heartbeat import _LOOKS, Heartbeat
-from prox_spark.engine.metrics import Metrics
-from prox_spark.engine.sharing import Share, n_in_flight
+from prox_spark.engine.life.heartbeat import _LOOKS, Heartbeat
+from prox_spark.engine.slots.sharing import Share, n_in_flight
+from prox_spark.engine.wire.metrics import Metrics
 
 pytestmark = pytest.mark.unit
 
@@ -20,7 +20,7 @@ BUSY = Metrics(answered=3, tokens=90, in_flight=2)
 def looks(folder: Path, monkeypatch: pytest.MonkeyPatch, *told: Metrics | None) -> list[bool]:
     """What each look says of an engine that tells this, in turn."""
     tells = iter(told)
-    monkeypatch.setattr("prox_spark.engine.heartbeat.metrics", lambda *_: next(tells))
+    monkeypatch.setattr("prox_spark.engine.life.heartbeat.metrics", lambda *_: next(tells))
     heartbeat = Heartbeat(folder, 60)
     return [heartbeat.is_lost_now() for _ in told]
 
@@ -77,8 +77,8 @@ def test_it_looks_a_few_times_in_its_seconds_and_never_where_these_are_infinite(
         n_looks += 1
         return BUSY
 
-    monkeypatch.setattr("prox_spark.engine.heartbeat.metrics", told)
-    monkeypatch.setattr("prox_spark.engine.heartbeat.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr("prox_spark.engine.life.heartbeat.metrics", told)
+    monkeypatch.setattr("prox_spark.engine.life.heartbeat.time", SimpleNamespace(monotonic=lambda: clock[0]))
     for seconds, expected in ((50.0, 10), (float("inf"), 0)):
         heartbeat, n_looks = Heartbeat(tmp_path, seconds), 0
         for _ in range(100):

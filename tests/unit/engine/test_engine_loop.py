@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from waiting import wait_until
 
-from prox_spark.engine.engine_loop import EngineLoop, Refusal
+from prox_spark.engine.process.engine_loop import EngineLoop, Refusal
 
 pytestmark = pytest.mark.unit
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from prox_spark.engine.metrics import Growth, Metrics
+from prox_spark.engine.wire.metrics import Growth, Metrics
 
 pytestmark = pytest.mark.unit
 

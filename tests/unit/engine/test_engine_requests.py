@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from fake_engine import FakeEngineServer
 
-from prox_spark.engine.resident import is_healthy, request
+from prox_spark.engine.life.resident import is_healthy, request
 
 pytestmark = pytest.mark.unit
 

@@ -40,7 +40,7 @@ def options_of(spec: EngineSpec) -> dict[str, str]:
 
 def test_the_command_is_our_server_by_this_interpreter(tmp_path: Path) -> None:
     interpreter, flag, code, *_ = spec_of(tmp_path).command(Path("/model"), Path("/run/s"))
-    assert (interpreter, flag) == (sys.executable, "-c") and "prox_spark.engine.server" in code
+    assert (interpreter, flag) == (sys.executable, "-c") and "prox_spark.engine.process.server" in code
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
@@ -114,8 +114,8 @@ def test_the_environment_calls_nobody_and_forks_nothing(tmp_path: Path, device: 
 def test_the_environment_is_that_of_the_worker_but_for_its_cores(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("prox_spark.engine.cores.quota_cores", lambda: math.inf)
-    monkeypatch.setattr("prox_spark.engine.cores.executor_cores", lambda _: [2, 3])
+    monkeypatch.setattr("prox_spark.engine.host.cores.quota_cores", lambda: math.inf)
+    monkeypatch.setattr("prox_spark.engine.host.cores.executor_cores", lambda _: [2, 3])
     monkeypatch.setenv("HF_HOME", "/models")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     environment = spec_of(tmp_path).environment()
@@ -130,8 +130,8 @@ def test_the_server_finds_the_modules_that_the_worker_finds(tmp_path: Path, monk
 
 
 def test_a_cpu_engine_is_bound_to_the_cores_of_its_executor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("prox_spark.engine.cores.quota_cores", lambda: math.inf)
-    monkeypatch.setattr("prox_spark.engine.cores.executor_cores", lambda _: [2, 3])
+    monkeypatch.setattr("prox_spark.engine.host.cores.quota_cores", lambda: math.inf)
+    monkeypatch.setattr("prox_spark.engine.host.cores.executor_cores", lambda _: [2, 3])
     assert spec_of(tmp_path).environment()["VLLM_CPU_OMP_THREADS_BIND"] == "2-3"
 
 
@@ -149,7 +149,7 @@ def test_a_cpu_engine_runs_the_model_in_one_process_bound_by_openmp(tmp_path: Pa
 def test_a_cpu_engine_bound_to_no_cores_has_its_threads_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("prox_spark.engine.cores.quota_cores", lambda: 3.5)
+    monkeypatch.setattr("prox_spark.engine.host.cores.quota_cores", lambda: 3.5)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: range(8))
     monkeypatch.delenv("OMP_PLACES", raising=False)
     environment = spec_of(tmp_path, cpu_cores="nobind").environment()

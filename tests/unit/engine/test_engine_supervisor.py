@@ -16,8 +16,8 @@ import psutil
 import pytest
 from waiting import wait_until
 
-from prox_spark.engine.executor import Owner
-from prox_spark.engine.reaper import end_processes
+from prox_spark.engine.host.executor import Owner
+from prox_spark.engine.life.reaper import end_processes
 
 pytestmark = pytest.mark.unit
 
@@ -25,7 +25,8 @@ ROOT = Path(__file__).parents[3]
 # The real module with shorter waits.
 RUN = """
 import sys
-from prox_spark.engine import reaper, supervisor
+from prox_spark.engine.life import reaper
+from prox_spark.engine.life import supervisor
 supervisor._POLL_SECONDS = 0.02
 reaper.end_processes.__defaults__ = (0.2,)
 sys.exit(supervisor.main(sys.argv[1:]))
@@ -225,7 +226,11 @@ def guards(supervisor: int) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or []
-        if "prox_spark.engine.guard" in words and str(supervisor) in words and os.getsid(process.pid) != supervisor:
+        if (
+            "prox_spark.engine.life.guard" in words
+            and str(supervisor) in words
+            and os.getsid(process.pid) != supervisor
+        ):
             found.append(process)
     return found
 

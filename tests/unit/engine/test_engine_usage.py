@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from prox_spark import schemas
-from prox_spark.engine.usage import AnswerSums, EngineWave
+from prox_spark.runs.usage import AnswerSums, EngineWave
 
 pytestmark = pytest.mark.unit
 

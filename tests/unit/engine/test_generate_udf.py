@@ -12,11 +12,11 @@ import pytest
 from fake_engine import FakeEngineServer, Reply, completion, echo
 
 from prox_spark.config import EngineConfig
-from prox_spark.engine.answers import Answer
 from prox_spark.engine.spec import EngineSpec
+from prox_spark.engine.wire.answers import Answer
 from prox_spark.errors import EngineError, EngineStartError
 from prox_spark.refiners import find
-from udfs.generate import ANSWERS, Generate, Verdict
+from prox_spark.udfs.generate import ANSWERS, Generate, Verdict
 
 pytestmark = pytest.mark.unit
 
@@ -45,7 +45,7 @@ def generate(
     verdict: Verdict | None = None,
     **config: Any,
 ) -> list[dict[str, Any]]:
-    monkeypatch.setattr("udfs.generate.connect", lambda *_: server.engine())
+    monkeypatch.setattr("prox_spark.udfs.generate.connect", lambda *_: server.engine())
     spec = EngineSpec(find("web-135m"), EngineConfig(**{"device": "cpu", "request_seconds": 10, **config}))
     udf = Generate(spec, json.dumps({"max_tokens": 4}), verdict)
     return [row for batch in udf(batches(*sizes)) for row in batch.to_pylist()]
@@ -83,7 +83,7 @@ def test_an_answer_without_log_probabilities_is_an_engine_error(present: dict[in
 
 
 def test_rows_out_are_rows_in_over_all_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("udfs.generate._ROWS_OUT", 8)
+    monkeypatch.setattr("prox_spark.udfs.generate._ROWS_OUT", 8)
     with FakeEngineServer() as server:
         rows = generate(server, monkeypatch, 3, 0, 30, 1)
     assert {row["generation_key"]: row["output_text"] for row in rows} == {
@@ -96,7 +96,7 @@ def test_no_rows_start_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     def connect(*_: object) -> None:
         raise AssertionError("an engine was asked for")
 
-    monkeypatch.setattr("udfs.generate.connect", connect)
+    monkeypatch.setattr("prox_spark.udfs.generate.connect", connect)
     udf = Generate(EngineSpec(find("web-135m"), EngineConfig(device="cpu")), "{}")
     assert list(udf(batches(0))) == []
 
@@ -168,7 +168,7 @@ def test_an_engine_that_does_not_start_fails_the_task(monkeypatch: pytest.Monkey
     def connect(*_: object) -> None:
         raise EngineStartError("out of memory")
 
-    monkeypatch.setattr("udfs.generate.connect", connect)
+    monkeypatch.setattr("prox_spark.udfs.generate.connect", connect)
     udf = Generate(EngineSpec(find("web-135m"), EngineConfig(device="cpu")), "{}")
     with pytest.raises(EngineStartError, match="out of memory"):
         list(udf(batches(2)))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from prox_spark.engine.isolation import Isolation
+from prox_spark.engine.slots.isolation import Isolation
 
 pytestmark = pytest.mark.unit
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.unit
 ALONE = """
 import asyncio, sys
 from pathlib import Path
-from prox_spark.engine.isolation import Isolation
+from prox_spark.engine.slots.isolation import Isolation
 async def main():
     async with Isolation(Path(sys.argv[1])).alone():
         print("alone", flush=True)

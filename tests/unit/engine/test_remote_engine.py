@@ -19,13 +19,13 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from prox_spark.config import EngineConfig, Recipe
-from prox_spark.engine import remote
-from prox_spark.engine.answers import Answer
-from prox_spark.engine.remote import Endpoint, RemoteSession, wait_seconds
+from prox_spark.engine.ask import remote
+from prox_spark.engine.ask.remote import Endpoint, RemoteSession, wait_seconds
 from prox_spark.engine.spec import EngineSpec
+from prox_spark.engine.wire.answers import Answer
 from prox_spark.errors import EndpointError, ReasonCode, RecipeError
 from prox_spark.refiners import find
-from udfs.generate import Generate
+from prox_spark.udfs.generate import Generate
 
 pytestmark = pytest.mark.unit
 
@@ -332,7 +332,7 @@ def test_the_generate_stage_asks_the_endpoint_and_starts_no_engine(
     runtime = tmp_path / ("long" * 25)
     monkeypatch.setenv("PROX_SPARK_RUNTIME", str(runtime))
     monkeypatch.setattr("prox_spark.engine.spec.assigned_gpus", lambda: ["0", "1"])
-    monkeypatch.setattr("udfs.generate.connect", lambda *_: pytest.fail("an engine was asked for"))
+    monkeypatch.setattr("prox_spark.udfs.generate.connect", lambda *_: pytest.fail("an engine was asked for"))
     endpoint = FakeEndpoint(reply())
     columns = {"generation_key": [str(n) for n in range(20)], "token_ids": [[n] for n in range(20)]}
     schema = pa.schema([("generation_key", pa.string()), ("token_ids", pa.list_(pa.int32()))])

@@ -17,12 +17,12 @@ import pytest
 from weightless import write_weightless
 
 from prox_spark.config import EngineConfig
-from prox_spark.engine import resident
-from prox_spark.engine.executor import Owner, engine_directory, owner_directory
-from prox_spark.engine.record import Record
-from prox_spark.engine.resident import connect, forgive, running
+from prox_spark.engine.host.executor import Owner, engine_directory, owner_directory
+from prox_spark.engine.life import resident
+from prox_spark.engine.life.record import Record
+from prox_spark.engine.life.resident import connect, forgive, running
+from prox_spark.engine.life.start import _model, engine_environment
 from prox_spark.engine.spec import EngineSpec
-from prox_spark.engine.start import _model, engine_environment
 from prox_spark.errors import EngineStartError
 from prox_spark.refiners import find
 
@@ -130,7 +130,7 @@ def test_a_model_is_served_from_where_it_was_built(fake: Any, tmp_path: Path, mo
         asked.append(command)
         return subprocess.CompletedProcess(command, 0, f"some library's words\n{there}\n", "")
 
-    monkeypatch.setattr("prox_spark.engine.start.is_built", lambda _: False)
+    monkeypatch.setattr("prox_spark.engine.life.start.is_built", lambda _: False)
     monkeypatch.setattr(subprocess, "run", build)
     spec = fake()
     assert _model(spec, {}) == there
@@ -162,7 +162,7 @@ def test_dead_engine_is_replaced_and_counted(fake: Any) -> None:
 
 
 def test_engine_that_hangs_is_ended_before_another_is_started(fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("prox_spark.engine.start._BUSY_SECONDS", 0.5)
+    monkeypatch.setattr("prox_spark.engine.life.start._BUSY_SECONDS", 0.5)
     spec = fake(start_seconds=2.0)
     first = connect(spec)
     Path(first.socket + ".hang").touch()

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from waiting import wait_until
 
-from prox_spark.engine.executor import Owner, owner_directory
-from prox_spark.engine.sharing import PassingShare, Share, SlotState, has_room
+from prox_spark.engine.host.executor import Owner, owner_directory
+from prox_spark.engine.slots.sharing import PassingShare, Share, SlotState, has_room
 
 pytestmark = pytest.mark.unit
 
@@ -18,7 +18,7 @@ SIZE = 12
 SLOT = """
 import sys
 from pathlib import Path
-from prox_spark.engine.sharing import Share
+from prox_spark.engine.slots.sharing import Share
 with Share(Path(sys.argv[1]), int(sys.argv[2])) as share:
     while share.has_room():
         share.sent()

@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from prox_spark.arguments import (
+from prox_spark.commands.arguments import (
     add_annotation_arguments,
     add_input_arguments,
     add_recipe_arguments,

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from prox_spark.errors import NOTES, ReasonCode
-from prox_spark.ingest import InputFormat, Keys, ReadOptions, Record, Rejected, Skipped, read_file
-from prox_spark.ingest.beside import other_paths, values_of_folders
-from prox_spark.ingest.records import Beside
+from prox_spark.readers import InputFormat, Keys, ReadOptions, Record, Rejected, Skipped, read_file
+from prox_spark.readers.beside import other_paths, values_of_folders
+from prox_spark.readers.records import Beside
 
 pytestmark = pytest.mark.unit
 

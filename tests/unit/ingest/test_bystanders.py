@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from prox_spark.ingest.bystanders import PassedOver, describe_passed_over, say_why_passed_over
+from prox_spark.readers.bystanders import PassedOver, describe_passed_over, say_why_passed_over
 
 pytestmark = pytest.mark.unit
 

@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from prox_spark import cli
-from prox_spark.arguments import add_input_arguments, add_recipe_arguments, recipe_from
+from prox_spark.commands.arguments import add_input_arguments, add_recipe_arguments, recipe_from
 from prox_spark.config import Recipe, known_corpora, load_corpus
 from prox_spark.errors import RecipeError
-from prox_spark.ingest import InputFormat, Record, Rejected, read_file
-from prox_spark.pipeline.inputs import find_inputs, read_options
+from prox_spark.pipeline.inputs.rows import find_inputs, read_options
+from prox_spark.readers import InputFormat, Record, Rejected, read_file
 
 pytestmark = pytest.mark.unit
 
@@ -218,16 +218,6 @@ def test_an_empty_section_of_the_recipe_leaves_what_the_corpus_sets(tmp_path: Pa
     file = tmp_path / "r.yaml"
     file.write_text("input:\n")
     assert parse("x", "--corpus", "ccnet", "--recipe", str(file)).input.text_column == "raw_content"
-
-
-def test_in_an_installed_package_the_corpora_lie_in_the_package(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "corpora").mkdir()
-    (tmp_path / "corpora" / "one.yaml").write_text("name: one\ninput: {text_column: body}\n")
-    monkeypatch.setattr("prox_spark.config.corpora._PACKAGE", tmp_path)
-    assert [corpus.name for corpus in known_corpora()] == ["one"]
-    assert load_corpus("one")["input"] == {"text_column": "body"}
 
 
 def test_a_corpus_may_be_a_file_of_ones_own(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from warc_files import conversion, response
 
 from prox_spark.errors import NOTES
-from prox_spark.ingest import InputFormat, ReadOptions, Record, Rejected, Skipped, read_file
+from prox_spark.readers import InputFormat, ReadOptions, Record, Rejected, Skipped, read_file
 
 pytestmark = pytest.mark.unit
 

@@ -9,8 +9,8 @@ import pytest
 import zstandard
 
 from prox_spark.errors import RecipeError
-from prox_spark.ingest import InputFormat, detect_formats, list_files
-from prox_spark.ingest.formats import data_suffix, format_of_name, source_name
+from prox_spark.readers import InputFormat, detect_formats, list_files
+from prox_spark.readers.formats import data_suffix, format_of_name, source_name
 
 pytestmark = pytest.mark.unit
 

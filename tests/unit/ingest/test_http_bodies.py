@@ -14,9 +14,9 @@ import zstandard
 from warc_files import html, read, record_id, response, text
 
 from prox_spark.errors import ReasonCode
-from prox_spark.ingest.warc.chunks import unchunk
-from prox_spark.ingest.warc.codings import UndecodableError, undo_codings
-from prox_spark.ingest.warc.http import looks_like_html, parse_head, read_media_type
+from prox_spark.readers.warc.chunks import unchunk
+from prox_spark.readers.warc.codings import UndecodableError, undo_codings
+from prox_spark.readers.warc.http import looks_like_html, parse_head, read_media_type
 
 pytestmark = pytest.mark.unit
 

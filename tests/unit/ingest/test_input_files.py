@@ -8,9 +8,10 @@ import pytest
 from pyarrow.fs import LocalFileSystem
 
 from prox_spark.errors import InputError, ReasonCode
-from prox_spark.ingest import InputFile, InputFormat, ReadOptions, Record, Rejected, files, read_file, readers
-from prox_spark.ingest.files import check_unmodified
-from udfs.ingest import group_by_size
+from prox_spark.readers import InputFile, InputFormat, ReadOptions, Record, Rejected, files, read_file
+from prox_spark.readers import registry as readers
+from prox_spark.readers.files import check_unmodified
+from prox_spark.udfs.ingest import group_by_size
 
 pytestmark = pytest.mark.unit
 

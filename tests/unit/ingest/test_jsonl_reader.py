@@ -8,9 +8,9 @@ import pytest
 import zstandard
 
 from prox_spark.errors import ReasonCode
-from prox_spark.ingest import InputFormat, Keys, ReadOptions, Record, Rejected, read_file
-from prox_spark.ingest.jsonl import cut_lines, to_json
-from prox_spark.ingest.streams import Gap
+from prox_spark.readers import InputFormat, Keys, ReadOptions, Record, Rejected, read_file
+from prox_spark.readers.jsonl import cut_lines, to_json
+from prox_spark.readers.streams import Gap
 
 pytestmark = pytest.mark.unit
 

@@ -8,8 +8,8 @@ import pyarrow.fs as pafs
 import pytest
 
 from prox_spark.errors import ReasonCode, RecipeError
-from prox_spark.ingest import InputFormat, ReadOptions, list_files, listing, read_file
-from prox_spark.ingest.files import absolute
+from prox_spark.readers import InputFormat, ReadOptions, list_files, listing, read_file
+from prox_spark.readers.files import absolute
 
 pytestmark = pytest.mark.unit
 

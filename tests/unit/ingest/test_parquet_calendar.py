@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from prox_spark.ingest.parquet.calendar import is_julian, to_new_calendar
+from prox_spark.readers.parquet.calendar import is_julian, to_new_calendar
 
 pytestmark = pytest.mark.unit
 

@@ -5,7 +5,7 @@ from datetime import date
 import pyarrow as pa
 import pytest
 
-from prox_spark.ingest.parquet.folders import folder_kind, folder_value, folder_values
+from prox_spark.readers.parquet.folders import folder_kind, folder_value, folder_values
 
 pytestmark = pytest.mark.unit
 

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prox_spark.ingest.parquet.casts import cast, texts
-from prox_spark.ingest.parquet.kinds import TIMESTAMP, plain
-from prox_spark.ingest.parquet.unify import Bounds, Seen, n_leaves, unify
+from prox_spark.readers.parquet.casts import cast, texts
+from prox_spark.readers.parquet.kinds import TIMESTAMP, plain
+from prox_spark.readers.parquet.unify import Bounds, Seen, n_leaves, unify
 
 pytestmark = pytest.mark.unit
 

@@ -4,7 +4,7 @@ import gzip
 
 import pytest
 
-from prox_spark.ingest.signatures import say_what_it_is, wide_encoding
+from prox_spark.readers.signatures import say_what_it_is, wide_encoding
 
 pytestmark = pytest.mark.unit
 

@@ -13,8 +13,8 @@ import lz4.frame
 import pytest
 import zstandard
 
-from prox_spark.ingest import streams
-from prox_spark.ingest.streams import Gap, read_blocks
+from prox_spark.readers import streams
+from prox_spark.readers.streams import Gap, read_blocks
 
 pytestmark = pytest.mark.unit
 

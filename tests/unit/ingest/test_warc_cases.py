@@ -10,7 +10,7 @@ import zstandard
 from warc_files import Found, read
 
 from prox_spark.errors import ReasonCode
-from prox_spark.ingest import InputFormat
+from prox_spark.readers import InputFormat
 
 pytestmark = pytest.mark.unit
 CASES = Path(__file__).parents[2] / "data" / "cases"

@@ -12,8 +12,8 @@ import zstandard
 from warc_files import HTTP, INFO, STORES, conversion, html, read, record, record_id, response, store, text, url
 
 from prox_spark.errors import ProxSparkError, ReasonCode
-from prox_spark.ingest import InputFormat
-from prox_spark.ingest.warc import html_to_text
+from prox_spark.readers import InputFormat
+from prox_spark.readers.warc import html_to_text
 
 pytestmark = pytest.mark.unit
 every_store = pytest.mark.parametrize("how", STORES)

@@ -10,7 +10,7 @@ import zstandard
 from warc_files import HTTP, INFO, STORES, conversion, html, read, record, record_id, response, store, text, url
 
 from prox_spark.errors import ReasonCode
-from prox_spark.ingest.warc.header import parse_header
+from prox_spark.readers.warc.header import parse_header
 
 pytestmark = pytest.mark.unit
 every_store = pytest.mark.parametrize("how", STORES)

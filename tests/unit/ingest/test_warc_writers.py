@@ -16,7 +16,7 @@ from warcio.archiveiterator import ArchiveIterator
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
-from prox_spark.ingest.warc import html_to_text
+from prox_spark.readers.warc import html_to_text
 
 pytestmark = pytest.mark.unit
 # Written by wget 1.21.3 with --recursive --level=1, of a site of thirteen addresses; the second with --no-warc-compression.

@@ -12,7 +12,7 @@ from pathlib import Path
 import lz4.frame
 import zstandard
 
-from prox_spark.ingest import InputFormat, ReadOptions, Record, Rejected, Skipped, read_file
+from prox_spark.readers import InputFormat, ReadOptions, Record, Rejected, Skipped, read_file
 
 HTTP = "Content-Type: application/http; msgtype=response"
 TEXT = "Start of page {0}: a heron stood in the shallow water and waited for a fish.\n\nEnd of page {0}: it had flown back."

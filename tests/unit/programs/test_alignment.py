@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prox_spark.programs import alignment
-from prox_spark.programs.alignment import Pairs, align
+from prox_spark.programs.induction import alignment
+from prox_spark.programs.induction.alignment import Pairs, align
 
 pytestmark = pytest.mark.unit
 

@@ -30,9 +30,9 @@ from prox_spark.programs import (
     run_reference,
 )
 from prox_spark.programs.words import count_words
-from udfs import execute as columnar
-from udfs.execute import ExecuteReference, ExecuteStrict
-from udfs.programs import CHUNK
+from prox_spark.udfs import execute as columnar
+from prox_spark.udfs.execute import ExecuteReference, ExecuteStrict
+from prox_spark.udfs.programs import CHUNK
 
 pytestmark = pytest.mark.unit
 

@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from prox_spark.errors import InputError, RecipeError
-from prox_spark.ingest.parquet import ParquetFolder, ReadPlan, plan_reading
-from prox_spark.ingest.records import ReadOptions, derive_id
-from udfs import parquet
-from udfs.parquet import make_reader
+from prox_spark.readers.parquet import ParquetFolder, ReadPlan, plan_reading
+from prox_spark.readers.records import ReadOptions, derive_id
+from prox_spark.udfs import parquet
+from prox_spark.udfs.parquet import make_reader
 
 pytestmark = pytest.mark.unit
 
@@ -457,7 +457,7 @@ def files_with_untrue_bounds(files: Files) -> ReadPlan:
 def test_large_row_group_is_read_in_parts_without_loss(
     files: Files, n_slots: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("prox_spark.ingest.parquet.pieces._MIN_PIECE_BYTES", 1_000)
+    monkeypatch.setattr("prox_spark.readers.parquet.pieces._MIN_PIECE_BYTES", 1_000)
     monkeypatch.setattr(parquet, "_DECODED_BYTES", 2_000)
     write_groups(files, n_groups=2, n_rows=333)
     plan = files.plan(n_slots=n_slots)

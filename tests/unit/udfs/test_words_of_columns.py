@@ -7,9 +7,9 @@ import random
 import pyarrow as pa
 import pytest
 
-import udfs.words
+import prox_spark.udfs.words
 from prox_spark.programs.words import count_words
-from udfs.words import count_words_of
+from prox_spark.udfs.words import count_words_of
 
 pytestmark = pytest.mark.unit
 
@@ -28,8 +28,8 @@ def random_column(rng: random.Random) -> list[str | None]:
 def test_a_column_has_the_words_of_its_texts(
     monkeypatch: pytest.MonkeyPatch, kind: pa.DataType, block_bytes: int
 ) -> None:
-    monkeypatch.setattr(udfs.words, "_BLOCK_BYTES", block_bytes)
-    monkeypatch.setattr(udfs.words, "_GROUP_BYTES", 7 * block_bytes)
+    monkeypatch.setattr(prox_spark.udfs.words, "_BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(prox_spark.udfs.words, "_GROUP_BYTES", 7 * block_bytes)
     rng = random.Random(block_bytes)
     for _ in range(60):
         texts = random_column(rng)

@@ -1,0 +1,55 @@
+"""spark-submit entry point: from raw and clean texts to refining programs. Same call as `prox-spark induce`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from prox_spark.commands.arguments import add_settings_arguments, recipe_from, run_command
+from prox_spark.pipeline.induce import Output, PairColumns, induce_pairs
+from prox_spark.pipeline.inputs.rows import find_inputs
+from prox_spark.session import spark_session
+
+_DESCRIPTION = """Finds for every pair of a raw text and its clean version the smallest program, remove_lines and normalize,
+that turns one into the other or comes nearest to it. Any cleaned corpus becomes training data for a refiner that way.
+The output has all columns of the input, and: program, ops, exact, exact_but_white_space, leftovers (what no program can
+express), reason and message (of rows that hold no pair)."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns the exit status: 0 done, 1 the run failed, 2 usage or recipe error."""
+    parser = argparse.ArgumentParser(prog="prox-spark induce", description=_DESCRIPTION)
+    parser.add_argument(
+        "input", metavar="INPUT", nargs="*", help="JSONL (.gz), Parquet or Delta: files, folders or globs"
+    )
+    parser.add_argument("--format", choices=("auto", "jsonl", "parquet", "delta"), help="default: auto, by the names")
+    parser.add_argument("--raw-column", metavar="C", default="raw", help="column of the raw text; default: raw")
+    parser.add_argument("--clean-column", metavar="C", default="clean", help="column of the clean text; default: clean")
+    parser.add_argument(
+        "--id-column", metavar="C", help="column that names a row without a pair; default: doc_id or id, else its text"
+    )
+    parser.add_argument("--output", metavar="PLACE", required=True, help="path or URI of the folder to write")
+    parser.add_argument(
+        "--output-format",
+        choices=("jsonl", "parquet", "delta"),
+        help="default: by the output's name, .jsonl or .parquet, else delta",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace an output that is there")
+    add_settings_arguments(parser)
+    args = parser.parse_args(argv)
+
+    def run() -> int:
+        recipe = recipe_from(args)
+        inputs = find_inputs(recipe.input)  # a wrong path is said at once, not after Spark has started
+        columns = PairColumns(args.raw_column, args.clean_column, recipe.input.id_column)
+        output = Output.at(args.output, args.output_format, args.overwrite)
+        with spark_session(recipe) as spark:
+            print(induce_pairs(spark, inputs, columns, output, recipe.input.max_text_chars).summary())
+        return 0
+
+    return run_command(run, debug=args.debug)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

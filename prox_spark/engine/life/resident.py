@@ -1,0 +1,199 @@
+"""The one engine of an executor and model: started by whoever comes first, found by all others, gone with the executor.
+
+Spark forks a Python worker per task slot and may kill it between two tasks, so the engine is a process of its own that a
+lock file in an executor-private directory leads to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from prox_spark.engine.host.executor import Owner, current_owner, engine_directory, owner_directory
+from prox_spark.engine.life.compile_cache import compile_turn
+from prox_spark.engine.life.diagnosis import cause
+from prox_spark.engine.life.reaper import end_engine, remove_leftovers
+from prox_spark.engine.life.record import Engine, Failure, Record, records, tail
+from prox_spark.engine.life.start import engine_environment, launch, wait_until_ready
+from prox_spark.engine.spec import EngineSpec
+from prox_spark.engine.wire.answers import error_message
+from prox_spark.engine.wire.health import exchange, is_healthy, metrics, request
+from prox_spark.errors import EngineStartError
+from prox_spark.locks import locked
+from prox_spark.refiners.adapters import kept_adapter
+
+__all__ = ["Engine", "connect", "forgive", "is_healthy", "request", "running"]
+
+# Before the start after the first death; twice as long after each further one. What killed the engine, such as a GPU that
+# is being reset or memory that another program holds, may pass.
+_BACK_OFF_SECONDS = 1.0
+_MAX_BACK_OFF_SECONDS = 30.0
+# In which the reason for a death is looked for.
+_LAST_LINES = 500
+
+
+def connect(spec: EngineSpec, run: str = "") -> Engine:
+    """The executor's engine for a spec; started, and its refiner built, when it is not there.
+
+    A start that fails is the answer to all slots that waited for it; one that is sure to fail again is not tried again by
+    the same run.
+
+    Args:
+        spec: which engine.
+        run: id of the run that asks. Each may start a dead engine anew `engine.max_restarts` times, whatever others saw of it.
+
+    Raises:
+        EngineStartError: it was not ready in time, died at once or died too often, or there is no place for its files. The
+            message holds the cause and its last log lines.
+    """
+    engine = _found_or_started(spec, run)
+    if spec.adapter:
+        _load_adapter(spec, engine)
+    return engine
+
+
+def _found_or_started(spec: EngineSpec, run: str) -> Engine:
+    asked = time.monotonic()
+    owner = current_owner()
+    directory = engine_directory(owner, spec.key)
+    try:
+        # The locks are held through the start: the other task slots wait here.
+        with _turn(spec, directory), locked(directory):
+            record = Record.load(directory)
+            if record.engine and wait_until_ready(record.engine, spec.config.start_seconds):
+                if run not in record.deaths_before:
+                    record.asked_by(run).save(directory)
+                return record.engine
+            record = _buried(record, directory).asked_by(run)
+            if record.failure and record.failure.concerns(run, asked):
+                raise EngineStartError(record.failure.message, record.failure.cause, record.failure.is_final)
+            n_deaths = record.deaths_in(run)
+            if n_deaths > spec.config.max_restarts:
+                raise _died_too_often(spec, directory, record, n_deaths)
+            time.sleep(_back_off_seconds(n_deaths))
+            return _started(spec, owner, directory, record, run)
+    except OSError as error:
+        raise EngineStartError(
+            f"can't keep an engine's files in {directory}: {error}. Set PROX_SPARK_RUNTIME to a directory on a local disk with space"
+        ) from error
+
+
+def forgive(spec: EngineSpec, n_deaths: int) -> None:
+    """Takes deaths off those that `engine.max_restarts` limits: their cause was found and will not come again.
+
+    Args:
+        spec: an engine of this executor.
+        n_deaths: how many; more than there were leave none.
+    """
+    directory = engine_directory(current_owner(), spec.key)
+    with locked(directory):
+        record = Record.load(directory)
+        if record.engine and not record.engine.is_alive():
+            record = _buried(record, directory)  # one of the deaths to forgive, perhaps, that nobody has counted yet
+        record.forgiven(n_deaths).save(directory)
+
+
+def running(owner: Owner) -> list[Engine]:
+    """The engines of an executor that are alive, for progress and tests."""
+    found = records(owner_directory(owner)).values()
+    return [record.engine for record in found if record.engine and record.engine.is_alive()]
+
+
+def _started(spec: EngineSpec, owner: Owner, directory: Path, record: Record, run: str) -> Engine:
+    remove_leftovers()
+    environment = engine_environment(spec, directory)
+    try:
+        with compile_turn(spec, environment):
+            start = launch(spec, owner, directory, environment, record)
+            try:
+                # At once: should this worker be killed, the next one waits for this engine.
+                record = record.started(start.engine)
+                record.save(directory)
+                start.wait(spec)
+            except BaseException:
+                end_engine(start.engine, directory)
+                raise
+    except EngineStartError as error:
+        failure = Failure(run, time.monotonic(), str(error), error.cause, error.is_final)
+        record.failed(failure).save(directory)
+        raise
+    return start.engine
+
+
+def _load_adapter(spec: EngineSpec, engine: Engine) -> None:
+    """Has an engine know a spec's adapter, which it loads once for all slots.
+
+    An engine that dies meanwhile is left to the requests, which notice it.
+
+    Raises:
+        EngineStartError: the engine does not take it, or does not answer.
+    """
+    seconds = spec.config.request_seconds
+    content = {"lora_name": spec.model_name, "lora_path": str(kept_adapter(spec.refiner))}
+    status, body = exchange(engine.socket, "POST", "/v1/load_lora_adapter", content, seconds)
+    if status == 200:
+        return
+    if status or engine.is_alive():
+        words = error_message(body.encode())[:1000] or f"no answer in engine.request_seconds = {seconds:g} s"
+        raise EngineStartError(
+            f"the engine can't take the adapter of refiner {spec.refiner.card.name}: {words}. Unset engine.max_lora_rank to have it "
+            "merged into its base"
+        )
+
+
+def _died_too_often(spec: EngineSpec, directory: Path, record: Record, n_deaths: int) -> EngineStartError:
+    log = directory / "engine.log"
+    why = record.failure.cause if record.failure else cause(tail(log, _LAST_LINES), None, spec).text
+    return EngineStartError(
+        f"the engine of refiner {spec.refiner.card.name} died {n_deaths} times on this executor, engine.max_restarts is "
+        f"{spec.config.max_restarts}. The last time: {why} Its last words ({log}):\n{tail(log)}",
+        why,
+    )
+
+
+def _buried(record: Record, directory: Path) -> Record:
+    """Counts an engine that should be there and isn't, or hangs. What is left of it ends first: it may hold the device."""
+    if record.engine is None:
+        return record
+    end_engine(record.engine, directory)
+    record = record.died()
+    record.save(directory)
+    return record
+
+
+def _back_off_seconds(deaths: int) -> float:
+    return min(_MAX_BACK_OFF_SECONDS, _BACK_OFF_SECONDS * 2.0 ** (deaths - 1)) if deaths else 0.0
+
+
+@contextlib.contextmanager
+def _turn(spec: EngineSpec, directory: Path) -> Iterator[None]:
+    """With `engine.side_by_side` off, ends the executor's other engines on this device and keeps others from starting meanwhile.
+
+    A stage begins when the tasks of the one before it have ended, so that an engine of that one is idle as a rule. It is not
+    where Spark still runs a task twice (speculation) or has given one up that runs on: then its answers are waited for. A
+    slot that asks it again later starts it again, after this one in turn; neither is a death.
+    """
+    if spec.config.side_by_side:
+        yield
+        return
+    with locked(directory.parent):
+        for other, record in records(directory.parent).items():
+            if other != directory and record.engine and record.engine.gpus == ",".join(spec.gpus):
+                _retire(other, spec.config.request_seconds)
+        yield
+
+
+def _retire(directory: Path, answer_seconds: float) -> None:
+    with locked(directory):
+        record = Record.load(directory)
+        if record.engine is None:
+            return
+        # Requests have that deadline, and one whose worker was killed is gone with its connection: what is open after it is
+        # open in an engine that hangs, or for a worker that was stopped.
+        deadline = time.monotonic() + answer_seconds
+        while (busy := metrics(record.engine.socket)) and busy.in_flight and time.monotonic() < deadline:
+            time.sleep(0.2)
+        end_engine(record.engine, directory)
+        record.retired().save(directory)

@@ -1,0 +1,117 @@
+"""The process between an executor and its engine: starts the engine and ends it when the executor has gone, or when it hangs.
+
+Run as `python -m prox_spark.engine.life.supervisor OWNER_PID OWNER_STARTED DIRECTORY IDLE_SECONDS HANG_SECONDS -- COMMAND…`, in a
+session of its own, so that nothing that Spark does to its Python workers (it kills their process group) reaches the engine.
+Imports little: it must be there at once and cost nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from prox_spark.engine.host.executor import Owner
+from prox_spark.engine.life.guard import leave_guard
+from prox_spark.engine.life.heartbeat import HANGS, Heartbeat
+from prox_spark.engine.life.reaper import clear, end_processes, engine_processes
+from prox_spark.engine.life.record import Record
+from prox_spark.engine.wire.health import metrics
+from prox_spark.engine.wire.metrics import Metrics
+from prox_spark.locks import locked
+
+_PR_SET_PDEATHSIG = 1
+_POLL_SECONDS = 0.5
+
+
+def main(argv: list[str]) -> int:
+    """Runs the command until it ends, its owner does, nobody has asked it anything for IDLE_SECONDS or it hangs (`inf`: never mind)."""
+    pid, started, folder, idle_seconds, hang_seconds, _, *command = argv
+    directory = Path(folder)
+    owner = Owner(int(pid), float(started))
+    leave_guard(owner, directory)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(0))
+    with (directory / "engine.log").open("ab") as output:
+        # vLLM leaves a temporary file for each start. Not for this process: where engines are may hang on the variable.
+        engine = subprocess.Popen(
+            command,
+            env=os.environ | {"TMPDIR": folder},
+            stdout=output,
+            stderr=output,
+            stdin=subprocess.DEVNULL,
+            preexec_fn=_die_with_parent,
+        )
+    idle, heartbeat = Idle(directory, float(idle_seconds)), Heartbeat(directory, float(hang_seconds))
+    try:
+        while engine.poll() is None and owner.is_alive():
+            if idle.is_over():
+                _retire(directory, idle)
+            if heartbeat.is_lost():
+                _end_hung(directory, hang_seconds)
+            time.sleep(_POLL_SECONDS)
+    finally:
+        clear(os.getpid(), owner, directory)
+    status = engine.returncode or 0
+    return status if status >= 0 else 128 - status  # as a shell tells a signal
+
+
+class Idle:
+    """How long nobody has asked an engine anything.
+
+    Args:
+        directory: of the engine.
+        seconds: how long that may be; infinite for ever.
+    """
+
+    def __init__(self, directory: Path, seconds: float) -> None:
+        self._socket = str(directory / "s")
+        self._seconds = seconds
+        self._look_seconds = max(_POLL_SECONDS, min(seconds / 10, 60.0))
+        self._last: Metrics | None = None
+        self._used = self._looked = time.monotonic()
+
+    def is_over(self) -> bool:
+        """Has it been that long. Looks now and then: the answer costs the server a moment."""
+        if self._seconds == float("inf") or time.monotonic() - self._looked < self._look_seconds:
+            return False
+        return self.is_over_now()
+
+    def is_over_now(self) -> bool:
+        """Looks at once. An engine that starts or hangs is not idle; the latter its next user finds."""
+        now = metrics(self._socket)
+        self._looked = time.monotonic()
+        if now is None or now.in_flight or now != self._last:
+            self._used = self._looked
+        self._last = now
+        return self._looked - self._used >= self._seconds
+
+
+def _retire(directory: Path, idle: Idle) -> None:
+    """Ends the engine for good reason, under its lock: who asks for it then starts another, and counts no death."""
+    with contextlib.suppress(BlockingIOError), locked(directory, wait=False):
+        if idle.is_over_now():
+            Record.load(directory).retired().save(directory)
+            end_processes(engine_processes(os.getpid(), directory))
+
+
+def _end_hung(directory: Path, hang_seconds: str) -> None:
+    """Ends an engine that hangs. Its users find their connections broken, as with any that died, and start it again."""
+    with (directory / "engine.log").open("a", encoding="utf-8") as log:
+        log.write(f"{HANGS}: prompts waited {float(hang_seconds):g} s (engine.hang_seconds) and it counted no token\n")
+    end_processes(engine_processes(os.getpid(), directory))
+
+
+def _die_with_parent() -> None:
+    """In the engine before exec: should the supervisor itself be killed, the kernel ends the engine."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,6 +1,0 @@
-"""Parquet as any writer makes it: columns of many files as one schema, types that Spark has not, what is damaged named."""
-
-from prox_spark.ingest.parquet.pieces import Piece, Rows
-from prox_spark.ingest.parquet.plan import Layout, ParquetFolder, ReadPlan, plan_reading
-
-__all__ = ["Layout", "ParquetFolder", "Piece", "ReadPlan", "Rows", "plan_reading"]

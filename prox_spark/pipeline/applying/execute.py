@@ -1,0 +1,81 @@
+"""Programs to text: they are gathered for each document, joined to its text, and executed by an Arrow UDF."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from pyspark.sql import functions as F
+
+from prox_spark import schemas
+from prox_spark.config import ApplyConfig
+from prox_spark.programs import Gates
+from prox_spark.udfs.execute import ExecuteReference, ExecuteStrict
+from prox_spark.udfs.programs import CHUNK, EXECUTION
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+
+DOCUMENT = ["doc_id", "content_sha256"]
+
+
+def chunks_of(programs: DataFrame) -> DataFrame:
+    """Gathers the programs of each document.
+
+    Args:
+        programs: columns of `prox_spark.udfs.programs.CHUNK` and `DOCUMENT`, one row per chunk.
+
+    Returns:
+        `DOCUMENT` and `chunks`, an array of these in order.
+    """
+    chunk = F.struct(*CHUNK.names)
+    return programs.groupBy(*DOCUMENT).agg(F.sort_array(F.collect_list(chunk)).alias("chunks"))
+
+
+def executed(documents: DataFrame, chunks: DataFrame, config: ApplyConfig) -> DataFrame:
+    """Executes programs on their documents.
+
+    Args:
+        documents: `DOCUMENT`, text, and n_words where the table has it.
+        chunks: as `chunks_of` returns it; may have further columns.
+        config: semantics and gates.
+
+    Returns:
+        One row per document: `DOCUMENT`, the fields of `prox_spark.udfs.programs.EXECUTION`, columns of `chunks`.
+
+    The texts are not shuffled when Spark takes `chunks` for small enough to broadcast (`spark.sql.autoBroadcastJoinThreshold`).
+    """
+    others = [name for name in chunks.columns if name not in DOCUMENT]
+    return (
+        documents.select(*DOCUMENT, "text", _known_words(documents).alias("n_words"))
+        .join(chunks, on=DOCUMENT, how="left")
+        .withColumn("execution", execution(config, F.col("text"), F.col("n_words"), F.col("chunks")))
+        .select(*DOCUMENT, "execution.*", *others)
+    )
+
+
+def execution(config: ApplyConfig, text: Column, n_words: Column, chunks: Column) -> Column:
+    """The executor that the recipe names, over columns as it takes them."""
+    gates = Gates(config.min_word_ratio, config.min_words, config.max_errors)
+    executor: ExecuteReference | ExecuteStrict = ExecuteStrict(gates)
+    if config.semantics == "reference":
+        executor = ExecuteReference(round(1 - gates.min_word_ratio, 12), gates.max_errors)
+
+    def execute(texts: pa.Array, n_words: pa.Array, chunks: pa.Array) -> pa.Array:
+        return executor(texts, n_words, chunks)
+
+    return F.arrow_udf(execute, EXECUTION)(text, n_words, chunks)
+
+
+def _known_words(documents: DataFrame) -> Column:
+    """Words as ingest counted them, where that is the same as the executor would."""
+    # A lake of an older version has no such column, or one of its input by that name, which the comment tells.
+    ours = schemas.DOCUMENTS.schema["n_words"]
+    found = next((f for f in documents.schema if (f.name, f.dataType) == (ours.name, ours.dataType)), None)
+    comment = found.metadata.get("comment") if found else None
+    if comment == ours.metadata["comment"]:
+        return F.col("n_words")
+    if comment == schemas.N_WORDS_BY_WHITE_SPACE:
+        is_ascii = F.octet_length("text") == F.length("text")
+        return F.when(is_ascii, F.col("n_words"))
+    return F.lit(None).cast("bigint")

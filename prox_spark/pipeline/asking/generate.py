@@ -1,0 +1,300 @@
+"""From documents to `generations`: the only costly part, paid for once per distinct prompt."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import and_
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from pyspark.sql import functions as F
+from pyspark.storagelevel import StorageLevel
+
+from prox_spark import schemas
+from prox_spark.engine.driver import engines_since, is_local, known_engines, local_executor
+from prox_spark.errors import ReasonCode
+from prox_spark.frames import persisted
+from prox_spark.lake.tables import Lake
+from prox_spark.pipeline.asking.gpu_profile import generation_profile
+from prox_spark.pipeline.asking.stages import RefinerStage
+from prox_spark.runs.run import Run
+from prox_spark.runs.usage import AnswerSums, EngineWave, last_engines, spans_of
+from prox_spark.udfs.generate import ANSWERS
+from prox_spark.watching.progress import Work, engine_progress
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+LOG = logging.getLogger(__name__)
+# A task that fails takes the answers it holds with it: this many are asked again at most.
+_PROMPTS_PER_TASK = 4096
+# A run keeps so many hashes of what was answered before it, at most: 128 MiB of the driver.
+_MAX_HASHES = 1 << 24
+
+
+@dataclass(frozen=True)
+class _ToAsk:
+    """What a stage has to ask of its prompts.
+
+    Attributes:
+        prompts: generation_key and token_ids of those without an answer.
+        n_prompts: their number.
+        n_tokens: theirs.
+        stored: rows of `generations` that answer others; None where there are none.
+    """
+
+    prompts: DataFrame
+    n_prompts: int
+    n_tokens: int
+    stored: DataFrame | None = None
+
+
+class AskedBefore:
+    """Which prompts may have an answer already, by hashes of their keys: of what a stage began with and of what the run has asked.
+
+    Eight bytes a prompt: else each wave would read the keys of all that was ever answered.
+    """
+
+    def __init__(self) -> None:
+        self._hashes: dict[str, NDArray[np.int64]] = {}
+        self._too_many = set[str]()
+
+    def may_hold(self, stage: str, hashes: NDArray[np.int64], stored: Callable[[], NDArray[np.int64] | None]) -> bool:
+        """Return False only if none of some prompts was asked before.
+
+        Args:
+            stage: its name.
+            hashes: of the prompts' keys.
+            stored: asked once, before the run asks anything: the hashes that the table has answers for; None if they are too many.
+        """
+        if stage not in self._hashes:
+            found = stored()
+            if found is None:
+                self._too_many.add(stage)
+            self._hashes[stage] = np.array([], np.int64) if found is None else np.unique(found)
+        return stage in self._too_many or bool(self._has(stage, hashes).any())
+
+    def add(self, stage: str, hashes: NDArray[np.int64]) -> None:
+        """Remember prompts, whose hashes are in order."""
+        known, new = self._hashes[stage], hashes[~self._has(stage, hashes)]
+        self._hashes[stage] = np.insert(known, np.searchsorted(known, new), new)
+
+    def _has(self, stage: str, hashes: NDArray[np.int64]) -> NDArray[np.bool_]:
+        # By bisection, for what is known is in order: numpy's set routines would sort it anew for each wave.
+        known = self._hashes[stage]
+        if not len(known):
+            return np.zeros(len(hashes), np.bool_)
+        return known[np.minimum(np.searchsorted(known, hashes), len(known) - 1)] == hashes
+
+
+@dataclass(frozen=True)
+class GenerateStage:
+    """Generates what a stage lacks.
+
+    Args:
+        lake: where generations are looked up and appended.
+        run: whom to book them to.
+        before_asking: called with a stage whenever it is about to ask an engine.
+    """
+
+    lake: Lake
+    run: Run
+    before_asking: Callable[[RefinerStage], None] | None = None
+    _asked: AskedBefore = field(default_factory=AskedBefore)
+
+    @contextmanager
+    def __call__(self, prompts: DataFrame, stage: RefinerStage, wave: int, label: str) -> Iterator[DataFrame]:
+        """Asks the engine for the prompts that have no generation yet, and commits the answers.
+
+        Args:
+            prompts: of the stage, with token ids; read more than once.
+            stage: which refiner asks what.
+            wave: number of the wave; those of a stage of a run come in rising order.
+            label: for the progress line.
+
+        Yields:
+            The rows of `generations` that answer the prompts, as they were committed; kept for the block. With none missing no engine
+            is started.
+        """
+        with ExitStack() as stack:
+            parts = []
+            to_ask = self._to_ask(prompts, stage, stack)
+            if to_ask.n_prompts:
+                if self.before_asking:
+                    self.before_asking(stage)
+                answers = self._answered(to_ask, stage, wave)
+                if is_local(self.lake.spark.sparkContext) and not stage.generate.spec.config.endpoint:
+                    # Cut off, not persisted: Spark may forget a persisted frame, and would ask once more. The only executor has
+                    # them on its disk until the frame is collected as garbage.
+                    answers = answers.localCheckpoint(eager=False, storageLevel=StorageLevel.DISK_ONLY)
+                    self._commit(answers, to_ask, stage, wave, label)
+                else:
+                    # An executor that is lost takes with it what it holds.
+                    self._commit(answers, to_ask, stage, wave, label)
+                    answers = stack.enter_context(persisted(self._committed(stage, wave)))
+                self._book(answers, stage, wave, label)
+                parts.append(answers)
+            if to_ask.stored is not None:
+                parts.append(to_ask.stored)
+            yield reduce(lambda a, b: a.unionByName(b), parts) if parts else self.lake.read("generations").limit(0)
+
+    def _to_ask(self, prompts: DataFrame, stage: RefinerStage, stack: ExitStack) -> _ToAsk:
+        """Find the prompts without an answer, once each, and the answers to the others."""
+        name = stage.builder.name
+        sent = prompts.where(F.col("skip_reason").isNull()).select("generation_key", "token_ids")
+        tokens = F.coalesce(F.sum(F.size("token_ids")), F.lit(0))
+        n_prompts, n_tokens, hashes = sent.select(
+            F.count("*"), tokens, F.collect_list(F.xxhash64("generation_key"))
+        ).first()
+        keys = np.unique(np.array(hashes, np.int64))
+        may_be_stored = self._asked.may_hold(name, keys, lambda: self._stored_hashes(stage))
+        version = self.lake.version("generations")  # and whether others have added to it
+        may_be_stored |= "generations" in self.lake.beside_others
+        self._asked.add(name, keys)
+        if not may_be_stored and len(keys) == n_prompts:
+            return _ToAsk(sent, n_prompts, n_tokens)
+        stored, missing = None, sent.dropDuplicates(["generation_key"])
+        if may_be_stored:
+            # At its version: Spark forgets persisted frames over a table that grows.
+            generations = self.lake.read("generations", version)
+            known = without_timeouts(generations).where(F.col("stage") == name)
+            wanted = sent.select("generation_key").distinct()
+            # Keys first: of so large a table no other column is read as long as nothing is found.
+            found = known.select("generation_key").join(wanted, on="generation_key", how="left_semi")
+            found = stack.enter_context(persisted(found))
+            if not found.isEmpty():
+                stored = stack.enter_context(persisted(known.join(found, on="generation_key", how="left_semi")))
+                missing = missing.join(found, on="generation_key", how="left_anti")
+        missing = stack.enter_context(persisted(missing))
+        n_missing, n_tokens = missing.select(F.count("*"), tokens).first()
+        return _ToAsk(missing, n_missing, n_tokens, stored)
+
+    def _stored_hashes(self, stage: RefinerStage) -> NDArray[np.int64] | None:
+        """Hashes of the keys that the table has answers for, of the same model to prompts of the same make; None if too many."""
+        builder = stage.builder
+        prints = {
+            "stage": builder.name,
+            "model_fingerprint": builder.model_fingerprint,
+            "prompt_fingerprint": builder.prompt_fingerprint,
+            "sampling": builder.sampling,
+        }
+        conditions = (F.col(name) == value for name, value in prints.items())
+        stored = without_timeouts(self.lake.read("generations")).where(reduce(and_, conditions))
+        n_stored = stored.count()
+        if n_stored > _MAX_HASHES:
+            return None
+        if not n_stored:
+            return np.array([], np.int64)
+        return stored.select(F.xxhash64("generation_key")).toArrow().column(0).to_numpy()
+
+    def _commit(self, answers: DataFrame, to_ask: _ToAsk, stage: RefinerStage, wave: int, label: str) -> None:
+        """Have the engine answer, and commit."""
+        work = Work(to_ask.n_prompts, to_ask.n_tokens, type(stage.generate).__name__)
+        with (
+            engine_progress(self.lake.spark, label, work, stage.generate.spec),
+            self._failure_booked(stage, wave),
+        ):
+            self.lake.append("generations", answers, self.run.run_id)
+
+    def _committed(self, stage: RefinerStage, wave: int) -> DataFrame:
+        """Return the answers of a wave as they are in the table. A task that ran twice counts once."""
+        generations = self.lake.read("generations", self.lake.version("generations"))
+        # Delta passes over all other files by these.
+        of_wave = (F.col("run_id") == self.run.run_id) & (F.col("wave") == wave)
+        return generations.where(of_wave & (F.col("stage") == stage.builder.name))
+
+    def _answered(self, to_ask: _ToAsk, stage: RefinerStage, wave: int) -> DataFrame:
+        spark = self.lake.spark
+        n_slots = spark.sparkContext.defaultParallelism
+        n_tasks = min(to_ask.n_prompts, max(n_slots, math.ceil(to_ask.n_prompts / _PROMPTS_PER_TASK)))
+        profile = generation_profile(spark.sparkContext, stage.generate.spec.config)
+        options = {"profile": profile} if profile else {}
+        generate = replace(stage.generate, run_id=self.run.run_id)
+        answers = to_ask.prompts.repartition(n_tasks).mapInArrow(generate, ANSWERS, **options)
+        return answers.withColumns(
+            {
+                "stage": F.lit(stage.builder.name),
+                "refiner": F.lit(stage.refiner.card.name),
+                "model_fingerprint": F.lit(stage.builder.model_fingerprint),
+                "prompt_fingerprint": F.lit(stage.builder.prompt_fingerprint),
+                "sampling": F.lit(stage.builder.sampling),
+                "run_id": F.lit(self.run.run_id),
+                "wave": F.lit(wave),
+            }
+        ).select(*schemas.GENERATIONS.columns)
+
+    def _book(self, answers: DataFrame, stage: RefinerStage, wave: int, label: str) -> None:
+        """Adds to the run what was paid for."""
+        sums = sums_by_engine(answers)
+        last = last_engines(s.engine_id for s in sums if s.engine_id)
+        run = self.run
+        with run.booking:
+            run.counts["generations"] = run.counts.get("generations", 0) + sum(s.prompts for s in sums)
+            if last and not run.engines:
+                run.engines |= self._earlier_engines()
+            done = EngineWave.of(wave, stage.builder.name, sums, run.engines, stage.generate.spec.window_size)
+            run.engines |= {family: max(n, run.engines.get(family, 0)) for family, n in last.items()}
+            run.engine_waves.append(done)
+            run.engine_spans += spans_of(sums)
+        LOG.info("%s: %s", label, done)
+
+    @contextmanager
+    def _failure_booked(self, stage: RefinerStage, wave: int) -> Iterator[None]:
+        """Adds to the run the engines that were started in vain, as far as the driver knows: its own, in local mode.
+
+        On a cluster what the executors knew is lost with the tasks that failed, but for the error's message.
+        """
+        executor = None if stage.generate.spec.config.endpoint else local_executor(self.lake.spark)
+        before = known_engines(executor)
+        try:
+            yield
+        except BaseException:
+            if new := known_engines(executor) - before:
+                sums = [AnswerSums(engine_id) for engine_id in sorted(new)]
+                window_size = stage.generate.spec.window_size
+                failed = EngineWave.of(wave, stage.builder.name, sums, last_engines(before), window_size)
+                with self.run.booking:
+                    self.run.engine_waves.append(failed)
+            raise
+
+    def _earlier_engines(self) -> dict[str, int]:
+        """The last of each family that answered other runs of this session: in a notebook an engine lives through many.
+
+        Delta knows for each file of `generations` from when to when its answers are, and reads only the latest ones.
+        """
+        since = F.timestamp_seconds(F.lit(engines_since(self.lake.spark)))
+        others = (F.col("run_id") != self.run.run_id) & F.col("engine_id").isNotNull() & (F.col("answered_at") >= since)
+        rows = self.lake.read("generations").where(others).select("engine_id").distinct().collect()
+        return last_engines(row["engine_id"] for row in rows)
+
+
+def without_timeouts(generations: DataFrame) -> DataFrame:
+    """Generations that stand. A request that ran out of time, or that its server failed, is asked again when it next comes up."""
+    return generations.where(~F.col("error_code").eqNullSafe(ReasonCode.REQUEST_TIMEOUT.value))
+
+
+def sums_by_engine(answers: DataFrame) -> list[AnswerSums]:
+    """What each engine did, of rows of `generations`."""
+    told = F.col("cached_tokens").isNotNull()
+    answered_at = F.col("answered_at").cast("double")
+    rows = answers.groupBy("engine_id").agg(
+        F.count("*").alias("prompts"),
+        F.count("error_code").alias("errors"),
+        F.sum("prompt_tokens").alias("prompt_tokens"),
+        F.sum("output_tokens").alias("output_tokens"),
+        F.min(answered_at - F.col("request_seconds")).alias("begun"),
+        F.max(answered_at).alias("ended"),
+        F.coalesce(F.sum("request_seconds"), F.lit(0.0)).alias("request_seconds"),
+        F.coalesce(F.sum("queue_seconds"), F.lit(0.0)).alias("queue_seconds"),
+        F.count("queue_seconds").alias("queued"),
+        F.coalesce(F.sum("cached_tokens"), F.lit(0)).alias("cached_tokens"),
+        F.coalesce(F.sum(F.when(told, F.col("prompt_tokens"))), F.lit(0)).alias("cacheable_tokens"),
+        F.coalesce(F.sum(F.col("n_sends") - 1), F.lit(0)).alias("resent"),
+    )
+    return [AnswerSums(**row.asDict()) for row in rows.collect()]

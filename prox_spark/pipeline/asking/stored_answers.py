@@ -1,0 +1,74 @@
+"""From prompts to what was stored of the models' answers to them, read as programs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+
+from prox_spark.config import Recipe
+from prox_spark.pipeline.asking.stages import RefinerStages
+from prox_spark.pipeline.asking.wave_prompts import WavePrompts
+from prox_spark.udfs.parse import ANSWERS, DOC_STAGE, PARSED, ParseAnswers
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+# Never stored: what stands for the answer to a prompt that was never asked.
+NO_GENERATION = "no_generation"
+
+
+def final_answers(generations: DataFrame, *columns: str) -> DataFrame:
+    """One answer per prompt.
+
+    Args:
+        generations: rows of that table.
+        columns: what is wanted of an answer, beside its error.
+
+    Returns:
+        generation_key and generation, a struct of `columns`, error_code and error_message.
+    """
+    answer = F.struct(*columns, "error_code", "error_message")
+    # A prompt that timed out and was asked again has two rows: the answer counts. Equal rows: any does.
+    final = F.min_by(answer, F.col("error_code").isNotNull())
+    return generations.groupBy("generation_key").agg(final.alias("generation"))
+
+
+def parsed_answers(generations: DataFrame, stages: RefinerStages, prompts: WavePrompts, recipe: Recipe) -> DataFrame:
+    """The stored answers to prompts, read by the parser of the recipe's semantics.
+
+    Args:
+        generations: rows of that table, the answers among them.
+        stages: whose prompts; a prompt over their context was not asked, and that is its error.
+        prompts: of both stages.
+        recipe: its semantics count.
+
+    Returns:
+        One row per prompt, columns of `prox_spark.udfs.parse.PARSED`; one without an answer has NO_GENERATION for an error.
+    """
+    answers = final_answers(generations, "output_text", "drop_probability")
+    doc_limit, chunk_limit = (stage.refiner.card.context_tokens for stage in (stages.doc, stages.chunk))
+    limit = F.when(F.col("chunk_index") == DOC_STAGE, doc_limit).otherwise(chunk_limit)
+    too_long = F.format_string("the prompt and its answer are over %d tokens", limit)
+    code = F.coalesce(
+        F.col("skip_reason"),
+        F.col("generation.error_code"),
+        F.when(F.col("generation").isNull(), F.lit(NO_GENERATION)),
+    )
+    return (
+        prompts.doc.withColumn("chunk_index", F.lit(DOC_STAGE))
+        .unionByName(prompts.chunk)
+        .join(answers, on="generation_key", how="left")
+        .withColumns(
+            {
+                "output_text": F.col("generation.output_text"),
+                "drop_probability": F.col("generation.drop_probability"),
+                "error_code": code,
+                "error_message": F.when(F.col("skip_reason").isNotNull(), too_long).otherwise(
+                    F.col("generation.error_message")
+                ),
+            }
+        )
+        .select(*ANSWERS.names)
+        .mapInArrow(ParseAnswers(recipe.apply.semantics), PARSED)
+    )

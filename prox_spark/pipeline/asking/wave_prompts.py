@@ -1,0 +1,62 @@
+"""From documents to prompts: what each stage would ask about them, and under which key the answer is stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+
+from prox_spark.pipeline.applying.execute import DOCUMENT
+from prox_spark.pipeline.asking.stages import RefinerStage
+from prox_spark.udfs.prompts import PROMPTS, BuildPrompts
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+
+
+@dataclass(frozen=True)
+class WavePrompts:
+    """The prompts of some documents, columns of `prox_spark.udfs.prompts.PROMPTS`.
+
+    Attributes:
+        doc: one for each document.
+        chunk: those of the documents that the document stage keeps.
+    """
+
+    doc: DataFrame
+    chunk: DataFrame
+
+
+def prompts_of(
+    documents: DataFrame, stage: RefinerStage, with_token_ids: bool = False, first_line: Column | None = None
+) -> DataFrame:
+    """The prompts of documents under a stage.
+
+    Args:
+        documents: doc_id, content_sha256, text.
+        stage: whose prompts.
+        with_token_ids: the token ids themselves; without them keys and lines only.
+        first_line: number of the first line of each, an integer; 0 unless they are parts of documents.
+
+    Returns:
+        One row per prompt, columns of `prox_spark.udfs.prompts.PROMPTS`; none for a text without words.
+    """
+    numbered_from = F.lit(0) if first_line is None else first_line
+    columns = documents.select("doc_id", "content_sha256", "text", numbered_from.alias("first_line"))
+    return columns.mapInArrow(BuildPrompts(stage.builder, with_token_ids), PROMPTS)
+
+
+def kept(documents: DataFrame, doc_prompts: DataFrame, generations: DataFrame, below: float) -> DataFrame:
+    """The documents whose probability of dropping is below a threshold.
+
+    Args:
+        documents: with `DOCUMENT`.
+        doc_prompts: theirs.
+        generations: columns of that table.
+        below: the threshold. An answer in words has no probability: it is read when programs are applied.
+    """
+    unread = F.col("drop_probability").isNull() & F.col("error_code").isNull()
+    keeping = generations.where(unread | (F.col("drop_probability") < below)).select("generation_key")
+    keys = doc_prompts.join(keeping, on="generation_key", how="left_semi").select(*DOCUMENT)
+    return documents.join(keys, on=DOCUMENT, how="left_semi")

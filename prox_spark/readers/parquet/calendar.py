@@ -1,0 +1,73 @@
+"""Days before 1582-10-15 in files of writers that counted them in the Julian calendar: Spark 2, and Spark 3 in legacy mode.
+
+Such a writer had 1582-10-04 on the day before, which the calendar of today calls 1582-10-14. The date is what was meant, not the
+day, and Spark's own reader gives the date back. pyarrow and pandas do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.types as pat
+
+from prox_spark.readers.parquet.leaves import change_leaves
+
+# 1582-10-15 in days from 1970-01-01.
+_FIRST_NEW_DAY: Final = -141_427
+# Days from the begin of the Julian day numbers to 1970-01-01.
+_JULIAN_DAY: Final = 2_440_588
+_DAY_MICROSECONDS: Final = 86_400 * 10**6
+_SPARK: Final = b"org.apache.spark."
+
+
+def is_julian(metadata: Mapping[bytes, bytes] | None) -> bool:
+    """True if a file's writer says that it counted in that calendar, or is a Spark that did."""
+    said = metadata or {}
+    if _SPARK + b"legacyDateTime" in said or _SPARK + b"legacyINT96" in said:
+        return True
+    version = said.get(_SPARK + b"version")
+    if version is None:
+        return _SPARK + b"sql.parquet.row.metadata" in said
+    return version.startswith((b"1.", b"2."))
+
+
+def to_new_calendar(array: Any) -> Any:
+    """Return dates and timestamps in microseconds, also those within, as the calendar of today counts them."""
+    return change_leaves(array, _rebase)
+
+
+def _rebase(array: Any) -> Any:
+    kind = array.type
+    is_date = pat.is_date32(kind)
+    if not (is_date or (pat.is_timestamp(kind) and kind.unit == "us")):
+        return array
+    ticks = array.view(pa.int32() if is_date else pa.int64())
+    numbers = ticks.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
+    days, rest = np.divmod(numbers, 1 if is_date else _DAY_MICROSECONDS)
+    is_old = days < _FIRST_NEW_DAY
+    if not is_old.any():
+        return array
+    days[is_old] = _same_date(days[is_old])
+    rebased = days if is_date else days * _DAY_MICROSECONDS + rest
+    mask = array.is_null().to_numpy(zero_copy_only=False)
+    return pa.array(rebased, ticks.type, mask=mask).view(kind)
+
+
+def _same_date(days: Any) -> Any:
+    """Return the days that the calendar of today calls as the Julian one calls these.
+
+    Source: E. G. Richards, Calendars, in: Explanatory Supplement to the Astronomical Almanac, 3rd edition, 15.11.3.
+    """
+    # In years of four that begin on March 1: the day that is put in is the last one.
+    since = days + _JULIAN_DAY + 32_082
+    years = (4 * since + 3) // 1461
+    day_of_year = since - 1461 * years // 4
+    # Of the calendar of today the same year began on another day.
+    years -= 4800
+    century = years // 100
+    begin = 365 * years + years // 4 - century + century // 4
+    # 0000-03-01 in days from 1970-01-01.
+    return begin + day_of_year - 719_468

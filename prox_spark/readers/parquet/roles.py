@@ -1,0 +1,157 @@
+"""Which columns of a file are the text, the id, the URL and the source of its documents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pat
+
+from prox_spark.errors import RecipeError
+from prox_spark.readers.parquet import kinds
+from prox_spark.readers.parquet.casts import flat
+from prox_spark.readers.records import ReadOptions
+
+# Where a value is: the number of its column in the file, below it numbers of fields and keys of maps.
+Way = tuple[int | str, ...]
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Where the columns of a file are that documents have by name; None or empty: the file has none such.
+
+    Attributes:
+        text: of whatever type: of what is no text each row is rejected.
+        doc_ids: values without parts that are no booleans; a row's id is in the first that has one.
+        url: likewise.
+        source: likewise.
+    """
+
+    text: Way | None
+    doc_ids: tuple[Way, ...]
+    url: Way | None
+    source: Way | None
+
+    def columns(self, ids_of_file: bool) -> set[int]:
+        """Return the columns that need not be carried: not what is a field of a struct, and no id that is none of the lake's."""
+        # Of two, the second is an id in some rows and a value in others: it is carried.
+        doc_ids = () if ids_of_file else self.doc_ids[:1]
+        ways = (self.text, *doc_ids, self.url, self.source)
+        return {int(way[0]) for way in ways if way is not None and len(way) == 1}
+
+
+def find_roles(columns: Sequence[tuple[str, Any]], options: ReadOptions) -> Roles:
+    """Find the columns that the recipe names, or those of the usual names.
+
+    Args:
+        columns: names and types of the columns.
+        options: how they are called.
+    """
+    named = options.id_column
+    doc_ids = (_find_scalar(columns, name) for name in ((named,) if named else ("doc_id", "id")))
+    return Roles(
+        text=find(columns, options.text_column),
+        doc_ids=tuple(way for way in doc_ids if way),
+        url=_find_scalar(columns, options.url_column or "url"),
+        source=_find_scalar(columns, options.source_column or "source") if options.keep_source else None,
+    )
+
+
+def check_columns(files: Sequence[Sequence[tuple[str, Any]]], options: ReadOptions, path: str) -> list[str]:
+    """See that a file has each column that the recipe names, in a type that can be what it is named for.
+
+    Args:
+        files: names and types of the columns of each.
+        options: how they are called.
+        path: what the files were found by.
+
+    Returns:
+        Notes about ways into structs that lead nowhere: a recipe for many data sets may name one that some of them lack.
+
+    Raises:
+        RecipeError: not one has it.
+    """
+    asked = {
+        "text_column": (options.text_column, kinds.is_text_or_null, "string"),
+        "id_column": (options.id_column, is_scalar, "a string or a number"),
+        "url_column": (options.url_column, is_scalar, "string"),
+        "source_column": (options.source_column if options.keep_source else None, is_scalar, "string"),
+    }
+    notes = []
+    for option, (name, accepts, wanted) in asked.items():
+        if name is None:
+            continue
+        found = [kind_at(columns, way) for columns in files if (way := find(columns, name)) is not None]
+        if not found and "." in name and option in ("url_column", "source_column"):
+            notes.append(f"{path} has nothing at {name!r} (input.{option})")
+        elif not found:
+            names = dict.fromkeys(column for columns in files for column, _ in columns)
+            raise RecipeError(f"{path} has no column {name!r} (input.{option}); it has {', '.join(names)}")
+        elif not any(map(accepts, found)):
+            kind = kinds.named(found[0])
+            raise RecipeError(f"column {name!r} of {path} is {kind}, and must be {wanted} to be input.{option}")
+    return notes
+
+
+def find(columns: Sequence[tuple[str, Any]], name: str) -> Way | None:
+    """Return the column of this name, else the field that its dots lead to, else what differs in letter case only."""
+    exactly, any_case = (lambda one: one), str.lower
+    for spelt in (exactly, any_case):
+        if way := _column(columns, name, spelt) or _field(columns, name, spelt):
+            return way
+    return None
+
+
+def kind_at(columns: Sequence[tuple[str, Any]], way: Way) -> Any:
+    """Return the type of what lies there."""
+    kind = columns[int(way[0])][1]
+    for step in way[1:]:
+        kind = kinds.stored(kind)
+        kind = kind.item_type if isinstance(step, str) else kind.field(step).type
+    return kind
+
+
+def value_at(columns: Sequence[Any], way: Way) -> Any:
+    """Return the values that lie there, of columns as Arrow has read them."""
+    values = columns[int(way[0])]
+    for step in way[1:]:
+        values = flat(values)
+        if isinstance(step, str):
+            values = pc.map_lookup(values, pa.scalar(step, values.type.key_type), "first")
+        else:
+            values = pc.struct_field(values, [step])
+    return values
+
+
+def is_scalar(kind: Any) -> bool:
+    """True if a value can be an id or a URL. A boolean tells two documents apart at most."""
+    kind = kinds.stored(kind)
+    return not (kinds.is_nested(kind) or pat.is_boolean(kind))
+
+
+def _find_scalar(columns: Sequence[tuple[str, Any]], name: str) -> Way | None:
+    way = find(columns, name)
+    return way if way and is_scalar(kind_at(columns, way)) else None
+
+
+def _column(columns: Sequence[tuple[str, Any]], name: str, spelt: Any) -> Way | None:
+    return next(((place,) for place, (column, _) in enumerate(columns) if spelt(column) == spelt(name)), None)
+
+
+def _field(columns: Sequence[tuple[str, Any]], name: str, spelt: Any) -> Way | None:
+    """Try each dot: names of columns may have some themselves."""
+    for end in (place for place, character in enumerate(name) if character == "."):
+        rest = name[end + 1 :]
+        for place, (column, kind) in enumerate(columns):
+            kind = kinds.stored(kind)
+            if spelt(column) != spelt(name[:end]):
+                continue
+            if pat.is_map(kind) and kinds.is_text(kind.key_type):
+                return (place, rest)
+            fields = [(field.name, field.type) for field in kind] if pat.is_struct(kind) else []
+            if below := _column(fields, rest, spelt) or _field(fields, rest, spelt):
+                return (place, *below)
+    return None

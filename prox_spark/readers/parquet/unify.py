@@ -1,0 +1,241 @@
+"""One type for a column that files give several: the narrowest that holds all values, else text."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.types as pat
+
+from prox_spark.readers.parquet import kinds
+from prox_spark.readers.parquet.kinds import BINARY, STRING, TIMESTAMP
+
+_DOUBLE: Final = pa.float64()
+_INTEGERS: Final = (pa.int8(), pa.int16(), pa.int32(), pa.int64())
+# Decimal digits of the widest value of each.
+_DIGITS: Final = dict(zip(_INTEGERS, (3, 5, 10, 19), strict=True))
+# Integers up to here are doubles exactly.
+_EXACT: Final = 1 << 53
+# Writers of footers that cut values keep at least as many bytes.
+_MIN_CUT_BYTES: Final = 15
+# Microseconds as 64 bits hold them.
+_MAX_TICKS: Final = {"s": (1 << 63) // 10**6, "ms": (1 << 63) // 10**3}
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What the footers say of the values of a leaf column.
+
+    Attributes:
+        has_values: False where each value is null. True where nobody knows.
+        low: least value: an int of integers and of timestamps in their unit, bytes of binary; None: unknown.
+        high: greatest value.
+    """
+
+    has_values: bool = True
+    low: Any = None
+    high: Any = None
+
+    def are_within(self, limit: int) -> bool:
+        """True if each value is known to lie between -limit and limit."""
+        return not self.has_values or (self.low is not None and self.low >= -limit and self.high <= limit)
+
+
+UNKNOWN: Final = Bounds()
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A type that some files give a column, or a part of one.
+
+    Attributes:
+        kind: as the files have it.
+        file: one of them, for messages.
+        bounds: of the leaf columns below it, by their number from 0; asked only where something depends on it.
+        leaf: number of its first leaf.
+    """
+
+    kind: Any
+    file: str
+    bounds: Callable[[int], Bounds] = lambda _: UNKNOWN
+    leaf: int = 0
+
+    def part(self, kind: Any, leaf: int) -> Seen:
+        """What is seen of a part of it."""
+        return Seen(kind, self.file, self.bounds, self.leaf + leaf)
+
+    @property
+    def has_values(self) -> bool:
+        """False for a leaf that is null throughout."""
+        return kinds.is_nested(self.kind) or self.bounds(self.leaf).has_values
+
+
+def unify(name: str, seen: Sequence[Seen], notes: list[str]) -> Any:
+    """Finds the type that a column of several files is carried in.
+
+    Args:
+        name: the column, or the way to a part of it, for notes.
+        seen: the types that files give it, at least one.
+        notes: sentences about what is carried as another type than a file has it are added here.
+
+    Returns:
+        A type of `kinds.filled`. Each of `seen` can be cast to it by `casts.cast`.
+    """
+    there = [one for one in seen if not pat.is_null(kinds.stored(one.kind))]
+    if _n_kinds(there) > 1:
+        there = [one for one in there if one.has_values] or there
+    if not there:
+        return STRING
+    stored = [kinds.stored(one.kind) for one in there]
+    if all(map(pat.is_struct, stored)):
+        return _unify_structs(name, there, notes)
+    if all(map(kinds.is_list, stored)):
+        elements = [one.part(kind.value_type, 0) for one, kind in zip(there, stored, strict=True)]
+        return pa.list_(pa.field("element", unify(f"{name}[]", elements, notes)))
+    if all(map(pat.is_map, stored)):
+        return _unify_maps(name, there, notes)
+    found = _hold(there)
+    _note(name, there, found, notes)
+    return found
+
+
+def n_leaves(kind: Any) -> int:
+    """Leaf columns that a Parquet file has for a column of the type."""
+    kind = kinds.stored(kind)
+    if pat.is_struct(kind):
+        return sum(n_leaves(field.type) for field in kind)
+    if pat.is_map(kind):
+        return n_leaves(kind.key_type) + n_leaves(kind.item_type)
+    return n_leaves(kind.value_type) if kinds.is_list(kind) else 1
+
+
+def _n_kinds(seen: Iterable[Seen]) -> int:
+    """How many different kinds there are, any two structs being one."""
+    return len({kinds.named(kinds.plain(one.kind)) for one in seen})
+
+
+def _unify_structs(name: str, seen: Sequence[Seen], notes: list[str]) -> Any:
+    fields: dict[str, list[Seen]] = {}
+    for one in seen:
+        leaf = 0
+        kind = kinds.stored(one.kind)
+        for key, field in zip(distinct(field.name for field in kind), kind, strict=True):
+            fields.setdefault(key, []).append(one.part(field.type, leaf))
+            leaf += n_leaves(field.type)
+    return pa.struct([pa.field(key, unify(f"{name}.{key}", parts, notes)) for key, parts in fields.items()])
+
+
+def _unify_maps(name: str, seen: Sequence[Seen], notes: list[str]) -> Any:
+    keys, items = [], []
+    for one in seen:
+        kind = kinds.stored(one.kind)
+        keys.append(one.part(kind.key_type, 0))
+        items.append(one.part(kind.item_type, n_leaves(kind.key_type)))
+    return pa.map_(unify(f"the keys of {name}", keys, notes), unify(f"{name}[]", items, notes))
+
+
+def distinct(names: Iterable[str]) -> list[str]:
+    """The names of the columns of a file, the second of the same name with a number: Parquet allows that.
+
+    Example:
+        >>> distinct(["a", "b", "a"])
+        ['a', 'b', 'a_2']
+    """
+    found: dict[str, None] = {}
+    for name in names:
+        new, n = name, 1
+        while new in found:
+            n += 1
+            new = f"{name}_{n}"
+        found[new] = None
+    return list(found)
+
+
+def _hold(seen: Sequence[Seen]) -> Any:
+    """The narrowest type that holds the values of leaves, or text."""
+    found = {kinds.plain(one.kind) for one in seen}
+    if TIMESTAMP in found and not all(map(_fits_microseconds, seen)):
+        return STRING
+    if len(found) == 1:
+        return found.pop()
+    if any(map(kinds.is_nested, found)):
+        return STRING
+    if found == {BINARY, STRING}:
+        return STRING if all(map(_may_be_text, seen)) else BINARY
+    if found == {pa.date32(), TIMESTAMP}:
+        return TIMESTAMP
+    return _hold_numbers(found, seen)
+
+
+def _hold_numbers(found: set[Any], seen: Sequence[Seen]) -> Any:
+    floats = {kind for kind in found if pat.is_floating(kind)}
+    decimals = {kind for kind in found if pat.is_decimal(kind)}
+    if found - floats - decimals - _DIGITS.keys():
+        return STRING
+    if floats:
+        return _DOUBLE if all(map(_fits_double, seen)) else STRING
+    if not decimals:
+        return max(found, key=_INTEGERS.index)
+    scale = max(kind.scale for kind in decimals)
+    digits = max(kind.precision - kind.scale if kind in decimals else _DIGITS[kind] for kind in found)
+    return pa.decimal128(digits + scale, scale) if digits + scale <= 38 else STRING
+
+
+def _fits_double(one: Seen) -> bool:
+    kind = kinds.plain(one.kind)
+    if pat.is_floating(kind):
+        return True
+    if pat.is_integer(kind) and kind.bit_width <= 32:
+        return True
+    stored = kinds.stored(one.kind)
+    # 15 digits before and behind the point are as many as a double keeps; behind it they are no powers of two.
+    if pat.is_decimal(stored):
+        return bool(stored.scale == 0 and stored.precision <= 15)
+    return one.bounds(one.leaf).are_within(_EXACT)
+
+
+def _fits_microseconds(one: Seen) -> bool:
+    kind = kinds.stored(one.kind)
+    limit = _MAX_TICKS.get(kind.unit) if pat.is_timestamp(kind) else None
+    bounds = one.bounds(one.leaf) if limit else UNKNOWN
+    return limit is None or bounds.low is None or bounds.are_within(limit)
+
+
+def _may_be_text(one: Seen) -> bool:
+    """True unless the footers show bytes that are not UTF-8."""
+    bounds = one.bounds(one.leaf) if kinds.is_binary(kinds.stored(one.kind)) else UNKNOWN
+    return all(_begins_as_text(value) for value in (bounds.low, bounds.high) if value is not None)
+
+
+def _begins_as_text(value: bytes) -> bool:
+    # Footers cut long values, perhaps within a character, and may count the last byte up.
+    is_cut = len(value) > _MIN_CUT_BYTES
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(value[:-4] if is_cut else value, final=not is_cut)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _note(name: str, seen: Sequence[Seen], found: Any, notes: list[str]) -> None:
+    """Adds a sentence where values are carried as what they are not in their files, or not to the last digit."""
+    files: dict[str, str] = {}
+    for one in seen:
+        files.setdefault(kinds.named(one.kind), one.file)
+    if any(kinds.plain(one.kind) != found or (found == STRING and not kinds.is_text(one.kind)) for one in seen):
+        *most, last = files if len(files) == 1 else (f"{kind} ({file})" for kind, file in files.items())
+        listed = f"{', '.join(most)} and {last}" if most else last
+        notes.append(f"column {name}: {listed}, carried as {kinds.named(found)}")
+    elif any(map(_has_nanoseconds, seen)):
+        notes.append(f"column {name}: nanoseconds, carried as microseconds: digits are cut off")
+
+
+def _has_nanoseconds(one: Seen) -> bool:
+    kind = kinds.stored(one.kind)
+    if not (pat.is_timestamp(kind) and kind.unit == "ns"):
+        return False
+    bounds = one.bounds(one.leaf)
+    return any(value is not None and value % 1000 for value in (bounds.low, bounds.high))

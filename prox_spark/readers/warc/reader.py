@@ -1,0 +1,147 @@
+"""Files of WARC records as documents, rejections, and counts of what is passed over."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from prox_spark.errors import ProxSparkError, ReasonCode
+from prox_spark.readers.files import open_raw
+from prox_spark.readers.records import Place, ReadOptions, Record, Rejected, Skipped, sha256, snippet, too_long
+from prox_spark.readers.warc.codings import UndecodableError
+from prox_spark.readers.warc.header import Header
+from prox_spark.readers.warc.packages import require
+from prox_spark.readers.warc.pages import (
+    KINDS,
+    BrokenPageError,
+    LargePageError,
+    NoPageError,
+    Text,
+    check_large,
+    plan_record,
+    read_content,
+)
+from prox_spark.readers.warc.records import Block, Damage, RecordReader
+from prox_spark.readers.warc.window import Container
+
+# Mark-up outweighs text about ten times; a page beyond this is not even parsed.
+_HTML_BYTES_PER_CHAR = 32
+# Most heads of HTTP are within this.
+_START_BYTES = 64 << 10
+# Servers send types that nobody has heard of; beyond so many they are one kind.
+_MAX_KINDS = 100
+
+Item = Record | Rejected
+
+
+def read_warc(uri: str, options: ReadOptions) -> Iterator[Item | Skipped]:
+    """Yield the text of each page: of HTML responses, and of resource and conversion records with HTML or plain text.
+
+    What is damaged or can't be read is a rejection, and reading goes on behind it. What is no page by its kind is counted
+    at the end.
+
+    Raises:
+        EOFError, OSError: the file is cut off, is no WARC file, or its store fails; what stands before that was yielded.
+        ProxSparkError: Resiliparse or Brotli is not installed.
+    """
+    require("resiliparse.extract.html2text", "resiliparse.parse.encoding", "brotli")
+    return read_wet(uri, options)
+
+
+def read_wet(uri: str, options: ReadOptions) -> Iterator[Item | Skipped]:
+    """Yield the text of each conversion record; in all else as `read_warc`."""
+    skipped: Counter[str] = Counter()
+    max_bytes = _HTML_BYTES_PER_CHAR * options.max_text_chars
+    problem: Exception | None = None
+    with open_raw(uri) as raw:
+        reader = RecordReader(Container(raw, uri, options.max_window_bytes), max_bytes)
+        try:
+            for header in reader:
+                if isinstance(header, Damage):
+                    yield _describe(header, uri)
+                else:
+                    yield from _read_record(reader, header, uri, options, skipped)
+        except (EOFError, OSError) as error:
+            problem = error
+    for what, n_records in skipped.most_common():
+        yield Skipped(n_records, Place(uri), what)
+    if problem:
+        raise problem
+
+
+def _read_record(
+    reader: RecordReader, header: Header, uri: str, options: ReadOptions, skipped: Counter[str]
+) -> Iterator[Item]:
+    """Yield what becomes of a record, with a note where some of it is missing; or count it."""
+    start = reader.peek(_START_BYTES) if header.kind in KINDS else b""
+    try:
+        plan = plan_record(header, start)
+    except NoPageError as kind:
+        if reader.finish(keep=False):
+            _count(skipped, str(kind))
+        return
+    except BrokenPageError as error:
+        if block := reader.finish(keep=False):
+            place = Place(uri, block.offset, block.length)
+            digest = sha256(start) if start else None
+            yield Rejected(ReasonCode.INVALID_RECORD, str(error), place, snippet(start) or None, header.doc_id, digest)
+        return
+    block = reader.finish(keep=True)
+    if not block:
+        return
+    place = Place(uri, block.offset, block.length)
+    max_bytes = _HTML_BYTES_PER_CHAR * options.max_text_chars
+    try:
+        if block.content is None:
+            check_large(plan, start)
+        text = read_content(header, plan, block.content or b"", max_bytes)
+    except NoPageError as kind:
+        _count(skipped, str(kind))
+        return
+    except LargePageError:
+        message = f"the page has more than {max_bytes:,} bytes, {_HTML_BYTES_PER_CHAR} × input.max_text_chars"
+        yield Rejected(ReasonCode.TEXT_TOO_LONG, message, place, snippet(start), header.doc_id)
+        return
+    except UnicodeDecodeError as error:
+        reason, message = ReasonCode.INVALID_UTF8, f"byte {error.start} of the text is not UTF-8: {error.reason}"
+    except (BrokenPageError, UndecodableError) as error:
+        reason, message = ReasonCode.INVALID_RECORD, str(error)
+    except ProxSparkError:
+        raise
+    # Whatever one page does to the parsers must not end the file: the web holds everything.
+    except Exception as error:
+        reason, message = ReasonCode.INVALID_RECORD, f"the page can't be read: {error!r}"
+    else:
+        yield from _document(text, header, block, place, options)
+        return
+    content = block.content or b""
+    yield Rejected(reason, message, place, snippet(content), header.doc_id, sha256(content))
+
+
+def _document(text: Text, header: Header, block: Block, place: Place, options: ReadOptions) -> Iterator[Item]:
+    doc_id = header.doc_id
+    if len(text.text) > options.max_text_chars:
+        message, digest = too_long(len(text.text), options), sha256(text.text.encode())
+        yield Rejected(ReasonCode.TEXT_TOO_LONG, message, place, snippet(text.text), doc_id, digest)
+        return
+    yield Record(text.text, place, doc_id, header.url, metadata=header.fields)
+    problems = [text.problem] if text.problem else []
+    if block.n_missing:
+        length = header.length or 0
+        problems.append(f"the header says {length:,} bytes, {length - block.n_missing:,} are there")
+    if problems:
+        message = f"the document is what is readable of its record: {'; '.join(problems)}"
+        digest = sha256(text.text.encode())
+        yield Rejected(ReasonCode.CUT_OFF, message, place, snippet(text.text), doc_id, digest)
+
+
+def _describe(damage: Damage, uri: str) -> Rejected:
+    place = Place(uri, damage.offset, damage.length)
+    # What tells it from another one whose place is not known either.
+    digest = sha256(damage.snippet or damage.message.encode())
+    shown = snippet(damage.snippet) or None
+    return Rejected(ReasonCode.INVALID_RECORD, damage.message, place, shown, damage.doc_id, digest)
+
+
+def _count(skipped: Counter[str], what: str) -> None:
+    skipped[what if what in skipped or len(skipped) < _MAX_KINDS else "other types"] += 1
