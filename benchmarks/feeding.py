@@ -36,7 +36,7 @@ import psutil
 import pyarrow as pa
 import yaml
 
-FAKE_ENGINE = Path(__file__).parents[1] / "tests" / "fake_engine"
+FAKE_ENGINE = Path(__file__).parents[1] / "tests" / "support" / "fake_engine"
 LATENCY_SECONDS = 0.020
 WINDOW = 64
 BATCH_ROWS = 1_000

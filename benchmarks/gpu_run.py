@@ -47,7 +47,7 @@ from prox_spark.pipeline.ingest import ingest
 from prox_spark.pipeline.refine import refine_lake
 from prox_spark.session import build_session
 
-sys.path.append(str(ROOT / "tests"))
+sys.path.append(str(ROOT / "tests" / "support"))
 from cluster import engines, environment, executors, standalone
 from short_runs import UNCOMPILED
 from waiting import wait_until

@@ -24,7 +24,7 @@ from prox_spark.pipeline.refine import RefineSummary, refine_lake
 from prox_spark.session import build_session
 
 TESTS = Path(__file__).parents[1] / "tests"
-sys.path[:0] = [str(TESTS), str(TESTS / "unit")]
+sys.path[:0] = [str(TESTS / "support")]
 
 from cluster import executors, fake_engine_environment, standalone  # noqa: E402
 from tiny_tokenizer import bytes_json  # noqa: E402

@@ -69,7 +69,7 @@ def refiner_cases(recipe: Recipe, pages: Path, n_documents: int) -> list[Case]:
 
 def tiny_cases(recipe: Recipe, folder: Path, n_prompts: int) -> list[Case]:
     """Many short prompts for a random Llama of two small layers, so fast that what surrounds the engine shows."""
-    sys.path.append(str(Path(__file__).parents[2] / "tests"))
+    sys.path.append(str(Path(__file__).parents[2] / "tests" / "support"))
     from random_llama import write_random_llama  # the tests' model
 
     write_random_llama(folder)

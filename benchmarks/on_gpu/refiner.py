@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from door.ways import ROOT
 
-sys.path.append(str(ROOT / "tests"))
+sys.path.append(str(ROOT / "tests" / "support"))
 from random_llama import RELEASED_SIZE, TASKS, TINY_SIZE, write_random_llama
 
 _CARDS = ROOT / "prox_spark" / "refiners" / "cards" / "gair-prox"

@@ -12,7 +12,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "tests"
-sys.path[:0] = [str(TESTS), str(TESTS / "unit")]
+sys.path[:0] = [str(TESTS / "support")]
 
 from tiny_tokenizer import bytes_json  # noqa: E402
 from weightless import write_weightless  # noqa: E402
@@ -66,7 +66,7 @@ def environment(root: Path, folder: Path) -> dict[str, str]:
         root: checkout of the build.
         folder: for what engines leave behind.
     """
-    path = os.pathsep.join([str(TESTS / "fake_engine"), str(root), str(ROOT / "benchmarks")])
+    path = os.pathsep.join([str(TESTS / "support" / "fake_engine"), str(root), str(ROOT / "benchmarks")])
     ours = {"PYTHONPATH": path, "PROX_SPARK_RUNTIME": str(folder / "runtime"), "SPARK_LOCAL_IP": "127.0.0.1"}
     (folder / "runtime").mkdir(exist_ok=True)
     return {name: value for name, value in os.environ.items() if name != "JAVA_TOOL_OPTIONS"} | ours

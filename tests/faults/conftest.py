@@ -1,4 +1,4 @@
-"""Engines whose server is a FAKE (tests/fake_engine) that is slow, dies or hangs as it is told."""
+"""Engines whose server is a FAKE (tests/support/fake_engine) that is slow, dies or hangs as it is told."""
 
 from __future__ import annotations
 

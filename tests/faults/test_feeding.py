@@ -61,7 +61,9 @@ class Executor:
     def slot(self, prompts: list[list[int]]) -> subprocess.Popen[str]:
         config = self.spec.config.model_dump_json()
         command = [sys.executable, "-c", SLOT, str(self.spec.refiner.reference), config, json.dumps(prompts)]
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "tests" / "fake_engine"), str(ROOT)])}
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join([str(ROOT / "tests" / "support" / "fake_engine"), str(ROOT)])
+        }
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
     def rows(self, *slots: subprocess.Popen[str]) -> dict[int, dict[str, Any]]:
@@ -100,7 +102,7 @@ class Executor:
 def executor(tmp_path: Path, short_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Executor]]:
     """Makes an executor whose fake engine behaves as told; at the end no process of its engine is left."""
     monkeypatch.setenv("PROX_SPARK_RUNTIME", str(short_path))
-    monkeypatch.syspath_prepend(ROOT / "tests" / "fake_engine")
+    monkeypatch.syspath_prepend(ROOT / "tests" / "support" / "fake_engine")
     monkeypatch.syspath_prepend(ROOT)
     refiner = find(write_weightless(tmp_path))
     made: list[Executor] = []

@@ -64,7 +64,7 @@ def asked(
     )
     with pytest.MonkeyPatch.context() as patched:
         # Spark starts Python workers anew for another environment.
-        patched.setitem(spark.sparkContext.environment, "PYTHONPATH", str(TESTS / "fake_engine"))
+        patched.setitem(spark.sparkContext.environment, "PYTHONPATH", str(TESTS / "support" / "fake_engine"))
         yield made, annotate_lake(spark, made, export=str(folder / "export.jsonl"))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from prox_spark.pipeline.refine import RefineSummary, refine_lake
 from prox_spark.programs.words import count_words
 
 TESTS = Path(__file__).parents[1]
-sys.path.append(str(TESTS / "unit"))
 
 from tiny_tokenizer import bytes_json  # noqa: E402
 
@@ -63,7 +61,7 @@ def refined(
     )
     ingest(spark, recipe)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setitem(spark.sparkContext.environment, "PYTHONPATH", str(TESTS / "fake_engine"))
+        patched.setitem(spark.sparkContext.environment, "PYTHONPATH", str(TESTS / "support" / "fake_engine"))
         summary = refine_lake(spark, recipe)
         rows = spark.read.format("delta").load(f"{folder}/lake/refined").collect()
         yield {row["doc_id"]: row.asDict(recursive=True) for row in rows}, summary

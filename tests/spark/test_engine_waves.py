@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,6 @@ from prox_spark.pipeline.ingest import ingest
 from prox_spark.pipeline.refine import RefineSummary, refine_lake
 
 TESTS = Path(__file__).parents[1]
-sys.path.append(str(TESTS / "unit"))
 
 from tiny_tokenizer import bytes_json  # noqa: E402
 
@@ -72,7 +70,7 @@ def refined(spark: Any, refiner: str, tmp_path_factory: pytest.TempPathFactory) 
     with pytest.MonkeyPatch.context() as patched:
         # Spark starts Python workers anew for another environment.
         environment = spark.sparkContext.environment
-        patched.setitem(environment, "PYTHONPATH", str(TESTS / "fake_engine"))
+        patched.setitem(environment, "PYTHONPATH", str(TESTS / "support" / "fake_engine"))
         patched.setitem(environment, "FAKE_ENGINE", json.dumps({"latency": 0.05, "poison": poison}))
         yield root, refine_lake(spark, recipe)
 

@@ -1,4 +1,4 @@
-"""Corpora taken up into a lake by their recipes; tests/unit/ingest/test_corpora.py has the rest."""
+"""Corpora taken up into a lake by their recipes; tests/unit/config/test_corpora.py has the rest."""
 
 from __future__ import annotations
 

@@ -5,33 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pyspark.sql import DataFrame
+from made_answers import Answers, answer, chunk, run, verdict
 
-from prox_spark.config import Recipe
 from prox_spark.errors import ReasonCode
-from prox_spark.pipeline.applying.commit import outcomes
 from prox_spark.pipeline.asking.stored_answers import NO_GENERATION
 from prox_spark.programs import execute_reference
-from prox_spark.udfs.parse import ANSWERS, DOC_STAGE, PARSED, ParseAnswers
+from prox_spark.udfs.parse import DOC_STAGE
 
 pytestmark = pytest.mark.spark
 
 LINES = [f"line {number} holds enough words to stay" for number in range(6)]
 PAGE = "\n".join(LINES)
-Answers = list[dict[str, Any]]
-
-
-def verdict(drop_probability: float | None = 0.1, **fields: Any) -> dict[str, Any]:
-    return answer(DOC_STAGE, "keep_doc()", None, None, drop_probability=drop_probability, **fields)
-
-
-def answer(index: int, output: str | None, start: int | None, end: int | None, **fields: Any) -> dict[str, Any]:
-    lines = {"chunk_index": index, "line_start": start, "line_end": end}
-    return lines | {"generation_key": f"key {index}", "output_text": output} | fields
-
-
-def chunk(index: int, output: str | None, start: int = 0, end: int = 5, **fields: Any) -> dict[str, Any]:
-    return answer(index, output, start, end, **fields)
 
 
 def failed(index: int, reason: str = str(ReasonCode.PROMPT_TOO_LONG)) -> dict[str, Any]:
@@ -83,26 +67,6 @@ REFERENCE = [
     ["remove_lines(line_start=7, line_end=9)\nremove_lines(line_start=0, line_end=0)", "nonsense"],
     ['normalize(source_str="a, b, c", target_str="")', "remove_lines(all=True)"],
 ]
-
-
-def run(spark: Any, cases: dict[str, tuple[str, Answers]], **apply: Any) -> dict[str, dict[str, Any]]:
-    documents = spark.createDataFrame(
-        [(name, "sha", text) for name, (text, _) in cases.items()], "doc_id string, content_sha256 string, text string"
-    )
-    return outcomes_of(spark, documents, {name: answers for name, (_, answers) in cases.items()}, **apply)
-
-
-def outcomes_of(
-    spark: Any, documents: DataFrame, answers: dict[str, Answers], **apply: Any
-) -> dict[str, dict[str, Any]]:
-    recipe = Recipe.parse({"apply": {"drop_threshold": 0.5} | apply})
-    rows = [
-        tuple(({"doc_id": name, "content_sha256": "sha"} | row).get(column) for column in ANSWERS.names)
-        for name, rows in answers.items()
-        for row in rows
-    ]
-    parsed = spark.createDataFrame(rows, ANSWERS).mapInArrow(ParseAnswers(recipe.apply.semantics), PARSED)
-    return {row["doc_id"]: row.asDict(recursive=True) for row in outcomes(documents, parsed, recipe).collect()}
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +24,6 @@ from prox_spark.pipeline.ingest import ingest
 from prox_spark.pipeline.refine import refine_lake
 
 TESTS = Path(__file__).parents[1]
-sys.path.append(str(TESTS / "unit"))
 
 from tiny_tokenizer import bytes_json  # noqa: E402
 
@@ -43,7 +41,7 @@ COLUMNS = ("doc_id", "text", "status", "words_before", "words_after")
 def fake_engine(spark: Any) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         environment = spark.sparkContext.environment
-        patched.setitem(environment, "PYTHONPATH", str(TESTS / "fake_engine"))
+        patched.setitem(environment, "PYTHONPATH", str(TESTS / "support" / "fake_engine"))
         patched.setitem(environment, "FAKE_ENGINE", "{}")
         yield
 

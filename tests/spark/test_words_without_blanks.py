@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from made_answers import chunk, outcomes_of, run, verdict
 from pyspark.sql import types as T
-from test_outcomes import chunk, outcomes_of, run, verdict
 
 from prox_spark import schemas
 from prox_spark.programs import execute

@@ -8,7 +8,7 @@ import psutil
 
 from prox_spark.engine.host.executor import Owner
 
-FAKE_ENGINE = Path(__file__).parents[1] / "fake_engine"
+FAKE_ENGINE = Path(__file__).parent / "fake_engine"
 # Of these tests the engines' owner: no JVM is above it.
 ME = Owner.of(psutil.Process())
 

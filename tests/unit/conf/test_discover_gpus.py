@@ -10,7 +10,7 @@ import pytest
 
 pytestmark = pytest.mark.unit
 
-SCRIPT = Path(__file__).parents[2] / "conf" / "discover_gpus.sh"
+SCRIPT = Path(__file__).parents[3] / "conf" / "discover_gpus.sh"
 
 
 def discover(folder: Path, nvidia_smi: str | None, visible: str | None = None) -> subprocess.CompletedProcess[str]:

@@ -16,9 +16,9 @@ import psutil
 from short_runs import FEW_PARTITIONS, JAVA_OPTIONS
 from waiting import wait_until
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
-FAKE_ENGINE = REPOSITORY / "tests" / "fake_engine"
+FAKE_ENGINE = REPOSITORY / "tests" / "support" / "fake_engine"
 
 # Handed down to every process that these tests start; other tests may have engines of their own at the same time.
 MARK = {"PROX_SPARK_TEST_RUN": uuid.uuid4().hex}

@@ -1,6 +1,6 @@
 """A FAKE of an engine's server, for fault injection and for speed. It is no model: see `answer`.
 
-With this folder's root (`tests/fake_engine`) first on PYTHONPATH the resident engine starts this server instead of vLLM, by the
+With this folder's root (`tests/support/fake_engine`) first on PYTHONPATH the resident engine starts this server instead of vLLM, by the
 same command line (it takes over where vLLM is imported). It is ready at once and answers in no time, unless FAKE_ENGINE, a JSON object, says otherwise:
 
     latency         seconds per request (0)

@@ -12,7 +12,7 @@ from prox_spark.readers import InputFormat, PassedOver, ReadOptions, Record, rea
 
 pytestmark = pytest.mark.unit
 
-CASES = Path(__file__).parents[2] / "data" / "cases"
+CASES = Path(__file__).parents[3] / "data" / "cases"
 
 
 def find(*paths: Path | str, **options: str) -> Inputs:

@@ -12,7 +12,7 @@ from prox_spark.fingerprint import fingerprint
 
 pytestmark = pytest.mark.unit
 
-RECIPES = sorted((Path(__file__).parents[2] / "conf" / "recipes").glob("*.yaml"))
+RECIPES = sorted((Path(__file__).parents[3] / "conf" / "recipes").glob("*.yaml"))
 
 
 def sections() -> dict[str, type[BaseModel]]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fake_engine import FakeEngineServer, Reply, completion, echo
+from fake_server import FakeEngineServer, Reply, completion, echo
 from waiting import wait_until
 
 from prox_spark.engine.ask.resident_session import ResidentSession

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fake_engine import FakeEngineServer
+from fake_server import FakeEngineServer
 
 from prox_spark.engine.life.resident import is_healthy, request
 

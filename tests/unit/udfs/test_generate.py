@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from fake_engine import FakeEngineServer, Reply, completion, echo
+from fake_server import FakeEngineServer, Reply, completion, echo
 
 from prox_spark.config import EngineConfig
 from prox_spark.engine.spec import EngineSpec
@@ -19,6 +19,13 @@ from prox_spark.refiners import find
 from prox_spark.udfs.generate import ANSWERS, Generate, Verdict
 
 pytestmark = pytest.mark.unit
+
+
+@pytest.fixture
+def tmp_path(short_path: Path) -> Path:
+    """Return a folder in which Unix sockets can be made, see short_path."""
+    return short_path
+
 
 VERDICT = Verdict(keep_token=5, drop_token=17, keep="keep_doc()", drop="drop_doc()")
 

@@ -21,7 +21,7 @@ from prox_spark.engine.life.reaper import end_processes
 
 pytestmark = pytest.mark.unit
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 # The real module with shorter waits.
 RUN = """
 import sys

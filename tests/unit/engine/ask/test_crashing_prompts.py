@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from fake_engine import FakeEngineServer, Reply, echo
+from fake_server import FakeEngineServer, Reply, echo
 
 from prox_spark.engine.ask.resident_session import ResidentSession
 from prox_spark.engine.ask.window import Window
