@@ -22,7 +22,6 @@ from prox_spark.frames import persisted
 from prox_spark.labels import write_labels
 from prox_spark.lake.buckets import bucket_of
 from prox_spark.lake.tables import Lake
-from prox_spark.pipeline.applying.execute import DOCUMENT
 from prox_spark.pipeline.asking.generate import GenerateStage
 from prox_spark.pipeline.asking.stages import RefinerStage, ready
 from prox_spark.pipeline.asking.stored_answers import final_answers
@@ -34,6 +33,7 @@ from prox_spark.readers.files import is_uri
 from prox_spark.refiners import find
 from prox_spark.refiners.build import tokenizer_json
 from prox_spark.runs.run import Run, recorded
+from prox_spark.schemas import DOCUMENT_KEY
 from prox_spark.udfs.annotate import ANSWER, DRAFTS, DraftLabels
 from prox_spark.udfs.generate import Generate
 from prox_spark.udfs.words import count_words
@@ -153,7 +153,7 @@ def _asked(lake: Lake, run: Run) -> AnnotateSummary:
                 with run.stage("labels"):
                     _store(lake, run, wave.documents, prompts, reduce(lambda a, b: a.unionByName(b), answers))
         labels = lake.read("labels").where(F.col("label_set") == config.label_set)
-        mine = labels.join(sample.select(*DOCUMENT), on=DOCUMENT, how="left_semi")
+        mine = labels.join(sample.select(*DOCUMENT_KEY), on=DOCUMENT_KEY, how="left_semi")
         counts = {row["reason"]: row["count"] for row in mine.groupBy("reason").count().orderBy("reason").collect()}
     run.counts["documents"] = n_documents
     n_labels = {str(config.label_set): counts.pop(None, 0)}
@@ -191,17 +191,21 @@ def sampled(config: AnnotationConfig) -> Callable[[DataFrame], DataFrame]:
     A document's place is a matter of its id and the seed, so a larger sample holds the smaller one.
 
     Returns:
-        A transformation of `documents`: `DOCUMENT` and text of at most `config.documents` that have words.
+        A transformation of `documents`: `DOCUMENT_KEY` and text of at most `config.documents` that have words.
     """
     n_words = F.coalesce("n_words", count_words(F.col("text")))
     length = reduce(lambda n, bound: n + (n_words >= bound).cast("int"), config.length_bounds, F.lit(0))
     draw = F.xxhash64(F.lit(config.seed), "doc_id")
 
     def draw_from(documents: DataFrame) -> DataFrame:
-        places = documents.where(n_words > 0).select(*DOCUMENT, "source", length.alias("length"), draw.alias("draw"))
+        places = documents.where(n_words > 0).select(
+            *DOCUMENT_KEY, "source", length.alias("length"), draw.alias("draw")
+        )
         turn = F.row_number().over(Window.partitionBy("source", "length").orderBy("draw", "doc_id"))
         chosen = places.withColumn("turn", turn).orderBy("turn", "draw", "doc_id").limit(config.documents)
-        return documents.select(*DOCUMENT, "text").join(chosen.select(*DOCUMENT), on=DOCUMENT, how="left_semi")
+        return documents.select(*DOCUMENT_KEY, "text").join(
+            chosen.select(*DOCUMENT_KEY), on=DOCUMENT_KEY, how="left_semi"
+        )
 
     return draw_from
 
@@ -209,7 +213,7 @@ def sampled(config: AnnotationConfig) -> Callable[[DataFrame], DataFrame]:
 def _prompts(documents: DataFrame, stages: dict[Question, RefinerStage], config: AnnotationConfig) -> DataFrame:
     """All prompts about documents, columns of `prox_spark.udfs.prompts.PROMPTS` and question; of chunks no more than the recipe says."""
     draw = F.xxhash64(F.lit(config.seed), "doc_id", "chunk_index")
-    place = F.row_number().over(Window.partitionBy(*DOCUMENT, "question").orderBy(draw, "chunk_index"))
+    place = F.row_number().over(Window.partitionBy(*DOCUMENT_KEY, "question").orderBy(draw, "chunk_index"))
     prompts = (
         prompts_of(documents, stage, with_token_ids=True).withColumn("question", F.lit(question.name))
         for question, stage in stages.items()
@@ -225,10 +229,10 @@ def _store(lake: Lake, run: Run, documents: DataFrame, prompts: DataFrame, gener
         prompts.join(final_answers(generations, "output_text", "finish_reason"), on="generation_key", how="left")
         .withColumns({name: F.col(f"generation.{name}") for name in ("output_text", "finish_reason")})
         .withColumn("error_message", F.coalesce("generation.error_message", "skip_reason"))
-        .groupBy(*DOCUMENT)
+        .groupBy(*DOCUMENT_KEY)
         .agg(F.collect_list(F.struct(*ANSWER.names)).alias("answers"))
     )
-    drafts = documents.join(answers, on=DOCUMENT, how="inner").select(*DOCUMENT, "text", "answers")
+    drafts = documents.join(answers, on=DOCUMENT_KEY, how="inner").select(*DOCUMENT_KEY, "text", "answers")
     own = {"label_set": config.label_set, "origin": config.teacher, "run_id": run.run_id}
     labels = (
         drafts.mapInArrow(DraftLabels(config.max_removed_share), DRAFTS)

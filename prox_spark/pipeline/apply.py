@@ -117,7 +117,7 @@ def stored_prompts(lake: Lake, stages: RefinerStages, documents: DataFrame, reci
     Args:
         lake: where the answers are.
         stages: whose prompts.
-        documents: `DOCUMENT` and text.
+        documents: `DOCUMENT_KEY` and text.
         recipe: completed.
     """
     # Both stages read them, and making them means reading all texts through a tokenizer.

@@ -14,10 +14,10 @@ from prox_spark.frames import persisted
 from prox_spark.lake.tables import Lake
 from prox_spark.pipeline.apply import stored_prompts
 from prox_spark.pipeline.applying.commit import IS_ANSWERED, outcomes
-from prox_spark.pipeline.applying.execute import DOCUMENT
 from prox_spark.pipeline.asking.stages import RefinerStages
 from prox_spark.pipeline.asking.stored_answers import parsed_answers
 from prox_spark.programs import DocumentStatus
+from prox_spark.schemas import DOCUMENT_KEY
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, Row, SparkSession
@@ -122,9 +122,9 @@ def compare_settings(spark: SparkSession, a: Recipe, b: Recipe, n_examples: int 
     documents = lake.read("documents", lake.version("documents"))
     n_documents = documents.count()
     with ExitStack() as frames:
-        raw = documents.select(*DOCUMENT, F.col("text").alias("raw"))
+        raw = documents.select(*DOCUMENT_KEY, F.col("text").alias("raw"))
         sides = [_side(lake, recipe, documents, side, frames) for recipe, side in ((a, "a"), (b, "b"))]
-        rows = raw.join(sides[0], on=DOCUMENT, how="inner").join(sides[1], on=DOCUMENT, how="inner")
+        rows = raw.join(sides[0], on=DOCUMENT_KEY, how="inner").join(sides[1], on=DOCUMENT_KEY, how="inner")
         rows = frames.enter_context(persisted(rows.transform(_with_lines)))
         total = rows.agg(
             F.count("*").alias("n_documents"),
@@ -151,7 +151,7 @@ def _side(lake: Lake, recipe: Recipe, documents: DataFrame, side: str, frames: E
     parsed = parsed_answers(lake.read("generations"), stages, prompts, recipe)
     decided = outcomes(documents, parsed, recipe).where(IS_ANSWERED)
     return decided.select(
-        *DOCUMENT,
+        *DOCUMENT_KEY,
         F.col("text").alias(f"text_{side}"),
         F.col("status").alias(f"status_{side}"),
         F.col("words_after").alias(f"words_{side}"),

@@ -16,11 +16,11 @@ from prox_spark.errors import ConservationError, ReasonCode
 from prox_spark.interpreted import planned_for
 from prox_spark.lake.buckets import EVERY, Buckets, bucket_of
 from prox_spark.lake.tables import TOLD_APART, Lake
-from prox_spark.pipeline.applying.execute import DOCUMENT
 from prox_spark.pipeline.asking.stages import RefinerStages
 from prox_spark.pipeline.inputs.naming import quoted
 from prox_spark.programs import DocumentStatus
 from prox_spark.runs.run import Run
+from prox_spark.schemas import DOCUMENT_KEY
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -143,7 +143,7 @@ class Standing:
     Attributes:
         documents: rows of that table.
         refined: rows of that table.
-        quarantined: `DOCUMENT` of those that are in quarantine under the recipe, and if they stay there.
+        quarantined: `DOCUMENT_KEY` of those that are in quarantine under the recipe, and if they stay there.
         recipe_fingerprint: of the run.
         versions: of the tables.
     """
@@ -169,7 +169,7 @@ class Standing:
         )
         stays = F.lit(True) if not asks else ~F.col("reason").eqNullSafe(ReasonCode.REQUEST_TIMEOUT.value)
         mine = quarantine.where(F.col("recipe_fingerprint") == run.recipe_fingerprint)
-        quarantined = mine.groupBy(*DOCUMENT).agg(F.max(stays).alias(_STAYS))
+        quarantined = mine.groupBy(*DOCUMENT_KEY).agg(F.max(stays).alias(_STAYS))
         return cls(documents, refined, quarantined, run.recipe_fingerprint, versions)
 
     def rows(self, buckets: Buckets = EVERY) -> DataFrame:
@@ -188,7 +188,7 @@ class Standing:
         return (
             buckets.of(self.documents)
             .join(replaced, on="doc_id", how="left")
-            .join(self.quarantined, on=DOCUMENT, how="left")
+            .join(self.quarantined, on=DOCUMENT_KEY, how="left")
             .withColumn(_STATUS, status)
         )
 

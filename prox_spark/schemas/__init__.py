@@ -4,6 +4,7 @@ Spark types only: importing this package needs pyspark but no session.
 """
 
 from prox_spark.schemas.documents import (
+    DOCUMENT_KEY,
     DOCUMENTS,
     N_WORDS_BY_WHITE_SPACE,
     NORMALIZATION,
@@ -23,6 +24,7 @@ __all__ = [
     "BUCKET",
     "DIAGNOSTIC",
     "DOCUMENTS",
+    "DOCUMENT_KEY",
     "ENGINE_WAVE",
     "GENERATIONS",
     "INDUCED",

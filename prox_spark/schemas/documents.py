@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from pyspark.sql import types as T
 
 from prox_spark.schemas.table import BUCKET, Table, field
@@ -21,6 +23,9 @@ PROVENANCE = T.StructType(
 
 # What the comment of n_words said while every word was one of `str.split()`. A table keeps the comments that it was made with.
 N_WORDS_BY_WHITE_SPACE = "words of the text as Python's str.split() counts them; null in rows of an older lake"
+
+# The columns that identify one text of one document. A list, since Spark's `join` takes no other sequence.
+DOCUMENT_KEY: Final = ["doc_id", "content_sha256"]
 
 DOCUMENTS = Table(
     "documents",

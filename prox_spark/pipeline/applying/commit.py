@@ -15,13 +15,14 @@ from prox_spark.errors import ReasonCode
 from prox_spark.frames import persisted
 from prox_spark.lake.buckets import bucket_of
 from prox_spark.lake.tables import Lake, quarantine_id
-from prox_spark.pipeline.applying.execute import DOCUMENT, executed
+from prox_spark.pipeline.applying.execute import executed
 from prox_spark.pipeline.asking.stages import RefinerStages
 from prox_spark.pipeline.asking.stored_answers import NO_GENERATION, parsed_answers
 from prox_spark.pipeline.asking.wave_prompts import WavePrompts
 from prox_spark.pipeline.plan import Wave
 from prox_spark.programs import DocumentStatus, OpName, Verdict
 from prox_spark.runs.run import Run
+from prox_spark.schemas import DOCUMENT_KEY
 from prox_spark.udfs.parse import DOC_STAGE
 from prox_spark.udfs.programs import CHUNK
 
@@ -81,8 +82,8 @@ class ApplyStage:
         answered = applied.where(IS_ANSWERED)
         self._add(schemas.PROGRAMS, self._programs(answered), wave, may_match=self._has_programs)
         if self._has_timed_out:
-            stamped = applied.select(*DOCUMENT).withColumns(self._stamp())
-            self.lake.remove(schemas.QUARANTINE, stamped, (*DOCUMENT, "recipe_fingerprint"), run_id)
+            stamped = applied.select(*DOCUMENT_KEY).withColumns(self._stamp())
+            self.lake.remove(schemas.QUARANTINE, stamped, (*DOCUMENT_KEY, "recipe_fingerprint"), run_id)
         if reasons.keys() - {None}:
             quarantined = self._quarantined(answered, documents)
             self.lake.insert_new(schemas.QUARANTINE, quarantined, run_id)
@@ -124,18 +125,18 @@ class ApplyStage:
         return not mine.where(F.col("reason") == ReasonCode.REQUEST_TIMEOUT.value).isEmpty()
 
     def _programs(self, applied: DataFrame) -> DataFrame:
-        rows = applied.select(*DOCUMENT, F.inline("programs"))
+        rows = applied.select(*DOCUMENT_KEY, F.inline("programs"))
         return rows.withColumns(self._stamp() | _bucket()).select(*schemas.PROGRAMS.columns)
 
     def _quarantined(self, applied: DataFrame, documents: DataFrame) -> DataFrame:
         raw = documents.select("doc_id", "provenance", F.substring("text", 1, 200).alias("snippet"))
         return (
             applied.where(F.col("failure").isNotNull())
-            .select(*DOCUMENT, "failure.*")
+            .select(*DOCUMENT_KEY, "failure.*")
             .join(raw, on="doc_id", how="left")
             .withColumns(self._stamp())
             .withColumn(
-                "quarantine_id", quarantine_id(*map(F.col, (*DOCUMENT, "stage", "reason", "recipe_fingerprint")))
+                "quarantine_id", quarantine_id(*map(F.col, (*DOCUMENT_KEY, "stage", "reason", "recipe_fingerprint")))
             )
             .select(*schemas.QUARANTINE.columns)
         )
@@ -149,7 +150,7 @@ class ApplyStage:
         return (
             applied.where(F.col("failure").isNull())
             .select(*ours)
-            .join(documents.select(*DOCUMENT, *carried), on=DOCUMENT, how="inner")
+            .join(documents.select(*DOCUMENT_KEY, *carried), on=DOCUMENT_KEY, how="inner")
             .withColumns({**self._stamp(), **_bucket(), "documents_version": F.lit(version).cast("long")})
             .select(*schemas.REFINED.columns, *carried)
         )
@@ -162,12 +163,12 @@ def outcomes(documents: DataFrame, parsed: DataFrame, recipe: Recipe) -> DataFra
     """Decides every document by what was parsed of the answers to its prompts.
 
     Args:
-        documents: `DOCUMENT` and text.
+        documents: `DOCUMENT_KEY` and text.
         parsed: columns of `prox_spark.udfs.parse.PARSED`; none for a text without words.
         recipe: thresholds and semantics, completed.
 
     Returns:
-        One row per document: `DOCUMENT`, text, status, drop_probability, words_before, words_after, removed, normalized,
+        One row per document: `DOCUMENT_KEY`, text, status, drop_probability, words_before, words_after, removed, normalized,
         programs (rows of that table) and failure, a struct of stage, reason and message, null unless quarantined.
     """
     is_doc = F.col("chunk_index") == DOC_STAGE
@@ -179,7 +180,7 @@ def outcomes(documents: DataFrame, parsed: DataFrame, recipe: Recipe) -> DataFra
         F.col("error_message").alias("message"),
     )
     chunk = F.struct(*CHUNK.names)
-    by_document = parsed.groupBy(*DOCUMENT).agg(
+    by_document = parsed.groupBy(*DOCUMENT_KEY).agg(
         F.first(F.when(is_doc, F.struct("generation_key", "drop_probability")), ignorenulls=True).alias("verdict"),
         F.min(F.when(is_doc & F.col("error_code").isNotNull(), error)).alias("doc_error"),
         F.min(F.when(~is_doc & F.col("error_code").isNotNull(), error)).alias("chunk_error"),
@@ -188,7 +189,7 @@ def outcomes(documents: DataFrame, parsed: DataFrame, recipe: Recipe) -> DataFra
     dropped = F.coalesce(F.col("verdict.drop_probability") >= recipe.drop_threshold, F.lit(False))
     failure = F.coalesce("doc_error", F.when(~dropped, F.col("chunk_error")))
     decided = by_document.select(
-        *DOCUMENT,
+        *DOCUMENT_KEY,
         "verdict",
         dropped.alias("dropped"),
         F.when(failure.isNotNull(), failure.dropFields("chunk_index")).alias("failure"),
@@ -201,7 +202,7 @@ def outcomes(documents: DataFrame, parsed: DataFrame, recipe: Recipe) -> DataFra
     )
     gone = F.col("failure").isNotNull() | F.coalesce("dropped", F.lit(False))
     return executed(documents, decided, recipe.apply).select(
-        *DOCUMENT,
+        *DOCUMENT_KEY,
         F.when(gone, "").otherwise(F.col("text")).alias("text"),
         status.alias("status"),
         F.col("verdict.drop_probability").alias("drop_probability"),

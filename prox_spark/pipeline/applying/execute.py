@@ -10,47 +10,46 @@ from pyspark.sql import functions as F
 from prox_spark import schemas
 from prox_spark.config import ApplyConfig
 from prox_spark.programs import Gates
+from prox_spark.schemas import DOCUMENT_KEY
 from prox_spark.udfs.execute import ExecuteReference, ExecuteStrict
 from prox_spark.udfs.programs import CHUNK, EXECUTION
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-DOCUMENT = ["doc_id", "content_sha256"]
-
 
 def chunks_of(programs: DataFrame) -> DataFrame:
     """Gathers the programs of each document.
 
     Args:
-        programs: columns of `prox_spark.udfs.programs.CHUNK` and `DOCUMENT`, one row per chunk.
+        programs: columns of `prox_spark.udfs.programs.CHUNK` and `DOCUMENT_KEY`, one row per chunk.
 
     Returns:
-        `DOCUMENT` and `chunks`, an array of these in order.
+        `DOCUMENT_KEY` and `chunks`, an array of these in order.
     """
     chunk = F.struct(*CHUNK.names)
-    return programs.groupBy(*DOCUMENT).agg(F.sort_array(F.collect_list(chunk)).alias("chunks"))
+    return programs.groupBy(*DOCUMENT_KEY).agg(F.sort_array(F.collect_list(chunk)).alias("chunks"))
 
 
 def executed(documents: DataFrame, chunks: DataFrame, config: ApplyConfig) -> DataFrame:
     """Executes programs on their documents.
 
     Args:
-        documents: `DOCUMENT`, text, and n_words where the table has it.
+        documents: `DOCUMENT_KEY`, text, and n_words where the table has it.
         chunks: as `chunks_of` returns it; may have further columns.
         config: semantics and gates.
 
     Returns:
-        One row per document: `DOCUMENT`, the fields of `prox_spark.udfs.programs.EXECUTION`, columns of `chunks`.
+        One row per document: `DOCUMENT_KEY`, the fields of `prox_spark.udfs.programs.EXECUTION`, columns of `chunks`.
 
     The texts are not shuffled when Spark takes `chunks` for small enough to broadcast (`spark.sql.autoBroadcastJoinThreshold`).
     """
-    others = [name for name in chunks.columns if name not in DOCUMENT]
+    others = [name for name in chunks.columns if name not in DOCUMENT_KEY]
     return (
-        documents.select(*DOCUMENT, "text", _known_words(documents).alias("n_words"))
-        .join(chunks, on=DOCUMENT, how="left")
+        documents.select(*DOCUMENT_KEY, "text", _known_words(documents).alias("n_words"))
+        .join(chunks, on=DOCUMENT_KEY, how="left")
         .withColumn("execution", execution(config, F.col("text"), F.col("n_words"), F.col("chunks")))
-        .select(*DOCUMENT, "execution.*", *others)
+        .select(*DOCUMENT_KEY, "execution.*", *others)
     )
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from prox_spark.pipeline.applying.execute import DOCUMENT
 from prox_spark.pipeline.asking.stages import RefinerStage
+from prox_spark.schemas import DOCUMENT_KEY
 from prox_spark.udfs.prompts import PROMPTS, BuildPrompts
 
 if TYPE_CHECKING:
@@ -51,12 +51,12 @@ def kept(documents: DataFrame, doc_prompts: DataFrame, generations: DataFrame, b
     """The documents whose probability of dropping is below a threshold.
 
     Args:
-        documents: with `DOCUMENT`.
+        documents: with `DOCUMENT_KEY`.
         doc_prompts: theirs.
         generations: columns of that table.
         below: the threshold. An answer in words has no probability: it is read when programs are applied.
     """
     unread = F.col("drop_probability").isNull() & F.col("error_code").isNull()
     keeping = generations.where(unread | (F.col("drop_probability") < below)).select("generation_key")
-    keys = doc_prompts.join(keeping, on="generation_key", how="left_semi").select(*DOCUMENT)
-    return documents.join(keys, on=DOCUMENT, how="left_semi")
+    keys = doc_prompts.join(keeping, on="generation_key", how="left_semi").select(*DOCUMENT_KEY)
+    return documents.join(keys, on=DOCUMENT_KEY, how="left_semi")
