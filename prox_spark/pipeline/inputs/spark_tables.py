@@ -9,6 +9,7 @@ import pyarrow as pa
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from prox_spark import schemas
 from prox_spark.errors import ReasonCode
 from prox_spark.lake.types import as_string, fit_type
 from prox_spark.pipeline.inputs.naming import quoted
@@ -19,7 +20,6 @@ from prox_spark.udfs.words import count_words
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-_PROVENANCE = "struct<file: string, offset: bigint, length: bigint>"
 # What a table has not: no order, no headers, nothing passed over, no JSON.
 _ABSENT = {"ordinal": "bigint", "metadata": "map<string, string>", "n_skipped": "bigint", "keys": "string"}
 # Whole numbers up to here are doubles exactly.
@@ -64,7 +64,7 @@ def map_table(table: DataFrame, path: str, source: str, options: ReadOptions, no
         F.sha2(F.coalesce(text, F.to_json(all_carried) if carried else _null("string")), 256).alias("content_sha256"),
         url.alias("url"),
         F.coalesce(F.nullif(own_source, F.lit("")), F.lit(source)).alias("source"),
-        F.struct(F.lit(path), F.lit(None), F.lit(None)).cast(_PROVENANCE).alias("provenance"),
+        F.struct(F.lit(path), F.lit(None), F.lit(None)).cast(schemas.PROVENANCE.simpleString()).alias("provenance"),
         all_carried.alias("carried"),
         _rejection(text, doc_id, options).alias("rejection"),
         *(_null(kind).alias(name) for name, kind in _ABSENT.items()),
