@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import random
 import re
 import time
@@ -12,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from itertools import dropwhile, takewhile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -27,7 +25,7 @@ from prox_spark.config import LakeConfig
 from prox_spark.errors import LakeError, RecipeError, first_line, root_cause
 from prox_spark.lake.buckets import EVERY, Buckets
 from prox_spark.lake.commits import EVERY_RUN, left_doubled, newest_commits, others, user_metadata
-from prox_spark.readers.files import absolute, is_uri
+from prox_spark.places import absolute, is_table_name
 from prox_spark.threads import inheriting
 
 if TYPE_CHECKING:
@@ -80,7 +78,6 @@ _PARTITIONED = (schemas.DOCUMENTS, schemas.REFINED)
 
 # What Parquet refuses in names, control characters, and the dot and backtick, which every query would have to quote.
 UNFIT = re.compile(r"[ ,;{}()=.`\x00-\x1f\x7f]")
-_TABLE_NAME = re.compile(r"(?!.*\.(?:jsonl?|gz)$)(?:\w+|`[^`]+`)(?:\.(?:\w+|`[^`]+`)){1,2}")
 # Names that no column of the input keeps: ours, those of `refined` too, for it has all columns of `documents`, and those
 # that Delta's change data feed adds to what it returns.
 RESERVED = frozenset(
@@ -109,7 +106,7 @@ class Lake:
             raise RecipeError("no lake: give --lake ROOT or --catalog NAME.SCHEMA, or set lake.root in the recipe")
         self.spark = spark
         self.config = config
-        self._root = absolute_root(config.root) if config.root else None
+        self._root = absolute(config.root) if config.root else None
         self.partition_columns: dict[str, tuple[str, ...]] = {}
         self.written = set[str]()
         self.beside_others = set[str]()
@@ -547,11 +544,6 @@ def _listed(properties: Mapping[str, str]) -> str:
     return ", ".join(f"'{key}' = '{value}'" for key, value in properties.items())
 
 
-def is_table_name(name: str) -> bool:
-    """Is it the name of a table in a catalog, `schema.table` or `catalog.schema.table`, and no file or folder of this machine."""
-    return bool(_TABLE_NAME.fullmatch(name)) and not Path(name).exists()
-
-
 def read_delta(spark: SparkSession, place: str) -> DataFrame:
     """A Delta table by its name in a catalog (Databricks has those of three parts), its path or its URI.
 
@@ -559,16 +551,6 @@ def read_delta(spark: SparkSession, place: str) -> DataFrame:
         AnalysisException: there is none.
     """
     return spark.read.table(place) if is_table_name(place) else spark.read.format("delta").load(absolute(place))
-
-
-def absolute_root(root: str) -> str:
-    """The root as Delta takes it, which reads a relative path as the name of a table. URIs stay as they are.
-
-    Example:
-        >>> absolute_root("dbfs:/mnt/lake"), absolute_root("/data/../lake")
-        ('dbfs:/mnt/lake', '/lake')
-    """
-    return root if is_uri(root) else os.path.abspath(os.path.expanduser(root))
 
 
 def check_partition_columns(names: Sequence[str]) -> None:

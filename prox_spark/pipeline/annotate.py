@@ -29,7 +29,7 @@ from prox_spark.pipeline.asking.wave_prompts import prompts_of
 from prox_spark.pipeline.label_sources import label_rows
 from prox_spark.pipeline.labels import import_files, store_labels
 from prox_spark.pipeline.plan import ingested_lake, waves
-from prox_spark.readers.files import is_uri
+from prox_spark.places import is_uri
 from prox_spark.refiners import find
 from prox_spark.refiners.build import tokenizer_json
 from prox_spark.runs.run import Run, recorded

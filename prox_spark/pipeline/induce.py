@@ -15,9 +15,9 @@ from pyspark.sql import types as T
 
 from prox_spark import schemas
 from prox_spark.errors import RecipeError
-from prox_spark.lake.tables import absolute_root
 from prox_spark.pipeline.inputs.naming import clean_names, clean_type
 from prox_spark.pipeline.inputs.rows import Inputs
+from prox_spark.places import absolute
 from prox_spark.readers import InputFormat
 from prox_spark.readers.codecs import BZIP2, GZIP, codec_of_name
 
@@ -66,7 +66,7 @@ class Output:
         """An output whose format, where none is given, goes by the name: .jsonl, .parquet, else Delta."""
         by_name = {".jsonl": InputFormat.JSONL, ".parquet": InputFormat.PARQUET}
         found = (kind for suffix, kind in by_name.items() if path.rstrip("/").lower().endswith(suffix))
-        return cls(absolute_root(path), InputFormat(given) if given else next(found, InputFormat.DELTA), overwrite)
+        return cls(absolute(path), InputFormat(given) if given else next(found, InputFormat.DELTA), overwrite)
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from pyspark.sql import functions as F
 from prox_spark.config import Recipe
 from prox_spark.errors import LabelError, first_line
 from prox_spark.labels import Label, read_labels, read_operations
-from prox_spark.lake.tables import is_table_name, read_delta
-from prox_spark.readers.files import is_folder_with, is_uri
+from prox_spark.lake.tables import read_delta
+from prox_spark.places import is_folder_with, is_table_name, is_uri
 from prox_spark.session import spark_session
 
 if TYPE_CHECKING:

@@ -8,14 +8,13 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import pyarrow.fs as pafs
 
 from prox_spark.errors import InputError, first_line
+from prox_spark.places import canonical, find_filesystem, is_uri
 from prox_spark.readers.globs import first_glob
-
-_SCHEMES = ("s3", "s3a", "s3n", "gs", "hdfs", "viewfs")
 
 
 @dataclass(frozen=True)
@@ -54,18 +53,6 @@ def check_unmodified(file: InputFile) -> None:
         )
 
 
-def is_uri(path: str) -> bool:
-    """True if it has a scheme, such as s3:// or file:/."""
-    return bool(re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", path))
-
-
-def absolute(path: str) -> str:
-    """The path as tables keep it: local ones absolute, so that a second ingest from another folder finds the same."""
-    if path.startswith("file:"):
-        path = re.sub(r"^file:/+", "/", path)
-    return path if is_uri(path) else os.path.abspath(os.path.expanduser(path))
-
-
 def partitioned_folder(uri: str, path: str) -> str | None:
     """The folder above the first one that is called `name=value`; None where a file lies in none such.
 
@@ -82,28 +69,9 @@ def partitioned_folder(uri: str, path: str) -> str | None:
     return None if first is None else "/".join(folders[:first]) or "/"
 
 
-def literal(path: str) -> str:
-    """The path as a glob that matches nothing else."""
-    return re.sub(r"([*?\[\]{}\\])", r"\\\1", path)
-
-
-def can_be_listed(path: str) -> bool:
-    """True if it is in a store that `list_files` knows."""
-    return not is_uri(path) or path.partition("://")[0] in _SCHEMES
-
-
-def is_folder_with(path: str, name: str) -> bool:
-    """True if the path is a folder that holds a folder of this name; False where the store can't be listed."""
-    try:
-        filesystem, root, _ = find_filesystem(absolute(path))
-        return bool(filesystem.get_file_info(f"{root.rstrip('/')}/{name}").type == pafs.FileType.Directory)
-    except (OSError, ValueError):
-        return False
-
-
 def list_folders(path: str) -> list[str]:
     """Names of the folders in a folder, without those of bookkeeping; none where it is not there."""
-    filesystem, root, _ = find_filesystem(absolute(path))
+    filesystem, root, _ = find_filesystem(canonical(path))
     infos = filesystem.get_file_info(pafs.FileSelector(root, allow_not_found=True))
     return sorted(
         info.base_name for info in infos if info.type == pafs.FileType.Directory and info.base_name[0] not in "._"
@@ -147,22 +115,3 @@ def corrupt_errors() -> tuple[type[BaseException], ...]:
     import zstandard
 
     return (EOFError, OSError, zlib.error, zstandard.ZstdError)
-
-
-def find_filesystem(path: str) -> tuple[Any, str, str]:
-    """(file system, path in it, what to put before such a path to have the user's kind of URI again)."""
-    if not is_uri(path):
-        return pafs.LocalFileSystem(), path, ""
-    scheme, _, rest = path.partition("://")
-    if scheme not in _SCHEMES:
-        raise ValueError(
-            f"{path.split(':')[0]}:// is not among {', '.join(_SCHEMES)}. Copy the files there, or use the path where "
-            "the platform mounts it (/Volumes/… and /dbfs/… on Databricks); Parquet and Delta may be on any store "
-            "that Spark reads, with --format given"
-        )
-    host, _, inside = rest.partition("/")
-    # Only the host goes through the URI parser: keys may hold blanks, globs and signs that no URI may.
-    # s3a and s3n are Hadoop's names for what everyone else calls s3.
-    filesystem, root = pafs.FileSystem.from_uri(f"{'s3' if scheme in ('s3a', 's3n') else scheme}://{host}/")
-    prefix = f"{scheme}://{host}" if root.startswith("/") else f"{scheme}://"
-    return filesystem, f"{root.rstrip('/')}/{inside}", prefix

@@ -12,8 +12,9 @@ from typing import Any
 import pyarrow.fs as pafs
 
 from prox_spark.errors import RecipeError, first_line
+from prox_spark.places import canonical, find_filesystem
 from prox_spark.readers.bystanders import HIDDEN, PassedOver, say_why_passed_over
-from prox_spark.readers.files import InputFile, absolute, find_filesystem
+from prox_spark.readers.files import InputFile
 from prox_spark.readers.formats import source_name
 from prox_spark.readers.globs import compile_glob, first_glob, is_hidden, max_depth
 
@@ -56,7 +57,7 @@ def list_files(path: str) -> Listing:
     Raises:
         RecipeError: nothing there, or a store that can't be opened; the message names the path.
     """
-    path = absolute(path)
+    path = canonical(path)
     try:
         filesystem, root, prefix = find_filesystem(path)
         store = _LocalStore() if isinstance(filesystem, pafs.LocalFileSystem) else _RemoteStore(filesystem)

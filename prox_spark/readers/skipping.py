@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from prox_spark.places import canonical
 from prox_spark.readers.bystanders import PassedOver
-from prox_spark.readers.files import absolute
 from prox_spark.readers.globs import compile_glob, first_glob
 from prox_spark.readers.listing import Listing
 
@@ -24,7 +24,7 @@ def skip_files(listing: Listing, path: str, globs: Sequence[str]) -> Listing:
     """
     if listing.is_named or not globs:
         return listing
-    parts = absolute(path).split("/")
+    parts = canonical(path).split("/")
     base = "/".join(parts[: first_glob(parts)]).rstrip("/") + "/"
     patterns = [compile_glob(glob, with_hidden=True) for glob in globs]
     skipped = {f.uri for f in listing.files if any(p.fullmatch(f.uri.removeprefix(base)) for p in patterns)}

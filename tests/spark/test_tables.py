@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from pyspark.sql import types as T
 from prox_spark import schemas
 from prox_spark.config import LakeConfig, Recipe
 from prox_spark.errors import LakeError, RecipeError
-from prox_spark.lake.tables import Lake, absolute_root, check_partition_columns
+from prox_spark.lake.tables import Lake, check_partition_columns
 from prox_spark.pipeline.ingest import ingest
 
 pytestmark = pytest.mark.spark
@@ -140,22 +139,6 @@ def test_missing_table_names_the_option_of_this_lake(spark: Any, place: str, opt
 def test_no_lake_is_a_mistake_of_the_recipe(spark: Any) -> None:
     with pytest.raises(RecipeError, match=r"--lake ROOT or --catalog NAME\.SCHEMA"):
         Lake(spark, LakeConfig())
-
-
-@pytest.mark.parametrize(
-    ("root", "absolute"),
-    [
-        ("lake", f"{os.getcwd()}/lake"),
-        ("/data/../lake/", "/lake"),
-        ("~/lake", f"{Path.home()}/lake"),
-        ("file:/x", "file:/x"),
-        ("file:///x", "file:///x"),
-        ("dbfs:/mnt/x", "dbfs:/mnt/x"),
-        ("s3a://bucket/x", "s3a://bucket/x"),
-    ],
-)
-def test_root_is_absolute_or_a_uri(root: str, absolute: str) -> None:
-    assert absolute_root(root) == absolute
 
 
 def test_root_with_one_slash_after_its_scheme_is_no_local_folder(spark: Any, tmp_path: Path) -> None:

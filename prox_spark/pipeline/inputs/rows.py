@@ -11,9 +11,10 @@ from pyspark.sql import functions as F
 
 from prox_spark.config import InputConfig
 from prox_spark.errors import InputError, RecipeError, root_cause
-from prox_spark.lake.tables import is_table_name, read_delta
+from prox_spark.lake.tables import read_delta
 from prox_spark.pipeline.inputs.spark_tables import map_table
 from prox_spark.pipeline.inputs.union_rows import union_rows
+from prox_spark.places import can_be_listed, canonical, is_folder_with, is_table_name, literal
 from prox_spark.readers import (
     InputFile,
     InputFormat,
@@ -24,7 +25,7 @@ from prox_spark.readers import (
     list_files,
 )
 from prox_spark.readers.detection import suggest_glob
-from prox_spark.readers.files import absolute, can_be_listed, is_folder_with, literal, partitioned_folder
+from prox_spark.readers.files import partitioned_folder
 from prox_spark.readers.formats import source_name
 from prox_spark.readers.parquet import ParquetFolder, plan_reading
 from prox_spark.readers.records import Beside
@@ -154,7 +155,7 @@ def find_inputs(config: InputConfig) -> Inputs:
         found = [(file, kind) for file, kind in found if file.uri not in read]
         read |= {file.uri for file, _ in found}
         if found and all(kind is InputFormat.PARQUET for _, kind in found):
-            tables += _parquet_tables(absolute(path), [file.uri for file, _ in found])
+            tables += _parquet_tables(canonical(path), [file.uri for file, _ in found])
         else:
             files += found
     if files and tables:
@@ -280,7 +281,7 @@ def _parquet_tables(path: str, uris: Iterable[str]) -> Iterator[InputTable]:
 
 def _given_table(path: str, config: InputConfig) -> InputTable | None:
     """A table that is one by the recipe's format, or a folder that is one of Delta; None: its files are to be looked at."""
-    place = path if is_table_name(path) else absolute(path)
+    place = path if is_table_name(path) else canonical(path)
     if config.format == "auto":
         return InputTable(place, InputFormat.DELTA) if is_folder_with(path, "_delta_log") else None
     given = InputFormat(config.format)

@@ -8,8 +8,8 @@ import pyarrow.fs as pafs
 import pytest
 
 from prox_spark.errors import ReasonCode, RecipeError
+from prox_spark.places import canonical
 from prox_spark.readers import InputFormat, ReadOptions, list_files, listing, read_file
-from prox_spark.readers.files import absolute
 
 pytestmark = pytest.mark.unit
 
@@ -130,7 +130,7 @@ def test_hidden_file_of_a_glob_is_passed_over_as_shells_do(tmp_path: Path) -> No
 def test_relative_path_and_file_uri_give_the_same_absolute_path(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tree)
     assert list_files("a/1.jsonl") == list_files(f"file://{tree}/a/1.jsonl") == list_files(f"file:{tree}/a/1.jsonl")
-    assert absolute("a/1.jsonl") == str(tree / "a/1.jsonl")
+    assert canonical("a/1.jsonl") == str(tree / "a/1.jsonl")
 
 
 def test_nothing_there_names_the_path(tree: Path) -> None:
