@@ -10,7 +10,7 @@ import pyarrow as pa
 from pyspark.sql import types as T
 
 from prox_spark import schemas
-from prox_spark.annotation import QUESTIONS, Answer, Draft, draft_chunk, draft_document
+from prox_spark.annotation import QUESTIONS, Draft, StoredAnswer, draft_chunk, draft_document
 from prox_spark.udfs.arrow import to_batch
 
 # One answer about a document; chunks have lines.
@@ -52,7 +52,7 @@ class DraftLabels:
             about.setdefault(lines, {})[answer["question"]] = answer
         for lines in sorted(about, key=lambda lines: lines or (-1, -1)):
             answers = {
-                name: Answer(row["output_text"], row["error_message"], is_cut=row["finish_reason"] == "length")
+                name: StoredAnswer(row["output_text"], row["error_message"], is_cut=row["finish_reason"] == "length")
                 for name, row in about[lines].items()
             }
             label_id, text = document["doc_id"], document["text"]

@@ -33,7 +33,7 @@ def read_score(answer: str) -> int | None:
         >>> read_score("1 and 2 hold, 3 does not.\n**Score: 2/5**"), read_score("4"), read_score("3.5"), read_score("8")
         (2, 4, None, None)
     """
-    text = _SCALE.sub("", _said(answer))
+    text = _SCALE.sub("", _drop_thoughts(answer))
     found = [named[1] or named[2] for named in _NAMED.finditer(text)] or _ANY.findall(text)
     return int(found[-1]) if found and len(found[-1]) < 3 and int(found[-1]) in SCORES else None
 
@@ -45,12 +45,12 @@ def read_program(answer: str, lines: range) -> Program:
         answer: as generated.
         lines: the lines that it may touch.
     """
-    said = _said(answer)
+    said = _drop_thoughts(answer)
     blocks = _BLOCK.findall(said)
     return parse(blocks[-1] if blocks else said, lines)
 
 
-def _said(answer: str) -> str:
+def _drop_thoughts(answer: str) -> str:
     """What comes after the thoughts of a reasoning model; nothing where it was cut in them."""
     # Some chat formats open the thoughts in the prompt, then only their end is in the answer.
     return answer.rpartition("</think>")[2].partition("<think>")[0]

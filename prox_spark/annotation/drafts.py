@@ -8,7 +8,7 @@ from typing import Final
 
 from prox_spark.annotation.answers import read_program, read_score
 from prox_spark.annotation.questions import EDU, FORMAT
-from prox_spark.labels import is_worth_keeping, removed_lines, removing
+from prox_spark.labels import find_removed_lines, is_worth_keeping, make_removals
 from prox_spark.programs import ChunkProgram, Gates, Operation, OpName, Program, execute_chunks
 from prox_spark.programs.operations import DiagnosticCode, Explained, snippet
 from prox_spark.programs.strict import MIN_SOURCE_CHARS
@@ -39,7 +39,7 @@ class Rejection(Explained):
 
 
 @dataclass(frozen=True)
-class Answer:
+class StoredAnswer:
     """What was stored of one answer: text, or the error that came in its place; was the text cut at the limit."""
 
     text: str | None
@@ -67,14 +67,14 @@ class Draft:
     message: str | None = None
 
 
-def draft_document(text: str, answers: Mapping[str, Answer]) -> Draft:
+def draft_document(text: str, answers: Mapping[str, StoredAnswer]) -> Draft:
     """The label of a document by its two scores.
 
     Args:
         text: the document.
         answers: by question.
     """
-    if incomplete := _incomplete(answers, (EDU.name, FORMAT.name)):
+    if incomplete := _find_incomplete(answers, (EDU.name, FORMAT.name)):
         return Draft(text, reason=incomplete[0], message=incomplete[1])
     edu, form = (read_score(answers[name].text or "") for name in (EDU.name, FORMAT.name))
     if edu is None or form is None:
@@ -84,7 +84,9 @@ def draft_document(text: str, answers: Mapping[str, Answer]) -> Draft:
     return Draft(text, keep=is_worth_keeping(edu, form), edu=edu, format=form)
 
 
-def draft_chunk(text: str, lines: range, answers: Mapping[str, Answer], names: Sequence[str], most: float) -> Draft:
+def draft_chunk(
+    text: str, lines: range, answers: Mapping[str, StoredAnswer], names: Sequence[str], max_removed_share: float
+) -> Draft:
     r"""The label of a chunk by the programs of several questions, made one.
 
     Args:
@@ -92,33 +94,33 @@ def draft_chunk(text: str, lines: range, answers: Mapping[str, Answer], names: S
         lines: numbers of the chunk's lines.
         answers: by question.
         names: the questions, in the order in which their programs are carried out.
-        most: share of the chunk's words that may go.
+        max_removed_share: share of the chunk's words that may go.
     """
     chunk = text.split("\n")[lines.start : lines.stop]
 
-    def rejected(reason: Rejection, message: str) -> Draft:
+    def reject(reason: Rejection, message: str) -> Draft:
         return Draft("\n".join(chunk), lines.start, reason=reason, message=message)
 
-    if incomplete := _incomplete(answers, names):
-        return rejected(*incomplete)
+    if incomplete := _find_incomplete(answers, names):
+        return reject(*incomplete)
     programs = {name: read_program(answers[name].text or "", lines) for name in names}
     for name, program in programs.items():
         if bad := next((f for f in program.diagnostics if f.code not in _HARMLESS), None):
-            return rejected(Rejection.BAD_PROGRAM, f"{name}: {bad.code}: {bad.detail}")
+            return reject(Rejection.BAD_PROGRAM, f"{name}: {bad.code}: {bad.detail}")
         if not program.ops or any(op.op is OpName.DROP_DOC for op in program.ops):
-            return rejected(Rejection.BAD_PROGRAM, f"{name}: {snippet(str(program)) or 'it is empty'}")
-    ops = combined(programs.values(), chunk, lines.start)
+            return reject(Rejection.BAD_PROGRAM, f"{name}: {snippet(str(program)) or 'it is empty'}")
+    ops = combine_programs(programs.values(), chunk, lines.start)
     done = execute_chunks(text, [ChunkProgram(0, lines.start, lines.stop - 1, Program(ops))], _GATES)
     if done.diagnostics:
         finding = done.diagnostics[0]
-        return rejected(Rejection.NOT_APPLICABLE, f"{finding.code}: {finding.detail}")
+        return reject(Rejection.NOT_APPLICABLE, f"{finding.code}: {finding.detail}")
     n_words, n_removed = count_words("\n".join(chunk)), done.words_before - done.words_after
-    if n_removed > most * n_words:
-        return rejected(Rejection.REMOVES_TOO_MUCH, f"{n_removed} of {n_words} words")
+    if n_removed > max_removed_share * n_words:
+        return reject(Rejection.REMOVES_TOO_MUCH, f"{n_removed} of {n_words} words")
     return Draft("\n".join(chunk), lines.start, ops=ops)
 
 
-def combined(programs: Iterable[Program], lines: Sequence[str], first_line: int) -> tuple[Operation, ...]:
+def combine_programs(programs: Iterable[Program], lines: Sequence[str], first_line: int) -> tuple[Operation, ...]:
     """One program that does what several do: the lines go that any removes, and replacements stay that then find something.
 
     Args:
@@ -128,7 +130,7 @@ def combined(programs: Iterable[Program], lines: Sequence[str], first_line: int)
     """
     ops = [op for program in programs for op in program.ops]
     numbers = range(first_line, first_line + len(lines))
-    gone = removed_lines(ops, numbers)
+    gone = find_removed_lines(ops, numbers)
     staying = "\n".join(line for number, line in zip(numbers, lines, strict=True) if number not in gone)
     replacements = []
     for op in ops:
@@ -137,10 +139,10 @@ def combined(programs: Iterable[Program], lines: Sequence[str], first_line: int)
         if op.op is OpName.NORMALIZE and findable and source in staying:
             staying = staying.replace(source, target)
             replacements.append(op)
-    return (*removing([number in gone for number in numbers], first_line), *replacements)
+    return (*make_removals([number in gone for number in numbers], first_line), *replacements)
 
 
-def _incomplete(answers: Mapping[str, Answer], names: Iterable[str]) -> tuple[Rejection, str] | None:
+def _find_incomplete(answers: Mapping[str, StoredAnswer], names: Iterable[str]) -> tuple[Rejection, str] | None:
     """The first question without a whole answer: why, and its message; None where all have one."""
     for name in names:
         answer = answers.get(name)

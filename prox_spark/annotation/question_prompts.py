@@ -52,7 +52,7 @@ class QuestionPrompts(PromptBuilder):
         return parameters
 
 
-def question_prompts(
+def build_question_prompts(
     question: Question, teacher: RefinerCard, fingerprint: str, tokenizer: Path, config: AnnotationConfig
 ) -> QuestionPrompts:
     """The builder of a question's prompts for a teacher.
@@ -68,7 +68,7 @@ def question_prompts(
         RefinerError: the teacher has no chat format, or one that does not take the question.
         RecipeError: question, text and answer together are over the teacher's context.
     """
-    template = chat(tokenizer, teacher.name, question.messages(config.constrained), config.constrained)
+    template = format_chat(tokenizer, teacher.name, question.build_messages(config.constrained), config.constrained)
     if question.asks_for_score:
         answer_tokens = _SCORE_TOKENS if config.constrained else config.max_answer_tokens
         tasks = Tasks(doc=DocTask(template=template, max_text_tokens=config.max_text_tokens))
@@ -103,7 +103,7 @@ def question_prompts(
     return builder
 
 
-def chat(tokenizer: Path, teacher: str, messages: list[dict[str, str]], constrained: bool) -> str:
+def format_chat(tokenizer: Path, teacher: str, messages: list[dict[str, str]], constrained: bool) -> str:
     """The messages in the chat format of a tokenizer, up to where the answer begins; `{text}` is in it once.
 
     Args:

@@ -54,7 +54,7 @@ class Question:
         """A score for the document, else a program for a chunk."""
         return not self.examples
 
-    def messages(self, constrained: bool) -> list[dict[str, str]]:
+    def build_messages(self, constrained: bool) -> list[dict[str, str]]:
         """The chat that ends where the teacher answers; the last message holds `{text}` once.
 
         Args:

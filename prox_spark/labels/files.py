@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from prox_spark.errors import LabelError
-from prox_spark.labels.label import Label, removing
+from prox_spark.labels.label import Label, make_removals
 from prox_spark.labels.rubric import is_worth_keeping
 from prox_spark.programs import Operation, OpName, induce
 
@@ -136,7 +136,7 @@ def _flagged(row: Row) -> dict[str, Any]:
         raise ValueError(f"{len(lines)} lines and {len(keep)} flags")
     if any("\n" in line for line in lines) or not all(flag in (0, 1) for flag in keep):
         raise ValueError("lines without line breaks and flags of 0 or 1 are needed")
-    return {"text": "\n".join(lines), "ops": removing([not stays for stays in keep])}
+    return {"text": "\n".join(lines), "ops": make_removals([not stays for stays in keep])}
 
 
 def _judged(row: Row) -> dict[str, Any]:

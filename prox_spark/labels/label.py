@@ -40,15 +40,15 @@ class Label:
     @property
     def removed_lines(self) -> frozenset[int]:
         """Numbers of the lines that should go."""
-        return removed_lines(self.ops or (), self.line_numbers)
+        return find_removed_lines(self.ops or (), self.line_numbers)
 
 
-def removed_lines(ops: Iterable[Operation], lines: range) -> frozenset[int]:
+def find_removed_lines(ops: Iterable[Operation], lines: range) -> frozenset[int]:
     """Numbers of the lines that operations remove, out of `lines`."""
-    return frozenset(number for op in ops for number in removed_range(op, lines))
+    return frozenset(number for op in ops for number in clip_removal(op, lines))
 
 
-def removed_range(op: Operation, lines: range) -> range:
+def clip_removal(op: Operation, lines: range) -> range:
     """The lines that an operation removes, out of `lines`; all of them where it is a removal that names none."""
     if op.op is not OpName.REMOVE_LINES:
         return range(0)
@@ -57,7 +57,7 @@ def removed_range(op: Operation, lines: range) -> range:
     return clip_range(op.line_start, op.line_end, lines)[0] or range(0)
 
 
-def removing(removed: Sequence[bool], first_line: int = 0) -> tuple[Operation, ...]:
+def make_removals(removed: Sequence[bool], first_line: int = 0) -> tuple[Operation, ...]:
     """The fewest `remove_lines` for a flag per line."""
     ops, start = [], None
     for number, gone in enumerate([*removed, False], first_line):

@@ -18,7 +18,7 @@ def is_worth_keeping(edu: int, form: int) -> bool:
     return edu >= 3 or (edu == 2 and form >= 4)
 
 
-def verdict_doubt(edu: int, form: int, noise: float) -> float:
+def estimate_verdict_doubt(edu: int, form: int, noise: float) -> float:
     """Probability of the other verdict, were the scores given once more.
 
     Args:

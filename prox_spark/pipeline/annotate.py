@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 
 from prox_spark import schemas
 from prox_spark.annotation import QUESTIONS, Question
-from prox_spark.annotation.question_prompts import question_prompts
+from prox_spark.annotation.question_prompts import build_question_prompts
 from prox_spark.config import AnnotationConfig, Recipe
 from prox_spark.errors import RecipeError, RefinerError
 from prox_spark.fingerprint import fingerprint
@@ -180,7 +180,7 @@ def teacher_stages(recipe: Recipe) -> dict[Question, RefinerStage]:
     spec = ready(refiner, recipe.engine)
     tokenizer, stages = tokenizer_json(spec.served).parent, {}
     for question in QUESTIONS:
-        builder = question_prompts(question, refiner.card, refiner.model_fingerprint, tokenizer, config)
+        builder = build_question_prompts(question, refiner.card, refiner.model_fingerprint, tokenizer, config)
         stages[question] = RefinerStage(refiner, builder, Generate(spec, builder.sampling, stage=builder.stage))
     return stages
 

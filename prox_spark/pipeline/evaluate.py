@@ -21,9 +21,9 @@ from prox_spark.pipeline.asking.self_test import SelfTest
 from prox_spark.pipeline.asking.stages import RefinerStages
 from prox_spark.pipeline.asking.stored_answers import parsed_answers
 from prox_spark.pipeline.asking.wave_prompts import WavePrompts, prompts_of
-from prox_spark.quality.baselines import baselines
-from prox_spark.quality.evaluation import Evaluation, Prediction, evaluated
-from prox_spark.quality.programs import ProgramScores, program_scores
+from prox_spark.quality.baselines import load_baselines
+from prox_spark.quality.evaluation import Evaluation, Prediction, evaluate_predictions
+from prox_spark.quality.programs import ProgramScores, score_programs
 from prox_spark.refiners import find
 from prox_spark.runs.run import Run, recorded
 from prox_spark.udfs.parse import DOC_STAGE
@@ -83,11 +83,11 @@ def evaluate_labels(spark: SparkSession, recipe: Recipe, labels: Sequence[Label]
             run.versions_in = {"generations": lake.version("generations")}
             run.counts |= {"generations": 0, "labels": len(labels)}
             answers = _answers(lake, stages, run, labels)
-            return evaluated(
+            return evaluate_predictions(
                 labels,
                 answers.predictions,
                 answers.programs,
-                baselines(),
+                load_baselines(),
                 {"doc": stages.doc.refiner.card.name, "chunk": stages.chunk.refiner.card.name},
                 run.recipe.drop_threshold,
                 answers.n_unanswered_chunks,
@@ -135,7 +135,7 @@ def _read(parsed: DataFrame, lined: DataFrame, recipe: Recipe, n_labels: int) ->
             for verdict in row["verdicts"]
         ]
     predictions = [Prediction(drop_probability.get(n), removed.get(n)) for n in range(n_labels)]
-    return _Answers(predictions, program_scores(programs), n_unanswered_chunks)
+    return _Answers(predictions, score_programs(programs), n_unanswered_chunks)
 
 
 @contextmanager

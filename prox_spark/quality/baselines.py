@@ -27,12 +27,12 @@ class Baseline:
     removes: Callable[[list[str]], list[bool]] | None = None
 
 
-def baselines() -> list[Baseline]:
+def load_baselines() -> list[Baseline]:
     """All that can be had here; without the packages of the extra `evaluate` those of datatrove are left out."""
     return [
         Baseline("keep everything", lambda text: 0.0, lambda lines: [False] * len(lines)),
         Baseline("remove everything", lambda text: 1.0, lambda lines: [True] * len(lines)),
-        Baseline("short lines", share_of_words_in_short_lines, lambda lines: [is_short(line) for line in lines]),
+        Baseline("short lines", compute_short_line_share, lambda lines: [is_short(line) for line in lines]),
         *_rule_filters(),
     ]
 
@@ -42,7 +42,7 @@ def is_short(line: str) -> bool:
     return 0 < len(line.split()) < SHORT_LINE_WORDS and not line.rstrip().endswith(_SENTENCE_ENDS)
 
 
-def share_of_words_in_short_lines(text: str) -> float:
+def compute_short_line_share(text: str) -> float:
     """As a probability of dropping a document: pages of short lines are lists, menus and indexes."""
     n_words = len(text.split())
     short = sum(len(line.split()) for line in text.split("\n") if is_short(line))

@@ -70,10 +70,10 @@ class Calibration:
     error: float
 
 
-def document_scores(keep: Array, drop: Array, n_words: Array, threshold: float) -> DocumentScores:
+def score_documents(keep: Array, drop: Array, n_words: Array, threshold: float) -> DocumentScores:
     """Scores of one or more documents at a threshold; `n_words` are their words."""
     score, words_kept = _at(keep, drop, n_words, threshold)
-    return DocumentScores(len(keep), int(np.sum(keep)), score, auc(keep, drop), words_kept)
+    return DocumentScores(len(keep), int(np.sum(keep)), score, compute_auc(keep, drop), words_kept)
 
 
 def _at(keep: Array, drop: Array, n_words: Array, threshold: float) -> tuple[Score, float]:
@@ -82,7 +82,7 @@ def _at(keep: Array, drop: Array, n_words: Array, threshold: float) -> tuple[Sco
     return score, _share(np.sum(n_words[kept]), np.sum(n_words))
 
 
-def auc(keep: Array, drop: Array) -> float | None:
+def compute_auc(keep: Array, drop: Array) -> float | None:
     """Area under the ROC curve, from ranks (Mann and Whitney)."""
     n_keep, n_drop = int(np.sum(keep)), int(np.sum(~keep))
     if not (n_keep and n_drop):
@@ -93,7 +93,7 @@ def auc(keep: Array, drop: Array) -> float | None:
     return float(above / (n_keep * n_drop))
 
 
-def threshold_curve(
+def compute_threshold_curve(
     keep: Array, drop: Array, n_words: Array, thresholds: Iterable[float] | None = None
 ) -> tuple[CurvePoint, ...]:
     """Scores at some thresholds, or, rising, at every one that makes a difference."""
@@ -104,14 +104,14 @@ def threshold_curve(
     return tuple(points)
 
 
-def thinned(curve: tuple[CurvePoint, ...]) -> tuple[CurvePoint, ...]:
+def thin_curve(curve: tuple[CurvePoint, ...]) -> tuple[CurvePoint, ...]:
     """At most 500 points of a curve, evenly chosen, both ends among them."""
     if len(curve) <= _MAX_POINTS:
         return curve
     return tuple(curve[index] for index in np.linspace(0, len(curve) - 1, _MAX_POINTS).round().astype(int))
 
 
-def calibration(keep: Array, drop: Array) -> Calibration:
+def measure_calibration(keep: Array, drop: Array) -> Calibration:
     """Ten bins of equal width over the probability of keeping."""
     probability = 1 - drop
     bin_of = np.minimum((probability * N_BINS).astype(int), N_BINS - 1)

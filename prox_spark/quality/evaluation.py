@@ -16,12 +16,12 @@ from prox_spark.quality.documents import (
     Calibration,
     CurvePoint,
     DocumentScores,
-    calibration,
-    document_scores,
-    thinned,
-    threshold_curve,
+    compute_threshold_curve,
+    measure_calibration,
+    score_documents,
+    thin_curve,
 )
-from prox_spark.quality.lines import LineScores, line_scores
+from prox_spark.quality.lines import LineScores, score_lines
 from prox_spark.quality.programs import ProgramScores
 
 # A baseline says 0 or 1, or a share that is no tuned probability.
@@ -95,7 +95,7 @@ class Evaluation:
         return asdict(self)
 
 
-def evaluated(
+def evaluate_predictions(
     labels: Sequence[Label],
     predictions: Sequence[Prediction],
     programs: ProgramScores,
@@ -120,7 +120,7 @@ def evaluated(
     documents, lines = [label for label, _ in judged], [label for label in labels if label.ops is not None]
     keep, n_words = _keep(documents), _words(documents)
     drop = np.array([prediction.drop_probability for _, prediction in judged], dtype=float)
-    curve = threshold_curve(keep, drop, n_words) if documents else ()
+    curve = compute_threshold_curve(keep, drop, n_words) if documents else ()
     by_set = {name: [pair for pair in pairs if pair[0].label_set == name] for name in _label_sets(labels)}
     name = " + ".join(dict.fromkeys(refiners.values()))
     return Evaluation(
@@ -135,10 +135,10 @@ def evaluated(
         ),
         tuple(_refiner_scores(label_set, of, threshold) for label_set, of in by_set.items()),
         programs if lines else None,
-        thinned(curve),
-        threshold_curve(keep, drop, n_words, _SHOWN_THRESHOLDS) if documents else (),
+        thin_curve(curve),
+        compute_threshold_curve(keep, drop, n_words, _SHOWN_THRESHOLDS) if documents else (),
         max(curve, key=lambda point: point.f1, default=None),
-        calibration(keep, drop) if documents else None,
+        measure_calibration(keep, drop) if documents else None,
     )
 
 
@@ -180,9 +180,9 @@ def _scores(
     drop = np.array(drops, dtype=float)
     return MethodScores(
         name,
-        document_scores(_keep(documents), drop, _words(documents), threshold) if documents else None,
-        line_scores(lines, removed) if lines else None,
-        line_scores(lines, removed, count_blank=True) if lines else None,
+        score_documents(_keep(documents), drop, _words(documents), threshold) if documents else None,
+        score_lines(lines, removed) if lines else None,
+        score_lines(lines, removed, count_blank=True) if lines else None,
     )
 
 

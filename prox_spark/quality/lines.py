@@ -53,7 +53,7 @@ class LineScores:
     words_to_keep: float
 
 
-def line_scores(labels: Sequence[Label], removed: Sequence[Set[int]], count_blank: bool = False) -> LineScores:
+def score_lines(labels: Sequence[Label], removed: Sequence[Set[int]], count_blank: bool = False) -> LineScores:
     """Scores what was removed.
 
     Args:

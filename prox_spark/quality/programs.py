@@ -25,7 +25,7 @@ class ProgramScores:
     findings: dict[str, int]
 
 
-def program_scores(programs: Iterable[tuple[int, Sequence[str]]]) -> ProgramScores:
+def score_programs(programs: Iterable[tuple[int, Sequence[str]]]) -> ProgramScores:
     """Counts programs, each given as its number of operations and the codes found in it."""
     found = [{*codes, *([] if n_operations else [NO_OPERATION])} for n_operations, codes in programs]
     counts = Counter(code for codes in found for code in sorted(codes))

@@ -57,7 +57,9 @@ class Gate:
         return f"{self.what} {self.value:.2f} ({self.field} = {self.limit:g}{'' if self.holds else ', missed'})"
 
 
-def gates(card: RefinerCard, stage: Stage, answers: Sequence[SampleAnswer], config: SelfTestConfig) -> list[Gate]:
+def measure_gates(
+    card: RefinerCard, stage: Stage, answers: Sequence[SampleAnswer], config: SelfTestConfig
+) -> list[Gate]:
     """The figures of a stage beside their limits.
 
     Args:
@@ -78,7 +80,7 @@ def check(card: RefinerCard, stage: Stage, answers: Sequence[SampleAnswer], conf
     Raises:
         SelfTestError: one is missed. The message holds all of them, an example and what to change.
     """
-    found = gates(card, stage, answers, config)
+    found = measure_gates(card, stage, answers, config)
     told = ", ".join(map(str, found))
     if all(gate.holds for gate in found):
         return told

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from prox_spark.chunking import Chunk
-from prox_spark.labels import Label, is_worth_keeping, removed_range, verdict_doubt
+from prox_spark.labels import Label, clip_removal, estimate_verdict_doubt, is_worth_keeping
 from prox_spark.programs import Operation, OpName, print_program
 from prox_spark.prompts import PromptBuilder
 from prox_spark.refiners.card import ChunkTask, DocTask, Stage
@@ -53,7 +53,7 @@ class ExampleBuilder:
     Args:
         prompts: as inference builds them.
         end_id: the token that ends an answer.
-        score_noise: how doubtful verdicts are that follow from a teacher's scores, see `verdict_doubt`.
+        score_noise: how doubtful verdicts are that follow from a teacher's scores, see `estimate_verdict_doubt`.
     """
 
     prompts: PromptBuilder
@@ -86,7 +86,7 @@ class ExampleBuilder:
     def _doubt(self, label: Label) -> float:
         if label.edu is None or label.format is None or is_worth_keeping(label.edu, label.format) != label.keep:
             return 0.0
-        return verdict_doubt(label.edu, label.format, self.score_noise)
+        return estimate_verdict_doubt(label.edu, label.format, self.score_noise)
 
     def _of_chunks(self, label: Label) -> Iterator[Example]:
         if label.ops is None or not label.text.split():
@@ -143,7 +143,7 @@ def chunk_program(ops: Iterable[Operation], chunk: Chunk) -> list[Operation]:
     for op in ops:
         if op.op is OpName.NORMALIZE:
             replacements.append(op)
-        elif taken := removed_range(op, range(chunk.line_start, chunk.line_end + 1)):
+        elif taken := clip_removal(op, range(chunk.line_start, chunk.line_end + 1)):
             removals.append(Operation(OpName.REMOVE_LINES, taken.start, taken.stop - 1))
             gone.update(taken)
     shown = chunk.text.split("\n")

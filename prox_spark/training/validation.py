@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from prox_spark.quality.documents import auc
+from prox_spark.quality.documents import compute_auc
 from prox_spark.training.examples import Example
 from prox_spark.training.loss import AnswerLoss, Collator
 
@@ -66,5 +66,5 @@ class Validation:
 def _auc(scored: Sequence[tuple[float, bool]]) -> float:
     """Of (margin of keep over drop, to keep); 0.5 where all are of one kind."""
     margin, keep = (np.array(column) for column in zip(*scored, strict=True))
-    found = auc(keep, -margin)
+    found = compute_auc(keep, -margin)
     return 0.5 if found is None else found

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from prox_spark.annotation import Answer, Draft, Rejection, draft_chunk, draft_document
-from prox_spark.annotation.drafts import combined
+from prox_spark.annotation import Draft, Rejection, StoredAnswer, draft_chunk, draft_document
+from prox_spark.annotation.drafts import combine_programs
 from prox_spark.programs import Operation, OpName, execute, parse, print_program
 
 pytestmark = pytest.mark.unit
@@ -20,9 +20,9 @@ KEEP = "keep_chunk()"
 NAMES = ("navigation", "litter", "footer")
 
 
-def draft(*programs: str | None, text: str = TEXT, lines: range = range(5), most: float = 0.9) -> Draft:
-    answers = {name: Answer(program, error="refused") for name, program in zip(NAMES, programs, strict=True)}
-    return draft_chunk(text, lines, answers, NAMES, most)
+def draft(*programs: str | None, text: str = TEXT, lines: range = range(5), max_removed_share: float = 0.9) -> Draft:
+    answers = {name: StoredAnswer(program, error="refused") for name, program in zip(NAMES, programs, strict=True)}
+    return draft_chunk(text, lines, answers, NAMES, max_removed_share)
 
 
 def remove(first: int, last: int) -> str:
@@ -34,13 +34,13 @@ def remove(first: int, last: int) -> str:
     [("3", "0", True), ("2", "4", True), ("2", "3", False), ("1", "5", False), ("5", "5", True)],
 )
 def test_a_document_is_kept_by_the_rubric(edu: str, form: str, keep: bool) -> None:
-    drafted = draft_document(TEXT, {"edu": Answer(edu), "format": Answer(form)})
+    drafted = draft_document(TEXT, {"edu": StoredAnswer(edu), "format": StoredAnswer(form)})
     assert (drafted.keep, drafted.edu, drafted.format, drafted.reason) == (keep, int(edu), int(form), None)
     assert (drafted.text, drafted.ops) == (TEXT, None)
 
 
 def test_a_document_with_a_score_that_is_none_is_rejected_with_the_answer() -> None:
-    drafted = draft_document(TEXT, {"edu": Answer("2"), "format": Answer("lovely")})
+    drafted = draft_document(TEXT, {"edu": StoredAnswer("2"), "format": StoredAnswer("lovely")})
     assert (drafted.keep, drafted.edu, drafted.reason) == (None, 2, Rejection.NO_SCORE)
     assert drafted.message == "format: 'lovely'"
 
@@ -48,20 +48,22 @@ def test_a_document_with_a_score_that_is_none_is_rejected_with_the_answer() -> N
 @pytest.mark.parametrize(
     ("answers", "message"),
     [
-        ({"edu": Answer("2")}, "format: it was not asked"),
-        ({"edu": Answer(None, "400: too long"), "format": Answer("1")}, "edu: 400: too long"),
+        ({"edu": StoredAnswer("2")}, "format: it was not asked"),
+        ({"edu": StoredAnswer(None, "400: too long"), "format": StoredAnswer("1")}, "edu: 400: too long"),
     ],
 )
-def test_a_document_without_an_answer_is_rejected_with_the_error(answers: dict[str, Answer], message: str) -> None:
+def test_a_document_without_an_answer_is_rejected_with_the_error(
+    answers: dict[str, StoredAnswer], message: str
+) -> None:
     drafted = draft_document(TEXT, answers)
     assert (drafted.reason, drafted.message) == (Rejection.NO_ANSWER, message)
 
 
 def test_an_answer_that_was_cut_is_no_label_whatever_it_says_so_far() -> None:
-    cut = Answer("points 1 and 2 hold, but the score", is_cut=True)
-    drafted = draft_document(TEXT, {"edu": cut, "format": Answer("4")})
+    cut = StoredAnswer("points 1 and 2 hold, but the score", is_cut=True)
+    drafted = draft_document(TEXT, {"edu": cut, "format": StoredAnswer("4")})
     assert (drafted.keep, drafted.reason) == (None, Rejection.CUT) and "edu" in (drafted.message or "")
-    answers = {name: Answer(KEEP) for name in NAMES} | {"footer": Answer(remove(0, 1), is_cut=True)}
+    answers = {name: StoredAnswer(KEEP) for name in NAMES} | {"footer": StoredAnswer(remove(0, 1), is_cut=True)}
     chunk = draft_chunk(TEXT, range(5), answers, NAMES, 0.9)
     assert (chunk.ops, chunk.reason) == (None, Rejection.CUT)
 
@@ -86,12 +88,12 @@ def test_a_chunk_knows_its_lines_by_their_numbers_in_the_document() -> None:
 
 
 def test_overlapping_removals_are_one() -> None:
-    ops = combined([parse(remove(0, 2)), parse(remove(1, 3)), parse(KEEP)], LINES, 0)
+    ops = combine_programs([parse(remove(0, 2)), parse(remove(1, 3)), parse(KEEP)], LINES, 0)
     assert print_program(ops) == remove(0, 3)
 
 
 def test_remove_all_is_every_line_of_the_chunk() -> None:
-    ops = combined([parse("remove_lines(all=True)", range(7, 10))], LINES[:3], 7)
+    ops = combine_programs([parse("remove_lines(all=True)", range(7, 10))], LINES[:3], 7)
     assert print_program(ops) == remove(7, 9)
 
 
@@ -148,14 +150,18 @@ def test_programs_that_the_executor_refuses_are_rejected() -> None:
     assert drafted.message and drafted.message.startswith("line_break")
 
 
-@pytest.mark.parametrize(("most", "reason"), [(0.79, Rejection.REMOVES_TOO_MUCH), (0.81, None), (1.0, None)])
-def test_the_share_of_removed_words_has_a_limit(most: float, reason: Rejection | None) -> None:
+@pytest.mark.parametrize(
+    ("max_removed_share", "reason"), [(0.79, Rejection.REMOVES_TOO_MUCH), (0.81, None), (1.0, None)]
+)
+def test_the_share_of_removed_words_has_a_limit(max_removed_share: float, reason: Rejection | None) -> None:
     text = "\n".join(["one two three four five six seven eight", "nine ten"])
-    assert draft(remove(0, 0), KEEP, KEEP, text=text, lines=range(2), most=most).reason is reason
+    assert (
+        draft(remove(0, 0), KEEP, KEEP, text=text, lines=range(2), max_removed_share=max_removed_share).reason is reason
+    )
 
 
 def test_a_chunk_may_go_as_a_whole_where_all_may_be_removed() -> None:
-    assert print_program(draft(remove(0, 4), KEEP, KEEP, most=1.0).ops or ()) == remove(0, 4)
+    assert print_program(draft(remove(0, 4), KEEP, KEEP, max_removed_share=1.0).ops or ()) == remove(0, 4)
 
 
 def test_a_chunk_with_an_unanswered_question_is_rejected() -> None:

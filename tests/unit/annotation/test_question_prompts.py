@@ -10,7 +10,7 @@ from tiny_tokenizer import bytes_json
 from tokenizers import Tokenizer
 
 from prox_spark.annotation import QUESTIONS, Question
-from prox_spark.annotation.question_prompts import QuestionPrompts, question_prompts
+from prox_spark.annotation.question_prompts import QuestionPrompts, build_question_prompts
 from prox_spark.config import AnnotationConfig
 from prox_spark.errors import RecipeError, RefinerError
 from prox_spark.programs.grammar import PROGRAM_GRAMMAR
@@ -34,7 +34,7 @@ def teacher(tmp_path: Path) -> Path:
 
 def builder(teacher: Path, question: Question, **config: Any) -> QuestionPrompts:
     card = find(str(teacher)).card
-    return question_prompts(question, card, "weights", teacher, AnnotationConfig(**config))
+    return build_question_prompts(question, card, "weights", teacher, AnnotationConfig(**config))
 
 
 def spelt(token_ids: list[int]) -> str:
@@ -46,7 +46,7 @@ def spelt(token_ids: list[int]) -> str:
 def test_a_prompt_is_the_chat_with_the_page_in_it(teacher: Path, question: Question, constrained: bool) -> None:
     (prompt,) = builder(teacher, question, constrained=constrained).prompts(PAGE)
     page = PAGE if question.asks_for_score else "[000]Home\n[001]The quick brown fox\n[002]jumps over the lazy dog."
-    chat = "".join(f"<|im_start|>{m['role']}\n{m['content']}</s>\n" for m in question.messages(constrained))
+    chat = "".join(f"<|im_start|>{m['role']}\n{m['content']}</s>\n" for m in question.build_messages(constrained))
     assert spelt(prompt.token_ids) == chat.replace("{text}", page) + "<|im_start|>assistant\n"
     assert prompt.skip_reason is None
 

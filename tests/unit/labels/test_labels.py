@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 
 from prox_spark.errors import LabelError
-from prox_spark.labels import Label, is_worth_keeping, read_labels, removed_lines, removing, verdict_doubt
+from prox_spark.labels import (
+    Label,
+    estimate_verdict_doubt,
+    find_removed_lines,
+    is_worth_keeping,
+    make_removals,
+    read_labels,
+)
 from prox_spark.programs import Operation, OpName
 
 pytestmark = pytest.mark.unit
@@ -62,8 +69,8 @@ def test_scores_of_a_first_window_become_the_rubrics_verdict(tmp_path: Path, edu
 def test_a_verdict_is_as_doubtful_as_its_scores_are_close_to_the_rubrics_border(
     edu: int, form: int, doubt: float
 ) -> None:
-    assert verdict_doubt(edu, form, noise=0.4) == pytest.approx(doubt)
-    assert verdict_doubt(edu, form, noise=0) == 0
+    assert estimate_verdict_doubt(edu, form, noise=0.4) == pytest.approx(doubt)
+    assert estimate_verdict_doubt(edu, form, noise=0) == 0
 
 
 def test_line_flags_become_the_fewest_removals(tmp_path: Path) -> None:
@@ -136,8 +143,8 @@ def test_file_that_is_not_there_or_not_whole_is_named(tmp_path: Path) -> None:
 
 def test_removals_and_flags_are_each_others_inverse() -> None:
     flags = [True, False, True, True]
-    assert removed_lines(removing(flags, 5), range(5, 9)) == {5, 7, 8}
-    assert removed_lines([Operation(REMOVE, 0, 10**9)], range(5, 9)) == {5, 6, 7, 8}, "ranges are cut to the lines"
+    assert find_removed_lines(make_removals(flags, 5), range(5, 9)) == {5, 7, 8}
+    assert find_removed_lines([Operation(REMOVE, 0, 10**9)], range(5, 9)) == {5, 6, 7, 8}, "ranges are cut to the lines"
 
 
 def test_removal_without_lines_removes_them_all(tmp_path: Path) -> None:

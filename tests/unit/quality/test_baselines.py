@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from prox_spark.quality.baselines import Baseline, baselines, is_short, share_of_words_in_short_lines
+from prox_spark.quality.baselines import Baseline, compute_short_line_share, is_short, load_baselines
 
 pytestmark = pytest.mark.unit
 
@@ -19,7 +19,7 @@ PAGE = f"Home | About | Contact\n{PROSE}\nShare this\nThis site uses cookies to 
 
 
 def of(name: str) -> Baseline:
-    return next(baseline for baseline in baselines() if baseline.name == name)
+    return next(baseline for baseline in load_baselines() if baseline.name == name)
 
 
 @pytest.mark.parametrize(
@@ -40,8 +40,8 @@ def test_short_lines_have_few_words_and_no_end_of_a_sentence(line: str, expected
 
 
 def test_pages_of_short_lines_are_dropped() -> None:
-    assert share_of_words_in_short_lines("Home\nAbout us\nIt was a long day.") == pytest.approx(3 / 8)
-    assert share_of_words_in_short_lines(" \n") == 1.0
+    assert compute_short_line_share("Home\nAbout us\nIt was a long day.") == pytest.approx(3 / 8)
+    assert compute_short_line_share(" \n") == 1.0
 
 
 def test_the_trivial_baselines_do_all_or_nothing() -> None:
@@ -56,7 +56,11 @@ def test_without_datatrove_its_filters_are_left_out_and_that_is_said_once(
 ) -> None:
     monkeypatch.setitem(sys.modules, "spacy", None)
     with caplog.at_level(logging.INFO, logger="prox_spark"):
-        assert [baseline.name for baseline in baselines()] == ["keep everything", "remove everything", "short lines"]
+        assert [baseline.name for baseline in load_baselines()] == [
+            "keep everything",
+            "remove everything",
+            "short lines",
+        ]
     (record,) = caplog.records
     assert "prox-spark[evaluate]" in record.getMessage()
 

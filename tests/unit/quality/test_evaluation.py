@@ -10,11 +10,11 @@ import pytest
 
 from prox_spark.config import Recipe
 from prox_spark.errors import RefinerError
-from prox_spark.labels import Label, removing
+from prox_spark.labels import Label, make_removals
 from prox_spark.pipeline.evaluate import with_refiner
 from prox_spark.quality.baselines import Baseline
-from prox_spark.quality.evaluation import Evaluation, Prediction, evaluated
-from prox_spark.quality.programs import program_scores
+from prox_spark.quality.evaluation import Evaluation, Prediction, evaluate_predictions
+from prox_spark.quality.programs import score_programs
 from prox_spark.report.evaluation import print_evaluation, write_evaluation
 
 pytestmark = pytest.mark.unit
@@ -23,8 +23,8 @@ LABELS = [
     Label("1", "documents", "good words here", keep=True),
     Label("2", "documents", "junk", keep=False),
     Label("3", "documents", "more good words", keep=True),
-    Label("4", "lines", "menu\nprose of a kind", 5, ops=removing([True, False], 5)),
-    Label("5", "both", "prose\nshare", keep=True, ops=removing([False, True])),
+    Label("4", "lines", "menu\nprose of a kind", 5, ops=make_removals([True, False], 5)),
+    Label("5", "both", "prose\nshare", keep=True, ops=make_removals([False, True])),
 ]
 PREDICTIONS = [
     Prediction(0.1),
@@ -38,9 +38,9 @@ LINES_ONLY = Baseline("lines only", removes=lambda lines: [len(line) < 6 for lin
 
 
 def evaluation(labels: list[Label] = LABELS, predictions: list[Prediction] = PREDICTIONS) -> Evaluation:
-    programs = program_scores([(1, []), (1, ["stray_text"])])
+    programs = score_programs([(1, []), (1, ["stray_text"])])
     refiners = {"doc": "tiny", "chunk": "tiny"}
-    return evaluated(labels, predictions, programs, [REMOVE, LINES_ONLY], refiners, threshold=0.65)
+    return evaluate_predictions(labels, predictions, programs, [REMOVE, LINES_ONLY], refiners, threshold=0.65)
 
 
 def test_refiner_and_baselines_are_held_against_the_same_labels() -> None:

@@ -5,10 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from prox_spark.labels import Label, removing
-from prox_spark.quality.documents import auc, calibration, document_scores, thinned, threshold_curve
-from prox_spark.quality.lines import line_scores
-from prox_spark.quality.programs import program_scores
+from prox_spark.labels import Label, make_removals
+from prox_spark.quality.documents import (
+    compute_auc,
+    compute_threshold_curve,
+    measure_calibration,
+    score_documents,
+    thin_curve,
+)
+from prox_spark.quality.lines import score_lines
+from prox_spark.quality.programs import score_programs
 from prox_spark.quality.scores import Score
 
 pytestmark = pytest.mark.unit
@@ -21,7 +27,7 @@ WORDS = np.array([10.0, 20.0, 30.0, 40.0])
 
 def label(text: str, *gone: int, first_line: int = 0) -> Label:
     flags = [number in gone for number in range(text.count("\n") + 1)]
-    return Label("l", "set", text, first_line, ops=removing(flags, first_line))
+    return Label("l", "set", text, first_line, ops=make_removals(flags, first_line))
 
 
 @pytest.mark.parametrize(
@@ -39,12 +45,12 @@ def test_score_of_counts(counts: tuple[int, int, int], precision: float, recall:
 
 
 def test_documents_at_a_threshold() -> None:
-    scores = document_scores(KEEP, DROP, WORDS, 0.5)
+    scores = score_documents(KEEP, DROP, WORDS, 0.5)
     assert (scores.keep.n_found, scores.keep.n_false, scores.keep.n_missed) == (1, 1, 1)
     assert scores.keep.f1 == 0.5 and scores.words_kept == 0.4 and scores.n_keep == 2
     # A probability that equals the threshold drops, as in a run.
-    assert document_scores(KEEP, DROP, WORDS, 0.6).keep.n_found == 1
-    assert document_scores(KEEP, DROP, WORDS, 0.61).keep.n_found == 2
+    assert score_documents(KEEP, DROP, WORDS, 0.6).keep.n_found == 1
+    assert score_documents(KEEP, DROP, WORDS, 0.61).keep.n_found == 2
 
 
 @pytest.mark.parametrize(
@@ -58,15 +64,15 @@ def test_documents_at_a_threshold() -> None:
     ],
 )
 def test_area_under_the_curve(drop: np.ndarray, expected: float) -> None:
-    assert auc(KEEP, drop) == pytest.approx(expected)
+    assert compute_auc(KEEP, drop) == pytest.approx(expected)
 
 
 def test_area_under_the_curve_needs_both_classes() -> None:
-    assert auc(np.array([True, True]), np.array([0.1, 0.2])) is None
+    assert compute_auc(np.array([True, True]), np.array([0.1, 0.2])) is None
 
 
 def test_curve_has_a_point_for_every_threshold_that_matters() -> None:
-    curve = threshold_curve(KEEP, DROP, WORDS)
+    curve = compute_threshold_curve(KEEP, DROP, WORDS)
     assert [point.threshold for point in curve] == [0.1, 0.4, 0.6, 0.9, 1.0]
     assert [point.recall for point in curve] == [0.0, 0.5, 0.5, 1.0, 1.0]
     assert [point.precision for point in curve] == pytest.approx([0.0, 1.0, 1 / 2, 2 / 3, 1 / 2])
@@ -75,28 +81,28 @@ def test_curve_has_a_point_for_every_threshold_that_matters() -> None:
 
 def test_long_curve_is_thinned_and_keeps_its_ends() -> None:
     drop = np.linspace(0.0, 0.999, 2000)
-    whole = threshold_curve(drop < 0.5, drop, np.ones(2000))
-    curve = thinned(whole)
+    whole = compute_threshold_curve(drop < 0.5, drop, np.ones(2000))
+    curve = thin_curve(whole)
     assert len(whole) == 2001 and len(curve) == 500 and (curve[0].threshold, curve[-1].threshold) == (0.0, 1.0)
     assert max(point.f1 for point in curve) > 0.99
 
 
 def test_calibration_counts_documents_by_bin() -> None:
     keep = np.array([True, True, False, True])
-    found = calibration(keep, np.array([0.05, 0.05, 0.05, 0.75]))
+    found = measure_calibration(keep, np.array([0.05, 0.05, 0.05, 0.75]))
     assert [(b.low, b.n_documents) for b in found.bins] == [(0.2, 1), (0.9, 3)]
     assert found.bins[1].mean_probability == pytest.approx(0.95) and found.bins[1].share_to_keep == pytest.approx(2 / 3)
     assert found.error == pytest.approx((0.75 + 3 * (0.95 - 2 / 3)) / 4)
 
 
 def test_a_certain_document_is_in_the_last_bin() -> None:
-    assert calibration(np.array([True]), np.array([0.0])).bins[0].high == 1.0
+    assert measure_calibration(np.array([True]), np.array([0.0])).bins[0].high == 1.0
 
 
 def test_lines_micro_and_macro() -> None:
     # Three lines of which the first goes; four of which the last two go, numbered from 7 on.
     labels = [label("a a\nb\nc", 0), label("a\nb b b\nc\nd", 2, 3, first_line=7)]
-    scores = line_scores(labels, [frozenset({0, 1}), frozenset({9})])
+    scores = score_lines(labels, [frozenset({0, 1}), frozenset({9})])
     assert (scores.n_texts, scores.n_lines, scores.n_to_remove) == (2, 7, 3)
     removed, kept = scores.removed, scores.kept
     assert (removed.micro.n_found, removed.micro.n_false, removed.micro.n_missed) == (2, 1, 1)
@@ -107,7 +113,7 @@ def test_lines_micro_and_macro() -> None:
 
 
 def test_agreement_on_nothing_counts_as_one_and_is_told() -> None:
-    scores = line_scores([label("a\nb"), label("a\nb", 0)], [frozenset(), frozenset()])
+    scores = score_lines([label("a\nb"), label("a\nb", 0)], [frozenset(), frozenset()])
     assert scores.removed.macro_f1 == 0.5 and scores.removed.n_empty == 1
     assert scores.kept.n_empty == 0
     assert scores.removed.micro.f1 == 0.0
@@ -116,12 +122,12 @@ def test_agreement_on_nothing_counts_as_one_and_is_told() -> None:
 def test_blank_lines_count_only_when_asked_for() -> None:
     text = "menu\n\nprose\n  \nprose"
     labels, removed = [label(text, 0)], [frozenset({0, 1, 3})]
-    assert line_scores(labels, removed).removed.micro.f1 == 1.0
-    with_blank = line_scores(labels, removed, count_blank=True)
+    assert score_lines(labels, removed).removed.micro.f1 == 1.0
+    with_blank = score_lines(labels, removed, count_blank=True)
     assert with_blank.n_lines == 5 and with_blank.removed.micro.precision == pytest.approx(1 / 3)
 
 
 def test_programs_are_valid_with_an_operation_and_without_a_finding() -> None:
-    scores = program_scores([(1, []), (2, ["range_clipped"]), (0, []), (0, ["stray_text", "stray_text"])])
+    scores = score_programs([(1, []), (2, ["range_clipped"]), (0, []), (0, ["stray_text", "stray_text"])])
     assert (scores.n_programs, scores.n_valid, scores.validity) == (4, 1, 0.25)
     assert scores.findings == {"no_operation": 2, "range_clipped": 1, "stray_text": 1}

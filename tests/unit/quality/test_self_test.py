@@ -10,7 +10,7 @@ from prox_spark.config import SelfTestConfig
 from prox_spark.errors import SelfTestError
 from prox_spark.prompts import Prompt
 from prox_spark.quality.sample import PAGES
-from prox_spark.quality.self_test import SampleAnswer, check, gates
+from prox_spark.quality.self_test import SampleAnswer, check, measure_gates
 from prox_spark.refiners import find
 
 pytestmark = pytest.mark.unit
@@ -31,7 +31,7 @@ def doc_answers(*outputs: str | None) -> list[SampleAnswer]:
 
 
 def figures(answers: list[SampleAnswer]) -> dict[str, float]:
-    return {gate.field: gate.value for gate in gates(CARD, "chunk", answers, LIMITS)}
+    return {gate.field: gate.value for gate in measure_gates(CARD, "chunk", answers, LIMITS)}
 
 
 def remove_first_line(_: str) -> str:

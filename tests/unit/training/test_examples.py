@@ -8,7 +8,7 @@ from tokenizers import Tokenizer
 from weightless import weightless_card
 
 from prox_spark.chunking import Chunk
-from prox_spark.labels import Label, verdict_doubt
+from prox_spark.labels import Label, estimate_verdict_doubt
 from prox_spark.programs import Operation, OpName, print_program
 from prox_spark.prompts import PromptBuilder
 from prox_spark.refiners import RefinerCard, Stage
@@ -64,7 +64,7 @@ def test_verdict_near_the_rubrics_border_is_learnt_as_a_doubtful_one() -> None:
         Label("by a person", "s", PAGE, keep=False),
     ]
     found = list(ExampleBuilder(prompts("doc"), END, score_noise=0.4).examples(labels))
-    assert [example.doubt for example in found] == [pytest.approx(verdict_doubt(2, 4, 0.4)), 0, 0, 0]
+    assert [example.doubt for example in found] == [pytest.approx(estimate_verdict_doubt(2, 4, 0.4)), 0, 0, 0]
     keep, drop = prompts("doc").verdict_token_ids
     assert [(example.answer_ids[0], example.other_id) for example in found] == [(keep, drop)] + [(drop, keep)] * 3
     assert [example.doubt for example in examples("doc", *labels)] == [0, 0, 0, 0], "unless a recipe asks for it"

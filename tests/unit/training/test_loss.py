@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from random_llama import write_random_llama
 
-from prox_spark.labels import verdict_doubt
+from prox_spark.labels import estimate_verdict_doubt
 from prox_spark.training.examples import Example
 
 pytestmark = pytest.mark.unit
@@ -54,7 +54,7 @@ def nats(model: Any, example: Example) -> Any:
 def test_batch_of_a_verdict_without_doubt_has_a_loss(model: Any) -> None:
     from prox_spark.training.loss import AnswerLoss, Collator
 
-    sure = replace(EXAMPLES[2], doubt=verdict_doubt(5, 5, 0.4))
+    sure = replace(EXAMPLES[2], doubt=estimate_verdict_doubt(5, 5, 0.4))
     loss, _ = AnswerLoss(0.0, (STAYS, GOES))(model, Collator(pad_id=0, verdict_weight=4.0)([[sure]]))
     assert loss > 0
 
