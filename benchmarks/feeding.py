@@ -161,8 +161,8 @@ def serve_without_model(path: str, pace: float) -> None:
 def real_server(folder: Path, pace: float) -> Iterator[tuple[Callable[[list[list[int]]], int], psutil.Process]]:
     """What feeds prompts, and the process of the server."""
     from prox_spark.engine.ask.resident_session import ResidentSession
-    from prox_spark.engine.ask.window import Window
-    from prox_spark.engine.life.resident import Engine
+    from prox_spark.engine.ask.window import RequestWindow
+    from prox_spark.engine.life.record import Engine
     from prox_spark.engine.slots.sharing import Share
 
     folder.mkdir()
@@ -175,7 +175,7 @@ def real_server(folder: Path, pace: float) -> Iterator[tuple[Callable[[list[list
 
     def feed(asked: list[list[int]]) -> int:
         session = ResidentSession(lambda: engine, PARAMETERS, 600, lambda n_deaths: None, max_crashing_prompts=0)
-        return sum(1 for _ in Window(session, Share(folder / "slots", WINDOW)).answers(enumerate(asked)))
+        return sum(1 for _ in RequestWindow(session, Share(folder / "slots", WINDOW)).ask_all(enumerate(asked)))
 
     try:
         with socket.socket(socket.AF_UNIX) as probe:

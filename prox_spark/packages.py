@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 
 
-def installed(names: Iterable[str]) -> dict[str, str]:
+def find_versions(names: Iterable[str]) -> dict[str, str]:
     """Name and version of those that are."""
     found = {}
     for name in names:

@@ -12,7 +12,7 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 
-def inheriting(work: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+def inherit_thread_settings(work: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
     """Work with what the caller's thread has set for its jobs, such as how a notebook cancels them; to be called once.
 
     Each has a copy of its own: Spark keeps there what a query is called, and more, while it runs.

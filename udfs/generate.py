@@ -13,8 +13,8 @@ from pyspark.sql import types as T
 
 from prox_spark.engine.ask.remote import Endpoint, RemoteSession
 from prox_spark.engine.ask.resident_session import ResidentSession, Session
-from prox_spark.engine.ask.window import Window
-from prox_spark.engine.host.executor import current_owner, engine_directory, owner_directory
+from prox_spark.engine.ask.window import RequestWindow
+from prox_spark.engine.host.executor import find_owner, locate_owner_directory, make_engine_directory
 from prox_spark.engine.life.reaper import remove_leftovers
 from prox_spark.engine.life.resident import connect, forgive
 from prox_spark.engine.slots.sharing import PassingShare, Share
@@ -102,9 +102,9 @@ class Generate:
                     n_in += 1
                     yield (key, end - begin), numbers[begin:end].tolist()
 
-        window: Window[tuple[str, int]] = Window(self._session(), self._share())
+        window: RequestWindow[tuple[str, int]] = RequestWindow(self._session(), self._share())
         rows: list[tuple[object, ...]] = []
-        for (key, n_tokens), answer in window.answers(prompts()):
+        for (key, n_tokens), answer in window.ask_all(prompts()):
             rows.append(self._row(key, n_tokens, answer))
             n_out += 1
             if len(rows) == _ROWS_OUT:
@@ -133,11 +133,11 @@ class Generate:
 
     def _share(self) -> Share:
         """Of the executor's window. A remote engine's is no other: so many requests from each executor."""
-        owner, size = current_owner(), self.spec.window_size
+        owner, size = find_owner(), self.spec.window_size
         if endpoint := self.endpoint:
             remove_leftovers()  # of slots that were killed; where engines start these look for such
-            return PassingShare(owner_directory(owner) / fingerprint(endpoint.url, endpoint.model)[:12], size)
-        return Share(engine_directory(owner, self.spec.key) / "slots", size)
+            return PassingShare(locate_owner_directory(owner) / fingerprint(endpoint.url, endpoint.model)[:12], size)
+        return Share(make_engine_directory(owner, self.spec.key) / "slots", size)
 
     @property
     def endpoint(self) -> Endpoint | None:

@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 from efficiency.cases import Case, n_tokens, sampling
 from efficiency.on_spark import N_SLOTS, rates
 from efficiency.plain import engine
-from prox_spark.engine.host.cores import core_list
+from prox_spark.engine.host.cores import format_cores
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.session import build_session
 
@@ -60,5 +60,5 @@ def engine_of_this_worker(spec: EngineSpec) -> Any:
         context = TaskContext.get()
         assert context
         cores = sorted(os.sched_getaffinity(0))[context.partitionId() :: N_SLOTS]
-        _ENGINES[spec.key] = engine(spec, core_list(cores) if spec.device == "cpu" else None, kv_share=1 / N_SLOTS)
+        _ENGINES[spec.key] = engine(spec, format_cores(cores) if spec.device == "cpu" else None, kv_share=1 / N_SLOTS)
     return _ENGINES[spec.key]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from efficiency.cases import Case, n_tokens, sampling
-from prox_spark.engine.host.cores import openmp_binding
+from prox_spark.engine.host.cores import build_openmp_binding
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.refiners.build import build
 
@@ -23,14 +23,14 @@ def engine(spec: EngineSpec, cores: str | None = None, kv_share: float = 1.0) ->
         kv_share: of the spec's KV cache, where several engines share a machine.
     """
     os.environ.pop("OMP_NUM_THREADS", None)  # Spark sets it in its workers, the server has its own
-    os.environ.update(spec.environment() | {"VLLM_LOGGING_LEVEL": "ERROR"})
+    os.environ.update(spec.build_environment() | {"VLLM_LOGGING_LEVEL": "ERROR"})
     if cores:
-        os.environ.update(openmp_binding(cores))
+        os.environ.update(build_openmp_binding(cores))
     from vllm import LLM
     from vllm.engine.arg_utils import EngineArgs
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
-    command = spec.command(build(spec.refiner), Path("socket"))
+    command = spec.build_command(build(spec.refiner), Path("socket"))
     arguments, _ = EngineArgs.add_cli_args(FlexibleArgumentParser()).parse_known_args(command[3:])
     settings = EngineArgs.from_cli_args(arguments)
     if settings.kv_cache_memory_bytes:

@@ -14,8 +14,8 @@ from pyspark.sql import functions as F
 from on_gpu.arithmetic import Load
 from on_gpu.engine_times import EngineTimes
 from prox_spark.config import LakeConfig, Recipe
-from prox_spark.engine.host.executor import owner_directories
-from prox_spark.engine.life.record import records
+from prox_spark.engine.host.executor import list_owner_directories
+from prox_spark.engine.life.record import read_records
 from prox_spark.engine.wire.health import request
 from prox_spark.lake.tables import Lake
 from prox_spark.pipeline.ingest import ingest
@@ -103,9 +103,9 @@ def engine_times() -> EngineTimes:
     """Of the engines of all executors on this host that answer, added up."""
     texts = [
         request(record.engine.socket, "/metrics") or ""
-        for directory, is_alive in owner_directories()
+        for directory, is_alive in list_owner_directories()
         if is_alive
-        for record in records(directory).values()
+        for record in read_records(directory).values()
         if record.engine
     ]
     return EngineTimes.read("\n".join(texts))

@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from prox_spark.engine.host.cores import core_list, openmp_binding
+from prox_spark.engine.host.cores import build_openmp_binding, format_cores
 from side_by_side.refinement import DROPPED, Refinement, documents, write_outcomes
 
 
@@ -39,8 +39,8 @@ def run_step(job: dict[str, Any], step: str) -> list[float]:
     running = []
     for rank in range(job["ranks"]):
         command = [sys.executable, __file__, json.dumps(job | {"step": step, "rank": rank})]
-        cores = core_list(sorted(os.sched_getaffinity(0))[rank :: job["ranks"]])
-        own = os.environ | {"VLLM_CPU_OMP_THREADS_BIND": cores} | openmp_binding(cores)
+        cores = format_cores(sorted(os.sched_getaffinity(0))[rank :: job["ranks"]])
+        own = os.environ | {"VLLM_CPU_OMP_THREADS_BIND": cores} | build_openmp_binding(cores)
         running.append(subprocess.Popen(command, env=own, stdout=subprocess.PIPE, text=True))
     printed = [process.communicate()[0] for process in running]
     if any(process.returncode for process in running):

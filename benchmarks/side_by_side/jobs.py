@@ -59,7 +59,7 @@ def job_of(recipe: Recipe, documents: Path) -> dict[str, Any]:
 
 def _engine_settings(spec: EngineSpec, model: Path) -> dict[str, Any]:
     """The arguments of our server as vLLM names them on a command line; True for a flag."""
-    words = [part for word in spec.command(model, Path("socket"))[3:] for part in word.split("=", 1)]
+    words = [part for word in spec.build_command(model, Path("socket"))[3:] for part in word.split("=", 1)]
     found: dict[str, Any] = {}
     for word, after in pairwise([*words, "--"]):
         name = word.removeprefix("--")
@@ -87,7 +87,7 @@ def environment_of(recipe: Recipe, root: Path, python: Path, folder: Path, binds
     """
     environment = dict(os.environ)
     if binds:
-        environment = EngineSpec(find(recipe.refiners.doc), recipe.engine).environment()
+        environment = EngineSpec(find(recipe.refiners.doc), recipe.engine).build_environment()
     # Of this interpreter's packages others know nothing.
     own_path = os.environ.get("PYTHONPATH", "") if python == Path(sys.executable) else ""
     for name in ("VIRTUAL_ENV", "PYTHONHOME", "JAVA_TOOL_OPTIONS"):

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from prox_spark.engine.host.executor import Owner, owner_directory
-from prox_spark.engine.life.record import records
+from prox_spark.engine.host.executor import Owner, locate_owner_directory
+from prox_spark.engine.life.record import read_records
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
@@ -22,7 +22,7 @@ def is_local(context: SparkContext) -> bool:
     return str(context.master) == "local" or context.master.startswith("local[")
 
 
-def local_executor(spark: SparkSession) -> Owner | None:
+def find_local_executor(spark: SparkSession) -> Owner | None:
     """The JVM whose engines this process may ask: the driver's own, in local mode."""
     if not is_local(spark.sparkContext):
         return None
@@ -30,17 +30,17 @@ def local_executor(spark: SparkSession) -> Owner | None:
     return Owner.of(psutil.Process(int(jvm.java.lang.ProcessHandle.current().pid()))) if jvm else None
 
 
-def engines_since(spark: SparkSession) -> float:
+def find_earliest_start(spark: SparkSession) -> float:
     """Before when no engine was started that may still run for this session, in seconds since the epoch.
 
     Executors come and go with their application; the driver's JVM, which is the executor in local mode, outlives it in a notebook.
     """
-    owner = local_executor(spark)
+    owner = find_local_executor(spark)
     begun = psutil.Process(owner.pid).create_time() if owner else spark.sparkContext.startTime / 1000
     return begun - _CLOCKS_SECONDS
 
 
-def known_engines(owner: Owner | None) -> set[str]:
+def read_engine_ids(owner: Owner | None) -> set[str]:
     """Ids of the engines that an executor on this host started last, alive or dead; none without one."""
-    found = records(owner_directory(owner)).values() if owner else ()
+    found = read_records(locate_owner_directory(owner)).values() if owner else ()
     return {record.last_id for record in found if record.last_id}

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prox_spark.config import EngineConfig
-from prox_spark.engine.host.cores import cpu_binding, openmp_binding
-from prox_spark.engine.host.device import assigned_gpus, cpu_dtype, detect_device, visible_devices
-from prox_spark.engine.host.executor import current_owner
+from prox_spark.engine.host.cores import build_cpu_binding, build_openmp_binding
+from prox_spark.engine.host.device import choose_cpu_dtype, choose_visible_devices, detect_device, read_assigned_gpus
+from prox_spark.engine.host.executor import find_owner
 from prox_spark.errors import EngineStartError
 from prox_spark.fingerprint import fingerprint
 from prox_spark.paths import cache_directory
@@ -82,7 +82,7 @@ class EngineSpec:
         Raises:
             EngineStartError: they are not as many as an engine uses.
         """
-        gpus = tuple(sorted(assigned_gpus())) if self.device == "cuda" else ()
+        gpus = tuple(sorted(read_assigned_gpus())) if self.device == "cuda" else ()
         n_used = self.config.tensor_parallel_size
         if gpus and len(gpus) != n_used:
             raise EngineStartError(
@@ -101,7 +101,7 @@ class EngineSpec:
         """Requests in flight."""
         return math.ceil(self.config.window_factor * self.config.max_num_seqs)
 
-    def command(self, model: Path, socket: Path) -> list[str]:
+    def build_command(self, model: Path, socket: Path) -> list[str]:
         """The command line of `prox_spark.engine.process.server`.
 
         By `-m` each process that vLLM spawns would import the server again. vLLM comes before it: it sets up torch's environment,
@@ -144,7 +144,7 @@ class EngineSpec:
         """Is the model compiled at start."""
         return self.config.compile if self.config.compile is not None else self.device == "cuda"
 
-    def environment(self, gpus: Sequence[str] = ()) -> dict[str, str]:
+    def build_environment(self, gpus: Sequence[str] = ()) -> dict[str, str]:
         """The server's whole environment, set before torch is imported.
 
         Args:
@@ -160,29 +160,29 @@ class EngineSpec:
         # Spark sets it to the cores of a task for numpy's sake; the engine has its own binding.
         environment.pop("OMP_NUM_THREADS", None)
         if self.device == "cpu":
-            environment |= cpu_binding(current_owner(), self.config.cpu_cores)
+            environment |= build_cpu_binding(find_owner(), self.config.cpu_cores)
             binding = environment["VLLM_CPU_OMP_THREADS_BIND"]
             # Cores of several ranks, as `extra_args` may ask for, are for vLLM to hand out.
             if self.config.tensor_parallel_size == 1 and "|" not in binding:
-                environment |= _one_process(binding)
+                environment |= _keep_in_one_process(binding)
             return environment
         # GPUs are numbered as nvidia-smi numbers them, which is where Spark has the addresses from.
         environment.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
-        if devices := visible_devices(gpus, os.environ.get("CUDA_VISIBLE_DEVICES")):
+        if devices := choose_visible_devices(gpus, os.environ.get("CUDA_VISIBLE_DEVICES")):
             environment["CUDA_VISIBLE_DEVICES"] = devices
         return environment
 
     def _dtype(self) -> str:
         if self.config.dtype == "auto" and self.device == "cpu":
-            return cpu_dtype()
+            return choose_cpu_dtype()
         return self.config.dtype
 
 
-def _one_process(binding: str) -> dict[str, str]:
+def _keep_in_one_process(binding: str) -> dict[str, str]:
     """Leaves vLLM's scheduler and model in the server's process, not in others, which import vLLM once more and are waited for at every step.
 
     vLLM has workers on a CPU because it sets their OpenMP variables when it starts them. These are set here, for the whole server,
     whose own threads are confined to the same cores with it.
     Source: vLLM 0.32, v1/engine/llm_engine.py, platforms/cpu.py, utils/ompmultiprocessing.py.
     """
-    return {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"} | openmp_binding(binding)
+    return {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"} | build_openmp_binding(binding)

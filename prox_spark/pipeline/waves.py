@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from prox_spark.errors import first_line
 from prox_spark.pipeline.plan import Wave
-from prox_spark.threads import inheriting
+from prox_spark.threads import inherit_thread_settings
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
@@ -69,7 +69,7 @@ def staggered(context: SparkContext, waves: Iterable[Wave], work: Work, run_id: 
     futures: list[Future[None]] = []
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="prox-spark-wave") as pool:
         try:
-            futures += (pool.submit(watched, wave, inheriting(tagged)) for wave in planned)
+            futures += (pool.submit(watched, wave, inherit_thread_settings(tagged)) for wave in planned)
             wait(futures)
         except BaseException as interrupt:  # by the user, for one
             turns.close()

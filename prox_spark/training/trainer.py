@@ -12,7 +12,7 @@ import torch
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-from prox_spark.engine.host.device import cpu_dtype
+from prox_spark.engine.host.device import choose_cpu_dtype
 from prox_spark.errors import RecipeError
 from prox_spark.training.examples import Example
 from prox_spark.training.loss import AnswerLoss, Batch, Collator
@@ -73,7 +73,7 @@ def computes_in_bfloat16(recipe: AdaptRecipe) -> bool:
     precision = recipe.optimiser.precision
     if precision != "auto":
         return precision == "bfloat16"
-    return torch.cuda.is_bf16_supported() if torch.cuda.is_available() else cpu_dtype() == "bfloat16"
+    return torch.cuda.is_bf16_supported() if torch.cuda.is_available() else choose_cpu_dtype() == "bfloat16"
 
 
 def training_arguments(recipe: AdaptRecipe, directory: Path) -> TrainingArguments:

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from prox_spark.engine.driver import local_executor
+from prox_spark.engine.driver import find_local_executor
 from prox_spark.engine.host.executor import Owner
-from prox_spark.engine.life.resident import running
+from prox_spark.engine.life.resident import find_running_engines
 from prox_spark.engine.spec import EngineSpec
-from prox_spark.engine.wire.health import metrics
+from prox_spark.engine.wire.health import read_metrics
 from prox_spark.engine.wire.metrics import Growth, Metrics
 from prox_spark.watching.spark_rows import described, rows_put_out
 
@@ -55,7 +55,7 @@ def engine_progress(spark: SparkSession, label: str, work: Work, spec: EngineSpe
         work: how much of it.
         spec: of the engine.
     """
-    owner = None if spec.config.endpoint else local_executor(spark)
+    owner = None if spec.config.endpoint else find_local_executor(spark)
     description = f"prox_spark: {label} ({uuid.uuid4().hex[:8]})"  # no other query of the application has it
 
     def source() -> _Engines | _Rows:
@@ -109,7 +109,7 @@ class _Engines:
         )
 
     def _metrics(self) -> dict[str, Metrics]:
-        found = {engine.engine_id: metrics(engine.socket) for engine in running(self._owner)}
+        found = {engine.engine_id: read_metrics(engine.socket) for engine in find_running_engines(self._owner)}
         return {engine_id: of for engine_id, of in found.items() if of}
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_processes import FAKE_ENGINE, ME, processes_in
+from engine_processes import FAKE_ENGINE, ME, find_processes_in
 from weightless import write_weightless
 
 from prox_spark.config import EngineConfig
-from prox_spark.engine.host.executor import owner_directory
+from prox_spark.engine.host.executor import locate_owner_directory
 from prox_spark.engine.life import resident
 from prox_spark.engine.life.reaper import end_engine
-from prox_spark.engine.life.record import records
+from prox_spark.engine.life.record import read_records
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.refiners import find
 
@@ -27,10 +27,10 @@ def runtime(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     monkeypatch.setenv("PROX_SPARK_RUNTIME", str(short_path))
     monkeypatch.setattr(resident, "_BACK_OFF_SECONDS", 0.01)
     yield short_path
-    for directory, record in records(owner_directory(ME)).items():
+    for directory, record in read_records(locate_owner_directory(ME)).items():
         if record.engine:
             end_engine(record.engine, directory)
-    for process in processes_in(short_path):
+    for process in find_processes_in(short_path):
         process.send_signal(signal.SIGKILL)
 
 

@@ -13,8 +13,8 @@ from waiting import wait_until
 
 from prox_spark.config import EngineConfig
 from prox_spark.engine.ask.resident_session import ResidentSession
-from prox_spark.engine.ask.window import Window
-from prox_spark.engine.host.executor import current_owner, engine_directory
+from prox_spark.engine.ask.window import RequestWindow
+from prox_spark.engine.host.executor import find_owner, make_engine_directory
 from prox_spark.engine.life.resident import connect, forgive
 from prox_spark.engine.slots.sharing import Share
 from prox_spark.engine.spec import EngineSpec
@@ -46,17 +46,17 @@ def make_adapter(make_spec: Make, tmp_path: Path) -> Make:
     return make
 
 
-def slot(spec: EngineSpec) -> Window[int]:
+def slot(spec: EngineSpec) -> RequestWindow[int]:
     """A task slot."""
     session = ResidentSession(
         lambda: connect(spec), {"max_tokens": 1}, 60, lambda n: forgive(spec, n), 1, model=spec.model_name
     )
-    return Window(session, Share(engine_directory(current_owner(), spec.key) / "slots", size=2))
+    return RequestWindow(session, Share(make_engine_directory(find_owner(), spec.key) / "slots", size=2))
 
 
 def test_a_slot_goes_on_when_another_one_starts_the_engine_anew_with_its_own_adapter(make_adapter: Make) -> None:
     one, other = make_adapter("one"), make_adapter("other")
-    answers = slot(one).answers(iter([(n, [n]) for n in range(6)]))
+    answers = slot(one).ask_all(iter([(n, [n]) for n in range(6)]))
     assert next(answers)[1].error_code is None
     engine = connect(other)
     assert connect(one).engine_id == engine.engine_id

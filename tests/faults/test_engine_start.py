@@ -17,11 +17,11 @@ from typing import Any
 
 import psutil
 import pytest
-from engine_processes import ME, processes_in
+from engine_processes import ME, find_processes_in
 from waiting import wait_until
 from weightless import write_weightless
 
-from prox_spark.engine.host.executor import owner_directory
+from prox_spark.engine.host.executor import locate_owner_directory
 from prox_spark.engine.life.resident import connect
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.errors import EngineStartError
@@ -79,8 +79,8 @@ def test_failed_start_is_named_and_no_process_is_left(
     # The deadline, or what a process takes to start and die, and no more than what it takes to end it.
     assert time.monotonic() - begun < config.get("start_seconds", 10) + END_SECONDS
     assert "fake engine, {" in str(failure.value), "its last words are missing"
-    wait_until(lambda: not processes_in(runtime), "no process is left")
-    assert os.listdir(owner_directory(ME).parent) == [owner_directory(ME).name]
+    wait_until(lambda: not find_processes_in(runtime), "no process is left")
+    assert os.listdir(locate_owner_directory(ME).parent) == [locate_owner_directory(ME).name]
 
 
 def test_what_keeps_the_supervisor_from_starting_is_named(
@@ -111,7 +111,7 @@ def test_server_that_the_kernel_kills_while_it_starts_is_told_from_one_that_fail
 
     def servers() -> list[psutil.Process]:
         return [
-            p for p in processes_in(runtime) if "--uds" in p.cmdline() and "supervisor" not in " ".join(p.cmdline())
+            p for p in find_processes_in(runtime) if "--uds" in p.cmdline() and "supervisor" not in " ".join(p.cmdline())
         ]
 
     killer = threading.Thread(target=kill_server)
@@ -140,7 +140,7 @@ def test_file_system_without_sockets_is_named(make_spec: Make, runtime: Path, mo
     monkeypatch.setattr("socket.socket", FakeSocket)
     with pytest.raises(EngineStartError, match=r"no Unix socket .*Operation not supported\. Set PROX_SPARK_RUNTIME"):
         connect(make_spec())
-    assert not processes_in(runtime)
+    assert not find_processes_in(runtime)
 
 
 @only_root

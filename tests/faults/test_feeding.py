@@ -20,9 +20,11 @@ from waiting import wait_until
 from weightless import write_weightless
 
 from prox_spark.config import EngineConfig
-from prox_spark.engine.host.executor import current_owner, engine_directory
-from prox_spark.engine.life.resident import Engine, connect, request
+from prox_spark.engine.host.executor import find_owner, make_engine_directory
+from prox_spark.engine.life.record import Engine
+from prox_spark.engine.life.resident import connect
 from prox_spark.engine.spec import EngineSpec
+from prox_spark.engine.wire.health import request
 from prox_spark.refiners import find
 
 pytestmark = pytest.mark.faults
@@ -95,7 +97,7 @@ class Executor:
 
     @property
     def directory(self) -> Path:
-        return engine_directory(current_owner(), self.spec.key)
+        return make_engine_directory(find_owner(), self.spec.key)
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from cluster import (
 from deltalake import DeltaTable, QueryBuilder
 from waiting import wait_until
 
-from prox_spark.engine.life.resident import request
+from prox_spark.engine.wire.health import request
 from prox_spark.programs import DocumentStatus
 
 pytestmark = [pytest.mark.faults, pytest.mark.long]

@@ -15,7 +15,7 @@ import pyarrow as pa
 from pyspark.sql import SparkSession
 
 from prox_spark.config import EngineConfig
-from prox_spark.engine.host.executor import current_owner
+from prox_spark.engine.host.executor import find_owner
 from prox_spark.engine.life.resident import connect
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.pipeline.asking.gpu_profile import generation_profile
@@ -37,7 +37,7 @@ class Ask:
         engine = connect(self.spec)
         (server,) = psutil.Process(engine.pid).children()
         row = {
-            "executor": current_owner().pid,
+            "executor": find_owner().pid,
             "python_worker": os.getpid(),
             "gpus": list(self.spec.gpus),
             "engines": sorted({answer["engine_id"] for answer in answers}),

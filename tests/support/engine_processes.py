@@ -13,7 +13,7 @@ FAKE_ENGINE = Path(__file__).parent / "fake_engine"
 ME = Owner.of(psutil.Process())
 
 
-def processes_in(directory: Path) -> list[psutil.Process]:
+def find_processes_in(directory: Path) -> list[psutil.Process]:
     """Processes that work in a directory or below it: supervisors, their guards, servers and what those have started."""
     found = []
     for process in psutil.process_iter():

@@ -15,7 +15,7 @@ import psutil
 from aiohttp import web
 
 from prox_spark.engine.host.executor import Owner
-from prox_spark.engine.life.resident import Engine
+from prox_spark.engine.life.record import Engine
 
 # Status and JSON body; None breaks the connection without an answer.
 Reply = tuple[int, Any] | None

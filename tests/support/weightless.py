@@ -10,14 +10,14 @@ import yaml
 TASKS = {"doc": {"template": "plain", "max_text_tokens": 8}}
 
 
-def weightless_card(name: str = "tiny", **fields: Any) -> dict[str, Any]:
+def make_weightless_card(name: str = "tiny", **fields: Any) -> dict[str, Any]:
     """The card of a refiner whose base lies beside it; further fields win."""
     return {"name": name, "licence": "MIT", "base": {"path": "."}, "context_tokens": 64, "tasks": TASKS, **fields}
 
 
 def write_weightless(folder: Path, **fields: Any) -> str:
     """Writes such a refiner; returns its name for recipes. What stands for its weights is its name."""
-    card = weightless_card(**fields)
+    card = make_weightless_card(**fields)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "refiner.yaml").write_text(yaml.safe_dump(card), encoding="utf-8")
     (folder / "config.json").write_text("{}", encoding="utf-8")

@@ -12,8 +12,8 @@ import pytest
 from random_llama import TASKS, write_random_llama
 
 from prox_spark.config import EngineConfig
-from prox_spark.engine.host.executor import current_owner
-from prox_spark.engine.life.resident import connect, running
+from prox_spark.engine.host.executor import find_owner
+from prox_spark.engine.life.resident import connect, find_running_engines
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.errors import EngineStartError
 from prox_spark.prompts import PromptBuilder
@@ -84,5 +84,5 @@ def test_two_adapters_share_an_engine_and_answer_as_their_merged_weights_do(adap
         with pytest.raises(EngineStartError, match=r"can't take the adapter of refiner large.*rank"):
             connect(large)
     finally:
-        for engine in running(current_owner()):
+        for engine in find_running_engines(find_owner()):
             os.kill(engine.pid, signal.SIGTERM)

@@ -21,7 +21,7 @@ from prox_spark.commands import evaluate as evaluate_job
 from prox_spark.config import Recipe
 from prox_spark.demo import PAGES
 from prox_spark.engine.host.executor import Owner
-from prox_spark.engine.life.resident import running
+from prox_spark.engine.life.resident import find_running_engines
 from prox_spark.errors import SelfTestError
 from prox_spark.labels import Label
 from prox_spark.lake.tables import Lake
@@ -124,7 +124,7 @@ def versions(spark: Any, root: str) -> dict[str, int]:
 
 def engine_ids(spark: Any) -> set[str]:
     jvm = Owner.of(psutil.Process(int(spark.sparkContext._jvm.java.lang.ProcessHandle.current().pid())))
-    return {engine.engine_id for engine in running(jvm)}
+    return {engine.engine_id for engine in find_running_engines(jvm)}
 
 
 def test_pages_come_out_refined_and_lineage_tells_how(spark: Any, sample_lake: tuple[str, RefineSummary]) -> None:

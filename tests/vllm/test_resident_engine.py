@@ -22,12 +22,13 @@ from waiting import wait_until
 
 from prox_spark.config import EngineConfig
 from prox_spark.engine.ask.resident_session import ResidentSession
-from prox_spark.engine.ask.window import Window
-from prox_spark.engine.host.executor import Owner, current_owner, engine_directory
-from prox_spark.engine.life.resident import Engine, connect, forgive, running
+from prox_spark.engine.ask.window import RequestWindow
+from prox_spark.engine.host.executor import Owner, find_owner, make_engine_directory
+from prox_spark.engine.life.record import Engine
+from prox_spark.engine.life.resident import connect, find_running_engines, forgive
 from prox_spark.engine.slots.sharing import Share
 from prox_spark.engine.spec import EngineSpec
-from prox_spark.engine.wire.health import exchange, metrics, request
+from prox_spark.engine.wire.health import exchange, read_metrics, request
 from prox_spark.errors import EngineStartError, ReasonCode
 from prox_spark.prompts import PromptBuilder
 from prox_spark.refiners import find
@@ -64,7 +65,7 @@ def engine(spec: EngineSpec) -> Iterator[Engine]:
     """The engine of this test process, which is its own owner here."""
     started = connect(spec)
     yield started
-    for found in running(Owner.of(psutil.Process())):
+    for found in find_running_engines(Owner.of(psutil.Process())):
         os.kill(found.pid, signal.SIGTERM)
 
 
@@ -73,11 +74,11 @@ def builder(spec: EngineSpec, stage: str, tiny_llama: Path) -> PromptBuilder:
     return PromptBuilder(spec.refiner.card, stage, spec.refiner.model_fingerprint, tokenizer)  # type: ignore[arg-type]
 
 
-def window(spec: EngineSpec, parameters: dict[str, Any], size: int) -> Window[int]:
+def window(spec: EngineSpec, parameters: dict[str, Any], size: int) -> RequestWindow[int]:
     session = ResidentSession(
         lambda: connect(spec), parameters, 120, lambda n: forgive(spec, n), max_crashing_prompts=1
     )
-    return Window(session, Share(engine_directory(current_owner(), spec.key) / "slots", size))
+    return RequestWindow(session, Share(make_engine_directory(find_owner(), spec.key) / "slots", size))
 
 
 def generate(spec: EngineSpec, prompts: PromptBuilder, texts: list[str]) -> list[dict[str, object]]:
@@ -93,7 +94,7 @@ def generate(spec: EngineSpec, prompts: PromptBuilder, texts: list[str]) -> list
 
 
 def test_a_fresh_engine_tells_the_counters_that_a_hang_is_known_by(engine: Engine) -> None:
-    assert metrics(engine.socket) is not None
+    assert read_metrics(engine.socket) is not None
 
 
 def test_a_second_worker_finds_the_engine_of_the_first(spec: EngineSpec, engine: Engine) -> None:
@@ -152,14 +153,14 @@ def test_grammar_constrains_what_is_decoded(spec: EngineSpec, engine: Engine, ti
 
     parameters = {"temperature": 0, "max_tokens": 12, "structured_outputs": {"grammar": PROGRAM_GRAMMAR}}
     [prompt] = builder(spec, "chunk", tiny_llama).prompts("a page of text")
-    [(_, answer)] = window(spec, parameters, 4).answers([(0, prompt.token_ids)])
+    [(_, answer)] = window(spec, parameters, 4).ask_all([(0, prompt.token_ids)])
     # Random weights never write a program of themselves.
     assert answer.text and answer.text.lstrip().startswith(("keep_chunk", "remove_lines", "normalize")), answer
 
 
 def test_one_refused_request_is_an_error_and_the_others_are_answered(spec: EngineSpec, engine: Engine) -> None:
     prompts = [(n, [1, 300 + n]) for n in range(5)] + [(5, [1] * 600)]
-    answers = dict(window(spec, {"temperature": 0, "max_tokens": 4}, 4).answers(prompts))
+    answers = dict(window(spec, {"temperature": 0, "max_tokens": 4}, 4).ask_all(prompts))
     assert answers[5].error_code == ReasonCode.REQUEST_REFUSED and "512" in (answers[5].error_message or "")
     assert [answers[n].error_code for n in range(5)] == [None] * 5
 
@@ -203,7 +204,7 @@ def test_killed_engine_is_replaced_and_only_open_prompts_are_asked_again(spec: E
 def test_an_engine_dies_with_its_core_where_that_is_a_process_as_on_a_gpu(
     tiny_refiner: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("prox_spark.engine.spec._one_process", lambda _: {})
+    monkeypatch.setattr("prox_spark.engine.spec._keep_in_one_process", lambda _: {})
     spec = EngineSpec(find(tiny_refiner), CONFIG.model_copy(update={"cpu_kv_cache_gib": 0.2}))
     directory = Path(connect(spec).socket).parent
     assert len([path for path in directory.iterdir() if path.is_socket()]) >= 2, "vLLM's own sockets lie elsewhere"
@@ -227,7 +228,7 @@ def kill_in_the_middle(spec: EngineSpec, part: Callable[[psutil.Process], psutil
     victim = part(server)
     parameters = {"temperature": 0, "max_tokens": 64, "ignore_eos": True}
     answers = {}
-    for tag, answer in window(spec, parameters, 8).answers((n, [1, 300 + n % 200]) for n in range(60)):
+    for tag, answer in window(spec, parameters, 8).ask_all((n, [1, 300 + n % 200]) for n in range(60)):
         assert tag not in answers
         answers[tag] = answer
         if len(answers) == 20:

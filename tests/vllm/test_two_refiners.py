@@ -14,8 +14,8 @@ import pytest
 from pyspark.sql import functions as F
 
 from prox_spark.config import Recipe
-from prox_spark.engine.host.executor import Owner, owner_directory
-from prox_spark.engine.life.record import records
+from prox_spark.engine.host.executor import Owner, locate_owner_directory
+from prox_spark.engine.life.record import read_records
 from prox_spark.pipeline.ingest import ingest
 from prox_spark.pipeline.refine import refine_lake
 
@@ -31,7 +31,7 @@ def most_engines_at_once(executor: Owner) -> Iterator[list[int]]:
 
     def watch() -> None:
         while not stop.wait(0.05):
-            found = records(owner_directory(executor)).values()
+            found = read_records(locate_owner_directory(executor)).values()
             alive = [r.engine for r in found if r.engine and r.engine.supervisor.is_alive()]
             most[0] = max(most[0], len(alive))
 

@@ -77,7 +77,7 @@ class Endpoint:
         )
 
 
-def wait_seconds(n_tries: int, retry_after: str | None = None) -> float:
+def choose_wait_seconds(n_tries: int, retry_after: str | None = None) -> float:
     """How long to wait before the next try: doubling, with jitter lest all come back at once, or what the server asks for.
 
     Args:
@@ -125,7 +125,7 @@ class RemoteSession:
                 ) as response:
                     status, content = response.status, self._without_key(await response.read())
                 if status not in _PASSING and status < 500:
-                    return replace(self._counted(self._read(status, content)), n_sends=n_tries).timed(sent)
+                    return replace(self._counted(self._read(status, content)), n_sends=n_tries).stamp(sent)
                 trouble = f"{status}: {self._words(content)}"
                 if status >= 500:
                     n_answered_before = min(n_answered_before, self._n_answered)
@@ -135,10 +135,10 @@ class RemoteSession:
             except TimeoutError:
                 message = f"no answer in engine.request_seconds = {self._request_seconds:g} s"
                 late = Answer(error_code=ReasonCode.REQUEST_TIMEOUT, error_message=message, n_sends=n_tries)
-                return self._counted(late).timed(sent)
+                return self._counted(late).stamp(sent)
             except aiohttp.ClientError as error:
                 trouble = str(error) or type(error).__name__
-            wait = wait_seconds(n_tries, retry_after)
+            wait = choose_wait_seconds(n_tries, retry_after)
             if retry_after:  # said to this request, meant for all
                 self._not_before = max(self._not_before, time.monotonic() + wait)
             elif n_tries < self._endpoint.tries:

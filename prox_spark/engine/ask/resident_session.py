@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from prox_spark.engine.life.resident import Engine
+from prox_spark.engine.life.record import Engine
 from prox_spark.engine.slots.isolation import Isolation
 from prox_spark.engine.spec import MODEL_NAME
 from prox_spark.engine.wire.answers import Answer, read_answer, read_refusal
@@ -103,7 +103,7 @@ class ResidentSession:
             engine_id = link.engine.engine_id
             if breaks[engine_id] == _MAX_BREAKS:
                 raise EngineError(
-                    f"the engine broke off the same request {_MAX_BREAKS} times. Its last words:\n{link.engine.last_lines()}"
+                    f"the engine broke off the same request {_MAX_BREAKS} times. Its last words:\n{link.engine.read_last_lines()}"
                 )
             dead = reached - {engine_id}
             if len(dead) < _DEATHS_OF_A_SUSPECT:
@@ -151,19 +151,19 @@ class ResidentSession:
                 raise EngineError(
                     f"{n_crashing} prompts of this run have crashed the engine of this executor, engine.max_crashing_prompts is "
                     f"{self._max_crashing_prompts}: look at the engine rather than at them. Its last words "
-                    f"({link.engine.log}):\n{link.engine.last_lines()}"
+                    f"({link.engine.log}):\n{link.engine.read_last_lines()}"
                 )
             n_deaths = len(dead) + 1
-            message = f"the engine died {n_deaths} times with this prompt in flight, at last with no other: {link.engine.last_lines()}"
+            message = f"the engine died {n_deaths} times with this prompt in flight, at last with no other: {link.engine.read_last_lines()}"
             await asyncio.to_thread(self._forgive, n_deaths)
         return Answer(
             error_code=ReasonCode.ENGINE_CRASH, error_message=message[:1000], engine_id=link.engine.engine_id
-        ).timed(time.monotonic())
+        ).stamp(time.monotonic())
 
     async def _send(self, link: _Link, body: bytes) -> Answer:
         """Raises OSError where the engine is gone."""
         sent = time.monotonic()
-        return (await self._answer_to(link, body)).timed(sent)
+        return (await self._answer_to(link, body)).stamp(sent)
 
     async def _answer_to(self, link: _Link, body: bytes) -> Answer:
         engine_id = link.engine.engine_id

@@ -22,7 +22,7 @@ Tag = TypeVar("Tag")
 _RECHECK_SECONDS = 0.25
 
 
-class Window(Generic[Tag]):
+class RequestWindow(Generic[Tag]):
     """Keeps as many requests in flight as the slot has a share of.
 
     Args:
@@ -30,7 +30,7 @@ class Window(Generic[Tag]):
         share: how many at once.
 
     Example:
-        >>> for tag, answer in Window(session, Share(directory, size=70)).answers(prompts):  # doctest: +SKIP
+        >>> for tag, answer in RequestWindow(session, Share(directory, size=70)).ask_all(prompts):  # doctest: +SKIP
         ...     print(tag, answer.text)
     """
 
@@ -38,7 +38,7 @@ class Window(Generic[Tag]):
         self._session = session
         self._share = share
 
-    def answers(self, prompts: Iterable[tuple[Tag, list[int]]]) -> Iterator[tuple[Tag, Answer]]:
+    def ask_all(self, prompts: Iterable[tuple[Tag, list[int]]]) -> Iterator[tuple[Tag, Answer]]:
         """Sends prompts as fast as the window allows and yields answers as they come, each with its tag.
 
         Args:
@@ -56,13 +56,13 @@ class Window(Generic[Tag]):
                 done.put(error)
             else:
                 # Also where the consumer is busy elsewhere: the other slots may have its room now.
-                self._share.answered()
+                self._share.count_answered()
                 done.put((tag, answer))
 
         with self._share as share, _LoopThread() as loop:
             try:
                 for tag, token_ids in prompts:
-                    share.sent()
+                    share.count_sent()
                     loop.start(ask(tag, token_ids))
                     while share.n_open and not (done.empty() and share.has_room()):
                         with suppress(queue.Empty):
@@ -74,7 +74,7 @@ class Window(Generic[Tag]):
                 loop.run(self._session.close())
 
     def _passed_on(self, item: tuple[Tag, Answer] | BaseException) -> tuple[Tag, Answer]:
-        self._share.passed_on()
+        self._share.count_passed_on()
         if isinstance(item, EngineError):
             raise item
         if isinstance(item, BaseException):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from prox_spark.engine.host.executor import Owner, owner_directory
+from prox_spark.engine.host.executor import Owner, locate_owner_directory
 from prox_spark.locks import lock
 
 _CGROUPS = Path("/sys/fs/cgroup")
@@ -20,7 +20,7 @@ _OWN_CGROUPS = Path("/proc/self/cgroup")
 _NO_BINDING = "nobind"
 
 
-def cpu_binding(owner: Owner, given: str | None) -> dict[str, str]:
+def build_cpu_binding(owner: Owner, given: str | None) -> dict[str, str]:
     """Environment variables by which vLLM binds its threads to cores.
 
     Args:
@@ -31,15 +31,15 @@ def cpu_binding(owner: Owner, given: str | None) -> dict[str, str]:
         The cores. Under a CPU quota that is smaller than the host none are named: the kernel does not say which cores other
         containers use, so that all would take the first. Then, and by `nobind`, the number of threads is set.
     """
-    n_host, n_quota = len(os.sched_getaffinity(0)), quota_cores()
+    n_host, n_quota = len(os.sched_getaffinity(0)), read_quota_cores()
     if given != _NO_BINDING and (given or n_quota >= n_host):
-        return {"VLLM_CPU_OMP_THREADS_BIND": given or core_list(executor_cores(owner))}
+        return {"VLLM_CPU_OMP_THREADS_BIND": given or format_cores(claim_cores(owner))}
     # Rounded down: threads that wait for each other at every step are all as slow as the one that is held back.
     n_threads = max(1, math.floor(min(n_quota, n_host, _granted(owner) or n_host)))
     return {"VLLM_CPU_OMP_THREADS_BIND": _NO_BINDING, "OMP_NUM_THREADS": str(n_threads)}
 
 
-def openmp_binding(cores: str) -> dict[str, str]:
+def build_openmp_binding(cores: str) -> dict[str, str]:
     """Environment variables that confine a process, and what it starts, to cores, with an OpenMP thread for each.
 
     The cores are one place for all threads: GNU's OpenMP binds the main thread to the first, and children would inherit that.
@@ -55,7 +55,7 @@ def openmp_binding(cores: str) -> dict[str, str]:
     return {"OMP_NUM_THREADS": str(len(numbers)), "OMP_PLACES": f"{{{places}}}", "OMP_PROC_BIND": "true"}
 
 
-def quota_cores() -> float:
+def read_quota_cores() -> float:
     """CPU time that the cgroups of this process may use, in cores; infinite without a limit."""
     try:
         lines = _OWN_CGROUPS.read_text(encoding="utf-8").splitlines()
@@ -86,7 +86,7 @@ def _ratio(quota: str, period: str) -> float:
     return math.inf if quota.strip() in ("max", "-1") else int(quota) / int(period)
 
 
-def executor_cores(owner: Owner) -> list[int]:
+def claim_cores(owner: Owner) -> list[int]:
     """The cores of an executor, the same ones for as long as it lives.
 
     Args:
@@ -101,7 +101,7 @@ def executor_cores(owner: Owner) -> list[int]:
     n_cores = _granted(owner)
     if n_cores is None or n_cores >= len(cores):
         return cores
-    directory = owner_directory(owner)
+    directory = locate_owner_directory(owner)
     # One for each world of process ids: containers that share the directory can't tell whether another's executor lives.
     path = directory.with_name(f"cores-{directory.name.rpartition('-')[2]}.json")
     with path.open("a+") as file:
@@ -116,7 +116,7 @@ def executor_cores(owner: Owner) -> list[int]:
     return claims[owner]
 
 
-def core_list(cores: Sequence[int]) -> str:
+def format_cores(cores: Sequence[int]) -> str:
     """Cores as vLLM reads them: `0-1`, `0,2,4`."""
     if len(cores) > 1 and list(cores) == list(range(cores[0], cores[-1] + 1)):
         return f"{cores[0]}-{cores[-1]}"

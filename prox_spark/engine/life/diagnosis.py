@@ -50,7 +50,7 @@ class Cause:
     is_final: bool = False
 
 
-def cause(log: str, status: int | None, spec: EngineSpec) -> Cause:
+def find_cause(log: str, status: int | None, spec: EngineSpec) -> Cause:
     """Why an engine died.
 
     Args:
@@ -97,7 +97,7 @@ def cause(log: str, status: int | None, spec: EngineSpec) -> Cause:
     return Cause(f"{found[-1][:500]}.", is_final=bool(_FINAL.match(found[-1])))
 
 
-def saturation(log: str, spec: EngineSpec) -> str | None:
+def find_bottleneck(log: str, spec: EngineSpec) -> str | None:
     """What keeps a started engine from decoding as many prompts at once as it could; None when nothing does.
 
     Args:

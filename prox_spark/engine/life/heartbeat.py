@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from prox_spark.engine.slots.sharing import n_in_flight
-from prox_spark.engine.wire.health import metrics
+from prox_spark.engine.slots.sharing import count_in_flight
+from prox_spark.engine.wire.health import read_metrics
 from prox_spark.engine.wire.metrics import Metrics
 
 # So many looks in a row must find no sign of life: one alone may be late, on a host that is busy or was frozen.
@@ -44,10 +44,10 @@ class Heartbeat:
 
     def is_lost_now(self) -> bool:
         """Looks at once; True when this was one look too many without a sign of life."""
-        now = metrics(self._socket, min(_ANSWER_SECONDS, self._look_seconds))
+        now = read_metrics(self._socket, min(_ANSWER_SECONDS, self._look_seconds))
         self._looked = time.monotonic()
         may_be_stuck = self._last is not None and (now is None or now.counted == self._last.counted)
         # By the clients' account: an engine that does not answer has none.
-        self._n_missed = self._n_missed + 1 if may_be_stuck and n_in_flight(self._slots) else 0
+        self._n_missed = self._n_missed + 1 if may_be_stuck and count_in_flight(self._slots) else 0
         self._last = now or self._last
         return self._n_missed >= _LOOKS

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import psutil
 
-from prox_spark.engine.host.executor import Owner, owner_directories
-from prox_spark.engine.life.record import Engine, records
+from prox_spark.engine.host.executor import Owner, list_owner_directories
+from prox_spark.engine.life.record import Engine, read_records
 
 _TERM_SECONDS = 3.0
 # The supervisor itself asks for three seconds before it kills.
@@ -21,7 +21,7 @@ _END_SECONDS = 8.0
 _LOOK_SECONDS = 0.1
 
 
-def engine_processes(supervisor_pid: int, directory: Path) -> set[psutil.Process]:
+def find_processes(supervisor_pid: int, directory: Path) -> set[psutil.Process]:
     """The processes of an engine but for its supervisor, those whose parents are gone included.
 
     They are in the session that the supervisor opened and work in the engine's directory, as all that vLLM starts does.
@@ -54,12 +54,12 @@ def end_engine(engine: Engine, directory: Path) -> None:
     if engine.supervisor.is_alive():
         with contextlib.suppress(psutil.NoSuchProcess):
             end_processes([psutil.Process(engine.pid)], _END_SECONDS)
-    end_processes(engine_processes(engine.pid, directory))
+    end_processes(find_processes(engine.pid, directory))
 
 
 def clear(supervisor_pid: int, owner: Owner, directory: Path) -> None:
     """Ends what there is of an engine. With its owner gone nobody is left to read the log or look for the socket."""
-    end_processes(engine_processes(supervisor_pid, directory))
+    end_processes(find_processes(supervisor_pid, directory))
     if not owner.is_alive():
         shutil.rmtree(directory, ignore_errors=True)
         with contextlib.suppress(OSError):
@@ -69,13 +69,13 @@ def clear(supervisor_pid: int, owner: Owner, directory: Path) -> None:
 
 def remove_leftovers() -> None:
     """Removes what executors that are gone have left, as a crash, a power cut or a failed start leaves it."""
-    for directory, owner_is_alive in owner_directories():
+    for directory, owner_is_alive in list_owner_directories():
         if owner_is_alive:
             continue
-        for home, record in records(directory).items():
+        for home, record in read_records(directory).items():
             # With its supervisor alive the engine is being ended just now.
             if record.engine and not record.engine.supervisor.is_alive():
-                end_processes(engine_processes(record.engine.pid, home))
+                end_processes(find_processes(record.engine.pid, home))
         shutil.rmtree(directory, ignore_errors=True)
 
 

@@ -52,9 +52,9 @@ class Engine:
         """Does its supervisor run and its server answer."""
         return self.supervisor.is_alive() and is_healthy(self.socket)
 
-    def last_lines(self) -> str:
+    def read_last_lines(self) -> str:
         """The end of its log, for error messages."""
-        return tail(Path(self.log))
+        return read_tail(Path(self.log))
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Record:
+class EngineRecord:
     """The life of an executor's engine so far.
 
     Attributes:
@@ -102,7 +102,7 @@ class Record:
     deaths_before: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, directory: Path) -> Record:
+    def load(cls, directory: Path) -> EngineRecord:
         """The record in an engine's directory; an empty one where there is none."""
         try:
             data = json.loads((directory / _FILE).read_text(encoding="utf-8"))
@@ -117,63 +117,63 @@ class Record:
         partial.write_text(json.dumps(asdict(self)), encoding="utf-8")
         os.replace(partial, directory / _FILE)
 
-    def asked_by(self, run: str) -> Record:
+    def add_run(self, run: str) -> EngineRecord:
         """With one more run, unless it is known. An engine that died before it came is replaced by the first of a new family."""
         if run in self.deaths_before:
             return self
         latest = dict(list(self.deaths_before.items())[1 - _RUNS :])
         return replace(self, dead=None, deaths_before=latest | {run: self.deaths})
 
-    def deaths_in(self, run: str) -> int:
+    def count_deaths(self, run: str) -> int:
         """Since a run first asked for the engine."""
         return max(0, self.deaths - self.deaths_before.get(run, 0))
 
-    def started(self, engine: Engine) -> Record:
+    def add_start(self, engine: Engine) -> EngineRecord:
         """With another engine."""
         return replace(self, engine=engine, starts=engine.starts, dead=None, failure=None)
 
-    def failed(self, failure: Failure) -> Record:
+    def add_failure(self, failure: Failure) -> EngineRecord:
         """With a start that failed, which is a death where a process had been started."""
-        return replace(self.died() if self.engine else self, failure=failure)
+        return replace(self.add_death() if self.engine else self, failure=failure)
 
     @property
     def last_id(self) -> str | None:
         """Id of the engine that was started last, unless that was ended on purpose."""
         return self.engine.engine_id if self.engine else self.dead
 
-    def next_id(self) -> str:
+    def make_next_id(self) -> str:
         """Id of the engine to start."""
         family, _, number = (self.dead or f"{uuid.uuid4().hex[:12]}-0").partition("-")
         return f"{family}-{int(number) + 1}"
 
-    def died(self) -> Record:
+    def add_death(self) -> EngineRecord:
         """With one more death and no engine."""
         return replace(self, engine=None, deaths=self.deaths + 1, dead=self.engine.engine_id if self.engine else None)
 
-    def retired(self) -> Record:
+    def retire(self) -> EngineRecord:
         """Without its engine, which was ended on purpose: no death."""
         return replace(self, engine=None)
 
-    def forgiven(self, n_deaths: int) -> Record:
+    def forgive(self, n_deaths: int) -> EngineRecord:
         """With fewer deaths."""
         return replace(self, deaths=max(0, self.deaths - n_deaths))
 
 
-def records(executor: Path) -> dict[Path, Record]:
+def read_records(executor: Path) -> dict[Path, EngineRecord]:
     """By directory, the engines that an executor has or had.
 
     Args:
-        executor: see `owner_directory`.
+        executor: see `locate_owner_directory`.
     """
     found = {}
     for path in executor.glob(f"*/{_FILE}"):
         # Its directory goes while we look, or another version of this package wrote it.
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            found[path.parent] = Record.load(path.parent)
+            found[path.parent] = EngineRecord.load(path.parent)
     return found
 
 
-def tail(log: Path, n_lines: int = _LOG_LINES) -> str:
+def read_tail(log: Path, n_lines: int = _LOG_LINES) -> str:
     """The last lines of a log, each cut to one that a message can hold."""
     try:
         with log.open("rb") as file:

@@ -11,20 +11,18 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from prox_spark.engine.host.executor import Owner, current_owner, engine_directory, owner_directory
+from prox_spark.engine.host.executor import Owner, find_owner, locate_owner_directory, make_engine_directory
 from prox_spark.engine.life.compile_cache import compile_turn
-from prox_spark.engine.life.diagnosis import cause
+from prox_spark.engine.life.diagnosis import find_cause
 from prox_spark.engine.life.reaper import end_engine, remove_leftovers
-from prox_spark.engine.life.record import Engine, Failure, Record, records, tail
-from prox_spark.engine.life.start import engine_environment, launch, wait_until_ready
+from prox_spark.engine.life.record import Engine, EngineRecord, Failure, read_records, read_tail
+from prox_spark.engine.life.start import build_engine_environment, launch, wait_until_ready
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.engine.wire.answers import error_message
-from prox_spark.engine.wire.health import exchange, is_healthy, metrics, request
+from prox_spark.engine.wire.health import exchange, read_metrics
 from prox_spark.errors import EngineStartError
 from prox_spark.locks import locked
 from prox_spark.refiners.adapters import kept_adapter
-
-__all__ = ["Engine", "connect", "forgive", "is_healthy", "request", "running"]
 
 # Before the start after the first death; twice as long after each further one. What killed the engine, such as a GPU that
 # is being reset or memory that another program holds, may pass.
@@ -56,20 +54,20 @@ def connect(spec: EngineSpec, run: str = "") -> Engine:
 
 def _found_or_started(spec: EngineSpec, run: str) -> Engine:
     asked = time.monotonic()
-    owner = current_owner()
-    directory = engine_directory(owner, spec.key)
+    owner = find_owner()
+    directory = make_engine_directory(owner, spec.key)
     try:
         # The locks are held through the start: the other task slots wait here.
         with _turn(spec, directory), locked(directory):
-            record = Record.load(directory)
+            record = EngineRecord.load(directory)
             if record.engine and wait_until_ready(record.engine, spec.config.start_seconds):
                 if run not in record.deaths_before:
-                    record.asked_by(run).save(directory)
+                    record.add_run(run).save(directory)
                 return record.engine
-            record = _buried(record, directory).asked_by(run)
+            record = _buried(record, directory).add_run(run)
             if record.failure and record.failure.concerns(run, asked):
                 raise EngineStartError(record.failure.message, record.failure.cause, record.failure.is_final)
-            n_deaths = record.deaths_in(run)
+            n_deaths = record.count_deaths(run)
             if n_deaths > spec.config.max_restarts:
                 raise _died_too_often(spec, directory, record, n_deaths)
             time.sleep(_back_off_seconds(n_deaths))
@@ -87,29 +85,29 @@ def forgive(spec: EngineSpec, n_deaths: int) -> None:
         spec: an engine of this executor.
         n_deaths: how many; more than there were leave none.
     """
-    directory = engine_directory(current_owner(), spec.key)
+    directory = make_engine_directory(find_owner(), spec.key)
     with locked(directory):
-        record = Record.load(directory)
+        record = EngineRecord.load(directory)
         if record.engine and not record.engine.is_alive():
             record = _buried(record, directory)  # one of the deaths to forgive, perhaps, that nobody has counted yet
-        record.forgiven(n_deaths).save(directory)
+        record.forgive(n_deaths).save(directory)
 
 
-def running(owner: Owner) -> list[Engine]:
+def find_running_engines(owner: Owner) -> list[Engine]:
     """The engines of an executor that are alive, for progress and tests."""
-    found = records(owner_directory(owner)).values()
+    found = read_records(locate_owner_directory(owner)).values()
     return [record.engine for record in found if record.engine and record.engine.is_alive()]
 
 
-def _started(spec: EngineSpec, owner: Owner, directory: Path, record: Record, run: str) -> Engine:
+def _started(spec: EngineSpec, owner: Owner, directory: Path, record: EngineRecord, run: str) -> Engine:
     remove_leftovers()
-    environment = engine_environment(spec, directory)
+    environment = build_engine_environment(spec, directory)
     try:
         with compile_turn(spec, environment):
             start = launch(spec, owner, directory, environment, record)
             try:
                 # At once: should this worker be killed, the next one waits for this engine.
-                record = record.started(start.engine)
+                record = record.add_start(start.engine)
                 record.save(directory)
                 start.wait(spec)
             except BaseException:
@@ -117,7 +115,7 @@ def _started(spec: EngineSpec, owner: Owner, directory: Path, record: Record, ru
                 raise
     except EngineStartError as error:
         failure = Failure(run, time.monotonic(), str(error), error.cause, error.is_final)
-        record.failed(failure).save(directory)
+        record.add_failure(failure).save(directory)
         raise
     return start.engine
 
@@ -143,22 +141,22 @@ def _load_adapter(spec: EngineSpec, engine: Engine) -> None:
         )
 
 
-def _died_too_often(spec: EngineSpec, directory: Path, record: Record, n_deaths: int) -> EngineStartError:
+def _died_too_often(spec: EngineSpec, directory: Path, record: EngineRecord, n_deaths: int) -> EngineStartError:
     log = directory / "engine.log"
-    why = record.failure.cause if record.failure else cause(tail(log, _LAST_LINES), None, spec).text
+    why = record.failure.cause if record.failure else find_cause(read_tail(log, _LAST_LINES), None, spec).text
     return EngineStartError(
         f"the engine of refiner {spec.refiner.card.name} died {n_deaths} times on this executor, engine.max_restarts is "
-        f"{spec.config.max_restarts}. The last time: {why} Its last words ({log}):\n{tail(log)}",
+        f"{spec.config.max_restarts}. The last time: {why} Its last words ({log}):\n{read_tail(log)}",
         why,
     )
 
 
-def _buried(record: Record, directory: Path) -> Record:
+def _buried(record: EngineRecord, directory: Path) -> EngineRecord:
     """Counts an engine that should be there and isn't, or hangs. What is left of it ends first: it may hold the device."""
     if record.engine is None:
         return record
     end_engine(record.engine, directory)
-    record = record.died()
+    record = record.add_death()
     record.save(directory)
     return record
 
@@ -179,7 +177,7 @@ def _turn(spec: EngineSpec, directory: Path) -> Iterator[None]:
         yield
         return
     with locked(directory.parent):
-        for other, record in records(directory.parent).items():
+        for other, record in read_records(directory.parent).items():
             if other != directory and record.engine and record.engine.gpus == ",".join(spec.gpus):
                 _retire(other, spec.config.request_seconds)
         yield
@@ -187,13 +185,13 @@ def _turn(spec: EngineSpec, directory: Path) -> Iterator[None]:
 
 def _retire(directory: Path, answer_seconds: float) -> None:
     with locked(directory):
-        record = Record.load(directory)
+        record = EngineRecord.load(directory)
         if record.engine is None:
             return
         # Requests have that deadline, and one whose worker was killed is gone with its connection: what is open after it is
         # open in an engine that hangs, or for a worker that was stopped.
         deadline = time.monotonic() + answer_seconds
-        while (busy := metrics(record.engine.socket)) and busy.in_flight and time.monotonic() < deadline:
+        while (busy := read_metrics(record.engine.socket)) and busy.in_flight and time.monotonic() < deadline:
             time.sleep(0.2)
         end_engine(record.engine, directory)
-        record.retired().save(directory)
+        record.retire().save(directory)

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import psutil
 
-from prox_spark.engine.host.device import assigned_gpus
+from prox_spark.engine.host.device import read_assigned_gpus
 from prox_spark.engine.host.executor import Owner, fits_socket
-from prox_spark.engine.life.diagnosis import Cause, cause, saturation
-from prox_spark.engine.life.record import Engine, Record
+from prox_spark.engine.life.diagnosis import Cause, find_bottleneck, find_cause
+from prox_spark.engine.life.record import Engine, EngineRecord
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.engine.wire.health import is_healthy
 from prox_spark.errors import EngineStartError
@@ -51,7 +51,7 @@ class Start:
                 LOG.warning(
                     "engine.max_lora_rank is set: on a CPU adapters beside their base have a sixteenth of the speed of merged ones"
                 )
-            if advice := saturation(_read(self.engine.log), spec):
+            if advice := find_bottleneck(_read(self.engine.log), spec):
                 LOG.warning("engine of refiner %s: %s", spec.refiner.card.name, advice)
             return
         status = self.supervisor.poll()
@@ -59,22 +59,22 @@ class Start:
             happened = f"was not ready after engine.start_seconds = {spec.config.start_seconds:g} s"
             why = Cause("Raise it if the model is large or its disk slow.")
         else:
-            happened, why = "died while starting", cause(_read(self.engine.log), status, spec)
+            happened, why = "died while starting", find_cause(_read(self.engine.log), status, spec)
         message = (
             f"the engine of refiner {spec.refiner.card.name} {happened}: {why.text} "
-            f"Its last words ({self.engine.log}):\n{self.engine.last_lines()}"
+            f"Its last words ({self.engine.log}):\n{self.engine.read_last_lines()}"
         )
         raise EngineStartError(message, f"it {happened}: {why.text}", why.is_final)
 
 
-def launch(spec: EngineSpec, owner: Owner, directory: Path, environment: dict[str, str], record: Record) -> Start:
+def launch(spec: EngineSpec, owner: Owner, directory: Path, environment: dict[str, str], record: EngineRecord) -> Start:
     """Starts the process of an engine; the refiner is built first when it is not.
 
     Args:
         spec: which engine.
         owner: the executor that it ends with.
         directory: of the engine; its lock is held.
-        environment: see `engine_environment`.
+        environment: see `build_engine_environment`.
         record: what it was so far.
 
     Raises:
@@ -92,7 +92,7 @@ def launch(spec: EngineSpec, owner: Owner, directory: Path, environment: dict[st
     command += [str(seconds or "inf") for seconds in (spec.config.idle_seconds, spec.config.hang_seconds)]
     with log.open("ab") as output:  # the supervisor's too: it may fail before there is an engine
         supervisor = subprocess.Popen(
-            [*command, "--", *spec.command(model, sock)],
+            [*command, "--", *spec.build_command(model, sock)],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -102,13 +102,13 @@ def launch(spec: EngineSpec, owner: Owner, directory: Path, environment: dict[st
         )
     process = Owner.of(psutil.Process(supervisor.pid))
     place = (str(sock), str(log))
-    engine = Engine(record.next_id(), process.pid, process.started, *place, record.starts + 1, ",".join(spec.gpus))
+    engine = Engine(record.make_next_id(), process.pid, process.started, *place, record.starts + 1, ",".join(spec.gpus))
     return Start(engine, supervisor)
 
 
-def engine_environment(spec: EngineSpec, directory: Path) -> dict[str, str]:
+def build_engine_environment(spec: EngineSpec, directory: Path) -> dict[str, str]:
     """The environment of an engine of this task, in whose directory vLLM's own sockets lie, lest they outlive it."""
-    environment = spec.environment(assigned_gpus())
+    environment = spec.build_environment(read_assigned_gpus())
     # vLLM names them by UUID. In a directory too deep for that they are where temporary files are; the engine's own are in it.
     places = (str(directory), tempfile.gettempdir(), "/tmp")
     name = str(uuid.UUID(int=0))

@@ -19,9 +19,9 @@ from pathlib import Path
 from prox_spark.engine.host.executor import Owner
 from prox_spark.engine.life.guard import leave_guard
 from prox_spark.engine.life.heartbeat import HANGS, Heartbeat
-from prox_spark.engine.life.reaper import clear, end_processes, engine_processes
-from prox_spark.engine.life.record import Record
-from prox_spark.engine.wire.health import metrics
+from prox_spark.engine.life.reaper import clear, end_processes, find_processes
+from prox_spark.engine.life.record import EngineRecord
+from prox_spark.engine.wire.health import read_metrics
 from prox_spark.engine.wire.metrics import Metrics
 from prox_spark.locks import locked
 
@@ -84,7 +84,7 @@ class Idle:
 
     def is_over_now(self) -> bool:
         """Looks at once. An engine that starts or hangs is not idle; the latter its next user finds."""
-        now = metrics(self._socket)
+        now = read_metrics(self._socket)
         self._looked = time.monotonic()
         if now is None or now.in_flight or now != self._last:
             self._used = self._looked
@@ -96,15 +96,15 @@ def _retire(directory: Path, idle: Idle) -> None:
     """Ends the engine for good reason, under its lock: who asks for it then starts another, and counts no death."""
     with contextlib.suppress(BlockingIOError), locked(directory, wait=False):
         if idle.is_over_now():
-            Record.load(directory).retired().save(directory)
-            end_processes(engine_processes(os.getpid(), directory))
+            EngineRecord.load(directory).retire().save(directory)
+            end_processes(find_processes(os.getpid(), directory))
 
 
 def _end_hung(directory: Path, hang_seconds: str) -> None:
     """Ends an engine that hangs. Its users find their connections broken, as with any that died, and start it again."""
     with (directory / "engine.log").open("a", encoding="utf-8") as log:
         log.write(f"{HANGS}: prompts waited {float(hang_seconds):g} s (engine.hang_seconds) and it counted no token\n")
-    end_processes(engine_processes(os.getpid(), directory))
+    end_processes(find_processes(os.getpid(), directory))
 
 
 def _die_with_parent() -> None:

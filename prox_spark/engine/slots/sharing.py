@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from prox_spark.engine.host.executor import private_directory
+from prox_spark.engine.host.executor import make_private_directory
 from prox_spark.locks import Lock, locked, try_lock, unlock
 
 # How soon the others notice a slot that came or was killed. What a living slot does they see at once.
@@ -51,7 +51,7 @@ def has_room(n_open: int, others: list[SlotState], size: int) -> bool:
     return n_open < share and n_open + sum(other.n_in_flight for other in others) < size
 
 
-def n_in_flight(directory: Path) -> int:
+def count_in_flight(directory: Path) -> int:
     """Prompts of all living slots that have no answer yet.
 
     Args:
@@ -104,18 +104,18 @@ class Share:
         for slot in self._slots.values():
             slot.close()
 
-    def sent(self) -> None:
+    def count_sent(self) -> None:
         """A prompt is on its way."""
         self.n_open += 1
         self._n_sent += 1
         self._tell()
 
-    def answered(self) -> None:
+    def count_answered(self) -> None:
         """The engine is done with one; called in another thread than all else."""
         self._n_answered += 1
         self._tell()
 
-    def passed_on(self) -> None:
+    def count_passed_on(self) -> None:
         """Its answer was handed to the consumer."""
         self.n_open -= 1
 
@@ -149,7 +149,7 @@ class PassingShare(Share):
     """A part of a window that has no engine to end with: its directory goes with the last slot.
 
     Args:
-        home: where the slots find each other, in the directory of their executor, see `owner_directory`.
+        home: where the slots find each other, in the directory of their executor, see `locate_owner_directory`.
         size: as for Share.
     """
 
@@ -159,7 +159,7 @@ class PassingShare(Share):
 
     def __enter__(self) -> PassingShare:
         with self._alone():
-            private_directory(self._home)
+            make_private_directory(self._home)
             super().__enter__()
         return self
 
@@ -173,7 +173,7 @@ class PassingShare(Share):
 
     def _alone(self) -> AbstractContextManager[None]:
         """Lest one slot comes while the other goes."""
-        return locked(private_directory(self._home.parent.parent), "endpoints.lock")
+        return locked(make_private_directory(self._home.parent.parent), "endpoints.lock")
 
 
 class _SlotFile:

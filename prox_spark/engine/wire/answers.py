@@ -42,7 +42,7 @@ class Answer:
     seconds: float = field(default=0.0, compare=False)
     n_sends: int = field(default=1, compare=False)
 
-    def timed(self, sent: float) -> Answer:
+    def stamp(self, sent: float) -> Answer:
         """With its time: it has just come.
 
         Args:

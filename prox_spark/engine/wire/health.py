@@ -40,7 +40,7 @@ def is_healthy(socket_path: str, seconds: float = 5.0) -> bool:
     return request(socket_path, "/health", seconds) is not None
 
 
-def metrics(socket_path: str, seconds: float = 5.0) -> Metrics | None:
+def read_metrics(socket_path: str, seconds: float = 5.0) -> Metrics | None:
     """What a server has done and holds; None when it does not say."""
     body = request(socket_path, "/metrics", seconds)
     return None if body is None else Metrics.read(body)

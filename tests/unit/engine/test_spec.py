@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from weightless import weightless_card
+from weightless import make_weightless_card
 
 from prox_spark.config import EngineConfig
 from prox_spark.engine.spec import EngineSpec
@@ -26,20 +26,20 @@ def spec_of(
 ) -> EngineSpec:
     (folder / "model.safetensors").write_bytes(weights)
     (folder / "config.json").write_text("{}", encoding="utf-8")
-    refiner = Refiner(RefinerCard.model_validate(weightless_card(context_tokens=context)), folder, str(folder))
+    refiner = Refiner(RefinerCard.model_validate(make_weightless_card(context_tokens=context)), folder, str(folder))
     return EngineSpec(refiner, EngineConfig(device=device, **config))  # type: ignore[arg-type]
 
 
 def options_of(spec: EngineSpec) -> dict[str, str]:
     """The command's options; those without a value have an empty one."""
-    words = spec.command(Path("/model"), Path("/run/s"))
+    words = spec.build_command(Path("/model"), Path("/run/s"))
     words = words[words.index("--model") :]
     pairs = zip(words, [*words[1:], "--"], strict=True)
     return {word: "" if value.startswith("--") else value for word, value in pairs if word.startswith("--")}
 
 
 def test_the_command_is_our_server_by_this_interpreter(tmp_path: Path) -> None:
-    interpreter, flag, code, *_ = spec_of(tmp_path).command(Path("/model"), Path("/run/s"))
+    interpreter, flag, code, *_ = spec_of(tmp_path).build_command(Path("/model"), Path("/run/s"))
     assert (interpreter, flag) == (sys.executable, "-c") and "prox_spark.engine.process.server" in code
 
 
@@ -90,13 +90,13 @@ def test_settings_become_options(
 def test_on_a_cpu_auto_is_the_type_that_it_computes(
     tmp_path: Path, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("prox_spark.engine.spec.cpu_dtype", lambda: dtype)
+    monkeypatch.setattr("prox_spark.engine.spec.choose_cpu_dtype", lambda: dtype)
     assert options_of(spec_of(tmp_path, "cpu"))["--dtype"] == dtype
 
 
 def test_further_arguments_come_last_so_that_they_win(tmp_path: Path) -> None:
     spec = spec_of(tmp_path, extra_args=["--max-num-seqs", "3"])
-    assert spec.command(Path("/model"), Path("/run/s"))[-2:] == ["--max-num-seqs", "3"]
+    assert spec.build_command(Path("/model"), Path("/run/s"))[-2:] == ["--max-num-seqs", "3"]
 
 
 def test_the_device_is_that_of_the_recipe_unless_it_is_auto(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +106,7 @@ def test_the_device_is_that_of_the_recipe_unless_it_is_auto(tmp_path: Path, monk
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_the_environment_calls_nobody_and_forks_nothing(tmp_path: Path, device: str) -> None:
-    environment = spec_of(tmp_path, device).environment()
+    environment = spec_of(tmp_path, device).build_environment()
     assert environment["VLLM_NO_USAGE_STATS"] == environment["DO_NOT_TRACK"] == "1"
     assert environment["VLLM_WORKER_MULTIPROC_METHOD"] == "spawn"
 
@@ -114,34 +114,34 @@ def test_the_environment_calls_nobody_and_forks_nothing(tmp_path: Path, device: 
 def test_the_environment_is_that_of_the_worker_but_for_its_cores(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("prox_spark.engine.host.cores.quota_cores", lambda: math.inf)
-    monkeypatch.setattr("prox_spark.engine.host.cores.executor_cores", lambda _: [2, 3])
+    monkeypatch.setattr("prox_spark.engine.host.cores.read_quota_cores", lambda: math.inf)
+    monkeypatch.setattr("prox_spark.engine.host.cores.claim_cores", lambda _: [2, 3])
     monkeypatch.setenv("HF_HOME", "/models")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    environment = spec_of(tmp_path).environment()
+    environment = spec_of(tmp_path).build_environment()
     assert environment["HF_HOME"] == "/models" and environment["OMP_NUM_THREADS"] == "2"
     assert os.environ["OMP_NUM_THREADS"] == "1"
 
 
 def test_the_server_finds_the_modules_that_the_worker_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
-    path = spec_of(tmp_path).environment()["PYTHONPATH"].split(os.pathsep)
+    path = spec_of(tmp_path).build_environment()["PYTHONPATH"].split(os.pathsep)
     assert path[0] == str(tmp_path) and "" not in path
 
 
 def test_a_cpu_engine_is_bound_to_the_cores_of_its_executor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("prox_spark.engine.host.cores.quota_cores", lambda: math.inf)
-    monkeypatch.setattr("prox_spark.engine.host.cores.executor_cores", lambda _: [2, 3])
-    assert spec_of(tmp_path).environment()["VLLM_CPU_OMP_THREADS_BIND"] == "2-3"
+    monkeypatch.setattr("prox_spark.engine.host.cores.read_quota_cores", lambda: math.inf)
+    monkeypatch.setattr("prox_spark.engine.host.cores.claim_cores", lambda _: [2, 3])
+    assert spec_of(tmp_path).build_environment()["VLLM_CPU_OMP_THREADS_BIND"] == "2-3"
 
 
 def test_a_cpu_engine_is_bound_to_the_cores_of_the_recipe(tmp_path: Path) -> None:
-    assert spec_of(tmp_path, cpu_cores="0-3").environment()["VLLM_CPU_OMP_THREADS_BIND"] == "0-3"
-    assert spec_of(tmp_path, cpu_cores=1).environment()["VLLM_CPU_OMP_THREADS_BIND"] == "1"  # as YAML has a single core
+    assert spec_of(tmp_path, cpu_cores="0-3").build_environment()["VLLM_CPU_OMP_THREADS_BIND"] == "0-3"
+    assert spec_of(tmp_path, cpu_cores=1).build_environment()["VLLM_CPU_OMP_THREADS_BIND"] == "1"  # as YAML has a single core
 
 
 def test_a_cpu_engine_runs_the_model_in_one_process_bound_by_openmp(tmp_path: Path) -> None:
-    environment = spec_of(tmp_path, cpu_cores="0-1,4").environment()
+    environment = spec_of(tmp_path, cpu_cores="0-1,4").build_environment()
     assert environment["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"
     assert environment["OMP_PLACES"] == "{0,1,4}" and environment["OMP_NUM_THREADS"] == "3"
 
@@ -149,10 +149,10 @@ def test_a_cpu_engine_runs_the_model_in_one_process_bound_by_openmp(tmp_path: Pa
 def test_a_cpu_engine_bound_to_no_cores_has_its_threads_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("prox_spark.engine.host.cores.quota_cores", lambda: 3.5)
+    monkeypatch.setattr("prox_spark.engine.host.cores.read_quota_cores", lambda: 3.5)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: range(8))
     monkeypatch.delenv("OMP_PLACES", raising=False)
-    environment = spec_of(tmp_path, cpu_cores="nobind").environment()
+    environment = spec_of(tmp_path, cpu_cores="nobind").build_environment()
     assert environment["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0" and "OMP_PLACES" not in environment
     assert environment["OMP_NUM_THREADS"] == "3"
 
@@ -163,7 +163,7 @@ def test_a_cpu_engine_of_two_ranks_is_left_to_vllm(
 ) -> None:
     for name in ("VLLM_ENABLE_V1_MULTIPROCESSING", "OMP_PLACES"):
         monkeypatch.delenv(name, raising=False)
-    environment = spec_of(tmp_path, **settings).environment()
+    environment = spec_of(tmp_path, **settings).build_environment()
     assert environment["VLLM_CPU_OMP_THREADS_BIND"] == settings["cpu_cores"]
     assert not environment.keys() & {"VLLM_ENABLE_V1_MULTIPROCESSING", "OMP_PLACES"}
 
@@ -177,12 +177,12 @@ def test_cores_that_are_none_are_refused(tmp_path: Path, cores: str) -> None:
 def test_what_torch_compiles_outlives_the_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
     monkeypatch.setenv("PROX_SPARK_CACHE", str(tmp_path / "cache"))
-    assert spec_of(tmp_path).environment()["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "cache" / "inductor")
+    assert spec_of(tmp_path).build_environment()["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "cache" / "inductor")
 
 
 def test_a_cpu_engine_leaves_the_gpus_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
-    assert spec_of(tmp_path, "cpu").environment(["1"])["CUDA_VISIBLE_DEVICES"] == "2,3"
+    assert spec_of(tmp_path, "cpu").build_environment(["1"])["CUDA_VISIBLE_DEVICES"] == "2,3"
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_a_cuda_engine_sees_the_gpus_of_its_task(
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if outside is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", outside)
-    environment = spec_of(tmp_path, "cuda").environment(assigned)
+    environment = spec_of(tmp_path, "cuda").build_environment(assigned)
     assert environment.get("CUDA_VISIBLE_DEVICES") == visible
     assert environment["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID", "as nvidia-smi and so Spark number them"
     assert "VLLM_CPU_OMP_THREADS_BIND" not in environment
@@ -224,7 +224,7 @@ def test_another_model_or_setting_is_another_engine(tmp_path: Path, changed: dic
 @pytest.fixture
 def assign(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Plays the Spark that assigns GPUs to the running task."""
-    return lambda *gpus: monkeypatch.setattr("prox_spark.engine.spec.assigned_gpus", lambda: list(gpus))
+    return lambda *gpus: monkeypatch.setattr("prox_spark.engine.spec.read_assigned_gpus", lambda: list(gpus))
 
 
 def test_tasks_share_the_engine_of_their_gpu_and_no_other(tmp_path: Path, assign: Callable[..., None]) -> None:

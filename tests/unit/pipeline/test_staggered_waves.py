@@ -107,11 +107,11 @@ def test_no_more_waves_are_under_way_than_there_are_stages() -> None:
 def test_each_wave_s_jobs_have_settings_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     inherited: list[Work] = []
 
-    def inheriting(work: Work) -> Work:
+    def inherit_thread_settings(work: Work) -> Work:
         inherited.append(work)
         return work
 
-    monkeypatch.setattr(threads, "inheritable_thread_target", inheriting)
+    monkeypatch.setattr(threads, "inheritable_thread_target", inherit_thread_settings)
     stagger(4, Recorded())
     assert len(inherited) == 4
 

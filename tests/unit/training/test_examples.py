@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tiny_tokenizer import bytes_json
 from tokenizers import Tokenizer
-from weightless import weightless_card
+from weightless import make_weightless_card
 
 from prox_spark.chunking import Chunk
 from prox_spark.labels import Label, estimate_verdict_doubt
@@ -25,7 +25,7 @@ def prompts(stage: Stage, **chunk: Any) -> PromptBuilder:
         "doc": {"template": "plain", "max_text_tokens": 12},
         "chunk": {"template": "plain", "max_chunk_tokens": 60, "max_answer_tokens": 20} | chunk,
     }
-    card = RefinerCard.model_validate(weightless_card(context_tokens=512, tasks=tasks))
+    card = RefinerCard.model_validate(make_weightless_card(context_tokens=512, tasks=tasks))
     return PromptBuilder(card, stage, "", bytes_json())
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 from tiny_tokenizer import bytes_json, words_json
-from weightless import weightless_card
+from weightless import make_weightless_card
 
 from prox_spark.errors import LabelError, RecipeError
 from prox_spark.labels import Label
@@ -17,7 +17,7 @@ TASKS = {
     "doc": {"template": "plain", "max_text_tokens": 40},
     "chunk": {"template": "plain", "max_chunk_tokens": 200, "max_answer_tokens": 60},
 }
-CARD = RefinerCard.model_validate(weightless_card(context_tokens=512, tasks=TASKS))
+CARD = RefinerCard.model_validate(make_weightless_card(context_tokens=512, tasks=TASKS))
 
 
 def remove(start: int, end: int) -> Operation:
@@ -59,7 +59,7 @@ def test_what_is_served_is_what_is_measured() -> None:
     fields = {"name": "mine", "labels": [{"path": "a"}], "checkpoints": {"validation": ["a"]}}
     recipe = AdaptRecipe.model_validate(fields)
     small = RefinerCard.model_validate(
-        weightless_card(context_tokens=512, tasks=TASKS | {"chunk": TASKS["chunk"] | {"max_chunk_tokens": 40}})
+        make_weightless_card(context_tokens=512, tasks=TASKS | {"chunk": TASKS["chunk"] | {"max_chunk_tokens": 40}})
     )
     made, other = (
         TrainingData.of(recipe, {"a": labels}, taught_by, CARD, bytes_json(), end_id=2) for taught_by in (CARD, small)

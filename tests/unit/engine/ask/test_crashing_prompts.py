@@ -14,8 +14,8 @@ import pytest
 from fake_server import FakeEngineServer, Reply, echo
 
 from prox_spark.engine.ask.resident_session import ResidentSession
-from prox_spark.engine.ask.window import Window
-from prox_spark.engine.life.resident import Engine
+from prox_spark.engine.ask.window import RequestWindow
+from prox_spark.engine.life.record import Engine
 from prox_spark.engine.slots.sharing import Share
 from prox_spark.engine.wire.answers import Answer
 from prox_spark.errors import EngineError, ReasonCode
@@ -39,8 +39,8 @@ class FakeExecutor:
 
     def answers(self, n: int = N_PROMPTS, max_crashing_prompts: int = 10, run: str = "") -> dict[int, Answer]:
         session = ResidentSession(self.connect, {}, 10, self.forgiven.append, max_crashing_prompts, run)
-        window: Window[int] = Window(session, Share(self.folder / "slots", n))
-        return dict(window.answers((number, [number]) for number in range(n)))
+        window: RequestWindow[int] = RequestWindow(session, Share(self.folder / "slots", n))
+        return dict(window.ask_all((number, [number]) for number in range(n)))
 
 
 @pytest.fixture
@@ -126,8 +126,8 @@ def test_prompts_that_are_sent_while_the_engine_is_gone_are_no_suspects(tmp_path
         gone = [Engine(f"e-{n}", *dead_process(), str(tmp_path / f"s{n}"), str(tmp_path / "log"), n) for n in (1, 2)]
         engines = iter([*gone, last.engine()])
         session = ResidentSession(lambda: next(engines), {}, 10, lambda n: None, 10)
-        window: Window[int] = Window(session, Share(tmp_path / "slots", N_PROMPTS))
-        answers = dict(window.answers((n, [n]) for n in range(N_PROMPTS)))
+        window: RequestWindow[int] = RequestWindow(session, Share(tmp_path / "slots", N_PROMPTS))
+        answers = dict(window.ask_all((n, [n]) for n in range(N_PROMPTS)))
     assert texts(answers) == {n: str(n) for n in range(N_PROMPTS)} and last.most_in_flight == N_PROMPTS
 
 

@@ -20,7 +20,7 @@ from aiohttp.test_utils import TestServer
 
 from prox_spark.config import EngineConfig, Recipe
 from prox_spark.engine.ask import remote
-from prox_spark.engine.ask.remote import Endpoint, RemoteSession, wait_seconds
+from prox_spark.engine.ask.remote import Endpoint, RemoteSession, choose_wait_seconds
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.engine.wire.answers import Answer
 from prox_spark.errors import EndpointError, ReasonCode, RecipeError
@@ -156,18 +156,18 @@ def test_what_the_server_says_to_one_request_holds_for_those_that_follow() -> No
 def test_waits_double_up_to_a_minute_with_jitter(n_tries: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "_FIRST_WAIT_SECONDS", 0.5)
     longest = min(0.5 * 2 ** (n_tries - 1), 60)
-    waits = [wait_seconds(n_tries) for _ in range(50)]
+    waits = [choose_wait_seconds(n_tries) for _ in range(50)]
     assert longest / 2 <= min(waits) < max(waits) <= longest
 
 
 def test_a_date_to_come_back_at_is_understood() -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
-    assert 85 < wait_seconds(1, date) <= 90
+    assert 85 < choose_wait_seconds(1, date) <= 90
 
 
 @pytest.mark.parametrize("nonsense", ["soon", "-5", "Tue, 99 Foo"])
 def test_a_date_that_is_none_is_ignored(nonsense: str) -> None:
-    assert wait_seconds(1, nonsense) <= 1
+    assert choose_wait_seconds(1, nonsense) <= 1
 
 
 @pytest.mark.parametrize("status", [401, 403])
@@ -296,7 +296,7 @@ def test_a_refusal_is_stored_without_the_key(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_wait_of_a_day_is_cut() -> None:
-    assert wait_seconds(1, "86400") == 300
+    assert choose_wait_seconds(1, "86400") == 300
 
 
 @pytest.mark.parametrize("key", [KEY, "dapi0123456789abcdef"])
@@ -331,7 +331,7 @@ def test_the_generate_stage_asks_the_endpoint_and_starts_no_engine(
     """Nor does it need what an engine needs: a short path for its socket and as many GPUs as it uses."""
     runtime = tmp_path / ("long" * 25)
     monkeypatch.setenv("PROX_SPARK_RUNTIME", str(runtime))
-    monkeypatch.setattr("prox_spark.engine.spec.assigned_gpus", lambda: ["0", "1"])
+    monkeypatch.setattr("prox_spark.engine.spec.read_assigned_gpus", lambda: ["0", "1"])
     monkeypatch.setattr("prox_spark.udfs.generate.connect", lambda *_: pytest.fail("an engine was asked for"))
     endpoint = FakeEndpoint(reply())
     columns = {"generation_key": [str(n) for n in range(20)], "token_ids": [[n] for n in range(20)]}

@@ -12,8 +12,8 @@ from fake_server import FakeEngineServer, Reply, completion, echo
 from waiting import wait_until
 
 from prox_spark.engine.ask.resident_session import ResidentSession
-from prox_spark.engine.ask.window import Window, _LoopThread
-from prox_spark.engine.life.resident import Engine
+from prox_spark.engine.ask.window import RequestWindow, _LoopThread
+from prox_spark.engine.life.record import Engine
 from prox_spark.engine.slots.sharing import Share
 from prox_spark.engine.wire.answers import Answer
 from prox_spark.errors import EngineError, EngineStartError, ReasonCode
@@ -32,17 +32,17 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def window(connect: Callable[[], Engine], size: int = 4, seconds: float = 10) -> Window[int]:
+def window(connect: Callable[[], Engine], size: int = 4, seconds: float = 10) -> RequestWindow[int]:
     session = ResidentSession(connect, {"max_tokens": 4}, seconds, lambda n_deaths: None, max_crashing_prompts=10)
-    return Window(session, Share(Path("slots"), size))
+    return RequestWindow(session, Share(Path("slots"), size))
 
 
-def window_at(server: FakeEngineServer, size: int = 8, seconds: float = 10) -> Window[int]:
+def window_at(server: FakeEngineServer, size: int = 8, seconds: float = 10) -> RequestWindow[int]:
     return window(server.engine, size, seconds)
 
 
 def answers_of(server: FakeEngineServer, n: int, **settings: float) -> dict[int, Answer]:
-    return dict(window_at(server, **settings).answers(prompts(n)))  # type: ignore[arg-type]
+    return dict(window_at(server, **settings).ask_all(prompts(n)))  # type: ignore[arg-type]
 
 
 def dead_process() -> tuple[int, float]:
@@ -94,7 +94,7 @@ def test_log_probabilities_are_read_by_token_id() -> None:
 
 def test_no_prompts_are_no_answers_and_no_connection() -> None:
     connect = Connections()
-    assert list(window(connect).answers(prompts(0))) == []
+    assert list(window(connect).ask_all(prompts(0))) == []
     assert connect.n_calls == 0
 
 
@@ -103,7 +103,7 @@ def test_answers_are_passed_on_in_the_order_they_come() -> None:
         return prompt != [0] or len(server.answered) == 19
 
     with FakeEngineServer(ready=first_comes_last) as server:
-        tags = [tag for tag, _ in window_at(server).answers(prompts(20))]
+        tags = [tag for tag, _ in window_at(server).ask_all(prompts(20))]
     assert tags[-1] == 0 and sorted(tags) == list(range(20))
 
 
@@ -133,7 +133,7 @@ def test_the_source_is_not_drawn_ahead_of_the_window() -> None:
             yield number, [number]
 
     with FakeEngineServer() as server:
-        for _ in window_at(server, size=4).answers(source()):
+        for _ in window_at(server, size=4).ask_all(source()):
             n_taken += 1
     assert (n_taken, n_drawn) == (30, 30) and most_ahead <= 4
 
@@ -147,7 +147,7 @@ def test_one_window_spans_the_batches_of_its_source() -> None:
         yield 2, [2]
 
     with FakeEngineServer(ready=lambda server, _: len(server.received) == 3) as server:
-        assert len(dict(window_at(server).answers(source()))) == 3
+        assert len(dict(window_at(server).ask_all(source()))) == 3
 
 
 @pytest.mark.parametrize("status", [400, 404, 422])
@@ -177,7 +177,7 @@ def test_an_engine_that_lost_an_adapter_is_connected_to_again_which_loads_it() -
             return loaded[-1]
 
         session = ResidentSession(connect, {}, 10, lambda n_deaths: None, max_crashing_prompts=0, model="mine")
-        answers = dict(Window(session, Share(Path("slots"), 1)).answers(prompts(2)))
+        answers = dict(RequestWindow(session, Share(Path("slots"), 1)).ask_all(prompts(2)))
         assert {body["model"] for body in server.bodies} == {"mine"}
     assert [answers[n].text for n in range(2)] == ["0", "1"] and len(loaded) == 2
 
@@ -208,7 +208,7 @@ def test_an_internal_error_of_a_living_engine_is_a_row_that_another_run_asks_aga
 def test_an_internal_error_of_a_dead_engine_is_asked_again_of_the_next() -> None:
     with FakeEngineServer(lambda _: (500, "engine core died")) as dying, FakeEngineServer(name="e-2") as next_one:
         connect = Connections(dying.engine(*dead_process()), next_one.engine())
-        answers = dict(window(connect).answers(prompts(1)))
+        answers = dict(window(connect).ask_all(prompts(1)))
     assert (answers[0].text, answers[0].engine_id, connect.n_calls) == ("0", "e-2", 2)
 
 
@@ -216,7 +216,7 @@ def test_an_engine_that_fails_its_health_check_is_not_asked_again() -> None:
     with FakeEngineServer(lambda _: (500, "engine core died")) as ill, FakeEngineServer(name="e-2") as next_one:
         ill.is_well = False
         connect = Connections(ill.engine(), next_one.engine())
-        answers = dict(window(connect).answers(prompts(1)))
+        answers = dict(window(connect).ask_all(prompts(1)))
     assert answers[0].engine_id == "e-2"
 
 
@@ -229,7 +229,7 @@ def test_after_a_broken_connection_only_unanswered_prompts_are_sent_to_the_new_e
     breaking = replies({number: None for number in range(3, 8)})
     with FakeEngineServer(breaking, once_three_are_taken) as old, FakeEngineServer(name="e-2") as new:
         connect = Connections(old.engine(), new.engine())
-        for tag, answer in window(connect, size=16).answers(prompts(8)):
+        for tag, answer in window(connect, size=16).ask_all(prompts(8)):
             taken.append(tag)
             assert answer.text == str(tag)
             if len(taken) == 3:
@@ -258,7 +258,7 @@ def test_an_engine_that_can_not_be_started_again_ends_the_task_with_its_own_mess
         FakeEngineServer(replies({0: None})) as server,
         pytest.raises(EngineStartError, match=r"^died 3 times$"),
     ):
-        list(window(connect, size=1).answers(prompts(3)))
+        list(window(connect, size=1).ask_all(prompts(3)))
 
 
 @pytest.mark.parametrize("failure", [OSError("disk full"), ValueError("disk full"), EngineError("disk full")], ids=repr)
@@ -267,7 +267,7 @@ def test_a_failure_to_connect_surfaces_as_an_engine_error(failure: Exception) ->
         raise failure
 
     with pytest.raises(EngineError, match="disk full") as caught:
-        list(window(connect).answers(prompts(3)))
+        list(window(connect).ask_all(prompts(3)))
     assert failure in (caught.value, caught.value.__cause__)
 
 
@@ -277,7 +277,7 @@ def test_a_failure_of_the_source_surfaces_as_it_is() -> None:
         raise LookupError("upstream")
 
     with FakeEngineServer() as server, pytest.raises(LookupError, match="upstream"):
-        list(window_at(server).answers(source()))
+        list(window_at(server).ask_all(source()))
 
 
 def threads_of_the_client() -> list[str]:
@@ -293,7 +293,7 @@ def test_all_answers_taken_leave_no_thread() -> None:
 
 def test_a_consumer_that_stops_early_leaves_no_thread_and_no_request() -> None:
     with FakeEngineServer(ready=lambda _, prompt: prompt == [0]) as server:
-        answers = window_at(server, size=4).answers(prompts(30))
+        answers = window_at(server, size=4).ask_all(prompts(30))
         assert next(answers)[0] == 0
         assert "prox-spark-engine-client" in threads_of_the_client()
         answers.close()  # type: ignore[attr-defined]
@@ -306,7 +306,7 @@ def test_a_failed_window_leaves_no_thread() -> None:
         raise EngineStartError("no")
 
     with pytest.raises(EngineStartError):
-        list(window(connect).answers(prompts(9)))
+        list(window(connect).ask_all(prompts(9)))
     wait_until(lambda: not threads_of_the_client(), "no thread of the client is left")
 
 
@@ -323,7 +323,7 @@ def test_a_consumer_that_stops_early_does_not_connect_again(monkeypatch: pytest.
     monkeypatch.setattr(_LoopThread, "__exit__", leave_slowly)
     with FakeEngineServer(ready=lambda _, prompt: prompt == [0]) as server:
         connect = Connections(server.engine())
-        answers = window(connect).answers(prompts(30))
+        answers = window(connect).ask_all(prompts(30))
         next(answers)
         wait_until(lambda: server.in_flight == 3, "the window is full")
         answers.close()  # type: ignore[attr-defined]
@@ -346,5 +346,5 @@ def test_an_engine_that_can_not_be_started_is_not_started_once_for_each_prompt()
             time.sleep(0.005)
 
     with pytest.raises(EngineStartError):
-        list(window(connect, size=8).answers(source()))
+        list(window(connect, size=8).ask_all(source()))
     assert n_calls == 1

@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from prox_spark.engine.host import cores
-from prox_spark.engine.host.cores import core_list, executor_cores
-from prox_spark.engine.host.executor import Owner, owner_directory
+from prox_spark.engine.host.cores import claim_cores, format_cores
+from prox_spark.engine.host.executor import Owner, locate_owner_directory
 
 pytestmark = pytest.mark.unit
 
@@ -32,7 +32,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
         processes.append(process)
         assert process.stdout and process.stdout.readline()  # it runs: just before, it has no command line yet
         owner = Owner.of(psutil.Process(process.pid))
-        owner_directory(owner).parent.mkdir(exist_ok=True)
+        locate_owner_directory(owner).parent.mkdir(exist_ok=True)
         return owner
 
     yield start_one
@@ -51,25 +51,25 @@ def end(owner: Owner) -> None:
 
 
 def test_executors_of_a_host_have_cores_of_their_own(start: Callable[..., Owner]) -> None:
-    claimed = [executor_cores(start(*executor(n))) for n in (3, 1, 4)]
+    claimed = [claim_cores(start(*executor(n))) for n in (3, 1, 4)]
     assert claimed == [[0, 1, 2], [3], [4, 5, 6, 7]]
 
 
 def test_an_executor_keeps_its_cores(start: Callable[..., Owner]) -> None:
     first, second = start(*executor(2)), start(*executor(2))
-    before = [executor_cores(owner) for owner in (first, second)]
-    assert [executor_cores(owner) for owner in (second, first)] == before[::-1]
+    before = [claim_cores(owner) for owner in (first, second)]
+    assert [claim_cores(owner) for owner in (second, first)] == before[::-1]
 
 
 def test_the_cores_of_an_executor_that_is_gone_are_free(start: Callable[..., Owner]) -> None:
     first, second = start(*executor(3)), start(*executor(3))
-    assert [executor_cores(first), executor_cores(second)] == [[0, 1, 2], [3, 4, 5]]
+    assert [claim_cores(first), claim_cores(second)] == [[0, 1, 2], [3, 4, 5]]
     end(first)
-    assert executor_cores(start(*executor(4))) == [0, 1, 2, 6]
+    assert claim_cores(start(*executor(4))) == [0, 1, 2, 6]
 
 
 def test_a_host_that_promises_more_than_it_has_shares_the_least_claimed(start: Callable[..., Owner]) -> None:
-    claimed = [executor_cores(start(*executor(5))) for _ in range(2)]
+    claimed = [claim_cores(start(*executor(5))) for _ in range(2)]
     assert claimed == [[0, 1, 2, 3, 4], [0, 1, 5, 6, 7]]
 
 
@@ -81,16 +81,16 @@ def test_a_host_that_promises_more_than_it_has_shares_the_least_claimed(start: C
 def test_who_has_the_host_to_itself_has_all_cores_and_claims_none(
     start: Callable[..., Owner], arguments: tuple[str, ...]
 ) -> None:
-    assert executor_cores(start(*arguments)) == list(range(8))
-    assert executor_cores(start(*executor(2))) == [0, 1]
+    assert claim_cores(start(*arguments)) == list(range(8))
+    assert claim_cores(start(*executor(2))) == [0, 1]
 
 
 def test_claims_that_were_cut_off_in_writing_are_none(start: Callable[..., Owner]) -> None:
     owner = start(*executor(2))
-    executor_cores(owner)
-    (path,) = owner_directory(owner).parent.glob("cores-*.json")
+    claim_cores(owner)
+    (path,) = locate_owner_directory(owner).parent.glob("cores-*.json")
     path.write_text("[[1, 2.5, [0, 1")
-    assert executor_cores(owner) == [0, 1]
+    assert claim_cores(owner) == [0, 1]
     assert json.loads(path.read_text()) == [[owner.pid, owner.started, [0, 1]]]
 
 
@@ -129,7 +129,7 @@ def test_the_smallest_quota_of_a_cgroup_and_those_above_holds(
     own: str, files: dict[str, str], n_cores: float, limit: Callable[..., None]
 ) -> None:
     limit(own, **files)
-    assert cores.quota_cores() == n_cores
+    assert cores.read_quota_cores() == n_cores
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_under_a_quota_threads_are_counted_and_not_bound(
     limit: Callable[..., None],
 ) -> None:
     limit("0::/\n", cpu_max=f"{quota} 100000\n")
-    binding = cores.cpu_binding(start(*arguments), given)
+    binding = cores.build_cpu_binding(start(*arguments), given)
     assert (binding["VLLM_CPU_OMP_THREADS_BIND"], binding.get("OMP_NUM_THREADS")) == (bound, threads)
 
 
@@ -163,4 +163,4 @@ def test_under_a_quota_threads_are_counted_and_not_bound(
     [([0, 1], "0-1"), ([4, 5, 6, 7], "4-7"), ([3], "3"), ([0, 2, 4], "0,2,4"), ([1, 2, 7], "1,2,7")],
 )
 def test_cores_are_written_as_vllm_reads_them(numbers: list[int], written: str) -> None:
-    assert core_list(numbers) == written
+    assert format_cores(numbers) == written

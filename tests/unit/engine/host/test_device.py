@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from prox_spark.engine.host.device import assigned_gpus, cpu_dtype, detect_device, visible_devices
+from prox_spark.engine.host.device import choose_cpu_dtype, choose_visible_devices, detect_device, read_assigned_gpus
 
 pytestmark = pytest.mark.unit
 
@@ -28,11 +28,11 @@ pytestmark = pytest.mark.unit
 def test_the_gpu_is_the_one_that_spark_assigned(
     assigned: list[str], environment: str | None, visible: str | None
 ) -> None:
-    assert visible_devices(assigned, environment) == visible
+    assert choose_visible_devices(assigned, environment) == visible
 
 
 def test_outside_of_a_task_no_gpu_is_assigned() -> None:
-    assert assigned_gpus() == []
+    assert read_assigned_gpus() == []
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_outside_of_a_task_no_gpu_is_assigned() -> None:
     ],
 )
 def test_bfloat16_is_for_cpus_that_compute_it(cpuinfo: str, dtype: str) -> None:
-    assert cpu_dtype(cpuinfo) == dtype
+    assert choose_cpu_dtype(cpuinfo) == dtype
 
 
 @pytest.mark.parametrize(

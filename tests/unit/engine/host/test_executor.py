@@ -9,7 +9,13 @@ import psutil
 import pytest
 from waiting import wait_until
 
-from prox_spark.engine.host.executor import Owner, current_owner, engine_directory, owner_directories, owner_directory
+from prox_spark.engine.host.executor import (
+    Owner,
+    find_owner,
+    list_owner_directories,
+    locate_owner_directory,
+    make_engine_directory,
+)
 from prox_spark.errors import EngineStartError
 
 pytestmark = pytest.mark.unit
@@ -78,18 +84,18 @@ def test_a_running_process_is_alive_after_the_clock_was_set(
 def test_without_a_jvm_above_the_owner_is_this_process() -> None:
     if any(process.name().startswith("java") for process in psutil.Process().parents()):
         pytest.skip("these tests themselves run below a JVM")
-    assert current_owner() == ME
+    assert find_owner() == ME
 
 
 def test_the_owner_is_the_nearest_jvm_above(sleepers: list[psutil.Process], monkeypatch: pytest.MonkeyPatch) -> None:
     names = dict(zip((process.pid for process in sleepers), ("python3", "java", "java"), strict=True))
     monkeypatch.setattr(psutil.Process, "parents", lambda _: sleepers)
     monkeypatch.setattr(psutil.Process, "name", lambda process: names[process.pid])
-    assert current_owner() == Owner.of(sleepers[1])
+    assert find_owner() == Owner.of(sleepers[1])
 
 
 def test_the_directory_of_an_engine_is_ours_alone_and_so_are_those_above(runtime: Path) -> None:
-    path = engine_directory(ME, KEY)
+    path = make_engine_directory(ME, KEY)
     assert path.is_dir() and path.is_relative_to(runtime)
     for directory in (path, path.parent, path.parent.parent):
         assert stat.S_IMODE(directory.stat().st_mode) == 0o700
@@ -97,15 +103,15 @@ def test_the_directory_of_an_engine_is_ours_alone_and_so_are_those_above(runtime
 
 
 def test_a_directory_that_others_could_read_is_closed(runtime: Path) -> None:
-    path = owner_directory(ME)
+    path = locate_owner_directory(ME)
     path.mkdir(parents=True)
     path.chmod(0o755)
-    engine_directory(ME, KEY)
+    make_engine_directory(ME, KEY)
     assert stat.S_IMODE(path.stat().st_mode) == 0o700
 
 
 def test_an_executor_finds_the_directory_of_its_engine_again(runtime: Path) -> None:
-    assert engine_directory(ME, KEY) == engine_directory(ME, KEY)
+    assert make_engine_directory(ME, KEY) == make_engine_directory(ME, KEY)
 
 
 @pytest.mark.parametrize(
@@ -114,22 +120,22 @@ def test_an_executor_finds_the_directory_of_its_engine_again(runtime: Path) -> N
     ids=["another executor", "an earlier executor of this pid", "another engine"],
 )
 def test_no_other_engine_has_the_same_directory(runtime: Path, owner: Owner, key: str) -> None:
-    assert engine_directory(owner, key) != engine_directory(ME, KEY)
+    assert make_engine_directory(owner, key) != make_engine_directory(ME, KEY)
 
 
 def test_executors_of_another_container_or_host_are_not_looked_at(
     runtime: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = Owner(2**22 - 1, 1.0)
-    owner_directory(gone).mkdir(parents=True)
-    owner_directory(ME).mkdir()
+    locate_owner_directory(gone).mkdir(parents=True)
+    locate_owner_directory(ME).mkdir()
     monkeypatch.setattr("prox_spark.engine.host.executor._world", lambda: "abcdef")
-    theirs = owner_directory(gone)
+    theirs = locate_owner_directory(gone)
     theirs.mkdir()
-    assert list(owner_directories()) == [(theirs, False)]
+    assert list(list_owner_directories()) == [(theirs, False)]
     monkeypatch.undo()
     monkeypatch.setenv("PROX_SPARK_RUNTIME", str(runtime))
-    assert sorted(owner_directories()) == sorted([(owner_directory(gone), False), (owner_directory(ME), True)])
+    assert sorted(list_owner_directories()) == sorted([(locate_owner_directory(gone), False), (locate_owner_directory(ME), True)])
 
 
 def test_the_path_of_a_socket_is_short_enough_for_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +143,7 @@ def test_the_path_of_a_socket_is_short_enough_for_the_kernel(monkeypatch: pytest
     monkeypatch.setattr(
         "tempfile.tempdir", "/var/folders/zz/zyxvpxvq6csfxvn_n0000000000000/T"
     )  # as long as macOS has it
-    assert len(bytes(owner_directory(Owner(4_194_304, 1_900_000_000.0)) / KEY[:12] / "s")) <= 103
+    assert len(bytes(locate_owner_directory(Owner(4_194_304, 1_900_000_000.0)) / KEY[:12] / "s")) <= 103
 
 
 def test_a_runtime_directory_that_can_not_be_written_is_an_error_that_says_what_to_set(
@@ -150,21 +156,21 @@ def test_a_runtime_directory_that_can_not_be_written_is_an_error_that_says_what_
     with pytest.raises(
         EngineStartError, match=r"can't make the engine's directory .*Not a directory.*PROX_SPARK_RUNTIME"
     ):
-        engine_directory(ME, KEY)
+        make_engine_directory(ME, KEY)
 
 
 def test_a_directory_of_another_user_is_refused(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    owner_directory(ME).mkdir(parents=True)
+    locate_owner_directory(ME).mkdir(parents=True)
     # As if this were another user who came to the first one's directory.
-    uid = owner_directory(ME).stat().st_uid + 1
-    theirs = owner_directory(ME)
-    monkeypatch.setattr("prox_spark.engine.host.executor.owner_directory", lambda _: theirs)
+    uid = locate_owner_directory(ME).stat().st_uid + 1
+    theirs = locate_owner_directory(ME)
+    monkeypatch.setattr("prox_spark.engine.host.executor.locate_owner_directory", lambda _: theirs)
     monkeypatch.setattr("os.getuid", lambda: uid)
     with pytest.raises(EngineStartError, match="belongs to another user: set PROX_SPARK_RUNTIME"):
-        engine_directory(ME, KEY)
+        make_engine_directory(ME, KEY)
 
 
 def test_without_a_setting_the_directory_is_below_that_of_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PROX_SPARK_RUNTIME", raising=False)
     monkeypatch.setattr("tempfile.tempdir", "/somewhere")
-    assert owner_directory(ME).is_relative_to("/somewhere")
+    assert locate_owner_directory(ME).is_relative_to("/somewhere")

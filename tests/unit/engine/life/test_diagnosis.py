@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from weightless import weightless_card
+from weightless import make_weightless_card
 
 from prox_spark.config import EngineConfig
-from prox_spark.engine.life.diagnosis import cause, saturation
+from prox_spark.engine.life.diagnosis import find_bottleneck, find_cause
 from prox_spark.engine.life.heartbeat import HANGS
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.refiners import Refiner, RefinerCard
@@ -50,7 +50,7 @@ def make(tmp_path: Path) -> Make:
             "doc": {"template": "plain", "max_text_tokens": 50},
             "chunk": {"template": "plain", "max_chunk_tokens": 600, "max_answer_tokens": 200},
         }
-        card = RefinerCard.model_validate(weightless_card(context_tokens=2048, tasks=tasks))
+        card = RefinerCard.model_validate(make_weightless_card(context_tokens=2048, tasks=tasks))
         refiner = Refiner(card, tmp_path, "tiny")
         return EngineSpec(refiner, EngineConfig(device=device, **config))  # type: ignore[arg-type]
 
@@ -71,33 +71,33 @@ def make(tmp_path: Path) -> Make:
 )
 def test_memory_that_is_short_names_the_field(make: Make, device: str, line: str, advice: str) -> None:
     log = "\n".join(["INFO starting", PREFIX + line, *["frame"] * 40, SERVER_ENDS.format("{}")])
-    assert advice in cause(log, 1, make(device)).text
+    assert advice in find_cause(log, 1, make(device)).text
 
 
 def test_the_cause_is_the_cores_exception_not_that_the_core_failed(make: Make) -> None:
     log = f"{PREFIX}ValueError: no such layer\n" + "frame\n" * 40 + SERVER_ENDS.format("{'EngineCore': 1}")
-    assert cause(log, 1, make()).text == "ValueError: no such layer."
+    assert find_cause(log, 1, make()).text == "ValueError: no such layer."
 
 
 @pytest.mark.parametrize(("status", "failed"), [(137, "{}"), (-9, "{}"), (1, "{'EngineCore_DP0': -9}")])
 def test_a_kill_is_told_with_what_to_lower(make: Make, status: int, failed: str) -> None:
-    found = cause(SERVER_ENDS.format(failed), status, make()).text
+    found = find_cause(SERVER_ENDS.format(failed), status, make()).text
     assert "killed (signal 9)" in found and "Lower engine.cpu_kv_cache_gib (now 1)" in found
 
 
 def test_an_engine_of_one_process_tells_its_own_exception(make: Make) -> None:
     log = 'Traceback (most recent call last):\n  File "server.py", line 60, in serve\nValueError: no such layer\n'
-    assert cause(log, 1, make()).text == "ValueError: no such layer."
+    assert find_cause(log, 1, make()).text == "ValueError: no such layer."
 
 
 def test_a_core_that_died_while_it_ran_is_told_before_what_that_did_to_the_server(make: Make) -> None:
     log = f"{PREFIX}RuntimeError: CUDA error: device busy\nvllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue\n"
-    assert cause(log, 1, make("cuda")).text == "RuntimeError: CUDA error: device busy."
-    assert "killed (signal 9)" in cause("Failed core proc(s): {'EngineCore': -9}\n", 1, make("cuda")).text
+    assert find_cause(log, 1, make("cuda")).text == "RuntimeError: CUDA error: device busy."
+    assert "killed (signal 9)" in find_cause("Failed core proc(s): {'EngineCore': -9}\n", 1, make("cuda")).text
 
 
 def test_a_log_without_an_error_is_said_to_have_none(make: Make) -> None:
-    assert cause("INFO starting", 1, make()).text == "its log holds no error."
+    assert find_cause("INFO starting", 1, make()).text == "its log holds no error."
 
 
 @pytest.mark.parametrize(
@@ -116,17 +116,17 @@ def test_a_log_without_an_error_is_said_to_have_none(make: Make) -> None:
     ],
 )
 def test_what_would_happen_again_is_told_from_what_may_pass(make: Make, line: str, status: int, is_final: bool) -> None:
-    assert cause(f"INFO starting\n{line}\n", status, make()).is_final is is_final
+    assert find_cause(f"INFO starting\n{line}\n", status, make()).is_final is is_final
 
 
 def test_an_engine_that_was_ended_for_hanging_names_the_field(make: Make) -> None:
-    found = cause(f"INFO at work\n{HANGS}: prompts waited\n", None, make(hang_seconds=20))
+    found = find_cause(f"INFO at work\n{HANGS}: prompts waited\n", None, make(hang_seconds=20))
     assert "engine.hang_seconds (now 20" in found.text and not found.is_final
 
 
 def test_an_argument_that_vllm_does_not_know_names_the_field(make: Make) -> None:
     log = "usage: -c [-h]\n-c: error: unrecognized arguments: --no-such-argument\n"
-    assert cause(log, 2, make()).text == (
+    assert find_cause(log, 2, make()).text == (
         "vLLM refused its arguments: unrecognized arguments: --no-such-argument. Check engine.extra_args."
     )
 
@@ -157,5 +157,5 @@ def kv_line(n_tokens: str) -> str:
 def test_a_start_warns_of_what_keeps_the_engine_from_being_full(
     make: Make, config: dict[str, Any], n_tokens: str, advice: str | None
 ) -> None:
-    found = saturation(f"INFO\n{kv_line(n_tokens)}\nINFO", make(**config))
+    found = find_bottleneck(f"INFO\n{kv_line(n_tokens)}\nINFO", make(**config))
     assert found is None if advice is None else re.search(advice, found or ""), found

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from prox_spark.engine.life.heartbeat import _LOOKS, Heartbeat
-from prox_spark.engine.slots.sharing import Share, n_in_flight
+from prox_spark.engine.slots.sharing import Share, count_in_flight
 from prox_spark.engine.wire.metrics import Metrics
 
 pytestmark = pytest.mark.unit
@@ -20,7 +20,7 @@ BUSY = Metrics(answered=3, tokens=90, in_flight=2)
 def looks(folder: Path, monkeypatch: pytest.MonkeyPatch, *told: Metrics | None) -> list[bool]:
     """What each look says of an engine that tells this, in turn."""
     tells = iter(told)
-    monkeypatch.setattr("prox_spark.engine.life.heartbeat.metrics", lambda *_: next(tells))
+    monkeypatch.setattr("prox_spark.engine.life.heartbeat.read_metrics", lambda *_: next(tells))
     heartbeat = Heartbeat(folder, 60)
     return [heartbeat.is_lost_now() for _ in told]
 
@@ -33,7 +33,7 @@ def test_an_engine_without_a_sign_of_life_is_lost_at_the_last_look(
     then: Metrics | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Share(tmp_path / "slots", 4) as share:
-        share.sent()
+        share.count_sent()
         assert looks(tmp_path, monkeypatch, BUSY, *[then] * _LOOKS) == [False] * _LOOKS + [True]
 
 
@@ -44,7 +44,7 @@ def test_any_sign_of_life_begins_the_count_anew(
     alive = replace(BUSY, **sign)
     nearly = [None] * (_LOOKS - 1)
     with Share(tmp_path / "slots", 4) as share:
-        share.sent()
+        share.count_sent()
         assert not any(looks(tmp_path, monkeypatch, BUSY, *nearly, alive, *nearly))
 
 
@@ -53,8 +53,8 @@ def test_an_engine_that_no_prompt_waits_for_is_not_lost(
     then: Metrics | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Share(tmp_path / "slots", 4) as share:
-        share.sent()
-        share.answered()
+        share.count_sent()
+        share.count_answered()
         assert not any(looks(tmp_path, monkeypatch, BUSY, *[then] * 3 * _LOOKS))
 
 
@@ -62,7 +62,7 @@ def test_an_engine_that_never_told_anything_starts_or_does_not_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Share(tmp_path / "slots", 4) as share:
-        share.sent()
+        share.count_sent()
         assert not any(looks(tmp_path, monkeypatch, *[None] * 3 * _LOOKS))
 
 
@@ -77,7 +77,7 @@ def test_it_looks_a_few_times_in_its_seconds_and_never_where_these_are_infinite(
         n_looks += 1
         return BUSY
 
-    monkeypatch.setattr("prox_spark.engine.life.heartbeat.metrics", told)
+    monkeypatch.setattr("prox_spark.engine.life.heartbeat.read_metrics", told)
     monkeypatch.setattr("prox_spark.engine.life.heartbeat.time", SimpleNamespace(monotonic=lambda: clock[0]))
     for seconds, expected in ((50.0, 10), (float("inf"), 0)):
         heartbeat, n_looks = Heartbeat(tmp_path, seconds), 0
@@ -88,13 +88,13 @@ def test_it_looks_a_few_times_in_its_seconds_and_never_where_these_are_infinite(
 
 
 def test_prompts_in_flight_are_those_of_living_slots(tmp_path: Path) -> None:
-    assert n_in_flight(tmp_path / "none") == 0
+    assert count_in_flight(tmp_path / "none") == 0
     with Share(tmp_path, 4) as first:
-        first.sent()
+        first.count_sent()
         with Share(tmp_path, 4) as second:
-            second.sent()
-            second.sent()
-            second.answered()
-            assert n_in_flight(tmp_path) == 2
-        assert n_in_flight(tmp_path) == 1
-    assert n_in_flight(tmp_path) == 0
+            second.count_sent()
+            second.count_sent()
+            second.count_answered()
+            assert count_in_flight(tmp_path) == 2
+        assert count_in_flight(tmp_path) == 1
+    assert count_in_flight(tmp_path) == 0

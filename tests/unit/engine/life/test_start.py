@@ -17,11 +17,11 @@ import pytest
 from weightless import write_weightless
 
 from prox_spark.config import EngineConfig
-from prox_spark.engine.host.executor import Owner, engine_directory, owner_directory
+from prox_spark.engine.host.executor import Owner, locate_owner_directory, make_engine_directory
 from prox_spark.engine.life import resident
-from prox_spark.engine.life.record import Record
-from prox_spark.engine.life.resident import connect, forgive, running
-from prox_spark.engine.life.start import _model, engine_environment
+from prox_spark.engine.life.record import EngineRecord
+from prox_spark.engine.life.resident import connect, find_running_engines, forgive
+from prox_spark.engine.life.start import _model, build_engine_environment
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.errors import EngineStartError
 from prox_spark.refiners import find
@@ -54,7 +54,7 @@ class FakeEngineSpec(EngineSpec):
     delay: float = 0.0
     answers: str = "ok"
 
-    def command(self, model: Path, socket: Path) -> list[str]:
+    def build_command(self, model: Path, socket: Path) -> list[str]:
         return [sys.executable, "-c", FAKE_SERVER, str(socket), str(self.delay), self.answers]
 
 
@@ -84,8 +84,8 @@ def supervisors() -> list[psutil.Process]:
     return [p for p in children if p.status() != psutil.STATUS_ZOMBIE and "supervisor" in " ".join(p.cmdline())]
 
 
-def record_of(spec: EngineSpec) -> Record:
-    return Record.load(engine_directory(Owner.of(psutil.Process()), spec.key))
+def record_of(spec: EngineSpec) -> EngineRecord:
+    return EngineRecord.load(make_engine_directory(Owner.of(psutil.Process()), spec.key))
 
 
 def kill(engine: Any) -> None:
@@ -108,11 +108,11 @@ def test_sockets_of_vllm_lie_where_their_names_fit(
     fake: Any, tmp_path: Path, short_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", "/tmp")
-    assert engine_environment(fake(), short_path)["VLLM_RPC_BASE_PATH"] == str(short_path)
+    assert build_engine_environment(fake(), short_path)["VLLM_RPC_BASE_PATH"] == str(short_path)
     deep = tmp_path / ("d" * 90)
-    assert engine_environment(fake(), deep)["VLLM_RPC_BASE_PATH"] == "/tmp"
+    assert build_engine_environment(fake(), deep)["VLLM_RPC_BASE_PATH"] == "/tmp"
     monkeypatch.setattr("tempfile.tempdir", str(deep))
-    assert engine_environment(fake(), deep)["VLLM_RPC_BASE_PATH"] == "/tmp"
+    assert build_engine_environment(fake(), deep)["VLLM_RPC_BASE_PATH"] == "/tmp"
 
 
 def test_a_limit_on_address_space_is_named(fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,12 +141,12 @@ def test_engine_that_starts_is_waited_for_when_its_starter_is_gone(fake: Any, ru
     spec = fake(delay=1.5)
     starter = threading.Thread(target=lambda: connect(spec))
     starter.start()
-    directory = engine_directory(Owner.of(psutil.Process()), spec.key)
+    directory = make_engine_directory(Owner.of(psutil.Process()), spec.key)
     while not (directory / "engine.json").exists():
         pass
     # As a killed worker leaves it: known, alive, not ready, the lock free.
     (directory / "lock").unlink()
-    first = Record.load(directory).engine
+    first = EngineRecord.load(directory).engine
     assert connect(spec) == first and len(supervisors()) == 1
     starter.join()
 
@@ -220,7 +220,7 @@ def test_a_run_that_gave_an_engine_up_does_not_keep_the_next_from_starting_it(fa
             connect(broken, "first")
     mended = connect(fake(), "second")
     assert mended.engine_id.endswith("-1"), "the first that the second run starts takes nobody's place"
-    assert mended.starts == 2 and record_of(broken).deaths_in("second") == 0
+    assert mended.starts == 2 and record_of(broken).count_deaths("second") == 0
 
 
 def test_engines_that_die_count_for_each_run_that_asks_for_them(fake: Any) -> None:
@@ -240,7 +240,7 @@ def test_forgiven_deaths_do_not_count(fake: Any) -> None:
         forgive(spec, 1)
     assert record_of(spec).deaths == 0 and connect(spec).starts == 4
     forgive(spec, 5)
-    assert record_of(spec).deaths == 0 and running(Owner.of(psutil.Process()))
+    assert record_of(spec).deaths == 0 and find_running_engines(Owner.of(psutil.Process()))
 
 
 def test_the_wait_before_a_restart_grows_and_is_bounded() -> None:
@@ -249,7 +249,7 @@ def test_the_wait_before_a_restart_grows_and_is_bounded() -> None:
 
 
 def test_directories_of_executors_that_are_gone_are_removed_at_a_start(fake: Any, runtime: Path) -> None:
-    gone = owner_directory(Owner(2**22 - 1, 1.0))
+    gone = locate_owner_directory(Owner(2**22 - 1, 1.0))
     (gone / "some-engine").mkdir(parents=True)
     (gone / "some-engine" / "engine.json").write_text('{"of": "another version"}')
     connect(fake())

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from fake_server import FakeEngineServer
 
-from prox_spark.engine.life.resident import is_healthy, request
+from prox_spark.engine.wire.health import is_healthy, request
 
 pytestmark = pytest.mark.unit
 
@@ -108,9 +108,9 @@ def test_an_engine_whose_supervisor_is_another_process_by_now_is_not_alive(engin
 def test_the_last_lines_of_a_log_are_few_and_short(engine: FakeEngineServer) -> None:
     log = "\n".join(f"line {number} " + "x" * 1000 for number in range(100))
     (engine.folder / "engine.log").write_text(log, encoding="utf-8")
-    lines = engine.engine().last_lines().splitlines()
+    lines = engine.engine().read_last_lines().splitlines()
     assert len(lines) == 15 and lines[-1].startswith("line 99 ") and len(lines[-1]) == 400
 
 
 def test_a_log_that_is_not_there_is_said_to_be_missing(engine: FakeEngineServer) -> None:
-    assert engine.engine().last_lines() == "(no log: No such file or directory)"
+    assert engine.engine().read_last_lines() == "(no log: No such file or directory)"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from waiting import wait_until
 
-from prox_spark.engine.host.executor import Owner, owner_directory
+from prox_spark.engine.host.executor import Owner, locate_owner_directory
 from prox_spark.engine.slots.sharing import PassingShare, Share, SlotState, has_room
 
 pytestmark = pytest.mark.unit
@@ -21,7 +21,7 @@ from pathlib import Path
 from prox_spark.engine.slots.sharing import Share
 with Share(Path(sys.argv[1]), int(sys.argv[2])) as share:
     while share.has_room():
-        share.sent()
+        share.count_sent()
     print(share.n_open, flush=True)
     sys.stdin.read()
 """
@@ -67,13 +67,13 @@ def test_what_others_leave_is_shared_out(n_open: int, others: list[SlotState], r
 
 def fill(share: Share) -> int:
     while share.has_room():
-        share.sent()
+        share.count_sent()
     return share.n_open
 
 
 def done(share: Share) -> None:
-    share.answered()
-    share.passed_on()
+    share.count_answered()
+    share.count_passed_on()
 
 
 def fills_up_to(share: Share, n: int) -> Callable[[], bool]:
@@ -100,7 +100,7 @@ def test_a_slot_that_comes_gets_its_half_as_the_other_gives_it_back(tmp_path: Pa
 
 def test_a_slot_that_wants_no_more_leaves_the_window_to_the_other(tmp_path: Path) -> None:
     with Share(tmp_path, SIZE) as first, Share(tmp_path, SIZE) as second:
-        first.sent()
+        first.count_sent()
         assert fill(second) == SIZE - 1
         done(first)
         assert fill(second) == SIZE
@@ -109,10 +109,10 @@ def test_a_slot_that_wants_no_more_leaves_the_window_to_the_other(tmp_path: Path
 def test_what_a_slot_has_answers_to_and_not_passed_on_is_room_for_the_other_and_not_for_itself(tmp_path: Path) -> None:
     with Share(tmp_path, SIZE) as first, Share(tmp_path, SIZE) as second:
         for _ in range(6):
-            first.sent()
+            first.count_sent()
         assert fill(second) == 6
         for _ in range(6):
-            first.answered()
+            first.count_answered()
         assert fill(second) == SIZE
         wait_until(lambda: not first.has_room(), "the slot that came is seen")
 
@@ -121,7 +121,7 @@ def test_a_slot_that_ends_leaves_its_share(tmp_path: Path) -> None:
     with Share(tmp_path, SIZE) as first:
         with Share(tmp_path, SIZE) as second:
             fill(second)
-            first.sent()
+            first.count_sent()
             wait_until(lambda: not first.has_room(), "the slot that came is seen")
         wait_until(fills_up_to(first, SIZE), "the share of the slot that ended is free")
 
@@ -138,7 +138,7 @@ def test_a_slot_that_is_killed_leaves_its_share(tmp_path: Path) -> None:
 
 def test_a_window_without_an_engine_goes_with_its_last_slot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROX_SPARK_RUNTIME", str(tmp_path))
-    home = owner_directory(Owner(1, 2.0)) / "endpoint"
+    home = locate_owner_directory(Owner(1, 2.0)) / "endpoint"
     with PassingShare(home, SIZE) as first:
         with PassingShare(home, SIZE) as second:
             assert (fill(first), fill(second)) == (SIZE, 1)
@@ -151,5 +151,5 @@ def test_a_window_without_an_engine_goes_with_its_last_slot(tmp_path: Path, monk
 def test_the_next_slot_takes_the_file_of_one_that_ended(tmp_path: Path) -> None:
     for _ in range(5):
         with Share(tmp_path, SIZE) as share:
-            share.sent()
+            share.count_sent()
     assert [file.name for file in tmp_path.iterdir()] == ["0"]
