@@ -1,4 +1,4 @@
-"""Reading what a teacher answered: a score or a program, with or without thoughts before it."""
+"""Readers of a teacher's answers: a score or a program, with or without thoughts before it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Final
 from prox_spark.annotation.questions import SCORES
 from prox_spark.programs import Program, parse
 
-# "3/5", "out of 5", "3 of 5" and "(0-5)": that 5 is no score.
+# The 5 in "3/5", "out of 5", "3 of 5" and "(0-5)" is no score.
 _SCALE: Final = re.compile(
     r"\s*(?:/|\bout of\b)\s*5\b|(?<=\d)[*_]*\s*\bof\b\s*5\b|(?:[(\[]|\bfrom\s|\bscale\s(?:of\s)?)\s*[01]\s*(?:[-\u2013]|\bto\b)\s*5\b",
     re.IGNORECASE,
 )
 _NUMBER: Final = r"(?<![\d.])(\d+)(?!\d|\.\d)"
-# On the same line; or after a colon alone on a later one, where another number may begin a list.
+# The number stands on the same line, or alone on a line after a colon: other numbers there may begin a list.
 _NAMED: Final = re.compile(
     rf"\b(?:score|rating|value|quality)\b(?:[^\d\n]{{0,20}}{_NUMBER}|[^\d\n]{{0,10}}:[^\d\w]{{0,8}}{_NUMBER}(?=[*_ \t.]*(?:\n|\Z)))",
     re.IGNORECASE,
@@ -24,10 +24,10 @@ _BLOCK: Final = re.compile(r"```[^\n`]*\n(.*?)(?:```|\Z)", re.DOTALL)
 
 
 def read_score(answer: str) -> int | None:
-    r"""The score of an answer: the last number that is called one, else the last number at all.
+    r"""Return the score of an answer: the last number named a score, else the last number.
 
     Returns:
-        0 to 5; None where there is no number, or one of another scale.
+        0 to 5; None if there is no number, or its scale is another.
 
     Example:
         >>> read_score("1 and 2 hold, 3 does not.\n**Score: 2/5**"), read_score("4"), read_score("3.5"), read_score("8")
@@ -39,18 +39,18 @@ def read_score(answer: str) -> int | None:
 
 
 def read_program(answer: str, lines: range) -> Program:
-    """The program of an answer: its last code block, else all of it.
+    """Return the program of an answer: its last code block, else the whole answer.
 
     Args:
-        answer: as generated.
-        lines: the lines that it may touch.
+        answer: the generated text.
+        lines: the lines that the program may edit.
     """
-    said = _drop_thoughts(answer)
-    blocks = _BLOCK.findall(said)
-    return parse(blocks[-1] if blocks else said, lines)
+    text = _drop_thoughts(answer)
+    blocks = _BLOCK.findall(text)
+    return parse(blocks[-1] if blocks else text, lines)
 
 
 def _drop_thoughts(answer: str) -> str:
-    """What comes after the thoughts of a reasoning model; nothing where it was cut in them."""
-    # Some chat formats open the thoughts in the prompt, then only their end is in the answer.
+    """Return the text after a reasoning model's thoughts; empty if the answer was cut within them."""
+    # Some chat formats open the thoughts in the prompt; the answer then holds only their end.
     return answer.rpartition("</think>")[2].partition("<think>")[0]

@@ -1,4 +1,4 @@
-"""From a teacher's answers about a text to a label, or to the reason why there is none."""
+"""Drafts: a teacher's answers about a text become a label, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from prox_spark.programs.operations import DiagnosticCode, Explained, snippet
 from prox_spark.programs.strict import MIN_SOURCE_CHARS
 from prox_spark.programs.words import count_words
 
-# One error is one too many, and what is left of the text is judged here.
+# A single error discards the program; the share of words left is checked here, not by a gate.
 _GATES: Final = Gates(min_word_ratio=-1.0, min_words=-1, max_errors=1)
-# A program that says keep and edits too is clear enough, and any other finding means that it is not what the teacher meant.
+# A program that keeps and edits is clear enough; after any other finding it may not be what the teacher meant.
 _HARMLESS: Final = frozenset({DiagnosticCode.KEEP_WITH_EDITS})
 
 
 class Rejection(Explained):
-    """Why a teacher's answers about a text are no label."""
+    """Reasons why a teacher's answers about a text are no label."""
 
     NO_ANSWER = "no_answer", "A question was not answered: the request failed, or its prompt was too long."
     CUT = (
         "cut",
-        "An answer is longer than annotation.max_answer_tokens, or a constrained score than a digit: then the endpoint constrains "
-        "nothing, set annotation.constrained to false.",
+        "The answer hit annotation.max_answer_tokens. If this happens to scores, the endpoint ignores "
+        "structured_outputs: set annotation.constrained to false.",
     )
     NO_SCORE = "no_score", "An answer holds no number from 0 to 5."
     BAD_PROGRAM = (
@@ -35,12 +35,21 @@ class Rejection(Explained):
         "A program does not parse: stray text, unknown calls, lines outside the chunk, a loop, a cut.",
     )
     NOT_APPLICABLE = "not_applicable", "The programs together can't be carried out on the text."
-    REMOVES_TOO_MUCH = "removes_too_much", "More of the words would go than annotation.max_removed_share allows."
+    REMOVES_TOO_MUCH = (
+        "removes_too_much",
+        "The programs remove a larger share of words than annotation.max_removed_share.",
+    )
 
 
 @dataclass(frozen=True)
 class StoredAnswer:
-    """What was stored of one answer: text, or the error that came in its place; was the text cut at the limit."""
+    """One answer as `generations` holds it.
+
+    Attributes:
+        text: the generated text; None if the request failed.
+        error: the error message of a failed request.
+        is_cut: whether the text was cut at the token limit.
+    """
 
     text: str | None
     error: str | None = None
@@ -49,10 +58,10 @@ class StoredAnswer:
 
 @dataclass(frozen=True)
 class Draft:
-    """A label in the making; `reason` and `message` say why it is none, then keep and ops are None.
+    """A label before it is stored, or a rejected one: then `reason` and `message` are set, and keep and ops are None.
 
     Attributes:
-        text: what the label is about: a document, or the lines of a chunk.
+        text: the labelled text: a document, or the lines of a chunk.
         first_line: number of its first line.
         keep, edu, format, ops: as in a Label.
     """
@@ -68,11 +77,11 @@ class Draft:
 
 
 def draft_document(text: str, answers: Mapping[str, StoredAnswer]) -> Draft:
-    """The label of a document by its two scores.
+    """Draft the label of a document from its two scores.
 
     Args:
         text: the document.
-        answers: by question.
+        answers: by name of the question.
     """
     if incomplete := _find_incomplete(answers, (EDU.name, FORMAT.name)):
         return Draft(text, reason=incomplete[0], message=incomplete[1])
@@ -87,14 +96,14 @@ def draft_document(text: str, answers: Mapping[str, StoredAnswer]) -> Draft:
 def draft_chunk(
     text: str, lines: range, answers: Mapping[str, StoredAnswer], names: Sequence[str], max_removed_share: float
 ) -> Draft:
-    r"""The label of a chunk by the programs of several questions, made one.
+    r"""Draft the label of a chunk from the programs of several questions, combined into one.
 
     Args:
         text: the whole document; its lines are those of `text.split("\n")`.
         lines: numbers of the chunk's lines.
-        answers: by question.
-        names: the questions, in the order in which their programs are carried out.
-        max_removed_share: share of the chunk's words that may go.
+        answers: by name of the question.
+        names: the questions, in the order in which their programs are executed.
+        max_removed_share: largest share of the chunk's words that the programs may remove, 0..1.
     """
     chunk = text.split("\n")[lines.start : lines.stop]
 
@@ -121,12 +130,12 @@ def draft_chunk(
 
 
 def combine_programs(programs: Iterable[Program], lines: Sequence[str], first_line: int) -> tuple[Operation, ...]:
-    """One program that does what several do: the lines go that any removes, and replacements stay that then find something.
+    """Combine programs into one that removes all lines that any of them removes, and replaces what is then still found.
 
     Args:
-        programs: for the same lines.
-        lines: their text.
-        first_line: number of the first.
+        programs: programs for the same lines.
+        lines: the text of the lines.
+        first_line: number of the first line.
     """
     ops = [op for program in programs for op in program.ops]
     numbers = range(first_line, first_line + len(lines))
@@ -143,7 +152,7 @@ def combine_programs(programs: Iterable[Program], lines: Sequence[str], first_li
 
 
 def _find_incomplete(answers: Mapping[str, StoredAnswer], names: Iterable[str]) -> tuple[Rejection, str] | None:
-    """The first question without a whole answer: why, and its message; None where all have one."""
+    """Return the reason and message for the first question without a whole answer; None if all have one."""
     for name in names:
         answer = answers.get(name)
         if answer is None or answer.text is None:

@@ -1,4 +1,4 @@
-"""From a question to the prompts that a teacher reads, in its own chat format."""
+"""Prompts of the questions to a teacher, in its own chat format."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from prox_spark.programs.grammar import PROGRAM_GRAMMAR
 from prox_spark.prompts import PromptBuilder
 from prox_spark.refiners.card import ChunkTask, DocTask, RefinerCard, Tasks
 
-# A digit, and what some tokenizers put before it.
+# A digit, and the tokens that some tokenizers put before it.
 _SCORE_TOKENS = 4
-# A cut text may become a few tokens more when it is read again.
+# A cut text may have a few tokens more when it is tokenized again.
 _SLACK_TOKENS = 16
-# What chat formats that tell the date are given for today: with another prompt all that is answered would be asked again tomorrow.
+# Chat formats that state the date get this one: with the real date every prompt would change, and be asked again, daily.
 _TODAY = datetime(2024, 7, 26)
 
 
 @dataclass(frozen=True, kw_only=True)
 class QuestionPrompts(PromptBuilder):
-    """Builds the prompts of one question; its `card` is that of the teacher with the question as its only task.
+    """Builder of one question's prompts; its `card` is the teacher's, with the question as its only task.
 
     Args:
-        question: its name in `generations`.
-        constrained: answers are held to a score or to the grammar of programs.
-        answer_tokens: a longer answer is cut.
+        question: the `stage` of its answers in `generations`.
+        constrained: whether the engine allows only a score, or only the grammar of programs, as the answer.
+        answer_tokens: limit of an answer; a longer one is cut.
     """
 
     question: str
@@ -39,12 +39,12 @@ class QuestionPrompts(PromptBuilder):
 
     @property
     def name(self) -> str:
-        """Under which `stage` its generations are stored."""
+        """The `stage` under which its generations are stored."""
         return self.question
 
     @cached_property
     def request_parameters(self) -> dict[str, Any]:
-        """Body of a completions request, but for model and prompt."""
+        """Body of a completions request, without model and prompt."""
         parameters: dict[str, Any] = {"temperature": 0, "max_tokens": self.answer_tokens}
         if self.constrained:
             forms = {"doc": {"choice": [str(score) for score in SCORES]}, "chunk": {"grammar": PROGRAM_GRAMMAR}}
@@ -55,18 +55,18 @@ class QuestionPrompts(PromptBuilder):
 def build_question_prompts(
     question: Question, teacher: RefinerCard, fingerprint: str, tokenizer: Path, config: AnnotationConfig
 ) -> QuestionPrompts:
-    """The builder of a question's prompts for a teacher.
+    """Return the builder of a question's prompts for a teacher.
 
     Args:
-        question: what is asked.
-        teacher: its card.
-        fingerprint: of its weights.
-        tokenizer: directory of its tokenizer.
-        config: limits.
+        question: the question to ask.
+        teacher: the teacher's card.
+        fingerprint: fingerprint of the teacher's weights.
+        tokenizer: directory of the teacher's tokenizer.
+        config: limits in tokens.
 
     Raises:
-        RefinerError: the teacher has no chat format, or one that does not take the question.
-        RecipeError: question, text and answer together are over the teacher's context.
+        RefinerError: the teacher has no chat format, or its format loses the text.
+        RecipeError: question, text and answer together exceed the teacher's context.
     """
     template = format_chat(tokenizer, teacher.name, question.build_messages(config.constrained), config.constrained)
     if question.asks_for_score:
@@ -75,7 +75,7 @@ def build_question_prompts(
         text_tokens = config.max_text_tokens + _SLACK_TOKENS
     else:
         answer_tokens = config.max_answer_tokens
-        # The longest line as in web-135m: a third of the chunk.
+        # As in web-135m, a line may fill a third of the chunk.
         chunk = ChunkTask(
             template=template,
             max_chunk_tokens=config.max_chunk_tokens,
@@ -83,8 +83,8 @@ def build_question_prompts(
             max_answer_tokens=answer_tokens,
         )
         tasks = Tasks(chunk=chunk)
-        # With a break to each line, whose number alone is three tokens. Within the context no chunk is ever halved, and all
-        # questions are about the same ones.
+        # A third more for the line breaks: each line has one, and its number alone is three tokens. While chunks fit the
+        # context none is halved, so all questions are about the same chunks.
         text_tokens = config.max_chunk_tokens * 4 // 3 + _SLACK_TOKENS
     builder = QuestionPrompts(
         card=teacher.model_copy(update={"tasks": tasks}),
@@ -104,16 +104,19 @@ def build_question_prompts(
 
 
 def format_chat(tokenizer: Path, teacher: str, messages: list[dict[str, str]], constrained: bool) -> str:
-    """The messages in the chat format of a tokenizer, up to where the answer begins; `{text}` is in it once.
+    """Format messages by a tokenizer's chat template, up to the beginning of the answer.
 
     Args:
-        tokenizer: its directory.
+        tokenizer: directory of the tokenizer.
         teacher: name of the teacher, for errors.
-        messages: role and content of each.
-        constrained: tells formats that know the difference that no thoughts come first.
+        messages: role and content of each message.
+        constrained: True turns thoughts before the answer off, in formats that have the switch.
+
+    Returns:
+        A prompt with `{text}` in it once.
 
     Raises:
-        RefinerError: there is no chat format, or it loses the text.
+        RefinerError: transformers or the chat template is missing, or the template loses the text.
     """
     try:
         from transformers import PreTrainedTokenizerFast

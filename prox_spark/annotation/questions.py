@@ -1,8 +1,8 @@
-"""What a teacher is asked about a page: two scores for the document, three small programs for each chunk.
+"""The questions to a teacher about a page: two scores for the document, three small programs for each chunk.
 
-The idea is that of ProX (arXiv 2409.17115) §A: an additive scale as FineWeb-Edu has it, a score for the format, and one
-program for each kind of noise, since a model that looks for one thing at a time overlooks less. All wording, the pages of
-the examples and their programs are ours.
+The idea is that of ProX (arXiv 2409.17115) §A: an additive scale as in FineWeb-Edu, a score for the format, and one
+program for each kind of noise, since a model that looks for one kind at a time overlooks less. The wording, the example
+pages and their programs are our own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NOTHING: Final = (Operation(OpName.KEEP_CHUNK),)
 
 @dataclass(frozen=True)
 class Example:
-    """A page and the program that a good teacher writes for it."""
+    """A page, and the program that a good teacher writes for it."""
 
     lines: tuple[str, ...]
     ops: tuple[Operation, ...]
@@ -32,12 +32,12 @@ class Example:
 
 @dataclass(frozen=True)
 class Question:
-    """One question.
+    """One question to a teacher.
 
     Attributes:
-        name: of the question; its answers are stored as stage `annotate_NAME`.
-        instruction: what is wanted.
-        examples: worked ones, for programs. Without any the question asks for a score.
+        name: name of the question; its answers are stored as stage `annotate_NAME`.
+        instruction: the task in words.
+        examples: worked examples of programs; a question without examples asks for a score.
     """
 
     name: str
@@ -51,22 +51,22 @@ class Question:
 
     @property
     def asks_for_score(self) -> bool:
-        """A score for the document, else a program for a chunk."""
+        """True if it asks for a score of the document, False for a program of a chunk."""
         return not self.examples
 
     def build_messages(self, constrained: bool) -> list[dict[str, str]]:
-        """The chat that ends where the teacher answers; the last message holds `{text}` once.
+        """Return the chat up to the teacher's answer; the last message holds `{text}` once.
 
         Args:
-            constrained: the engine lets it answer with a score or a program only; else it may think first.
+            constrained: True if the engine allows only a score or a program; else the teacher may think first.
         """
         if self.asks_for_score:
             form = _SCORE_ALONE if constrained else _SCORE_LAST
-            return [{"role": "user", "content": f"{self.instruction}\n\n{_page('{text}')}\n\n{form}"}]
-        # The instruction stands before the first page only: all that comes before the last one is the same for every
-        # prompt, and lies in the engine's prefix cache.
+            return [{"role": "user", "content": f"{self.instruction}\n\n{_frame('{text}')}\n\n{form}"}]
+        # The instruction stands before the first page only: everything before the last page is then the same in every
+        # prompt and stays in the engine's prefix cache.
         form = _PROGRAM_ALONE if constrained else _PROGRAM_LAST
-        pages = [*(_page(example.page) for example in self.examples), _page("{text}")]
+        pages = [*(_frame(example.page) for example in self.examples), _frame("{text}")]
         pages[0] = f"{self.instruction}\n\n{form}\n\n{pages[0]}"
         answers = [print_program(example.ops) for example in self.examples]
         if not constrained:
@@ -77,7 +77,7 @@ class Question:
         return messages
 
 
-def _page(text: str) -> str:
+def _frame(text: str) -> str:
     return f"[doc]\n{text}\n[/doc]"
 
 

@@ -1,12 +1,12 @@
-"""Labels as JSON Lines: read in each of the shapes that they come in, written in one of them.
+"""Labels as JSON Lines: several shapes of rows are read, one is written.
 
-| columns | what a row is |
+| columns | meaning of a row |
 |---|---|
 | `text`, `ops` and/or `keep` | a label as `prox-spark annotate` exports it |
-| `window`, `ops`, optionally `edu` and `format` | numbered lines that a teacher wrote operations for, scores if it begins a document |
-| `lines`, `keep` | a page as lines, and 1 or 0 for each: stay or go |
-| `text`, `good` | a document that people found good or not |
-| `raw`, `clean` | a text before and after cleaning; the program between them is induced |
+| `window`, `ops`, optionally `edu`, `format` | numbered lines with a teacher's operations; scores if they begin a document |
+| `lines`, `keep` | a page as lines, and for each line 1 (keep) or 0 (remove) |
+| `text`, `good` | a document and a person's judgement of it: 1 (keep) or 0 (drop) |
+| `raw`, `clean` | a text before and after cleaning; its program is induced |
 """
 
 from __future__ import annotations
@@ -28,57 +28,57 @@ from prox_spark.programs import Operation, OpName, induce
 
 LOG = logging.getLogger(__name__)
 _SPLITS = ("train", "validation", "test")
-# `evaluate` makes so many empty lines in front of the text.
+# `evaluate` puts this many empty lines in front of the text.
 _MAX_FIRST_LINE = 1_000_000
 _NUMBER = re.compile(r"^\[\d{3,}\]", re.MULTILINE)
 Row = Mapping[str, Any]
 
 
 def read_labels(path: Path) -> Iterator[Label]:
-    """Reads a file of labels, plain or .gz.
+    """Read a file of labels, plain or .gz.
 
     Yields:
-        One label per row. A pair whose program does not lead to the clean text (to within white space) is passed over:
-        it would teach half of an edit.
+        One label per row. A pair is skipped if its program does not produce the clean text (white space aside): it
+        would teach half of an edit.
 
     Raises:
         LabelError: the file can't be read, or a row has none of the shapes; the message names file and line.
     """
     name = path.name.split(".")[0]
-    # A split is a set of its own: what is trained on and what is held out may have the same ids.
+    # Each split is a label set of its own: training and held-out labels may share ids.
     label_set = f"{path.parent.name}-{name}" if name in _SPLITS else name
-    n_passed_over = 0
+    n_skipped = 0
     try:
-        with _opened(path, "r") as lines:
+        with _open(path, "r") as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
-                    label = _label(line, f"{path}:{number}", label_set, number)
+                    label = _read_label(line, f"{path}:{number}", label_set, number)
                     if label:
                         yield label
                     else:
-                        n_passed_over += 1
+                        n_skipped += 1
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise LabelError(f"can't read labels from {path}: {error}") from error
-    if n_passed_over:
-        LOG.warning("%s: %d pairs are no labels, as no program leads from one text to the other", path, n_passed_over)
+    if n_skipped:
+        LOG.warning("%s: %d pairs are no labels, as no program leads from one text to the other", path, n_skipped)
 
 
 def write_labels(path: Path, labels: Iterable[Label]) -> int:
-    """Writes labels as `read_labels` reads them, plain or .gz. Returns their number."""
+    """Write labels in the first shape, plain or .gz, and return their number."""
     n_labels = 0
-    with _opened(path, "w") as lines:
+    with _open(path, "w") as lines:
         for label in labels:
             lines.write(json.dumps(asdict(label), ensure_ascii=False) + "\n")
             n_labels += 1
     return n_labels
 
 
-def _opened(path: Path, mode: Literal["r", "w"]) -> TextIO:
+def _open(path: Path, mode: Literal["r", "w"]) -> TextIO:
     opener: Callable[..., TextIO] = gzip.open if path.suffix == ".gz" else open
     return opener(path, f"{mode}t", encoding="utf-8")
 
 
-def _label(line: str, place: str, label_set: str, number: int) -> Label | None:
+def _read_label(line: str, place: str, label_set: str, number: int) -> Label | None:
     try:
         row = json.loads(line)
         read = next((read for columns, read in _SHAPES if columns <= row.keys()), None)
@@ -94,8 +94,8 @@ def _label(line: str, place: str, label_set: str, number: int) -> Label | None:
     return Label(label_id, str(row.get("label_set") or label_set), **fields)
 
 
-def _exported(row: Row) -> dict[str, Any]:
-    text, first_line = _text(row["text"]), _line_number(row.get("first_line"))
+def _read_exported(row: Row) -> dict[str, Any]:
+    text, first_line = _check_text(row["text"]), _check_line_number(row.get("first_line"))
     keep, ops = row.get("keep"), row.get("ops")
     if not (keep is None or isinstance(keep, bool)):
         raise ValueError(f"keep is {keep!r}, not true or false")
@@ -109,13 +109,13 @@ def _exported(row: Row) -> dict[str, Any]:
     }
 
 
-def _annotated(row: Row) -> dict[str, Any]:
-    first_line = _line_number(row.get("line_start"))
+def _read_window(row: Row) -> dict[str, Any]:
+    first_line = _check_line_number(row.get("line_start"))
     edu, form, text = row.get("edu"), row.get("format"), _NUMBER.sub("", row["window"])
     return {
         "text": text,
         "first_line": first_line,
-        # The scores are about the beginning of a document.
+        # Scores are given for the beginning of a document only.
         "keep": None if first_line or edu is None or form is None else is_worth_keeping(edu, form),
         "edu": edu,
         "format": form,
@@ -123,14 +123,14 @@ def _annotated(row: Row) -> dict[str, Any]:
     }
 
 
-def _line_number(value: Any) -> int:
+def _check_line_number(value: Any) -> int:
     number = int(value or 0)
     if not 0 <= number <= _MAX_FIRST_LINE:
         raise ValueError(f"its first line is number {number}, which is not from 0 to {_MAX_FIRST_LINE:,}")
     return number
 
 
-def _flagged(row: Row) -> dict[str, Any]:
+def _read_flags(row: Row) -> dict[str, Any]:
     lines, keep = row["lines"], row["keep"]
     if len(lines) != len(keep):
         raise ValueError(f"{len(lines)} lines and {len(keep)} flags")
@@ -139,19 +139,19 @@ def _flagged(row: Row) -> dict[str, Any]:
     return {"text": "\n".join(lines), "ops": make_removals([not stays for stays in keep])}
 
 
-def _judged(row: Row) -> dict[str, Any]:
+def _read_judgement(row: Row) -> dict[str, Any]:
     if row["good"] not in (0, 1):
         raise ValueError(f"good is {row['good']!r}, not 0 or 1")
-    return {"text": _text(row["text"]), "keep": bool(row["good"])}
+    return {"text": _check_text(row["text"]), "keep": bool(row["good"])}
 
 
-def _text(value: Any) -> str:
+def _check_text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"text is {value!r}")
     return value
 
 
-def _paired(row: Row) -> dict[str, Any] | None:
+def _read_pair(row: Row) -> dict[str, Any] | None:
     induction = induce(row["raw"], row["clean"])
     if not induction.exact_but_white_space:
         return None
@@ -159,20 +159,20 @@ def _paired(row: Row) -> dict[str, Any] | None:
 
 
 def read_operations(ops: Iterable[Row], text: str, first_line: int = 0) -> tuple[Operation, ...]:
-    """Operations out of mappings with their fields, absent ones None.
+    """Read operations from mappings of their fields; an absent field is None.
 
     Args:
-        ops: a removal without lines means all of them, as in a program.
-        text: what they are about.
+        ops: the mappings; a removal without lines removes all of them, as in a program.
+        text: the text that they edit.
         first_line: number of its first line.
 
     Raises:
-        ValueError, KeyError: there is no such operation, or it lacks what it needs.
+        ValueError, KeyError: an operation is unknown or lacks a field that it needs.
     """
-    return tuple(_operation(op, (first_line, first_line + text.count("\n"))) for op in ops)
+    return tuple(_read_operation(op, (first_line, first_line + text.count("\n"))) for op in ops)
 
 
-def _operation(op: Row, all_lines: tuple[int, int]) -> Operation:
+def _read_operation(op: Row, all_lines: tuple[int, int]) -> Operation:
     name = OpName(op["op"])
     if name is OpName.REMOVE_LINES:
         lines = (op.get("line_start"), op.get("line_end"))
@@ -188,12 +188,12 @@ def _operation(op: Row, all_lines: tuple[int, int]) -> Operation:
     return Operation(name)
 
 
-# By the columns that only this shape has, the most telling first.
+# The columns that identify each shape, the most specific first.
 _SHAPES: tuple[tuple[set[str], Callable[[Row], dict[str, Any] | None]], ...] = (
-    ({"window", "ops"}, _annotated),
-    ({"lines", "keep"}, _flagged),
-    ({"raw", "clean"}, _paired),
-    ({"text", "good"}, _judged),
-    ({"text", "ops"}, _exported),
-    ({"text", "keep"}, _exported),
+    ({"window", "ops"}, _read_window),
+    ({"lines", "keep"}, _read_flags),
+    ({"raw", "clean"}, _read_pair),
+    ({"text", "good"}, _read_judgement),
+    ({"text", "ops"}, _read_exported),
+    ({"text", "keep"}, _read_exported),
 )

@@ -1,4 +1,4 @@
-"""A label: a text, and what should come of it. What refiners are trained and judged on."""
+"""A label: a text and the result it should have. Refiners are trained and evaluated on labels."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from prox_spark.programs.operations import clip_range
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    r"""What is known of a text; at least one of `keep` and `ops`.
+    r"""The wanted result of a text; at least one of `keep` and `ops` is set.
 
     Attributes:
         label_id: unique within its set.
         label_set: the name of the set, such as `line_labels`.
-        text: the raw text; a document, or consecutive lines of one, joined by `\n`.
+        text: the raw text: a document, or consecutive lines of one, joined by `\n`.
         first_line: number of the text's first line within its document.
-        keep: should the document stay; None: nobody said.
-        ops: the program for the text, line numbers counted as `first_line` says; empty: nothing to do; None: nobody said.
-        edu, format: a teacher's scores, 0 to 5; None where nobody scored it.
+        keep: whether the document should stay; None: unknown.
+        ops: the program for the text, with line numbers of the document; empty: nothing to do; None: unknown.
+        edu, format: a teacher's scores, 0 to 5; None where there is no score.
     """
 
     label_id: str
@@ -39,17 +39,17 @@ class Label:
 
     @property
     def removed_lines(self) -> frozenset[int]:
-        """Numbers of the lines that should go."""
+        """Numbers of the lines that should be removed."""
         return find_removed_lines(self.ops or (), self.line_numbers)
 
 
 def find_removed_lines(ops: Iterable[Operation], lines: range) -> frozenset[int]:
-    """Numbers of the lines that operations remove, out of `lines`."""
+    """Return the numbers of the lines, out of `lines`, that operations remove."""
     return frozenset(number for op in ops for number in clip_removal(op, lines))
 
 
 def clip_removal(op: Operation, lines: range) -> range:
-    """The lines that an operation removes, out of `lines`; all of them where it is a removal that names none."""
+    """Return the lines, out of `lines`, that an operation removes: all of them for a removal without line numbers."""
     if op.op is not OpName.REMOVE_LINES:
         return range(0)
     if op.line_start is None or op.line_end is None:
@@ -58,7 +58,12 @@ def clip_removal(op: Operation, lines: range) -> range:
 
 
 def make_removals(removed: Sequence[bool], first_line: int = 0) -> tuple[Operation, ...]:
-    """The fewest `remove_lines` for a flag per line."""
+    """Return the fewest `remove_lines` operations that remove the flagged lines.
+
+    Args:
+        removed: a flag per line.
+        first_line: number of the first line.
+    """
     ops, start = [], None
     for number, gone in enumerate([*removed, False], first_line):
         if gone and start is None:

@@ -1,4 +1,4 @@
-"""The rubric of the document stage: from a teacher's two scores to keep or drop."""
+"""The rubric of the document stage: a teacher's two scores decide between keep and drop."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from itertools import product
 
 
 def is_worth_keeping(edu: int, form: int) -> bool:
-    """Keep or drop.
+    """Return True if a document with these scores is kept.
 
     Args:
         edu: educational value, 0 to 5.
         form: quality of the format, 0 to 5.
 
-    Source: ProX (arXiv 2409.17115) §A.3; a page of middling value stays where it is well written.
+    Source: ProX (arXiv 2409.17115) §A.3; a page of middling value stays if it is well written.
     """
     return edu >= 3 or (edu == 2 and form >= 4)
 
 
 def estimate_verdict_doubt(edu: int, form: int, noise: float) -> float:
-    """Probability of the other verdict, were the scores given once more.
+    """Return the probability that a second scoring would lead to the other verdict.
 
     Args:
         edu: educational value, 0 to 5.
         form: quality of the format, 0 to 5.
-        noise: probability that a score is one off, up or down alike, the one independently of the other.
+        noise: probability that a score is off by one, up or down with equal chance; the two scores are independent.
     """
     spread = {-1: noise / 2, 0: 1 - noise, 1: noise / 2}
     verdict = is_worth_keeping(edu, form)
