@@ -1,8 +1,8 @@
-"""Recipes: what a run is told. Pure pydantic, no Spark."""
+"""Recipes, the settings of a run. Pure pydantic, no Spark."""
 
 from prox_spark.config.annotation import AnnotationConfig
 from prox_spark.config.beside import BesideConfig
-from prox_spark.config.corpora import Corpus, find_corpus, known_corpora, load_corpus
+from prox_spark.config.corpora import Corpus, find_corpus, list_corpora, load_corpus
 from prox_spark.config.engine import EngineConfig
 from prox_spark.config.file import RecipeFile, Section
 from prox_spark.config.recipe import (
@@ -34,6 +34,6 @@ __all__ = [
     "SparkConfig",
     "WaveConfig",
     "find_corpus",
-    "known_corpora",
+    "list_corpora",
     "load_corpus",
 ]

@@ -1,4 +1,4 @@
-"""Corpora: partial recipes for published data sets, which lie under a user's recipe. Pure pydantic, no Spark."""
+"""Corpora: partial recipes for published data sets, applied beneath a user's recipe. Pure pydantic, no Spark."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _SUFFIX = ".yaml"
 
 
 class Corpus(RecipeFile):
-    """How the files of a published data set lie, and what its columns are called."""
+    """Layout and column names of a published data set."""
 
-    name: str = Field(description="What --corpus calls it, and the name of a recipe that has none.")
-    description: str = Field("", description="What it is and how its files are stored.")
-    licence: str = Field("", description="As its publisher says.")
+    name: str = Field(description="Name for --corpus, and for a recipe without a name of its own.")
+    description: str = Field("", description="What the data set is and how its files are stored.")
+    licence: str = Field("", description="Licence as the publisher states it.")
     layout: list[str] = Field(
-        default_factory=list, description="URLs of the cards and loaders that the settings are taken from."
+        default_factory=list, description="URLs of the cards and loaders that the settings were taken from."
     )
-    input: InputConfig = Field(description="The settings that differ from their defaults.")
+    input: InputConfig = Field(description="Settings that differ from their defaults.")
 
 
 def corpora_folder() -> Path:
@@ -32,23 +32,23 @@ def corpora_folder() -> Path:
     return CONF / "corpora"
 
 
-def known_corpora() -> list[Corpus]:
-    """The corpora that come with prox_spark, by name."""
+def list_corpora() -> list[Corpus]:
+    """Return the corpora that come with prox_spark, by name."""
     corpora = [Corpus.parse(read_yaml(file), str(file)) for file in corpora_folder().glob(f"*{_SUFFIX}")]
     return sorted(corpora, key=lambda corpus: corpus.name)
 
 
 def load_corpus(name: str) -> dict[str, Any]:
-    """Reads what a corpus sets.
+    """Read the settings of a corpus.
 
     Args:
-        name: of one that comes with prox_spark, or the path of a file of the same kind.
+        name: name of a corpus that comes with prox_spark, or the path of a file like theirs.
 
     Returns:
-        The sections of a recipe, holding only what the file has.
+        Sections of a recipe with only the fields that the file sets.
 
     Raises:
-        RecipeError: no such corpus, or not a valid one.
+        RecipeError: there is no such corpus, or its file is not valid.
     """
     data = read_yaml(find_corpus(name))
     corpus = Corpus.parse(data, f"the corpus {name}")
@@ -56,15 +56,17 @@ def load_corpus(name: str) -> dict[str, Any]:
 
 
 def find_corpus(name: str) -> Path:
-    """The file of a corpus.
+    """Return the file of a corpus.
 
     Raises:
-        RecipeError: no such corpus; the message lists those that there are.
+        RecipeError: there is no such corpus; the message lists those that exist.
     """
     if "/" in name or name.endswith((_SUFFIX, ".yml")):
         return Path(name)
     file = corpora_folder() / f"{name}{_SUFFIX}"
     if not file.is_file():
         known = ", ".join(sorted(file.stem for file in corpora_folder().glob(f"*{_SUFFIX}")))
-        raise RecipeError(f"no corpus {name!r}; known are {known}, or give the path of a file like those (--corpus)")
+        raise RecipeError(
+            f"no corpus {name!r}; known are {known}, or give --corpus the path of a file like those in {corpora_folder()}"
+        )
     return file

@@ -1,4 +1,4 @@
-"""How the models are served: the `engine` section of a recipe."""
+"""Serving of the models: the `engine` section of a recipe."""
 
 from __future__ import annotations
 
@@ -11,160 +11,169 @@ from prox_spark.config.file import Section
 
 
 class EngineConfig(Section):
-    """The vLLM engine on each executor. None of it is part of a fingerprint."""
+    """The vLLM engine on each executor. No field of it is part of a fingerprint."""
 
     device: Literal["auto", "cuda", "cpu"] = Field(
-        "auto", description="`auto` takes cuda where vLLM for CUDA is installed and a GPU is there."
+        "auto",
+        description="Where the engine computes. `auto`: cuda if vLLM for CUDA is installed and a GPU is present, else cpu.",
     )
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
         "auto",
-        description="`auto` on CPU: bfloat16 where the CPU has avx512_bf16 or amx_bf16, else float32 (bfloat16 without these is 5 × slower). On CUDA: the model's own.",
+        description="Number format of weights and activations. `auto` on CPU: bfloat16 if the CPU has avx512_bf16 or amx_bf16, else float32 "
+        "(bfloat16 without these is 5 × slower). `auto` on CUDA: the model's own format.",
     )
     max_num_seqs: int = Field(
         64,
         ge=1,
-        description="Sequences the engine decodes at once. More fills a GPU (256 is usual for small refiners); past the KV cache they only queue. "
-        "Rule of thumb: KV tokens ÷ (prompt + answer tokens).",
+        description="Sequences that the engine decodes at once. More of them use a GPU better (256 is usual for small refiners), but those that "
+        "do not fit the KV cache only queue. Rule of thumb: KV cache tokens ÷ (prompt + answer tokens).",
     )
     max_num_batched_tokens: int | None = Field(
         None,
         ge=16,
-        description="Tokens of one engine step. Unset: what vLLM's `LLM` class takes, 4,096 on a CPU, 8,192 or 16,384 on a GPU.",
+        description="Tokens of one engine step. Unset: the default of vLLM's `LLM` class, 4,096 on a CPU and 8,192 or 16,384 on a GPU.",
     )
     window_factor: float = Field(
         1.1,
         ge=1,
-        description="Requests in flight per executor = this × max_num_seqs, shared by its task slots. Below 1 the engine would starve; far above 1 they only wait inside it.",
+        description="Requests in flight per executor, as a multiple of max_num_seqs; its task slots share them. Below 1 the engine would starve; "
+        "far above 1 requests only wait inside it.",
     )
     gpu_memory_fraction: float = Field(
         0.9,
         gt=0,
         lt=1,
-        description="Share of the GPU's memory for weights and KV cache of one engine. Lower it when the start fails for memory. "
-        "Two refiners side by side have an engine each (but see max_lora_rank): 0.45 or less where both are on one GPU.",
+        description="Share of the GPU's memory for the weights and KV cache of one engine. Lower it if the engine fails to start for lack of memory. "
+        "Two refiners side by side have an engine each (but see max_lora_rank): set 0.45 or less if both are on one GPU.",
     )
     side_by_side: bool = Field(
         True,
-        description="Two different refiners: an engine each on an executor, at the same time. On GPUs both work at once, on different waves, if "
-        "Spark schedules the GPUs or `device` is `cuda`; on a CPU they would have the same cores, and work in turn. `false` has one engine after the "
-        "other, each with all the memory: for refiners that don't fit together. It costs a start per stage and wave, so take "
-        "waves.documents as large as you can. One refiner for both stages has one engine anyway.",
+        description="Run the engines of two different refiners at the same time on each executor. On GPUs both work at once, on different waves, if "
+        "Spark schedules the GPUs or `device` is `cuda`; on a CPU they share the cores and work in turn. Set `false` for refiners that "
+        "don't fit into memory together: one engine then runs after the other, each with all the memory. That costs an engine start per "
+        "stage and wave, so make waves.documents as large as you can. One refiner for both stages has one engine in any case.",
     )
     quantization: str | None = Field(
         None,
-        description="vLLM's --quantization, such as fp8 (Hopper and later: half the memory, faster) or bitsandbytes. Unset: as the "
-        "weights are stored. It changes answers a little and is no part of a fingerprint: choose before the first run.",
+        description="vLLM's --quantization, such as fp8 (Hopper and later: half the memory, faster) or bitsandbytes. Unset: weights are used as "
+        "they are stored. It changes answers a little but no fingerprint, so choose it before the first run.",
     )
     max_lora_rank: Literal[8, 16, 32, 64, 128, 256] | None = Field(
         None,
-        description="Serve LoRA adapters as they are, up to this rank, beside their base: a document and a chunk refiner that are adapters of one "
-        "base, with the same context_tokens, then share an engine and its memory. For GPUs; on CPU it has a sixteenth of the speed. Unset: "
-        "adapters are merged into their base, which is fastest, and costs an engine for each. Answers differ a little from those "
-        "of merged weights, and no fingerprint knows it: choose before the first run.",
+        description="Highest rank of LoRA adapters that are served unmerged, beside their base. A document and a chunk refiner that are adapters of "
+        "the same base, with the same context_tokens, then share an engine and its memory. For GPUs only: on CPU it runs at a sixteenth of "
+        "the speed. Unset: each adapter is merged into its base, which is fastest but needs an engine per adapter. Unmerged adapters "
+        "answer a little differently without a change of fingerprint, so choose before the first run.",
     )
     tensor_parallel_size: int = Field(
         1,
         ge=1,
-        description="GPUs that share one model, for refiners too large for one GPU. A small refiner is faster as one engine per GPU: leave it at 1.",
+        description="GPUs that share one model, for refiners too large for one GPU. Leave it at 1 for small refiners: one engine per GPU is faster.",
     )
     prefix_caching: bool | None = Field(
         None,
-        description="Keep the KV cache of a common beginning of prompts. Unset: vLLM's choice (on). Refiner prompts share their template "
-        "only; `false` saves the bookkeeping where that is short.",
+        description="Reuse the KV cache of prompts that begin alike. Unset: vLLM's default (on). Prompts of a refiner share only their template, "
+        "so `false` saves the bookkeeping if that is short.",
     )
     cpu_kv_cache_gib: float = Field(
         1.0,
         gt=0,
-        description="KV cache on CPU in GiB. SmolLM2-135M needs 23 KiB a token in bfloat16: 1 GiB holds 45,000 tokens.",
+        description="Size of the KV cache on CPU, in GiB. SmolLM2-135M needs 23 KiB a token in bfloat16: 1 GiB holds 45,000 tokens.",
     )
     cpu_cores: str | None = Field(
         None,
         pattern=r"^(nobind|\d+(-\d+)?([,|]\d+(-\d+)?)*)$",
-        description="Cores bound to the engine on CPU, such as 0-7. Unset: on a cluster as many as the executor has (`spark.executor.cores`), none of them another executor's of this user; in local mode all; under a CPU quota (cgroup) smaller than the host none, with as many threads as it is worth. `nobind` binds to none.",
+        description="Cores that the engine is bound to on CPU, such as 0-7, or `nobind` for no binding. Unset: on a cluster as many as the executor "
+        "has (`spark.executor.cores`), none of them taken by another executor of this user; in local mode all; under a CPU quota (cgroup) "
+        "smaller than the host no binding, and as many threads as the quota allows.",
     )
     compile: bool | None = Field(
         None,
-        description="Compile the model at start (torch.compile, CUDA graphs). Unset: on CUDA only. On CPU the start takes 48 s "
-        "more (two cores) for 8 % of throughput: worth it for runs of an hour.",
+        description="Compile the model at start (torch.compile, CUDA graphs). Unset: on CUDA only. On CPU the start takes 48 s longer (two cores) "
+        "for 8 % more throughput: worth it for runs of an hour.",
     )
     start_seconds: float = Field(
         300,
         gt=0,
-        description="Deadline for the engine to become ready. A first start of a large model over a network file system needs more.",
+        description="Time that an engine has to become ready. The first start of a large model over a network file system needs more.",
     )
     request_seconds: float = Field(
         600,
         gt=0,
-        description="Deadline of one request, waiting inside the engine included. Past it the row is an error, request_timeout, as is one "
-        "that the server failed (5xx): its message says which. The next run asks again.",
+        description="Time limit of one request, including its wait inside the engine. A row over the limit is an error with the code "
+        "request_timeout, as is one that the server failed (5xx); the message says which. The next run asks again.",
     )
     hang_seconds: float | None = Field(
         300,
         gt=0,
-        description="An engine that prompts wait for and that has counted no token for so long hangs: it is ended and counts as dead. Must be longer "
-        "than any step of the engine (on CUDA vLLM's own limit of a step is 300 s); on CPU a step may take max_num_batched_tokens ÷ tokens per second. "
-        "Heeded from the engine's next start on. Unset: such an engine is never noticed, and its requests run out of time.",
+        description="An engine that has prompts waiting and produces no token for this long is considered hung: it is ended and counts as dead. Set "
+        "it longer than any step of the engine (on CUDA vLLM's own limit of a step is 300 s; on CPU a step may take max_num_batched_tokens ÷ "
+        "tokens per second). A change takes effect at the engine's next start. Unset: a hung engine is not detected, and its requests "
+        "time out.",
     )
     max_restarts: int = Field(
         3,
         ge=0,
-        description="Times a run starts a dead engine again on an executor, after 1, 2, 4 … s, before its task fails. Finding a prompt that crashes it "
-        "takes three deaths, which then no longer count: below 2 it is not found and fails the run, and 3 leave one death to chance.",
+        description="Restarts of a dead engine on an executor in a run, after 1, 2, 4 … s, before the task fails. Finding a prompt that crashes "
+        "the engine takes three deaths, which then no longer count. Below 2 such a prompt is not found and fails the run; 3 allows for one "
+        "more death by chance.",
     )
     idle_seconds: float | None = Field(
         None,
         gt=0,
-        description="End an engine that nobody has asked anything for so long; the next prompt starts it again. Unset: it lives as "
-        "long as its executor. For long CPU stages on GPUs that others wait for.",
+        description="End an engine that has had no request for this long; the next prompt starts it again. Set it to free GPUs for others during "
+        "long CPU stages. Unset: an engine lives as long as its executor.",
     )
     max_crashing_prompts: int = Field(
         10,
         ge=0,
-        description="Prompts of a run that may crash the engine of an executor; each costs up to three starts and goes to quarantine as "
-        "engine_crash. One more fails the task: so many are a fault of the engine.",
+        description="Prompts of a run that may crash the engine of an executor. Each costs up to three starts and goes to quarantine as "
+        "engine_crash. One more fails the task, because so many crashes are a fault of the engine.",
     )
     endpoint: str | None = Field(
         None,
         pattern=r"^https?://[^/\s]+",
-        description="URL of an OpenAI-compatible server up to and with /v1, such as https://llm.example.org/v1; its /completions is asked, with "
-        "prompts as token ids. Executors start no engine then: max_num_seqs and window_factor say how many requests each has in "
-        "flight, all other fields but request_seconds and these do nothing. The document stage needs vLLM behind it (allowed_token_ids, "
-        "logprob_token_ids), and so does generation.grammar; the chunk stage takes any server that accepts token ids.",
+        description="URL of an OpenAI-compatible server, including /v1, such as https://llm.example.org/v1. Its /completions receives prompts as "
+        "token ids, and executors start no engines. max_num_seqs and window_factor then set how many requests each executor has in flight; "
+        "of the other fields only request_seconds and those that begin with endpoint_ have an effect. The document stage needs vLLM behind "
+        "the endpoint (allowed_token_ids, logprob_token_ids), as does generation.grammar; the chunk stage works with any server that "
+        "accepts token ids.",
     )
     endpoint_model: str | dict[Literal["doc", "chunk"], str] | None = Field(
         None,
-        description="Name of the model at the endpoint; where the two refiners are different models, of both: {doc: NAME, chunk: NAME}. "
-        "Unset: the name of the stage's refiner.",
+        description="Name of the model at the endpoint, or {doc: NAME, chunk: NAME} if the two refiners are different models. Unset: the name of "
+        "the stage's refiner.",
     )
     endpoint_key_variable: str | None = Field(
         None,
         pattern=r"^[A-Z_][A-Z0-9_]*$",
-        description="Environment variable on the executors that holds the endpoint's key, in capitals, such as LLM_TOKEN (set it by "
-        "spark.executorEnv.LLM_TOKEN or the platform's secrets; Spark hides settings whose names hold `token`). The key itself has no place in a recipe. Unset: no key.",
+        description="Environment variable on the executors that holds the endpoint's key, in capitals, such as LLM_TOKEN. Set it by "
+        "spark.executorEnv.LLM_TOKEN or the platform's secrets (Spark hides settings whose names contain `token`); never write the key "
+        "itself into a recipe. Unset: no key.",
     )
     endpoint_tries: int = Field(
         8,
         ge=1,
-        description="Times a request is sent while the endpoint is busy (429), fails (5xx) or can't be reached, before the task fails. The waits "
-        "between double from half a second to a minute, or are what the endpoint asks for (Retry-After).",
+        description="Times that a request is sent to an endpoint that is busy (429), fails (5xx) or can't be reached, before the task fails. The waits "
+        "in between double from half a second to a minute, unless the endpoint asks for others (Retry-After).",
     )
     extra_args: list[str] = Field(
         default_factory=list,
-        description="Further arguments of vLLM's engine as `vllm serve` takes them, such as --seed 1. They win over the fields.",
+        description="Further arguments of vLLM's engine, as for `vllm serve`, such as [--seed, '1']. They win over the fields above.",
     )
 
     def endpoint_model_of(self, stage: Literal["doc", "chunk"]) -> str | None:
-        """Name of a stage's model at the endpoint; None where that of the refiner holds."""
+        """Return the name of a stage's model at the endpoint; None if it is the refiner's name."""
         return self.endpoint_model.get(stage) if isinstance(self.endpoint_model, dict) else self.endpoint_model
 
     @field_validator("cpu_cores", mode="before")
     @classmethod
-    def _one_core(cls, cores: object) -> object:
+    def _read_single_core(cls, cores: object) -> object:
         return str(cores) if type(cores) is int else cores  # YAML reads a single core as a number
 
     @field_validator("cpu_cores")
     @classmethod
-    def _rising(cls, cores: str | None) -> str | None:
+    def _check_ranges(cls, cores: str | None) -> str | None:
         for first, last in re.findall(r"(\d+)-(\d+)", cores or ""):
             if int(first) > int(last):
                 raise ValueError(f"{first}-{last} holds no core; write {last}-{first}")

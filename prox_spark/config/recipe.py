@@ -1,8 +1,8 @@
-"""The recipe: one YAML file is one run. Field descriptions are the manual; `prox-spark config` prints them."""
+"""The recipe of a run: one YAML file. The field descriptions are the manual; `prox-spark config` prints them."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -13,42 +13,43 @@ from prox_spark.config.file import RecipeFile, Section
 
 
 class InputConfig(Section):
-    """What `ingest` reads and how its columns are named."""
+    """Input of `ingest`: which files, which columns."""
 
     paths: list[str] = Field(
         default_factory=list,
-        description="Files, folders or globs; local paths or URIs (s3://, gs://, hdfs://). The command line adds to them.",
+        description="Files, folders or globs, as local paths or URIs (s3://, gs://, hdfs://). Paths on the command line are added to these.",
     )
     format: Literal["auto", "jsonl", "parquet", "delta", "warc", "wet"] = Field(
         "auto",
-        description="`auto` goes by the file name, else by the content: .jsonl/.ndjson/.json, .parquet, .warc, .wet, each also with .gz, .zst, .lz4, .bz2, .xz; "
-        "a folder with _delta_log is Delta.",
+        description="Format of the input. `auto` tells it by the file name (.jsonl, .ndjson, .json, .parquet, .warc, .wet, each also with .gz, .zst, "
+        ".lz4, .bz2, .xz), else by the content; a folder with _delta_log is Delta.",
     )
     text_column: str = Field(
         "text",
         min_length=1,
-        description="Column that holds the text. `a.b` is field b of the object a, where no column has the whole name; likewise below.",
+        description="Column with the text. `a.b` is field b of the object a, unless a column has the whole name; the same holds for the columns "
+        "below.",
     )
     id_column: str | None = Field(
         None,
         min_length=1,
-        description="Column that holds a stable id. Unset: `doc_id` or `id` where the input has one, else SHA-256 of url and text.",
+        description="Column with a stable id. Unset: `doc_id` or `id` if the input has one, else SHA-256 of url and text.",
     )
     id_from_path: int | None = Field(
         None,
         ge=1,
-        description="JSON Lines: a document's id is its place, the last so many parts of the file's path and the number of its line from 0, "
-        "such as 2023-06/0000/en_head.json.gz/17 for 3. For data sets that call a document so, or whose own ids repeat; those are then "
-        "carried as they are.",
+        description="JSON Lines: make a document's id of this many last parts of the file's path and the line number, counted from 0. With 3 an id is "
+        "2023-06/0000/en_head.json.gz/17. For data sets that name their documents in this way or whose own ids repeat; those ids are then "
+        "carried as ordinary columns.",
     )
     id_scope: Literal["file", "lake"] | None = Field(
         None,
-        description="`file`: an id is unique within its file only, such as a number that starts at 0 in each; doc_id is then FILE#ID. "
-        "`lake`: the same id from another file is a newer version of the document and replaces it. Unset: as `lake`, but a file of which "
-        "most documents would replace those of another file ends the run before anything is written.",
+        description="Where an id is unique. `file`: only within its file, such as a number that starts at 0 in each; doc_id is then FILE#ID. "
+        "`lake`: everywhere, so the same id from another file is a newer version of the document and replaces it. Unset: as `lake`, but the "
+        "run fails before it writes anything if most documents of a file would replace those of another file.",
     )
     url_column: str | None = Field(
-        None, min_length=1, description="Column that holds the URL. Unset: `url` where the input has one."
+        None, min_length=1, description="Column with the URL. Unset: `url` if the input has one."
     )
     source: str | None = Field(
         None,
@@ -58,207 +59,211 @@ class InputConfig(Section):
     source_column: str | None = Field(
         None,
         min_length=1,
-        description="Column that holds the source, where `source` is unset. Unset: `source` where the input has one.",
+        description="Column with the source, read if input.source is unset. Unset: `source` if the input has one.",
     )
     as_json: list[str] = Field(
         default_factory=list,
-        description="Keys or columns whose values are carried as JSON text, such as a `meta` that is an object in one file and a string in the next.",
+        description="Keys or columns whose values are stored as JSON text, such as a `meta` that is an object in one file and a string in the next.",
     )
     max_keys: int = Field(
         500,
         ge=1,
-        description="JSON Lines: an object with more distinct keys than this over all records has data for keys, such as URLs: it is "
-        "carried as JSON text, its keys unchanged. A record with that many is carried in the one column `input_json`.",
+        description="JSON Lines: an object that has more distinct keys than this over all records is stored as JSON text with its keys "
+        "unchanged, because its keys are data, such as URLs. If a record itself has that many, all of it is stored in the one column "
+        "`input_json`.",
     )
     folder_columns: list[str] = Field(
         default_factory=list,
-        description="JSON Lines: folders called NAME=VALUE, such as `quality` for quality=high/, whose value is a column of what lies in "
-        "them. Of Parquet all such folders are columns.",
+        description="JSON Lines: names of folders NAME=VALUE whose value becomes a column of the files in them, such as `quality` for "
+        "quality=high/. With Parquet all such folders become columns.",
     )
     skip: list[str] = Field(
         default_factory=list,
-        description="Globs of files in the folders of `paths` that hold no documents, such as `**/attributes/**`: passed over, and counted.",
+        description="Globs of files in the folders of input.paths that hold no documents, such as `**/attributes/**`. They are passed over and "
+        "counted.",
     )
     beside: list[BesideConfig] = Field(
-        default_factory=list, description="What lies in other files beside those of the documents."
+        default_factory=list, description="Columns to read from other files beside those of the documents."
     )
     max_text_chars: int = Field(
         1_000_000,
         ge=1,
-        description="A longer text goes to quarantine as text_too_long: one page must not hold up a task.",
+        description="A longer text goes to quarantine as text_too_long, so that one page cannot hold up a task.",
     )
     max_zstd_window_mb: int = Field(
         2_048,
         ge=1,
         le=2_048,
-        description="Largest window of a zstd file that is read, as `zstd --long` sets it (--long=31: 2,048 MiB). A task takes so much memory "
-        "for such a file, or as much as is in it where that is less. Lower it where executors have less: the message then says how to repack.",
+        description="Largest window of a zstd file that is read, in MiB, as set by `zstd --long` (--long=31: 2,048 MiB). A task needs this much "
+        "memory for such a file, or the file's own size if that is less. Lower it if executors have less memory; the error then says how "
+        "to repack the file.",
     )
 
 
 class LakeConfig(Section):
-    """Where the tables are."""
+    """Location of the tables."""
 
     root: str | None = Field(
-        None, description="Path or URI; tables lie at ROOT/<table>. Exactly one of root and catalog is set."
+        None, description="Path or URI of the lake; its tables are ROOT/<table>. Set either lake.root or lake.catalog."
     )
     catalog: str | None = Field(
-        None, description="NAME.SCHEMA of a catalog, such as Unity Catalog; tables are NAME.SCHEMA.<table>."
+        None, description="NAME.SCHEMA in a catalog such as Unity Catalog; the tables are NAME.SCHEMA.<table>."
     )
     partition_by: list[str] = Field(
         default_factory=list,
-        description="Partition columns of documents and refined, fixed when the tables are made; a carried column becomes a string. Few values, "
-        "thousands of documents in each. None by default: queries by source pass over files by their statistics.",
+        description="Partition columns of documents and refined, fixed when the tables are created; an input column used here becomes a string. "
+        "Choose columns with few values and thousands of documents for each. Without any, queries by source still skip files by their "
+        "statistics.",
     )
 
     @model_validator(mode="after")
-    def _one_place(self) -> LakeConfig:
+    def _check_location(self) -> LakeConfig:
         if self.root and self.catalog:
             raise ValueError("set lake.root or lake.catalog, not both")
         return self
 
 
 class RefinerConfig(Section):
-    """Which refiner serves which stage. The same name for both: one engine does both."""
+    """The refiner of each stage. One name for both means one engine for both."""
 
     doc: str = Field(
         "web-135m",
-        description="Refiner of the document stage: a known name, or a directory or hub model with refiner.yaml.",
+        description="Refiner of the document stage: a name of `prox-spark refiners list`, or a directory or hub model with refiner.yaml.",
     )
-    chunk: str = Field("web-135m", description="Refiner of the chunk stage, likewise.")
+    chunk: str = Field("web-135m", description="Refiner of the chunk stage, named in the same way.")
 
 
 class GenerationConfig(Section):
-    """What is asked of the models. Part of the fingerprint of every generation it touches."""
+    """Requests to the models. Part of the fingerprint of every generation they affect."""
 
     chunk_below: float | None = Field(
         None,
         ge=0,
         le=1,
-        description="The chunk stage runs on documents whose probability of dropping is below this. Unset: apply.drop_threshold. "
-        "Set it higher to have the chunk programs ready for a later, higher threshold.",
+        description="The chunk stage runs on documents whose drop probability is below this. Unset: apply.drop_threshold. Set it higher to have "
+        "chunk programs ready for a higher threshold later.",
     )
     grammar: bool = Field(
         False,
-        description="Decode chunk programs under the grammar of the program language, so that no answer holds anything else. Costs no speed (measured on CPU); helps models that stray, web-135m hardly does.",
+        description="Constrain chunk programs to the grammar of the program language, so that an answer can hold nothing else. It costs no speed "
+        "(measured on CPU) and helps models that often write other text; web-135m hardly ever does.",
     )
     packing: Literal["strict", "reference"] = Field(
         "strict",
-        description="`reference` packs lines exactly as the released code does: a line over the budget is a chunk of its own. "
-        "`strict` cuts such a line in the prompt (never in the document), as the refiner's card says.",
+        description="How lines are packed into chunks. `reference` packs them exactly as the authors' released code does: a line over the budget "
+        "is a chunk of its own. `strict` cuts such a line in the prompt (never in the document) at the limit in the refiner's card.",
     )
 
 
 class SelfTestConfig(Section):
-    """Pages of our own that a refiner answers before it is asked for yours: a wrong prompt fails the run instead of filling tables with no-ops."""
+    """A test of each refiner on built-in pages before it is asked about yours. A wrong prompt format then fails the run instead of filling tables with no-ops."""
 
     enabled: bool = Field(
         True,
-        description="Off, a run writes whatever the refiners say. The test costs a dozen short prompts, once per refiner and lake; with "
-        "nothing to ask for there is no test and no engine.",
+        description="Run the test. It costs a dozen short prompts, once per refiner and lake; a run with no prompts to send does no test and starts "
+        "no engine. Without it a run writes whatever the refiners answer.",
     )
     min_parsed: float = Field(
         0.8,
         ge=0,
         le=1,
-        description="Share of the answers that are programs without an error or, in the document stage, one of its two answers, at least.",
+        description="Least share of answers that are programs without an error or, in the document stage, one of its two answers.",
     )
     min_acting: float = Field(
         0.4,
         ge=0,
         le=1,
-        description="Chunk stage: share of the programs that change something, at least. Every page of the sample has boilerplate.",
+        description="Chunk stage: least share of programs that change something. Every page of the test has boilerplate.",
     )
     min_words_kept: float = Field(
-        0.2, ge=0, le=1, description="Chunk stage: share of the sample's words that stay, at least."
+        0.2, ge=0, le=1, description="Chunk stage: least share of the pages' words that are kept."
     )
-    max_words_kept: float = Field(0.98, ge=0, le=1, description="Likewise, at most.")
+    max_words_kept: float = Field(
+        0.98, ge=0, le=1, description="Chunk stage: largest share of the pages' words that are kept."
+    )
 
 
 class ApplyConfig(Section):
-    """From stored generations to text: change it and run `apply`. Only a higher drop_threshold can need the engine, by `refine`."""
+    """From stored generations to text. After a change run `apply`; only a higher drop_threshold may need `refine` and its engine."""
 
     semantics: Literal["strict", "reference"] = Field(
         "strict",
-        description="`strict` works chunk by chunk on parsed operations; `reference` returns byte for byte what the released executor does.",
+        description="How programs are executed. `strict` works chunk by chunk on parsed operations; `reference` returns byte for byte what the "
+        "authors' released executor returns.",
     )
     drop_threshold: float | None = Field(
         None,
         ge=0,
         le=1,
-        description="Drop a document when the model's probability of dropping is at least this. Higher keeps more. "
-        "Unset: what the card of the document refiner says. Lowering it never needs the engine. Raising it needs chunk programs for "
-        "the documents that it newly keeps: `apply` leaves these as they are, `refine` generates what they lack, unless "
-        "generation.chunk_below was that high before.",
+        description="Drop a document if the model's drop probability is at least this; a higher value keeps more. Unset: the threshold in the "
+        "card of the document refiner. Lowering it never needs the engine. Raising it keeps documents that may lack chunk programs (they have "
+        "them if generation.chunk_below was high enough): `apply` leaves such documents as they are, `refine` generates the programs.",
     )
     min_word_ratio: float = Field(
         0.05,
         ge=0,
         lt=1,
-        description="At most this share of the words left: the document is blanked. Words are what white space separates; in "
-        "scripts without blanks each letter is one (`reference` goes by white space alone).",
+        description="Blank a document if at most this share of its words is left. Words are separated by white space; in scripts without blanks "
+        "each letter is a word (`reference` counts by white space alone).",
     )
     min_words: int = Field(
         10,
         ge=0,
-        description="At most this many words left, counted as for min_word_ratio: the document is blanked. "
-        "(`reference` has 10 built in.)",
+        description="Blank a document if at most this many words are left, counted as for min_word_ratio (`reference` has 10 built in).",
     )
     max_errors: int = Field(
         2,
         ge=1,
         le=100,
-        description="This many errors discard a program: of the chunk in `strict`, of the document in `reference`.",
+        description="Discard a program that has this many errors: in `strict` the program of a chunk, in `reference` that of the document.",
     )
 
 
 class WaveConfig(Section):
-    """Work is cut in waves; a killed run loses at most what is under way: a stage of a wave, on a cluster a stage of three."""
+    """Division of a run into waves. A killed run loses at most the work under way: one stage of a wave, on a cluster one stage each of three waves."""
 
     documents: int = Field(
         50_000,
         ge=1,
-        description="Documents per wave of refine; apply, which asks no model, takes ten times as many. Generations are committed after "
-        "each; smaller loses less, larger commits less.",
+        description="Documents per wave of `refine`; `apply`, which asks no model, takes ten times as many. Generations are committed after each "
+        "wave, so smaller waves lose less when a run is killed, and larger ones commit less often.",
     )
 
 
-def _as_text(value: Any) -> Any:
-    """Spark's settings are strings; YAML reads `true` and `2` as something else."""
+def _to_text(value: Any) -> Any:
+    """Return a setting as Spark has it, a string: YAML reads `true` and `2` as something else."""
     return str(value).lower() if isinstance(value, bool) else str(value) if isinstance(value, (int, float)) else value
 
 
 class SparkConfig(Section):
-    """The Spark session that the commands make. spark-submit and Databricks settings win over these."""
+    """The Spark session that the commands create. Settings of spark-submit and Databricks win over these."""
 
-    master: str = Field("local[2]", description="Used when no master is set by spark-submit or the platform.")
+    master: str = Field("local[2]", description="Spark master if neither spark-submit nor the platform sets one.")
     driver_memory: str = Field("1g", description="Heap of the driver JVM in local mode.")
-    conf: dict[str, Annotated[str, BeforeValidator(_as_text)]] = Field(
-        default_factory=dict, description="Any further spark.* settings."
+    conf: dict[str, Annotated[str, BeforeValidator(_to_text)]] = Field(
+        default_factory=dict, description="Further spark.* settings."
     )
 
 
 class Recipe(RecipeFile):
-    """A whole run.
+    """All settings of a run.
 
     Example:
         >>> Recipe.load("conf/recipes/cpu.yaml", overrides=["apply.drop_threshold=0.7"])  # doctest: +SKIP
     """
 
-    name: str = Field("default", description="For logs and the runs table.")
-    input: InputConfig = Field(default_factory=InputConfig, description="What to ingest.")
-    lake: LakeConfig = Field(default_factory=LakeConfig, description="Where the tables are.")
-    refiners: RefinerConfig = Field(default_factory=RefinerConfig, description="Which models write the programs.")
-    generation: GenerationConfig = Field(default_factory=GenerationConfig, description="What is asked of them.")
-    self_test: SelfTestConfig = Field(
-        default_factory=SelfTestConfig, description="What their answers to a fixed sample must be like."
-    )
-    apply: ApplyConfig = Field(default_factory=ApplyConfig, description="How programs become text.")
-    waves: WaveConfig = Field(default_factory=WaveConfig, description="How work is cut.")
-    annotation: AnnotationConfig = Field(
-        default_factory=AnnotationConfig, description="Which documents a teacher labels."
-    )
-    engine: EngineConfig = Field(default_factory=EngineConfig, description="How the models are served.")
+    example: ClassVar[str] = "apply.drop_threshold=0.7"
+
+    name: str = Field("default", description="Name for logs and the table `runs`.")
+    input: InputConfig = Field(default_factory=InputConfig, description="Input of `ingest`.")
+    lake: LakeConfig = Field(default_factory=LakeConfig, description="Location of the tables.")
+    refiners: RefinerConfig = Field(default_factory=RefinerConfig, description="Refiners of the two stages.")
+    generation: GenerationConfig = Field(default_factory=GenerationConfig, description="Requests to the models.")
+    self_test: SelfTestConfig = Field(default_factory=SelfTestConfig, description="Test of the refiners before a run.")
+    apply: ApplyConfig = Field(default_factory=ApplyConfig, description="From programs to text.")
+    waves: WaveConfig = Field(default_factory=WaveConfig, description="Division of a run into waves.")
+    annotation: AnnotationConfig = Field(default_factory=AnnotationConfig, description="Labels from a teacher.")
+    engine: EngineConfig = Field(default_factory=EngineConfig, description="Serving of the models.")
     spark: SparkConfig = Field(default_factory=SparkConfig, description="The Spark session.")
 
     @property

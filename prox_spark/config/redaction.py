@@ -1,4 +1,4 @@
-"""Hiding what looks like a secret before a recipe is stored."""
+"""Secrets hidden before a recipe is stored or shown."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ _SECRET = r"[\w.-]*(?:secret|passw|token|credential|(?:access|account|private|ap
 _HIDDEN = "*** redacted ***"
 
 
-def redacted(value: Any, key: str = "") -> Any:
-    """The value with its secrets hidden: by their names, in settings like NAME=VALUE, in URLs."""
+def redact(value: Any, key: str = "") -> Any:
+    """Return the value with its secrets hidden: fields by their names, settings like NAME=VALUE, parts of URLs."""
     if isinstance(value, dict):
-        return {name: redacted(item, name) for name, item in value.items()}
+        return {name: redact(item, name) for name, item in value.items()}
     if isinstance(value, list):
         # `--hf-token VALUE`: an argument is hidden by the one before it.
         return [
-            redacted(item, before if str(before).startswith("--") else "")
+            redact(item, before if str(before).startswith("--") else "")
             for before, item in zip(["", *value], value, strict=False)
         ]
     if not isinstance(value, str):
         return value
     if re.fullmatch(_SECRET, key.lstrip("-"), re.IGNORECASE):
         return _HIDDEN
-    # The part of a presigned URL that signs it: sig=, X-Amz-Signature=.
+    # The signature of a presigned URL: sig=, X-Amz-Signature=.
     value = re.sub(r"(\b(?:[\w-]*signature|sig)=)[^&\s]+", rf"\1{_HIDDEN}", value, flags=re.IGNORECASE)
     value = re.sub(rf"({_SECRET}=)\S+", rf"\1{_HIDDEN}", value, flags=re.IGNORECASE)
     return re.sub(r"://[^/@\s]+@", f"://{_HIDDEN}@", value)

@@ -230,7 +230,7 @@ def test_recipes_for_cpu_and_gpu_ship() -> None:
     ],
 )
 def test_a_secret_setting_is_redacted(key: str) -> None:
-    redacted = Recipe.parse({"spark": {"conf": {key: "hush"}}}).redacted()
+    redacted = Recipe.parse({"spark": {"conf": {key: "hush"}}}).redact()
     assert redacted["spark"]["conf"] == {key: "*** redacted ***"}
 
 
@@ -249,17 +249,17 @@ def test_a_secret_setting_is_redacted(key: str) -> None:
     ],
 )
 def test_a_secret_is_redacted_wherever_it_stands(override: str) -> None:
-    assert "hush" not in str(Recipe.load(overrides=[override]).redacted())
+    assert "hush" not in str(Recipe.load(overrides=[override]).redact())
 
 
 def test_other_settings_are_not_redacted() -> None:
     conf = {"spark.sql.shuffle.partitions": "8", "spark.hadoop.fs.s3a.endpoint": "http://localhost:9000"}
-    assert Recipe.parse({"spark": {"conf": conf}}).redacted()["spark"]["conf"] == conf
+    assert Recipe.parse({"spark": {"conf": conf}}).redact()["spark"]["conf"] == conf
 
 
 def test_redaction_leaves_the_recipe_itself_usable() -> None:
     recipe = Recipe.parse({"spark": {"conf": {"a.password": "hush"}}})
-    recipe.redacted()
+    recipe.redact()
     assert recipe.spark.conf == {"a.password": "hush"}
 
 
