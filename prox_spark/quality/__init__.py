@@ -1,1 +1,1 @@
-"""How good refiners are: figures against labels, baselines beside them, and the test before a run. No Spark, no model."""
+"""The quality of refiners: figures against labels, baselines, and the self-test before a run. No Spark, no model."""

@@ -1,4 +1,4 @@
-"""What a refiner is measured against: doing nothing, removing everything, short lines, and the rule filters of C4, Gopher and FineWeb."""
+"""Baselines for refiners: keep everything, remove everything, short lines, and the filters of C4, Gopher, FineWeb."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 LOG = logging.getLogger(__name__)
-# A line with fewer words that does not end as a sentence does is taken for navigation, a button or a heading.
+# A line with fewer words, and without the end of a sentence, is taken for navigation, a button or a heading.
 SHORT_LINE_WORDS = 10
 _SENTENCE_ENDS = (".", "!", "?", ":", ";", ",", '"', "'", "”", "’", "…", ")")
 
@@ -17,9 +17,9 @@ class Baseline:
     """A method without a model.
 
     Attributes:
-        name: for the table.
-        drops: the probability of dropping a text, 0..1; None: says nothing about documents.
-        removes: a flag per line of a text, true to remove; None: says nothing about lines.
+        name: its name in tables.
+        drops: returns the probability of dropping a text, 0..1; None: the method does not judge documents.
+        removes: returns a flag per line of a text, true to remove; None: the method does not judge lines.
     """
 
     name: str
@@ -28,29 +28,29 @@ class Baseline:
 
 
 def load_baselines() -> list[Baseline]:
-    """All that can be had here; without the packages of the extra `evaluate` those of datatrove are left out."""
+    """Return all baselines; without the packages of the extra `evaluate` datatrove's filters are left out."""
     return [
         Baseline("keep everything", lambda text: 0.0, lambda lines: [False] * len(lines)),
         Baseline("remove everything", lambda text: 1.0, lambda lines: [True] * len(lines)),
         Baseline("short lines", compute_short_line_share, lambda lines: [is_short(line) for line in lines]),
-        *_rule_filters(),
+        *_load_rule_filters(),
     ]
 
 
 def is_short(line: str) -> bool:
-    """Has the line words, fewer than ten, and no punctuation at its end."""
+    """Return True if a line has words, fewer than ten, and no punctuation at its end."""
     return 0 < len(line.split()) < SHORT_LINE_WORDS and not line.rstrip().endswith(_SENTENCE_ENDS)
 
 
 def compute_short_line_share(text: str) -> float:
-    """As a probability of dropping a document: pages of short lines are lists, menus and indexes."""
+    """Return the share of words in short lines, as a probability of dropping: such pages are lists and menus."""
     n_words = len(text.split())
     short = sum(len(line.split()) for line in text.split("\n") if is_short(line))
     return short / n_words if n_words else 1.0
 
 
-def _rule_filters() -> list[Baseline]:
-    """The filters as datatrove ships them, English, with its defaults."""
+def _load_rule_filters() -> list[Baseline]:
+    """Return datatrove's filters for English, with its defaults."""
     try:
         import spacy  # noqa: F401  (datatrove counts English words with it)
         from datatrove.data import Document
@@ -64,24 +64,24 @@ def _rule_filters() -> list[Baseline]:
     except ImportError as error:
         LOG.info("without the C4, Gopher and FineWeb filters: %s (pip install 'prox-spark[evaluate]')", error)
         return []
-    # Line by line: what C4 says of the whole page (a curly bracket, too few sentences) is no reason to remove a line.
+    # For single lines: C4's rules for a whole page (a curly bracket, too few sentences) are no reason to remove a line.
     c4_lines = C4QualityFilter(min_num_sentences=-1, filter_lorem_ipsum=False, filter_curly_bracket=False)
 
-    def drops(*filters: BaseFilter) -> Callable[[str], float]:
+    def combine(*filters: BaseFilter) -> Callable[[str], float]:
         def passes(text: str, one: BaseFilter) -> bool:
             result = one.filter(Document(text=text, id=""))  # C4 changes the document
             return bool(result[0] if isinstance(result, tuple) else result)
 
-        # They divide by the number of words.
+        # A text without words is dropped at once: the filters divide by their number.
         return lambda text: 0.0 if text.split() and all(passes(text, one) for one in filters) else 1.0
 
-    def removed_by_c4(line: str) -> bool:
+    def is_removed_by_c4(line: str) -> bool:
         document = Document(text=line, id="")
         c4_lines.filter(document)
         return not document.text
 
     return [
-        Baseline("C4", drops(C4QualityFilter()), lambda lines: [removed_by_c4(line) for line in lines]),
-        Baseline("Gopher", drops(GopherQualityFilter(), GopherRepetitionFilter())),
-        Baseline("FineWeb", drops(FineWebQualityFilter())),
+        Baseline("C4", combine(C4QualityFilter()), lambda lines: [is_removed_by_c4(line) for line in lines]),
+        Baseline("Gopher", combine(GopherQualityFilter(), GopherRepetitionFilter())),
+        Baseline("FineWeb", combine(FineWebQualityFilter())),
     ]

@@ -1,12 +1,12 @@
 """Figures of the document stage. The positive class is *keep*: a document that should stay and that stays is a hit.
 
-A document is dropped when its drop probability is at least the threshold, as in a run. `keep` and `drop` are arrays of the
-same length here: what the label says (boolean) and the probability of dropping (0..1).
+A document is dropped if its drop probability is at least the threshold, as in a run. `keep`, `drop` and `n_words` are
+arrays with an entry per document: its label (True: keep), its probability of dropping (0..1) and its number of words.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -17,20 +17,21 @@ from prox_spark.quality.scores import Score
 
 Array: TypeAlias = NDArray[Any]
 N_BINS = 10
-# A curve of a point per document would be as long as the labels.
+# Without a limit a curve would have as many points as there are distinct probabilities.
 _MAX_POINTS = 500
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentScores:
-    """How well documents were judged.
+    """Figures of the document stage at one threshold.
 
     Attributes:
-        n_documents: labelled and answered.
-        n_keep: of these, should be kept.
+        n_documents: documents that are labelled and answered.
+        n_keep: number of these that should be kept.
         keep: score of the documents kept at the threshold.
-        auc: chance that a document to keep has the lower drop probability than one to drop, ties half; None with one class only.
-        words_kept: share of the documents' words in those kept.
+        auc: chance that a document to keep has a lower drop probability than one to drop, a tie counting half; None if
+            all documents are of one class.
+        words_kept: share of all words that are in kept documents, 0..1.
     """
 
     n_documents: int
@@ -42,7 +43,7 @@ class DocumentScores:
 
 @dataclass(frozen=True, slots=True)
 class CurvePoint:
-    """The same at one threshold of many."""
+    """The same figures at one threshold of a curve."""
 
     threshold: float
     precision: float
@@ -53,7 +54,7 @@ class CurvePoint:
 
 @dataclass(frozen=True, slots=True)
 class CalibrationBin:
-    """Documents with a similar probability of keeping (1 - that of dropping): are as many of them to be kept as it says?"""
+    """Documents with similar probabilities of keeping (1 - that of dropping), and the share of them labelled keep."""
 
     low: float
     high: float
@@ -64,26 +65,34 @@ class CalibrationBin:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Bins that hold documents, and the expected calibration error: mean distance of the two columns, by documents."""
+    """The bins that hold documents, and the expected calibration error.
+
+    The error is the mean over documents of the distance between their bin's mean probability and share to keep.
+    """
 
     bins: tuple[CalibrationBin, ...]
     error: float
 
 
 def score_documents(keep: Array, drop: Array, n_words: Array, threshold: float) -> DocumentScores:
-    """Scores of one or more documents at a threshold; `n_words` are their words."""
-    score, words_kept = _at(keep, drop, n_words, threshold)
+    """Score one or more documents at a threshold."""
+    ((score, words_kept),) = _score_at(keep, drop, n_words, [threshold])
     return DocumentScores(len(keep), int(np.sum(keep)), score, compute_auc(keep, drop), words_kept)
 
 
-def _at(keep: Array, drop: Array, n_words: Array, threshold: float) -> tuple[Score, float]:
-    kept = drop < threshold
-    score = Score.of(int(np.sum(keep & kept)), int(np.sum(~keep & kept)), int(np.sum(keep & ~kept)))
-    return score, _share(np.sum(n_words[kept]), np.sum(n_words))
+def _score_at(keep: Array, drop: Array, n_words: Array, thresholds: Sequence[float]) -> Iterator[tuple[Score, float]]:
+    """Yield the score of the kept documents and their share of the words for each threshold, by one sort."""
+    order = np.argsort(drop)
+    # Entry i of a running sum is about the i documents with the lowest drop probabilities.
+    n_to_keep = np.concatenate([[0], np.cumsum(keep[order])])
+    words = np.concatenate([[0], np.cumsum(n_words[order])])
+    n_kept = np.searchsorted(drop[order], thresholds)
+    for n, n_found, words_kept in zip(n_kept.tolist(), n_to_keep[n_kept].tolist(), words[n_kept].tolist(), strict=True):
+        yield Score.of(n_found, n - n_found, int(n_to_keep[-1]) - n_found), _divide(words_kept, float(words[-1]))
 
 
 def compute_auc(keep: Array, drop: Array) -> float | None:
-    """Area under the ROC curve, from ranks (Mann and Whitney)."""
+    """Return the area under the ROC curve, from ranks (Mann and Whitney); None if all documents are of one class."""
     n_keep, n_drop = int(np.sum(keep)), int(np.sum(~keep))
     if not (n_keep and n_drop):
         return None
@@ -94,25 +103,26 @@ def compute_auc(keep: Array, drop: Array) -> float | None:
 
 
 def compute_threshold_curve(
-    keep: Array, drop: Array, n_words: Array, thresholds: Iterable[float] | None = None
+    keep: Array, drop: Array, n_words: Array, thresholds: Sequence[float] | None = None
 ) -> tuple[CurvePoint, ...]:
-    """Scores at some thresholds, or, rising, at every one that makes a difference."""
-    points = []
-    for threshold in np.union1d(drop, [1.0]) if thresholds is None else thresholds:
-        score, words_kept = _at(keep, drop, n_words, threshold)
-        points.append(CurvePoint(float(threshold), score.precision, score.recall, score.f1, words_kept))
-    return tuple(points)
+    """Return the points at some thresholds; without any, at every one that makes a difference, in rising order."""
+    if thresholds is None:
+        thresholds = np.union1d(drop, [1.0]).tolist()
+    return tuple(
+        CurvePoint(threshold, score.precision, score.recall, score.f1, words_kept)
+        for threshold, (score, words_kept) in zip(thresholds, _score_at(keep, drop, n_words, thresholds), strict=True)
+    )
 
 
 def thin_curve(curve: tuple[CurvePoint, ...]) -> tuple[CurvePoint, ...]:
-    """At most 500 points of a curve, evenly chosen, both ends among them."""
+    """Return at most 500 points of a curve, evenly chosen, with both ends."""
     if len(curve) <= _MAX_POINTS:
         return curve
     return tuple(curve[index] for index in np.linspace(0, len(curve) - 1, _MAX_POINTS).round().astype(int))
 
 
 def measure_calibration(keep: Array, drop: Array) -> Calibration:
-    """Ten bins of equal width over the probability of keeping."""
+    """Compare probabilities of keeping with labels in ten bins of equal width."""
     probability = 1 - drop
     bin_of = np.minimum((probability * N_BINS).astype(int), N_BINS - 1)
     bins = []
@@ -125,5 +135,5 @@ def measure_calibration(keep: Array, drop: Array) -> Calibration:
     return Calibration(tuple(bins), error)
 
 
-def _share(part: Any, whole: Any) -> float:
-    return float(part / whole) if whole else 0.0
+def _divide(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0

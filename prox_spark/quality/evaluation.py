@@ -1,4 +1,4 @@
-"""A refiner's answers and the baselines held against labels: everything that `prox-spark evaluate` says. Pure Python."""
+"""A refiner's answers and the baselines compared with labels: all figures of `prox-spark evaluate`. Pure Python."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from prox_spark.quality.documents import (
 from prox_spark.quality.lines import LineScores, score_lines
 from prox_spark.quality.programs import ProgramScores
 
-# A baseline says 0 or 1, or a share that is no tuned probability.
+# A baseline's probability is 0 or 1, or a share that nobody has tuned a threshold for.
 _BASELINE_THRESHOLD = 0.5
 _SHOWN_THRESHOLDS = tuple(n / 10 for n in range(1, 10))
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a method makes of a label's text.
+    """The result of a method for a label's text.
 
     Attributes:
-        drop_probability: 0..1; None: it was not asked, or gave no answer.
-        removed: numbers of the lines it removes, counted as the label counts; None: it was not asked.
+        drop_probability: 0..1; None: the method was not asked, or gave no answer.
+        removed: numbers of the removed lines, counted as the label counts; None: the method was not asked.
     """
 
     drop_probability: float | None = None
@@ -44,12 +44,12 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class MethodScores:
-    """A row of the tables.
+    """A row of the tables: the figures of one method.
 
     Attributes:
-        documents: None where there are no labels of documents, or the method says nothing about them.
-        lines: likewise of lines; those without words don't count.
-        lines_with_blank: the same with lines without words counted, too.
+        documents: None without labels of documents, or if the method does not judge them.
+        lines: likewise for lines; lines without words don't count.
+        lines_with_blank: the same, with lines without words counted.
     """
 
     name: str
@@ -60,19 +60,20 @@ class MethodScores:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """All figures.
+    """All figures of an evaluation.
 
     Attributes:
-        refiners: name by stage.
-        threshold: documents are dropped from this probability on.
-        n_labels: all of them.
-        n_unanswered: labels of documents that have no verdict (no words, over the context, a failed request) and are left out.
-        n_unanswered_chunks: chunks without a program, likewise; their lines stay.
-        methods: the refiner first, then the baselines.
+        refiners: name of the refiner by stage.
+        threshold: documents with at least this drop probability are dropped.
+        n_labels: number of labels.
+        n_unanswered: labels of documents without a verdict (no words, over the context, a failed request); they are
+            left out of all figures.
+        n_unanswered_chunks: chunks without a program, for the same reasons; their lines stay.
+        methods: figures of the refiner, then of each baseline.
         label_sets: the refiner's figures by label set.
         programs: None without labels of lines.
-        curve: by threshold, thinned out where there are many; empty without labels of documents.
-        shown: the same at 0.1, 0.2, … 0.9, exactly.
+        curve: points by threshold, at most 500; empty without labels of documents.
+        shown: points at exactly 0.1, 0.2, … 0.9; empty without labels of documents.
         best: the point of the curve with the highest F1.
         calibration: None without labels of documents.
     """
@@ -91,7 +92,7 @@ class Evaluation:
     calibration: Calibration | None
 
     def as_json(self) -> dict[str, Any]:
-        """JSON-ready data."""
+        """Return the figures as data for JSON."""
         return asdict(self)
 
 
@@ -104,24 +105,24 @@ def evaluate_predictions(
     threshold: float,
     n_unanswered_chunks: int = 0,
 ) -> Evaluation:
-    """Holds predictions and baselines against labels.
+    """Score a refiner's predictions and the baselines against labels.
 
     Args:
-        labels: one or more.
-        predictions: the refiner's, one for each label.
-        programs: of the refiner.
-        baselines: held against the same labels as the refiner.
-        refiners: name by stage.
-        threshold: of the refiner's drop probability.
-        n_unanswered_chunks: chunks for which there is no program.
+        labels: one or more labels.
+        predictions: the refiner's prediction for each label.
+        programs: figures of the refiner's programs.
+        baselines: methods to score on the same labels as the refiner.
+        refiners: name of the refiner by stage.
+        threshold: documents with at least this drop probability are dropped.
+        n_unanswered_chunks: chunks without a program.
     """
     pairs = list(zip(labels, predictions, strict=True))
-    judged = _judged(pairs)
+    judged = _select_judged(pairs)
     documents, lines = [label for label, _ in judged], [label for label in labels if label.ops is not None]
-    keep, n_words = _keep(documents), _words(documents)
+    keep, n_words = _to_flags(documents), _count_words(documents)
     drop = np.array([prediction.drop_probability for _, prediction in judged], dtype=float)
     curve = compute_threshold_curve(keep, drop, n_words) if documents else ()
-    by_set = {name: [pair for pair in pairs if pair[0].label_set == name] for name in _label_sets(labels)}
+    by_set = _group_by_label_set(pairs)
     name = " + ".join(dict.fromkeys(refiners.values()))
     return Evaluation(
         refiners,
@@ -130,10 +131,10 @@ def evaluate_predictions(
         sum(label.keep is not None for label in labels) - len(documents),
         n_unanswered_chunks,
         (
-            _refiner_scores(name, pairs, threshold),
-            *(_baseline_scores(baseline, documents, lines) for baseline in baselines),
+            _score_refiner(name, pairs, threshold),
+            *(_score_baseline(baseline, documents, lines) for baseline in baselines),
         ),
-        tuple(_refiner_scores(label_set, of, threshold) for label_set, of in by_set.items()),
+        tuple(_score_refiner(label_set, members, threshold) for label_set, members in by_set.items()),
         programs if lines else None,
         thin_curve(curve),
         compute_threshold_curve(keep, drop, n_words, _SHOWN_THRESHOLDS) if documents else (),
@@ -142,34 +143,34 @@ def evaluate_predictions(
     )
 
 
-def _judged(pairs: Sequence[tuple[Label, Prediction]]) -> list[tuple[Label, Prediction]]:
+def _select_judged(pairs: Sequence[tuple[Label, Prediction]]) -> list[tuple[Label, Prediction]]:
     return [pair for pair in pairs if pair[0].keep is not None and pair[1].drop_probability is not None]
 
 
-def _refiner_scores(name: str, pairs: Sequence[tuple[Label, Prediction]], threshold: float) -> MethodScores:
-    judged = _judged(pairs)
+def _score_refiner(name: str, pairs: Sequence[tuple[Label, Prediction]], threshold: float) -> MethodScores:
+    judged = _select_judged(pairs)
     lined = [pair for pair in pairs if pair[0].ops is not None]
     drops = [prediction.drop_probability for _, prediction in judged]
     removed = [prediction.removed or frozenset() for _, prediction in lined]
-    return _scores(name, [label for label, _ in judged], drops, threshold, [label for label, _ in lined], removed)
+    return _score_method(name, [label for label, _ in judged], drops, threshold, [label for label, _ in lined], removed)
 
 
-def _baseline_scores(baseline: Baseline, documents: Sequence[Label], lines: Sequence[Label]) -> MethodScores:
+def _score_baseline(baseline: Baseline, documents: Sequence[Label], lines: Sequence[Label]) -> MethodScores:
     if baseline.drops is None:
         documents = []
     if baseline.removes is None:
         lines = []
     drops = [baseline.drops(label.text) for label in documents if baseline.drops]
-    removed = [_removed(label, baseline.removes) for label in lines if baseline.removes]
-    return _scores(baseline.name, documents, drops, _BASELINE_THRESHOLD, lines, removed)
+    removed = [_find_removed(label, baseline.removes) for label in lines if baseline.removes]
+    return _score_method(baseline.name, documents, drops, _BASELINE_THRESHOLD, lines, removed)
 
 
-def _removed(label: Label, removes: Callable[[list[str]], list[bool]]) -> frozenset[int]:
+def _find_removed(label: Label, removes: Callable[[list[str]], list[bool]]) -> frozenset[int]:
     flags = zip(label.line_numbers, removes(label.text.split("\n")), strict=True)
     return frozenset(number for number, gone in flags if gone)
 
 
-def _scores(
+def _score_method(
     name: str,
     documents: Sequence[Label],
     drops: Sequence[float | None],
@@ -180,19 +181,24 @@ def _scores(
     drop = np.array(drops, dtype=float)
     return MethodScores(
         name,
-        score_documents(_keep(documents), drop, _words(documents), threshold) if documents else None,
+        score_documents(_to_flags(documents), drop, _count_words(documents), threshold) if documents else None,
         score_lines(lines, removed) if lines else None,
         score_lines(lines, removed, count_blank=True) if lines else None,
     )
 
 
-def _keep(documents: Sequence[Label]) -> Array:
+def _to_flags(documents: Sequence[Label]) -> Array:
     return np.array([label.keep for label in documents], dtype=bool)
 
 
-def _words(documents: Sequence[Label]) -> Array:
+def _count_words(documents: Sequence[Label]) -> Array:
     return np.array([count_words(label.text) for label in documents], dtype=float)
 
 
-def _label_sets(labels: Sequence[Label]) -> list[str]:
-    return sorted({label.label_set for label in labels})
+def _group_by_label_set(
+    pairs: Sequence[tuple[Label, Prediction]],
+) -> dict[str, list[tuple[Label, Prediction]]]:
+    groups: dict[str, list[tuple[Label, Prediction]]] = {}
+    for label, prediction in pairs:
+        groups.setdefault(label.label_set, []).append((label, prediction))
+    return dict(sorted(groups.items()))

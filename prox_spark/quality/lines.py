@@ -1,7 +1,7 @@
-"""Figures of the chunk stage, line by line: over the lines that should go and over those that should stay.
+"""Figures of the chunk stage, line by line, for the lines to remove and for the lines to keep.
 
 Lines without words don't count: whether a blank line is removed is a matter of a labeller's taste, changes no word, and
-there are enough of them to move every figure. `count_blank` counts them all the same, for comparison with figures that do.
+there are enough of them to move every figure. `count_blank` counts them, for comparison with other people's figures.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from prox_spark.quality.scores import Score
 
 @dataclass(frozen=True, slots=True)
 class LineClassScores:
-    """How well the removed or the kept lines were found.
+    """Figures of one class of lines: those to remove, or those to keep.
 
     Attributes:
-        micro: over all lines of all texts; long texts weigh more.
+        micro: score over all lines of all texts; long texts weigh more.
         macro_precision, macro_recall, macro_f1: means over the texts of each text's own figure.
-        n_empty: texts without a line of this class, by label and by method alike: their F1 counts as 1 in the mean.
+        n_empty: texts where neither label nor method has a line of this class: their F1 counts as 1 in the mean.
     """
 
     micro: Score
@@ -34,14 +34,14 @@ class LineClassScores:
 
 @dataclass(frozen=True, slots=True)
 class LineScores:
-    """How well lines were removed from one or more texts.
+    """Figures of the lines of one or more texts.
 
     Attributes:
-        n_texts: that have lines that count.
-        n_lines: that count.
-        n_to_remove: of these, should go.
-        words_kept: share of the texts' words on lines that stay; replacements within a line are not looked at.
-        words_to_keep: the same as the labels have it.
+        n_texts: texts with lines that count.
+        n_lines: lines that count.
+        n_to_remove: number of these that should be removed.
+        words_kept: share of the texts' words on kept lines, 0..1; replacements within a line are ignored.
+        words_to_keep: the same share for the lines that the labels keep.
     """
 
     n_texts: int
@@ -54,11 +54,11 @@ class LineScores:
 
 
 def score_lines(labels: Sequence[Label], removed: Sequence[Set[int]], count_blank: bool = False) -> LineScores:
-    """Scores what was removed.
+    """Score the removed lines.
 
     Args:
-        labels: with operations; one or more.
-        removed: for each, numbers of the lines that were removed, counted as the label counts.
+        labels: one or more labels with operations.
+        removed: for each label the numbers of the removed lines, counted as the label counts.
         count_blank: count lines without words, too.
     """
     gone_scores, stay_scores = [], []
@@ -67,7 +67,7 @@ def score_lines(labels: Sequence[Label], removed: Sequence[Set[int]], count_blan
         words = dict(zip(label.line_numbers, map(count_words, label.text.split("\n")), strict=True))
         lines = {number for number, n in words.items() if n or count_blank}
         if not lines:
-            continue  # nothing to be right or wrong about
+            continue  # nothing to score
         to_go, gone = label.removed_lines & lines, gone & lines
         gone_scores.append(_score(gone, to_go))
         stay_scores.append(_score(lines - gone, lines - to_go))
@@ -80,28 +80,28 @@ def score_lines(labels: Sequence[Label], removed: Sequence[Set[int]], count_blan
         len(gone_scores),
         n_lines,
         n_to_remove,
-        _class_scores(gone_scores),
-        _class_scores(stay_scores),
+        _score_class(gone_scores),
+        _score_class(stay_scores),
         n_words_kept / n_words if n_words else 0.0,
         n_words_to_keep / n_words if n_words else 0.0,
     )
 
 
-def _score(said: Set[int], true: Set[int]) -> Score:
-    return Score.of(len(said & true), len(said - true), len(true - said))
+def _score(found: Set[int], wanted: Set[int]) -> Score:
+    return Score.of(len(found & wanted), len(found - wanted), len(wanted - found))
 
 
-def _class_scores(scores: Sequence[Score]) -> LineClassScores:
+def _score_class(scores: Sequence[Score]) -> LineClassScores:
     return LineClassScores(
         Score.of(sum(s.n_found for s in scores), sum(s.n_false for s in scores), sum(s.n_missed for s in scores)),
-        macro_precision=_mean(s.precision for s in scores),
-        macro_recall=_mean(s.recall for s in scores),
-        macro_f1=_mean(s.f1 for s in scores),
+        macro_precision=_average(s.precision for s in scores),
+        macro_recall=_average(s.recall for s in scores),
+        macro_f1=_average(s.f1 for s in scores),
         n_empty=sum(s.is_empty for s in scores),
     )
 
 
-def _mean(values: Iterable[float]) -> float:
-    """1 of nothing, as F1 of nothing."""
+def _average(values: Iterable[float]) -> float:
+    """Return the mean; 1 of no values, as the F1 of nothing."""
     found = list(values)
     return fmean(found) if found else 1.0

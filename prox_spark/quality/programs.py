@@ -1,4 +1,4 @@
-"""Figures of chunk programs as such: could they be carried out as they were written."""
+"""Validity of chunk programs: the share that can be executed as written."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-# Beside the parser's and the executors' findings: an answer of which nothing was an operation.
+# A finding beside those of the parser and the executors: no part of the answer was an operation.
 NO_OPERATION = "no_operation"
 
 
 @dataclass(frozen=True, slots=True)
 class ProgramScores:
-    """How many programs are valid: with an operation and without a finding.
+    """Counts of valid programs; a valid one has an operation and no finding.
 
     Attributes:
-        validity: share of the programs that are valid; 1 of none.
+        validity: share of the programs that are valid, 0..1; 1 if there are none.
         findings: programs with each finding, most frequent first; codes of `DiagnosticCode`, and `no_operation`.
     """
 
@@ -26,7 +26,7 @@ class ProgramScores:
 
 
 def score_programs(programs: Iterable[tuple[int, Sequence[str]]]) -> ProgramScores:
-    """Counts programs, each given as its number of operations and the codes found in it."""
+    """Count valid programs; each program is given as its number of operations and the codes found in it."""
     found = [{*codes, *([] if n_operations else [NO_OPERATION])} for n_operations, codes in programs]
     counts = Counter(code for codes in found for code in sorted(codes))
     n_valid = sum(not codes for codes in found)

@@ -1,4 +1,4 @@
-"""The pages of the prompt self-test: written for it, each with boilerplate that no refiner should leave alone."""
+"""The pages of the prompt self-test, each with boilerplate that every refiner should remove."""
 
 from __future__ import annotations
 

@@ -8,15 +8,15 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How well a class was found.
+    """Precision, recall and F1 of one class, with their counts.
 
-    Where nothing was to be found and nothing was, all three are 1: the answer is right. Where only one of the two is empty
-    they are 0, also the one of the three that is 0/0.
+    If the class has no members and none was found, all three are 1, since the answer is right. If only one of the two
+    holds they are 0, the one that is 0/0 included.
 
     Attributes:
-        n_found: rightly said to be of the class.
-        n_false: wrongly said to be of it.
-        n_missed: of it, and not said to be.
+        n_found: members that were found (true positives).
+        n_false: others that were taken for members (false positives).
+        n_missed: members that were not found (false negatives).
     """
 
     precision: float
@@ -28,7 +28,7 @@ class Score:
 
     @classmethod
     def of(cls, n_found: int, n_false: int, n_missed: int) -> Self:
-        """From counts."""
+        """Return the score of counts."""
         if n_found + n_false + n_missed == 0:
             return cls(1.0, 1.0, 1.0, 0, 0, 0)
         precision = n_found / (n_found + n_false) if n_found else 0.0
@@ -38,5 +38,5 @@ class Score:
 
     @property
     def is_empty(self) -> bool:
-        """Nothing was to be found, and nothing was."""
+        """True if the class has no members and none was found."""
         return self.n_found + self.n_false + self.n_missed == 0

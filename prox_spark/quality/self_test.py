@@ -1,7 +1,7 @@
-"""The prompt self-test: are a refiner's answers to the fixed sample those of a model that was asked as it was trained to be?
+"""The prompt self-test: a refiner's answers to a fixed sample show if its prompts have the format it was trained with.
 
-A released checkpoint ships without a chat template, and a model that is asked in the wrong format does not fail: it writes
-no programs, or such as do nothing. Pure: prompts and answers in, figures out.
+A released checkpoint ships without a chat template, and a model that is asked in the wrong format does not fail: it
+writes no programs, or programs that do nothing. No Spark, no model: prompts and answers in, figures out.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from prox_spark.programs import ChunkProgram, Gates, execute_chunks, parse
 from prox_spark.prompts import Prompt
 from prox_spark.refiners.card import DocTask, RefinerCard, Stage
 
-# The figures are about programs, not about what becomes of pages that are shorter than any real one.
+# Without gates: the figures are about programs, and the pages of the sample are shorter than real ones.
 _GATES = Gates(min_word_ratio=0.0, min_words=0)
 _TAIL_CHARS, _ANSWER_CHARS = 60, 200
 
@@ -25,11 +25,11 @@ class SampleAnswer:
     """A refiner's answer to a prompt of the sample.
 
     Attributes:
-        page: the text that was asked about.
-        prompt: how.
+        page: the text of the page.
+        prompt: the prompt about it.
         prompt_text: the prompt's tokens as text.
-        output: the answer; None where there was an error.
-        error: what the engine said instead of an answer.
+        output: the answer; None if the request failed.
+        error: the engine's error; None if it answered.
     """
 
     page: str
@@ -41,7 +41,7 @@ class SampleAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """A figure, and the limit of the recipe's section `self_test` that it is held to."""
+    """A figure and its limit, a field of the recipe's section `self_test`."""
 
     what: str
     value: float
@@ -50,7 +50,7 @@ class Gate:
 
     @property
     def holds(self) -> bool:
-        """Is the figure within its limit."""
+        """True if the figure is within its limit."""
         return self.value <= self.limit if self.field.startswith("max_") else self.value >= self.limit
 
     def __str__(self) -> str:
@@ -60,34 +60,34 @@ class Gate:
 def measure_gates(
     card: RefinerCard, stage: Stage, answers: Sequence[SampleAnswer], config: SelfTestConfig
 ) -> list[Gate]:
-    """The figures of a stage beside their limits.
+    """Measure the figures of a stage, each with its limit.
 
     Args:
-        card: of the refiner.
+        card: the refiner's card.
         stage: doc or chunk.
-        answers: one or more, to all prompts of the sample; an error is an answer that says nothing.
+        answers: the answers to all prompts of the sample, at least one; an error counts as an empty answer.
         config: the limits.
     """
-    return _verdict_gates(answers, card, config) if stage == "doc" else _program_gates(answers, config)
+    return _measure_verdicts(answers, card, config) if stage == "doc" else _measure_programs(answers, config)
 
 
 def check(card: RefinerCard, stage: Stage, answers: Sequence[SampleAnswer], config: SelfTestConfig) -> str:
-    """Holds a refiner to the limits.
+    """Check a refiner's figures against the limits.
 
     Returns:
         The figures, for the log.
 
     Raises:
-        SelfTestError: one is missed. The message holds all of them, an example and what to change.
+        SelfTestError: a limit is missed. The message holds all figures, an example and advice.
     """
     found = measure_gates(card, stage, answers, config)
-    told = ", ".join(map(str, found))
+    figures = ", ".join(map(str, found))
     if all(gate.holds for gate in found):
-        return told
+        return figures
     example = answers[0]
     answer = f"the error {example.error}" if example.output is None else repr(example.output[:_ANSWER_CHARS])
     raise SelfTestError(
-        f"refiner {card.name} failed the prompt self-test of the {stage} stage, so it was asked nothing about documents: {told}. "
+        f"refiner {card.name} failed the prompt self-test of the {stage} stage, so it was asked nothing about documents: {figures}. "
         f"For example, a prompt that begins with {example.prompt_text[:_TAIL_CHARS]!r} and ends with "
         f"{example.prompt_text[-_TAIL_CHARS:]!r} was answered by {answer}. Does its card give the prompt format that it was "
         f"trained with (tasks.{stage}.template is {card.task(stage).template!r}, bos is {card.bos!r})? Correct refiner.yaml, or "
@@ -95,18 +95,19 @@ def check(card: RefinerCard, stage: Stage, answers: Sequence[SampleAnswer], conf
     )
 
 
-def _verdict_gates(answers: Sequence[SampleAnswer], card: RefinerCard, config: SelfTestConfig) -> list[Gate]:
+def _measure_verdicts(answers: Sequence[SampleAnswer], card: RefinerCard, config: SelfTestConfig) -> list[Gate]:
     task = card.task("doc")
-    assert isinstance(task, DocTask)
-    # In a run the first token decides, so the answer must begin with it; a Llama writes a blank before.
+    if not isinstance(task, DocTask):
+        raise SelfTestError(f"the task of refiner {card.name} for the doc stage is a {type(task).__name__}")
+    # In a run the first token decides, so the answer must begin with the verdict; a Llama writes a blank before it.
     n_parsed = sum((answer.output or "").lstrip(" ").startswith((task.keep, task.drop)) for answer in answers)
     return [Gate("share of verdicts", n_parsed / len(answers), config.min_parsed, "min_parsed")]
 
 
-def _program_gates(answers: Sequence[SampleAnswer], config: SelfTestConfig) -> list[Gate]:
+def _measure_programs(answers: Sequence[SampleAnswer], config: SelfTestConfig) -> list[Gate]:
     n_parsed = n_acting = words_before = words_after = 0
     for page in dict.fromkeys(answer.page for answer in answers):
-        chunks = [_program(answer) for answer in answers if answer.page == page]
+        chunks = [_parse_program(answer) for answer in answers if answer.page == page]
         done = execute_chunks(page, chunks, _GATES)
         n_parsed += sum(bool(c.program.ops) and not v.n_errors for c, v in zip(chunks, done.verdicts, strict=True))
         n_acting += len({span.chunk_index for span in done.removed} | {hit.chunk_index for hit in done.normalized})
@@ -121,7 +122,8 @@ def _program_gates(answers: Sequence[SampleAnswer], config: SelfTestConfig) -> l
     ]
 
 
-def _program(answer: SampleAnswer) -> ChunkProgram:
+def _parse_program(answer: SampleAnswer) -> ChunkProgram:
     index, start, end = answer.prompt.chunk_index, answer.prompt.line_start, answer.prompt.line_end
-    assert index is not None and start is not None and end is not None, "a prompt of the chunk stage"
+    if index is None or start is None or end is None:
+        raise SelfTestError(f"the prompt {answer.prompt.key} names no lines: it is none of the chunk stage")
     return ChunkProgram(index, start, end, parse(answer.output or "", range(start, end + 1)))

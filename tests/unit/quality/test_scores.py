@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from prox_spark.labels import Label, make_removals
 from prox_spark.quality.documents import (
@@ -19,7 +21,7 @@ from prox_spark.quality.scores import Score
 
 pytestmark = pytest.mark.unit
 
-# Four documents: the second to keep looks worse than the better of the two to drop.
+# Four documents: the second one to keep has a higher drop probability than the first one to drop.
 KEEP = np.array([True, True, False, False])
 DROP = np.array([0.1, 0.6, 0.4, 0.9])
 WORDS = np.array([10.0, 20.0, 30.0, 40.0])
@@ -77,6 +79,26 @@ def test_curve_has_a_point_for_every_threshold_that_matters() -> None:
     assert [point.recall for point in curve] == [0.0, 0.5, 0.5, 1.0, 1.0]
     assert [point.precision for point in curve] == pytest.approx([0.0, 1.0, 1 / 2, 2 / 3, 1 / 2])
     assert [point.words_kept for point in curve] == pytest.approx([0.0, 0.1, 0.4, 0.6, 1.0])
+
+
+@given(
+    st.lists(
+        st.tuples(st.booleans(), st.floats(0, 1) | st.sampled_from([0.0, 0.25, 0.5, 1.0]), st.integers(0, 10**6)),
+        min_size=1,
+        max_size=40,
+    )
+)
+def test_curve_is_what_counting_at_each_of_its_thresholds_finds(documents: list[tuple[bool, float, int]]) -> None:
+    keep, drop, n_words = (np.array(column) for column in zip(*documents, strict=True))
+    curve = compute_threshold_curve(keep, drop, n_words.astype(float))
+    assert [point.threshold for point in curve] == sorted({*drop.tolist(), 1.0})
+    for point in curve:
+        kept = [document for document in documents if document[1] < point.threshold]
+        n_found, n_to_keep = sum(stays for stays, _, _ in kept), sum(stays for stays, _, _ in documents)
+        score = Score.of(n_found, len(kept) - n_found, n_to_keep - n_found)
+        assert (point.precision, point.recall, point.f1) == (score.precision, score.recall, score.f1)
+        words_kept, all_words = sum(words for _, _, words in kept), sum(words for _, _, words in documents)
+        assert point.words_kept == (words_kept / all_words if all_words else 0.0)
 
 
 def test_long_curve_is_thinned_and_keeps_its_ends() -> None:
