@@ -19,7 +19,7 @@ from prox_spark.refiners.card import ChunkTask, DocTask, RefinerCard, Tasks
 _SCORE_TOKENS = 4
 # A cut text may have a few tokens more when it is tokenized again.
 _SLACK_TOKENS = 16
-# Chat formats that state the date get this one: with the real date every prompt would change, and be asked again, daily.
+# Chat formats that state the date get this one: with today's every prompt would change, and be asked again, daily.
 _TODAY = datetime(2024, 7, 26)
 
 
@@ -83,8 +83,8 @@ def build_question_prompts(
             max_answer_tokens=answer_tokens,
         )
         tasks = Tasks(chunk=chunk)
-        # A third more for the line breaks: each line has one, and its number alone is three tokens. While chunks fit the
-        # context none is halved, so all questions are about the same chunks.
+        # A third more for the line breaks: each line has one, and its number alone is three tokens. While chunks fit
+        # the context none is halved, so all questions are about the same chunks.
         text_tokens = config.max_chunk_tokens * 4 // 3 + _SLACK_TOKENS
     builder = QuestionPrompts(
         card=teacher.model_copy(update={"tasks": tasks}),
