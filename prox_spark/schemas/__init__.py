@@ -1,4 +1,4 @@
-"""The tables of a lake, column by column. A comment says what an on-call engineer would ask: unit, when null.
+"""The tables of a lake, column by column. A column's comment gives its meaning, its unit and when it is null.
 
 Spark types only: importing this package needs pyspark but no session.
 """

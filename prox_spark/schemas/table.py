@@ -1,4 +1,4 @@
-"""What the schemas of all tables are made of."""
+"""Parts of every schema: columns, the hash bucket, and tables."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pyspark.sql import types as T
 
 
 def field(name: str, data_type: T.DataType, comment: str) -> T.StructField:
-    """A column with its comment; every column may be null."""
+    """Return a column with its comment; every column may be null."""
     return T.StructField(name, data_type, True, {"comment": comment})
 
 
@@ -17,7 +17,8 @@ N_BUCKETS = 1 << 16
 BUCKET = field(
     "doc_bucket",
     T.IntegerType(),
-    "pmod(xxhash64(doc_id), 65536): what a wave is a range of, and the order in which ingest writes rows; null in rows of an older lake",
+    "pmod(xxhash64(doc_id), 65536); a wave is a range of buckets, and ingest writes rows in their order; null in rows "
+    "of an older lake",
 )
 
 
