@@ -12,10 +12,16 @@ import pyarrow.compute as pc
 from prox_spark.errors import InputError, ReasonCode, first_line
 from prox_spark.readers.parquet import Layout, ReadPlan, kinds
 from prox_spark.readers.parquet.calendar import to_new_calendar
-from prox_spark.readers.parquet.casts import cast, flat, texts
-from prox_spark.readers.parquet.identity import id_texts, invalid_rows, raw_texts, repaired, scalar_texts
-from prox_spark.readers.parquet.roles import find, value_at
-from prox_spark.readers.records import NO_SUCH_COLUMN, SNIPPET_CHARS, ReadOptions, derive_id, sha256, too_long
+from prox_spark.readers.parquet.casts import cast, to_texts, unwrap_array
+from prox_spark.readers.parquet.identity import (
+    find_invalid_rows,
+    repair_strings,
+    to_id_texts,
+    to_raw_texts,
+    to_scalar_texts,
+)
+from prox_spark.readers.parquet.roles import find, take_values
+from prox_spark.readers.records import NO_SUCH_COLUMN, SNIPPET_CHARS, ReadOptions, derive_id, describe_too_long, sha256
 from prox_spark.udfs.arrow import hash_texts
 from prox_spark.udfs.words import word_counts
 
@@ -39,12 +45,12 @@ def make_rows(
     """
     n, (uri, default_source) = len(columns[0]), place
     if layout.old_calendar:
-        columns = [to_new_calendar(flat(column)) for column in columns]
+        columns = [to_new_calendar(unwrap_array(column)) for column in columns]
     problems: Problems = {}
     text = _find_texts(columns, layout, plan.options, problems)
     doc_id = _find_ids(columns, layout, plan.options, problems)
     url, source = (
-        scalar_texts(value_at(columns, way)) if way else pa.nulls(n, _STRING)
+        to_scalar_texts(take_values(columns, way)) if way else pa.nulls(n, _STRING)
         for way in (layout.roles.url, layout.roles.source)
     )
     carried = _carry(columns, layout, plan, uri)
@@ -101,20 +107,20 @@ def _find_texts(columns: list[Any], layout: Layout, options: ReadOptions, proble
         message = f"{NO_SUCH_COLUMN} {name!r} (input.text_column); the file has {', '.join(map(repr, layout.names))}"
         problems |= dict.fromkeys(range(n), (ReasonCode.NULL_TEXT, message))
         return pa.nulls(n, _STRING)
-    values = value_at(columns, layout.roles.text)
+    values = take_values(columns, layout.roles.text)
     if not kinds.is_text_or_null(values.type):
-        message = f"{name!r} must be a string, not {kinds.named(values.type)}"
+        message = f"{name!r} must be a string, not {kinds.name_kind(values.type)}"
         problems |= {row: (ReasonCode.INVALID_RECORD, message) for row in range(n)}
         return pa.nulls(n, _STRING)
-    text = raw_texts(values)
+    text = to_raw_texts(values)
     for row in _rows_where(text.is_null()):
         problems[row] = (ReasonCode.NULL_TEXT, f"{name!r} is null")
-    for row in invalid_rows(text):
+    for row in find_invalid_rows(text):
         problems[row] = (ReasonCode.INVALID_UTF8, f"{name!r} is not valid UTF-8")
     if (pc.max(pc.binary_length(text)).as_py() or 0) > options.max_text_chars:
         n_chars = pc.utf8_length(text)
         for row in _rows_where(pc.greater(n_chars, options.max_text_chars)):
-            problems.setdefault(row, (ReasonCode.TEXT_TOO_LONG, too_long(n_chars[row].as_py(), options)))
+            problems.setdefault(row, (ReasonCode.TEXT_TOO_LONG, describe_too_long(n_chars[row].as_py(), options)))
     return text
 
 
@@ -128,9 +134,9 @@ def _find_ids(columns: list[Any], layout: Layout, options: ReadOptions, problems
         return pa.nulls(n, _STRING)
     ids = pa.nulls(n, _STRING)
     for way in layout.roles.doc_ids:
-        some = id_texts(value_at(columns, way))
+        some = to_id_texts(take_values(columns, way))
         some = pc.if_else(ids.is_null(), some, pa.scalar(None, _STRING))
-        if invalid := invalid_rows(some):
+        if invalid := find_invalid_rows(some):
             message = "the id is not valid UTF-8"
             problems |= {row: (ReasonCode.INVALID_UTF8, message) for row in invalid if row not in problems}
             some = pc.if_else(_is_at(invalid, n), pa.scalar(None, _STRING), some)
@@ -156,10 +162,12 @@ def _carry(columns: list[Any], layout: Layout, plan: ReadPlan, uri: str) -> Any:
     arrays = []
     for field, place in zip(plan.carried, layout.carried, strict=True):
         try:
-            arrays.append(pa.nulls(n, field.type) if place is None else repaired(cast(columns[place], field.type)))
+            arrays.append(
+                pa.nulls(n, field.type) if place is None else repair_strings(cast(columns[place], field.type))
+            )
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise InputError(
-                f"column {field.name!r} of {uri} has values that {kinds.named(field.type)} can't hold, which its footer does not "
+                f"column {field.name!r} of {uri} has values that {kinds.name_kind(field.type)} can't hold, which its footer does not "
                 f"say: {first_line(error)}. Set input.as_json=[{field.name}], which carries the column as text."
             ) from error
     return pa.StructArray.from_arrays(arrays, fields=list(plan.carried))
@@ -169,7 +177,7 @@ def _hash_others(hashes: list[str | None], carried: Any, problems: Problems) -> 
     """Identify a row without text by what else it holds."""
     for row in problems:
         if hashes[row] is None:
-            others = texts(carried.slice(row, 1))[0].as_py()
+            others = to_texts(carried.slice(row, 1))[0].as_py()
             hashes[row] = sha256((others or "").encode())
 
 

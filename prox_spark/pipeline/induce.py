@@ -19,7 +19,7 @@ from prox_spark.pipeline.inputs.naming import clean_names, clean_type
 from prox_spark.pipeline.inputs.rows import Inputs
 from prox_spark.places import absolute
 from prox_spark.readers import InputFormat
-from prox_spark.readers.codecs import BZIP2, GZIP, codec_of_name
+from prox_spark.readers.codecs import BZIP2, GZIP, find_codec_by_name
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -174,7 +174,7 @@ def read_pairs(spark: SparkSession, inputs: Inputs, columns: PairColumns) -> tup
     for path, kind in places:
         if kind not in _SPARK_FORMATS:
             raise RecipeError(f"{path} is {kind}: pairs are read from jsonl, parquet or delta")
-        if (codec := codec_of_name(path)) and codec not in (GZIP, BZIP2):
+        if (codec := find_codec_by_name(path)) and codec not in (GZIP, BZIP2):
             raise RecipeError(f"{path}: Spark's reader has no {codec.name}; unpack it, or pack it as .gz")
     files = [path for path, kind in places if kind is InputFormat.JSONL]
     frames = [spark.read.json(files)] if files else []

@@ -1,12 +1,11 @@
-"""Readers of input files: bytes in, records and rejections out. Pure Python, no Spark."""
+"""Readers of input files. They turn bytes into records and rejections, in pure Python and without Spark."""
 
 from prox_spark.readers.bystanders import PassedOver, describe_passed_over
 from prox_spark.readers.detection import detect_formats
 from prox_spark.readers.files import InputFile
-from prox_spark.readers.formats import InputFormat
 from prox_spark.readers.listing import Listing, list_files
 from prox_spark.readers.records import Keys, ReadOptions, Record, Rejected, Skipped
-from prox_spark.readers.registry import read_file
+from prox_spark.readers.registry import InputFormat, read_file
 
 __all__ = [
     "InputFile",

@@ -1,4 +1,4 @@
-"""What a file does not say of its documents itself: other files of the same documents beside it, and folders it lies in."""
+"""Columns from beside a file: from other files about the same documents, and from the names of the folders it is in."""
 
 from __future__ import annotations
 
@@ -17,54 +17,52 @@ from prox_spark.errors import ReasonCode
 from prox_spark.readers.files import list_folders, open_raw
 from prox_spark.readers.json_types import JsonType
 from prox_spark.readers.jsonl import to_json
-from prox_spark.readers.records import Beside, Keys, Place, ReadOptions, Record, Rejected, Skipped, sha256
+from prox_spark.readers.records import Beside, Item, Keys, Place, ReadOptions, Record, Rejected, Skipped, sha256
 from prox_spark.readers.streams import Gap, read_blocks
-
-Item = Record | Rejected | Skipped | Keys
 
 _STAR = "/*/"
 _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 
 
 def join_beside(items: Iterable[Item], uri: str, options: ReadOptions) -> Iterator[Item]:
-    """Yield what a file holds, with the columns that other files, and the folders' names, have for its documents.
+    """Yield the items of a file, joined with the columns that other files and the folders' names have for its documents.
 
     Args:
-        items: of the file, in its order. That of the other files is the same as a rule: then no more than a row is held.
+        items: items of the file, in its order. The other files usually have the same order, and then no more than a row is held.
         uri: the file.
-        options: `beside` says where the other files lie, `folder_columns` which folders count.
+        options: `beside` says where the other files are, `folder_columns` which folders count.
 
     Returns:
-        The items; behind them a note for each other file that is missing, damaged or without rows for some documents, a count
+        The items; after them a note for each other file that is missing, damaged or without rows for some documents, a count
         of its rows that no document asked for, and the types of the values.
     """
-    sides = [_Side(beside, uri) for beside in options.beside if not _is_excepted(uri, beside)]
+    sides = [_OtherFiles(beside, uri) for beside in options.beside if not _is_excepted(uri, beside)]
     as_json = {beside.column for beside in options.beside} & set(options.as_json)
-    of_folders = values_of_folders(uri, options.folder_columns)
+    of_folders = pick_folder_values(uri, options.folder_columns)
     seen = JsonType()
     for item in items:
         if isinstance(item, Record):
             added: dict[str, Any] = {name: value for name, value in of_folders.items() if name not in item.rest}
-            added |= {side.column: value for side in sides if (value := side.value_of(item)) is not None}
+            added |= {side.column: value for side in sides if (value := side.find_value(item)) is not None}
             for name in added.keys() & as_json:
                 added[name] = value if isinstance(value := added[name], str) else to_json(value)
             seen.add_fields(added, options.max_keys)
             item.rest = item.rest | added
         yield item
     for side in sides:
-        yield from side.findings()
+        yield from side.report_findings()
     if seen.fields:
         yield Keys(seen, Place(uri))
 
 
-def other_paths(uri: str, beside: Beside) -> dict[str, str] | None:
-    """Return the paths of the other files by what the star of `beside` stands for, if it has one.
+def find_other_paths(uri: str, beside: Beside) -> dict[str, str] | None:
+    """Return the paths of the other files by the folder that the star of `beside` stands for; by "" if it has no star.
 
-    None where a part that is to be replaced is not in the path.
+    Return None if the path lacks a part that is to be replaced.
 
     Example:
         >>> signals = Beside("s", (("/documents/", "/quality_signals/"), (".json.gz", ".signals.json.gz")))
-        >>> other_paths("s3://rp/documents/2023-06/0000/en_head.json.gz", signals)
+        >>> find_other_paths("s3://rp/documents/2023-06/0000/en_head.json.gz", signals)
         {'': 's3://rp/quality_signals/2023-06/0000/en_head.signals.json.gz'}
     """
     for old, new in beside.path:
@@ -78,11 +76,11 @@ def other_paths(uri: str, beside: Beside) -> dict[str, str] | None:
     return {name: f"{parent}/{name}/{rest}" for name in list_folders(parent)}
 
 
-def values_of_folders(uri: str, names: Sequence[str]) -> dict[str, str]:
-    """Return the values of the folders called NAME=VALUE that a file lies in, of these names, as Hive writes them.
+def pick_folder_values(uri: str, names: Sequence[str]) -> dict[str, str]:
+    """Return the values in the names of a file's folders called NAME=VALUE, as Hive writes them, for these names.
 
     Example:
-        >>> values_of_folders("/nemotron/quality=medium-high/kind=actual/x.jsonl.zstd", ["quality"])
+        >>> pick_folder_values("/nemotron/quality=medium-high/kind=actual/x.jsonl.zstd", ["quality"])
         {'quality': 'medium-high'}
     """
     pairs = (folder.partition("=") for folder in uri.split("/")[:-1])
@@ -93,25 +91,25 @@ def _is_excepted(uri: str, beside: Beside) -> bool:
     return bool(beside.not_for) and fnmatchcase(uri.rpartition("/")[2], str(beside.not_for))
 
 
-class _Side:
-    """What one entry of `input.beside` has for one file of documents."""
+class _OtherFiles:
+    """The files that one entry of `input.beside` names for one file of documents."""
 
     def __init__(self, beside: Beside, uri: str) -> None:
         self.column = beside.column
         self._beside = beside
         self._uri = uri
-        paths = other_paths(uri, beside)
+        paths = find_other_paths(uri, beside)
         self._is_nowhere = paths is None
-        self._files = {name: _Rows(path, beside) for name, path in (paths or {}).items()}
+        self._files = {name: _OtherFile(path, beside) for name, path in (paths or {}).items()}
         self._n_documents = 0
 
-    def value_of(self, record: Record) -> Any:
-        """Return what the other files say of a document; None where they say nothing."""
+    def find_value(self, record: Record) -> Any:
+        """Return the value that the other files have for a document; None if they have none."""
         self._n_documents += 1
         own = record.rest.get(self._beside.key)
         key = record.doc_id if own is None or isinstance(own, (dict, list)) else str(own)
         if self._beside.value is None:
-            return next((file.lists(key) for file in self._files.values()), None)
+            return next((file.has_row(key) for file in self._files.values()), None)
         found = {name: value for name, file in self._files.items() if (value := file.take(key)) is not None}
         if not self._beside.has_star:
             return found.get("")
@@ -120,8 +118,8 @@ class _Side:
             merged |= value if isinstance(value, dict) else {name: value}
         return merged or None
 
-    def findings(self) -> Iterator[Rejected | Skipped]:
-        """Yield what is to be said once all documents have asked."""
+    def report_findings(self) -> Iterator[Rejected | Skipped]:
+        """Yield notes and counts, after all documents were joined."""
         if self._is_nowhere and self._n_documents and not self._beside.has_star:
             parts = " and ".join(repr(old) for old, _ in self._beside.path)
             yield self._note(f"the path of this file lacks {parts}", self._n_documents, self.column)
@@ -136,12 +134,12 @@ class _Side:
         message = (
             f"{message}: {self.column} is null for {n_documents:,} of {self._n_documents:,} documents (input.beside)"
         )
-        # The other file's name tells the notes on one file of documents apart.
+        # The digest of the other file's name tells the notes on one file of documents apart.
         return Rejected(ReasonCode.MISSING_BESIDE, message, Place(self._uri), None, None, sha256(other.encode()))
 
 
-class _Rows:
-    """The rows of another file, by the ids of the documents that they are of."""
+class _OtherFile:
+    """Another file, with its rows by document id."""
 
     def __init__(self, uri: str, beside: Beside) -> None:
         self.uri = uri
@@ -149,13 +147,13 @@ class _Rows:
         self._problem: str | None = None
         self._n_bad = 0
         self._rows = self._read(beside.key, beside.value)
-        # Rows of documents that have not asked yet; several of one id are taken in their order.
+        # Rows whose documents have not come yet. Several rows of one id are taken in their order.
         self._waiting: dict[str, deque[Any]] = {}
         self._listed: set[str] | None = None
         self._asked: set[str] = set()
 
     def take(self, key: str | None) -> Any:
-        """Return the value of the next row with this id; None where there is none."""
+        """Return the value of the next row with this id; None if there is none."""
         if key is not None:
             if queue := self._waiting.get(key):
                 value = queue.popleft()
@@ -169,8 +167,8 @@ class _Rows:
         self.n_missed += 1
         return None
 
-    def lists(self, key: str | None) -> bool | None:
-        """Return whether there is a row with this id; None where the file can't tell."""
+    def has_row(self, key: str | None) -> bool | None:
+        """Return True if there is a row with this id; None if the file can't tell."""
         if self._listed is None:
             self._listed = {found for found, _ in self._rows}
         if key in self._listed:
@@ -187,7 +185,7 @@ class _Rows:
         return n_left + sum(map(len, self._waiting.values())) + len((self._listed or set()) - self._asked)
 
     def explain(self, n_documents: int) -> str:
-        """Return why documents have found nothing here."""
+        """Return why documents have found no row."""
         if self._problem:
             return self._problem
         bad = f", {self._n_bad:,} rows of which hold no id or no value" if self._n_bad else ""
@@ -227,7 +225,7 @@ class _Rows:
         parts: list[bytes] = []
         for block in read_blocks(self.uri):
             if isinstance(block, Gap):
-                # What ends in it and what begins in it are no rows; the latter shows when it is parsed.
+                # The row that ends in the gap is dropped; the one that begins in it fails to parse.
                 self._problem, parts = f"{self.uri} is damaged ({block.message})", []
                 continue
             *whole, tail = block.split(b"\n")
@@ -239,7 +237,7 @@ class _Rows:
 
 
 def _parse(line: bytes) -> Any:
-    """Return what a line of JSON holds; None where it is none."""
+    """Return the value of a line of JSON; None if it is no JSON."""
     try:
         return orjson.loads(line)
     except ValueError:

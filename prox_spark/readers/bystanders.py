@@ -1,4 +1,4 @@
-"""Files that lie beside data and are none: told by their names, passed over in folders and globs, and counted."""
+"""Files beside the data that hold none. Their names tell them; folders and globs pass over them and count them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from prox_spark.readers.formats import format_of_name, without_compression
+from prox_spark.readers.formats import find_format_by_name, strip_compression
 from prox_spark.readers.globs import is_hidden
 
 HIDDEN = "hidden"
@@ -15,17 +15,17 @@ _UNFINISHED = "unfinished"
 _METADATA = "about the data"
 _MAX_NAMES = 5
 
-# Tested in this order, on the name in lower case. These also on names that end as data do:
+# Tested in this order on the name in lower case. The first group also applies to names that end as data do.
 _EVEN_AS_DATA = {
-    # Of huggingface_hub, hadoop fs, browsers, aria2, rsync, and of Heritrix, which writes a WARC file as long as it is `.open`.
+    # By huggingface_hub, hadoop fs, browsers, aria2, rsync, and Heritrix, which calls a WARC file `.open` while it writes it.
     _UNFINISHED: r".*(?:\.(?:incomplete|tmp|temp|part|partial|filepart|crdownload|download|aria2|inprogress|pending|open)|\._copying_)",
     "a backup or lock": r".*(?:\.(?:bak|orig|swp|lock)|~)",
-    # What `datasets`, TFDS, Croissant, Kaggle and Frictionless write about the data. Other JSON is read: one row in
+    # `datasets`, TFDS, Croissant, Kaggle and Frictionless write these about the data. Other JSON is read, and one row in
     # quarantine says what it is.
     _METADATA: r"(?:dataset_infos?|dataset_dict|state|croissant(?:[_-]metadata)?|dataset-metadata|datapackage|manifest)\.json"
     r"|manifest(?:\.txt)?|.*\.manifest",
 }
-# And these only on others.
+# The second group applies only to other names.
 _BY_NAME = {
     "of the system": r"thumbs\.db|ehthumbs\.db|desktop\.ini|icon\r|\$recycle\.bin",
     "WAT, without text": r".*\.wat",
@@ -43,32 +43,32 @@ _BY_NAME = {
 
 @dataclass(frozen=True)
 class PassedOver:
-    """A file, or a hidden folder with all in it, that a folder or glob of the input holds and that is not read.
+    """A file, or a hidden folder with all its files, that a folder or glob of the input matches and that is not read.
 
     Attributes:
         uri: absolute path or URI; that of a folder ends with a slash.
-        why: in a word or two.
+        why: the reason, in a word or two.
     """
 
     uri: str
     why: str
 
 
-def say_why_passed_over(name: str) -> str | None:
-    """Says what a file is that lies beside data; None: by its name it may be data.
+def explain_passed_over(name: str) -> str | None:
+    """Return what kind of bystander a file is by its name; None if it may be data.
 
     Example:
-        >>> say_why_passed_over("README.md"), say_why_passed_over("._x.jsonl"), say_why_passed_over("x.csv")
+        >>> explain_passed_over("README.md"), explain_passed_over("._x.jsonl"), explain_passed_over("x.csv")
         ('documentation', 'hidden', None)
     """
     if is_hidden(name):
         return HIDDEN
     lower = name.lower()
-    stem = without_compression(lower)
+    stem = strip_compression(lower)
     for why, pattern in _EVEN_AS_DATA.items():
         if re.fullmatch(pattern, lower):
             return why
-    if format_of_name(name):
+    if find_format_by_name(name):
         return None
     return next(
         (why for why, pattern in _BY_NAME.items() if re.fullmatch(pattern, lower) or re.fullmatch(pattern, stem)), None
@@ -76,7 +76,7 @@ def say_why_passed_over(name: str) -> str | None:
 
 
 def describe_passed_over(passed_over: Iterable[PassedOver]) -> str:
-    """Names what was passed over, in one line; some of each kind and how many there are.
+    """Describe in one line what was passed over: some names of each kind, and the counts.
 
     Example:
         >>> describe_passed_over([PassedOver("/d/README.md", "documentation")])

@@ -1,7 +1,7 @@
-"""Compressions that input files may have: how each is known by its first bytes, and what undoes it.
+"""Compressions of input files, with the first bytes that tell them and their decompressors.
 
-All of them cut a file in parts that are decompressed one by one (gzip members, zstd and lz4 frames, bzip2 and xz streams):
-here each is called a member.
+Each cuts a file into parts that are decompressed one by one (gzip members, zstd and lz4 frames, bzip2 and xz streams). All
+such parts are called members here.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import lz4.frame
 import zstandard
 from isal import igzip_lib
 
-# What precedes a frame of zstd or lz4 and is to be passed over: 4 bytes of magic, 4 of length, the content.
+# A skippable frame may stand before a frame of zstd or lz4: 4 bytes of magic, 4 of length, the content.
 SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
-# ArchiveTeam's .warc.zst begins with the dictionary of its frames in a skippable frame of this number.
+# ArchiveTeam's .warc.zst begins with a skippable frame of this number that holds the dictionary of all frames.
 DICTIONARY_FRAME = re.compile(rb"\x5d\x2a\x4d\x18")
 _SKIPPABLE_HEADER_BYTES = 8
 _ZSTD_DICTIONARY = b"\x37\xa4\x30\xec"
@@ -27,22 +27,22 @@ _MAX_DICTIONARY_BYTES = 64 << 20
 
 
 class Decompressor(Protocol):
-    """One member being decompressed, as bz2, lzma, lz4 and isal have it."""
+    """A decompressor of one member, with the interface that bz2, lzma, lz4 and isal share."""
 
     @property
     def eof(self) -> bool:
-        """True if the member has come to its end."""
+        """True if the member has ended."""
 
     @property
     def needs_input(self) -> bool:
-        """True if there is nothing more to get from what it was given."""
+        """True if all content of the bytes given so far was returned."""
 
     @property
     def unused_data(self) -> bytes | None:
-        """What it was given behind the member's end."""
+        """Return the given bytes that stand after the member's end."""
 
     def decompress(self, data: bytes, max_length: int = -1) -> bytes:
-        """Takes compressed bytes, returns at most so many others."""
+        """Take compressed bytes and return at most `max_length` decompressed ones."""
 
 
 @dataclass(frozen=True)
@@ -50,16 +50,16 @@ class Codec:
     """A compression.
 
     Attributes:
-        name: for messages.
-        suffixes: of file names.
-        member: what a member begins with; a match in the middle of a file is likely one, not certainly.
-        opener: given the largest window in bytes and a dictionary or None, what makes the decompressor of a member; one at a
-            time is in use.
-        errors: what it raises where the bytes are damaged.
-        refuse: says of a member's first bytes why it can't be read though it is whole, given the same; None: it can.
+        name: its name in messages.
+        suffixes: ends of file names.
+        member: matches the beginning of a member. A match in the middle of a file probably is one, but not certainly.
+        opener: takes the largest window in bytes and a dictionary or None, and returns the factory of a member's decompressor.
+            Only one decompressor is in use at a time.
+        errors: exceptions of the decompressor for damaged bytes.
+        refuse: takes a member's first bytes and the same two, and says why an undamaged member can't be read; None if it can.
         has_skippable: skippable frames may stand between members.
-        is_checked: every member has a checksum; without one a damaged member may seem whole, and go on over the next one.
-        find_dictionary: says what dictionary is in a dictionary frame, if any.
+        is_checked: every member has a checksum. Without one a damaged member may seem whole, and run on over the next one.
+        find_dictionary: returns the dictionary in a dictionary frame, if there is one.
     """
 
     name: str
@@ -74,9 +74,9 @@ class Codec:
 
 
 class _ZstdFrame:
-    """A frame of zstd with bounds: on the size of its window and on how much one call puts into memory."""
+    """A frame of zstd with bounds on its window and on the memory that one call takes."""
 
-    # A block of zstd can blow up 30,000 times; how far the bytes at hand do shows after the first steps only.
+    # A block of zstd can grow 30,000-fold. How much the present bytes grow shows only after the first steps.
     _MIN_STEP, _MAX_STEP = 1 << 10, 16 << 10
 
     def __init__(self, frame: Any) -> None:
@@ -108,7 +108,7 @@ class _ZstdFrame:
 
 def _open_zstd(max_window_bytes: int, dictionary: bytes | None) -> Callable[[], Decompressor]:
     words = zstandard.ZstdCompressionDict(dictionary) if dictionary else None
-    # Its buffers are made once for all frames: files of a frame per record have thousands.
+    # Its buffers are allocated once for all frames: a file with a frame for each record has thousands.
     shared = zstandard.ZstdDecompressor(dict_data=words, max_window_size=max_window_bytes)
     return lambda: _ZstdFrame(shared.decompressobj())
 
@@ -117,12 +117,12 @@ def _refuse_zstd(head: bytes, max_window_bytes: int, dictionary: bytes | None) -
     try:
         frame = zstandard.get_frame_parameters(head)
     except zstandard.ZstdError:
-        return None  # damaged: the decompressor says how
-    # Behind its signature a dictionary has its number.
+        return None  # The frame is damaged, and the decompressor says how.
+    # A dictionary's number follows its signature.
     if frame.dict_id and not (dictionary and int.from_bytes(dictionary[4:8], "little") == frame.dict_id):
         return f"the zstd frame needs dictionary {frame.dict_id}, which is not in the file: `zstd -d -D DICTIONARY FILE` unpacks it"
     if frame.window_size > max_window_bytes:
-        # What `zstd --long` takes: the window as a power of two.
+        # `zstd --long` takes the window as a power of two.
         long = min(31, max(27, (frame.window_size - 1).bit_length()))
         return (
             f"the zstd frame needs a window of {frame.window_size >> 20:,} MiB, more than input.max_zstd_window_mb = "
@@ -133,13 +133,13 @@ def _refuse_zstd(head: bytes, max_window_bytes: int, dictionary: bytes | None) -
 
 
 def _find_zstd_dictionary(frame: bytes) -> bytes | None:
-    """The dictionary in a skippable frame, which may be compressed itself."""
+    """Return the dictionary in a skippable frame, where it may be compressed; None if there is none or it is damaged."""
     content = frame[_SKIPPABLE_HEADER_BYTES:]
     try:
         if ZSTD.member.match(content):
             content = zstandard.ZstdDecompressor().decompress(content, max_output_size=_MAX_DICTIONARY_BYTES)
         if content.startswith(_ZSTD_DICTIONARY):
-            # It may be damaged.
+            # This raises if it is damaged.
             _open_zstd(_MAX_DICTIONARY_BYTES, content)()
             return content
     except zstandard.ZstdError:
@@ -150,11 +150,11 @@ def _find_zstd_dictionary(frame: bytes) -> bytes | None:
 GZIP = Codec(
     "gzip",
     (".gz", ".gzip", ".bgz"),
-    # Compression method 8 is the only one there is; the upper bits of the flags are reserved.
+    # Compression method 8 is the only one defined, and the upper bits of the flags are reserved.
     re.compile(rb"\x1f\x8b\x08[\x00-\x1f]"),
     # Twice as fast as zlib (measured: 127 MB in 0.22 s, zlib 0.48 s), and as strict.
     lambda *_: lambda: igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP),
-    # Its stub has an instance here.
+    # Its type stub declares an instance here.
     (igzip_lib.IsalError,),  # type: ignore[arg-type]
 )
 ZSTD = Codec(
@@ -188,23 +188,23 @@ XZ = Codec(
     "xz",
     (".xz",),
     re.compile(rb"\xfd7zXZ\x00"),
-    # The window is most of what the decompressor needs.
+    # The window takes most of the decompressor's memory.
     lambda max_window_bytes, _: lambda: lzma.LZMADecompressor(memlimit=max_window_bytes + (16 << 20)),
     (lzma.LZMAError,),
 )
 CODECS = (GZIP, ZSTD, LZ4, BZIP2, XZ)
 
 
-def codec_of_name(name: str) -> Codec | None:
-    """The compression that a file name promises."""
+def find_codec_by_name(name: str) -> Codec | None:
+    """Return the compression that a file name promises; None if it promises none."""
     return next((codec for codec in CODECS if name.lower().endswith(codec.suffixes)), None)
 
 
-def codec_of_content(head: bytes) -> Codec | None:
-    """The compression that the first bytes of a member show."""
+def find_codec_by_content(head: bytes) -> Codec | None:
+    """Return the compression that the first bytes of a member show; None if they show none."""
     return next((codec for codec in CODECS if codec.member.match(head)), None)
 
 
-def skippable_bytes(head: bytes) -> int:
-    """Length of a skippable frame, its header included."""
+def measure_skippable(head: bytes) -> int:
+    """Return the length of a skippable frame, including its header."""
     return _SKIPPABLE_HEADER_BYTES + int.from_bytes(head[4:_SKIPPABLE_HEADER_BYTES], "little")

@@ -1,4 +1,4 @@
-"""Places of input files, on local disks and object stores alike."""
+"""Input files on local disks and object stores."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pyarrow.fs as pafs
 
 from prox_spark.errors import InputError, first_line
 from prox_spark.places import canonical, find_filesystem, is_uri
-from prox_spark.readers.globs import first_glob
+from prox_spark.readers.globs import find_first_glob
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class InputFile:
 
     Attributes:
         uri: absolute local path or URI, as `provenance.file` has it.
-        n_bytes: its size, compressed.
-        source: what the input that it was found under is called.
-        modified_ns: when it was changed last, since 1970; None where nobody knows.
+        n_bytes: its size as stored.
+        source: name of the input that it was found under.
+        modified_ns: time of the last change, in nanoseconds since 1970; None if unknown.
     """
 
     uri: str
@@ -35,16 +35,16 @@ class InputFile:
 
 
 def check_unmodified(file: InputFile) -> None:
-    """See that a file that is read twice is the same.
+    """Check that a file which is read twice has not changed.
 
     Raises:
-        InputError: it was changed since it was listed.
+        InputError: it was changed after it was listed.
     """
     if file.modified_ns is None:
         return
     filesystem, path, _ = find_filesystem(file.uri)
     info = filesystem.get_file_info(path)
-    # Object stores list milliseconds, and tell of one file the second only.
+    # Object stores give milliseconds in a listing, but only seconds for a single file.
     unit_ns = 10**9 if is_uri(file.uri) else 1
     is_same_time = info.mtime_ns is not None and info.mtime_ns // unit_ns == file.modified_ns // unit_ns
     if info.size != file.n_bytes or not is_same_time:
@@ -53,16 +53,16 @@ def check_unmodified(file: InputFile) -> None:
         )
 
 
-def partitioned_folder(uri: str, path: str) -> str | None:
-    """The folder above the first one that is called `name=value`; None where a file lies in none such.
+def find_partitioned_folder(uri: str, path: str) -> str | None:
+    """Return the folder above the first one that is called `name=value`; None if the file is in no such folder.
 
     Args:
-        uri: of the file.
-        path: folder or glob that it was found by, absolute; folders above it, or above its first sign of a glob, don't count.
+        uri: the file.
+        path: absolute folder or glob that it was found by. Folders above it, or above the first part with wildcards, don't count.
     """
     folders = uri.split("/")[:-1]
     parts = path.rstrip("/").split("/")
-    above = first_glob(parts)
+    above = find_first_glob(parts)
     above = len(parts) if above is None else above
     names = (i for i, folder in enumerate(folders) if i >= above and re.fullmatch(r"[^=]+=.*", folder))
     first = next(names, None)
@@ -70,7 +70,7 @@ def partitioned_folder(uri: str, path: str) -> str | None:
 
 
 def list_folders(path: str) -> list[str]:
-    """Names of the folders in a folder, without those of bookkeeping; none where it is not there."""
+    """Return the sorted names of the folders in a folder, without hidden ones; empty if there is no such folder."""
     filesystem, root, _ = find_filesystem(canonical(path))
     infos = filesystem.get_file_info(pafs.FileSelector(root, allow_not_found=True))
     return sorted(
@@ -80,21 +80,21 @@ def list_folders(path: str) -> list[str]:
 
 @contextmanager
 def open_raw(uri: str) -> Iterator[BinaryIO]:
-    """Opens the bytes as stored, seekable.
+    """Open a file's bytes as stored, seekable.
 
     Raises:
-        OSError: the file can't be opened; the message says why. Others while it is read.
+        OSError: the file can't be opened; the message says why. Reading may raise others.
     """
     filesystem, path, _ = find_filesystem(uri)
     try:
         raw = filesystem.open_input_file(path)
     except OSError as error:
-        raise OSError(_say_why_closed(uri, error)) from error
+        raise OSError(_explain_closed(uri, error)) from error
     with raw:
         yield raw
 
 
-def _say_why_closed(uri: str, error: OSError) -> str:
+def _explain_closed(uri: str, error: OSError) -> str:
     if is_uri(uri):
         return first_line(error)
     if error.errno == errno.ELOOP:
@@ -106,12 +106,3 @@ def _say_why_closed(uri: str, error: OSError) -> str:
     if error.errno == errno.EACCES:
         return f"{uri} may not be read by the user that runs this"
     return first_line(error)
-
-
-def corrupt_errors() -> tuple[type[BaseException], ...]:
-    """What a file that is damaged, cut off or not readable raises while it is read."""
-    import zlib
-
-    import zstandard
-
-    return (EOFError, OSError, zlib.error, zstandard.ZstdError)

@@ -1,38 +1,38 @@
-"""Globs: what they match, as Hadoop and shells read them."""
+"""Globs as Hadoop and shells read them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-_SIGNS = set("*?[{")
-# Names that wildcards pass over, as those of shells and Hadoop do. `_x=1` is a folder of a partition column.
+_WILDCARDS = set("*?[{")
+# Wildcards pass over hidden names, as in shells and Hadoop. `_x=1` is the folder of a partition column, so not hidden.
 _HIDDEN = r"(?![.]|_(?![^/]*=))"
 
 
-def first_glob(parts: Sequence[str]) -> int | None:
-    """Place of the first part of a path that has a sign of a glob."""
-    return next((place for place, part in enumerate(parts) if set(part) & _SIGNS), None)
+def find_first_glob(parts: Sequence[str]) -> int | None:
+    """Return the index of the first part of a path that has a wildcard; None if no part has one."""
+    return next((place for place, part in enumerate(parts) if set(part) & _WILDCARDS), None)
 
 
 def is_hidden(name: str) -> bool:
-    """True if folders and globs pass over the name: bookkeeping such as `_SUCCESS` or `.part.crc`."""
+    """Return True if folders and globs pass over the name: bookkeeping such as `_SUCCESS` or `.part.crc`."""
     return not re.match(_HIDDEN, name)
 
 
 def compile_glob(glob: str, with_hidden: bool = False) -> re.Pattern[str]:
-    """A glob as a pattern: `*` and `?` stay inside a folder, `{a,b}` are alternatives, `**/` goes any depth.
+    """Compile a glob: `*` and `?` stay inside a folder, `{a,b}` are alternatives, `**/` matches folders of any depth.
 
     Args:
-        glob: without the folders above its first sign.
-        with_hidden: wildcards match names that begin with `.` or `_` too; else the glob must have that sign itself.
+        glob: the path from the first part with a wildcard on.
+        with_hidden: wildcards also match names that begin with `.` or `_`; otherwise the glob must have that character itself.
 
     Raises:
-        re.error: a bracket that is not closed, or a range such as `[z-a]`.
+        re.error: a bracket is not closed, or a range such as `[z-a]` is empty.
     """
     seen = "" if with_hidden else _HIDDEN
     out: list[str] = []
-    # Whether a name begins here, per level of braces: each alternative may begin one.
+    # For each level of braces, whether a name begins there: each alternative then begins one.
     begins, at_start = [True], True
     for token in re.findall(r"\*\*/|\*\*|\[[^\]]+\]|.", glob):
         guard = seen if at_start else ""
@@ -63,6 +63,6 @@ def compile_glob(glob: str, with_hidden: bool = False) -> re.Pattern[str]:
     return re.compile("".join(out))
 
 
-def max_depth(glob: str) -> int | None:
-    """How many levels of folders a glob can reach; None: any depth."""
+def find_max_depth(glob: str) -> int | None:
+    """Return how many levels of folders a glob can reach; None for any depth."""
     return None if "**" in glob or re.search(r"\{[^}]*/", glob) else glob.count("/") + 1

@@ -1,4 +1,4 @@
-"""Of which types the values of JSON keys are, over all records of an input: what decides the columns that carry them."""
+"""The types of the values of JSON keys over all records of an input. They decide the types of the carried columns."""
 
 from __future__ import annotations
 
@@ -6,26 +6,27 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-# Deeper structures are carried as JSON text: a column's type is no place for a tree.
+# Deeper structures are carried as JSON text, because a column's type is no place for a tree.
 _MAX_DEPTH = 20
-# Up to here every integer is a double, too.
+# Doubles hold every integer up to here.
 _EXACT_IN_DOUBLE = 1 << 53
 _LONG = 1 << 63
 
-# Of what has neither parts nor digits.
+# Kinds of values that have neither parts nor digits.
 _PLAIN = {str: "string", bool: "boolean", type(None): "null"}
 _KIND_OF = {**_PLAIN, dict: "object", list: "array"}
 
 
 @dataclass(slots=True)
 class JsonType:
-    """What one key has held.
+    """The types of the values that one key has held.
 
     Attributes:
-        kinds: of `null`, `boolean`, `integer` (exact as a double), `long` (64 bits), `big` (more), `double`, `string`, `array`,
-            `object`, `wide`: an object with more distinct keys than it may have columns, and `deep`: a structure in many others.
-        element: of the arrays; None where there was none.
-        fields: of the objects, in the order of their coming.
+        kinds: any of `null`, `boolean`, `integer` (exact as a double), `long` (64 bits), `big` (more), `double`, `string`,
+            `array`, `object`, `wide` (an object with more distinct keys than it may have columns) and `deep` (a structure
+            that is nested too deeply).
+        element: type of the arrays' elements; None if there was no array.
+        fields: types of the objects' values by key, in the order of first occurrence.
     """
 
     kinds: set[str] = field(default_factory=set)
@@ -33,20 +34,20 @@ class JsonType:
     fields: dict[str, JsonType] = field(default_factory=dict)
 
     def add(self, value: Any, max_keys: int, depth: int = 1) -> bool:
-        """Take a value in.
+        """Take in a value.
 
         Args:
             value: as a JSON parser returns it.
-            max_keys: an object with more distinct keys becomes `wide`, and they are forgotten.
-            depth: in how many structures it stands.
+            max_keys: an object with more distinct keys becomes `wide`, and its keys are forgotten.
+            depth: number of structures that it is nested in.
 
         Returns:
-            False where a number may have lost digits: parsers make doubles of integers over 64 bits. So it is for what is too
-            deep to look at.
+            False if a number may have lost digits, because parsers make doubles of integers over 64 bits; also False for
+            structures that are too deep to look at.
         """
         kind = _KIND_OF.get(type(value))
         if kind is None:
-            kind = _number_kind(value)
+            kind = _find_number_kind(value)
         if kind in ("object", "array") and depth > _MAX_DEPTH:
             self.kinds.add("deep")
             return False
@@ -63,11 +64,11 @@ class JsonType:
         return kind != "double" or abs(value) < _LONG
 
     def add_fields(self, value: dict[str, Any], max_keys: int, depth: int = 0) -> bool:
-        """Take in the fields of an object; as `add`."""
+        """Take in the fields of an object, like `add`."""
         exact, fields, is_wide = True, self.fields, "wide" in self.kinds
         for key, item in value.items():
             known = fields.get(key)
-            # This is the inmost loop over all values of all records: most of them are of a kind that is told at once.
+            # This is the innermost loop over all values of all records. Most values are of a kind that is told at once.
             if known is not None:
                 cls = type(item)
                 if kind := _PLAIN.get(cls):
@@ -80,7 +81,7 @@ class JsonType:
                     known.kinds.add("double")
                     continue
             else:
-                # Values of keys that are not kept are looked at for their digits all the same.
+                # Values of forgotten keys are still checked for lost digits.
                 known = JsonType()
                 if not is_wide:
                     fields[key] = known
@@ -91,7 +92,7 @@ class JsonType:
         return exact
 
     def merge(self, other: JsonType, max_keys: int) -> None:
-        """Take in what another has seen."""
+        """Take in the types that another one has collected."""
         self.kinds |= other.kinds
         if other.element is not None:
             if self.element is None:
@@ -105,7 +106,7 @@ class JsonType:
             self.fields.clear()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON data, for `from_dict`."""
+        """Return the types as JSON data for `from_dict`."""
         return {
             "kinds": sorted(self.kinds),
             "element": self.element and self.element.to_dict(),
@@ -114,7 +115,7 @@ class JsonType:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> JsonType:
-        """Read what `to_dict` returned."""
+        """Return the types that `to_dict` wrote."""
         element = data["element"]
         return cls(
             set(data["kinds"]),
@@ -124,14 +125,14 @@ class JsonType:
 
 
 def merge_types(seen: Iterable[JsonType], max_keys: int) -> JsonType:
-    """Return the type that holds what each has seen."""
+    """Return a new type that has taken in all of these."""
     merged = JsonType()
     for one in seen:
         merged.merge(one, max_keys)
     return merged
 
 
-def _number_kind(value: int | float) -> str:
+def _find_number_kind(value: int | float) -> str:
     if isinstance(value, float):
         return "double"
     if -_EXACT_IN_DOUBLE <= value <= _EXACT_IN_DOUBLE:

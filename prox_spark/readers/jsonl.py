@@ -1,4 +1,4 @@
-"""JSON Lines: one object per line."""
+"""The reader of JSON Lines: one object per line."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from prox_spark.readers.records import (
     ReadOptions,
     Record,
     Rejected,
+    cut_snippet,
+    describe_too_long,
     repair,
     sha256,
-    snippet,
-    too_long,
 )
-from prox_spark.readers.signatures import say_what_it_is
+from prox_spark.readers.signatures import explain_content
 from prox_spark.readers.streams import Gap, read_blocks
 
-# A character takes up to 12 bytes in JSON (a surrogate pair of escapes); the other columns of a line have room too.
+# A character takes up to 12 bytes in JSON (a surrogate pair of escapes), which leaves room for the other columns.
 _LINE_BYTES_PER_CHAR = 12
 _MIN_LINE_BYTES = 64 << 20
 
 
-def read(uri: str, options: ReadOptions) -> Iterator[Record | Rejected | Keys]:
-    """Yield a record or a rejection for every line that isn't blank, and at the end what keys the records had.
+def read_jsonl(uri: str, options: ReadOptions) -> Iterator[Record | Rejected | Keys]:
+    """Yield a record or a rejection for every line that isn't blank, and at the end the types of the records' keys.
 
-    A part of the file that can't be decompressed is one rejection, and reading goes on behind it.
+    A part of the file that can't be decompressed is one rejection, and reading continues after it.
 
     Args:
         uri: the file, plain or compressed.
@@ -46,14 +46,14 @@ def read(uri: str, options: ReadOptions) -> Iterator[Record | Rejected | Keys]:
     """
     seen = JsonType()
     try:
-        yield from _records(uri, options, seen)
+        yield from _read_records(uri, options, seen)
     except OSError:
         yield Keys(seen, Place(uri))
         raise
     yield Keys(seen, Place(uri))
 
 
-def _records(uri: str, options: ReadOptions, seen: JsonType) -> Iterator[Record | Rejected]:
+def _read_records(uri: str, options: ReadOptions, seen: JsonType) -> Iterator[Record | Rejected]:
     max_bytes = max(_MIN_LINE_BYTES, _LINE_BYTES_PER_CHAR * options.max_text_chars)
     first, doubt = True, None
     for line in cut_lines(read_blocks(uri, options.max_window_bytes), max_bytes):
@@ -64,12 +64,15 @@ def _records(uri: str, options: ReadOptions, seen: JsonType) -> Iterator[Record 
             yield Rejected(ReasonCode.UNREADABLE_FILE, message, Place(uri, line.number))
             continue
         content = line.content.strip()
-        # A whole line beside a gap is a record; half an object never is one, and is part of the gap.
+        # A line beside a gap is a record if it is a whole object. Half an object counts as part of the gap.
         if not content or (line.is_torn and not _is_object(content)):
             continue
-        if first and (why := _why_no_lines(content)):
+        if first and (why := _explain_no_lines(content)):
             # If the next line is a record, only this one is damaged.
-            doubt, first = Rejected(ReasonCode.INVALID_RECORD, why, Place(uri, line.number), snippet(content)), False
+            doubt, first = (
+                Rejected(ReasonCode.INVALID_RECORD, why, Place(uri, line.number), cut_snippet(content)),
+                False,
+            )
             damaged = content, place
             continue
         if doubt and not _is_object(content):
@@ -82,7 +85,7 @@ def _records(uri: str, options: ReadOptions, seen: JsonType) -> Iterator[Record 
             message = (
                 f"the line has {line.n_bytes:,} bytes, more than the {max_bytes:,} that input.max_text_chars allows"
             )
-            yield Rejected(ReasonCode.TEXT_TOO_LONG, message, place, snippet(content), None, sha256(content))
+            yield Rejected(ReasonCode.TEXT_TOO_LONG, message, place, cut_snippet(content), None, sha256(content))
         else:
             yield parse(content, place, options, seen)
     if doubt:
@@ -93,12 +96,12 @@ class Line(NamedTuple):
     """A line of a file, or a gap between lines.
 
     Attributes:
-        content: without its end; of a line that is too long the beginning.
-        n_bytes: of the whole line; 0 for a gap.
-        number: from 1; None behind a gap, where nobody knows it.
-        gap: a part of the file that can't be read.
-        n_before: lines before it that were read.
-        is_torn: it stands beside a gap, and may be half a line.
+        content: bytes without the line end; only the beginning of a line that is too long.
+        n_bytes: length of the whole line; 0 for a gap.
+        number: its number from 1; None after a gap, because the number of lines in the gap is unknown.
+        gap: the part of the file that can't be read; None for a line.
+        n_before: number of lines that were read before a gap.
+        is_torn: the line is next to a gap, and may be half a line.
     """
 
     content: bytes
@@ -110,11 +113,11 @@ class Line(NamedTuple):
 
 
 def cut_lines(blocks: Iterable[bytes | Gap], max_bytes: int) -> Iterator[Line]:
-    r"""Cut at b"\n" and nowhere else: str.splitlines would also cut at U+2028, which JSON strings may hold.
+    r"""Cut blocks at b"\n" and nowhere else: str.splitlines would also cut at U+2028, which JSON strings may hold.
 
     Args:
-        blocks: of the file, none of them empty.
-        max_bytes: a longer line comes with so many of its bytes only, and is never held in memory as a whole.
+        blocks: content of the file; no block is empty.
+        max_bytes: only this many bytes of a longer line are yielded, and it is never held in memory as a whole.
     """
     parts: list[bytes] = []
     n_read, n_bytes = 0, 0
@@ -150,11 +153,11 @@ def _is_object(content: bytes) -> bool:
 
 
 def parse(line: bytes, place: Place, options: ReadOptions, seen: JsonType) -> Record | Rejected:
-    """Return a line as a record, or why it is none.
+    """Parse a line into a record, or a rejection if it is none.
 
     Args:
-        line: without its end.
-        place: where it lies.
+        line: the line without its end.
+        place: its place in the input.
         options: how columns are named, and limits.
         seen: takes in the types of the keys that are no columns of ours.
     """
@@ -165,7 +168,7 @@ def parse(line: bytes, place: Place, options: ReadOptions, seen: JsonType) -> Re
     made = _make_record(data, line, place, options, is_unicode=True)
     if not isinstance(made, Record):
         return made
-    # orjson makes a double of an integer over 64 bits; printed, such a double has an exponent.
+    # orjson makes a double of an integer over 64 bits. Printed, such a double has an exponent.
     id_is_exact = made.doc_id is None or "e+" not in made.doc_id[-5:]
     if not seen.add_fields(made.rest, options.max_keys) or not id_is_exact:
         return _parse_exactly(line, place, options, seen)
@@ -173,35 +176,35 @@ def parse(line: bytes, place: Place, options: ReadOptions, seen: JsonType) -> Re
 
 
 def _parse_exactly(line: bytes, place: Place, options: ReadOptions, seen: JsonType) -> Record | Rejected:
-    """As `parse`, by a parser that keeps every digit and takes what pandas takes: half surrogate pairs, NaN, tabs in strings."""
+    """Parse like `parse`, but keep every digit and accept what pandas does: half surrogate pairs, NaN, tabs in strings."""
     try:
-        # A byte order mark may stand in mid-file, where files were put together.
+        # A byte order mark may stand in the middle of a file that was concatenated.
         data = json.loads(line.removeprefix(codecs.BOM_UTF8).decode("utf-8"), strict=False)
     except UnicodeDecodeError as error:
         message = f"byte {error.start} of the line is not UTF-8: {error.reason}"
-        return Rejected(ReasonCode.INVALID_UTF8, message, place, snippet(line), None, sha256(line))
+        return Rejected(ReasonCode.INVALID_UTF8, message, place, cut_snippet(line), None, sha256(line))
     except (ValueError, RecursionError) as error:
         message = f"not JSON: {error}"
-        return Rejected(ReasonCode.INVALID_RECORD, message, place, snippet(line), None, sha256(line))
+        return Rejected(ReasonCode.INVALID_RECORD, message, place, cut_snippet(line), None, sha256(line))
     made = _make_record(data, line, place, options, is_unicode=False)
     if isinstance(made, Record):
         try:
             to_json(made.rest, exactly=True)
         except RecursionError:
             message = "the record has too many objects or arrays in each other"
-            return Rejected(ReasonCode.INVALID_RECORD, message, place, snippet(line), made.doc_id, sha256(line))
+            return Rejected(ReasonCode.INVALID_RECORD, message, place, cut_snippet(line), made.doc_id, sha256(line))
         if not line.isascii() or b"\\" in line:
-            made.rest = _repaired(made.rest)
+            made.rest = _repair_all(made.rest)
         seen.add_fields(made.rest, options.max_keys)
     return made
 
 
-def _repaired(value: Any) -> Any:
-    """Return the value without half surrogate pairs, in its keys too: only the text is worth losing a document for."""
+def _repair_all(value: Any) -> Any:
+    """Return the value with half surrogate pairs replaced, also in its keys. Only the text is worth rejecting a document for."""
     if isinstance(value, str):
         return repair(value)
     if isinstance(value, list):
-        return [_repaired(item) for item in value]
+        return [_repair_all(item) for item in value]
     if not isinstance(value, dict):
         return value
     found: dict[str, Any] = {}
@@ -209,27 +212,27 @@ def _repaired(value: Any) -> Any:
         new = repair(key)
         while new in found:
             new += "\ufffd"
-        found[new] = _repaired(item)
+        found[new] = _repair_all(item)
     return found
 
 
 def _make_record(data: Any, line: bytes, place: Place, options: ReadOptions, is_unicode: bool) -> Record | Rejected:
-    """Take our columns out of a parsed line.
+    """Make a record of a parsed line by taking our columns out of it.
 
     Args:
-        data: what the parser returned; the keys of our columns are taken out of it.
-        line: names the record in a rejection.
-        place: where it lies.
+        data: the parsed value. The keys of our columns are removed from it.
+        line: the line itself, for a rejection.
+        place: its place in the input.
         options: how columns are named, and limits.
-        is_unicode: the parser has made sure that no string holds half a surrogate pair.
+        is_unicode: the parser guarantees that no string has half a surrogate pair.
     """
 
-    def rejected(reason: ReasonCode, message: str, shown: bytes | str = line, doc_id: str | None = None) -> Rejected:
-        return Rejected(reason, message, place, snippet(shown), doc_id, sha256(line))
+    def reject(reason: ReasonCode, message: str, shown: bytes | str = line, doc_id: str | None = None) -> Rejected:
+        return Rejected(reason, message, place, cut_snippet(shown), doc_id, sha256(line))
 
     if not isinstance(data, dict):
-        return rejected(ReasonCode.INVALID_RECORD, f"a JSON object is needed, not {_kind(data)}")
-    # One key may serve several columns, so all are looked up before any is taken out.
+        return reject(ReasonCode.INVALID_RECORD, f"a JSON object is needed, not {_name_kind(data)}")
+    # One key may serve several columns, so all are looked up before any is removed.
     text, has_text = _look_up(data, options.text_column)
     identity = _find_id(data, place, options)
     url = _find_string(data, options.url_column or "url")
@@ -237,22 +240,22 @@ def _make_record(data: Any, line: bytes, place: Place, options: ReadOptions, is_
     doc_id = identity.doc_id
 
     if identity.problem:
-        return rejected(ReasonCode.INVALID_RECORD, identity.problem)
+        return reject(ReasonCode.INVALID_RECORD, identity.problem)
     if not has_text:
-        message = f"{NO_SUCH_COLUMN} {options.text_column!r} (input.text_column); {_columns(data)}"
-        return rejected(ReasonCode.NULL_TEXT, message, doc_id=doc_id)
+        message = f"{NO_SUCH_COLUMN} {options.text_column!r} (input.text_column); {_list_columns(data)}"
+        return reject(ReasonCode.NULL_TEXT, message, doc_id=doc_id)
     if text is None:
-        return rejected(ReasonCode.NULL_TEXT, f"{options.text_column!r} is null", doc_id=doc_id)
+        return reject(ReasonCode.NULL_TEXT, f"{options.text_column!r} is null", doc_id=doc_id)
     if not isinstance(text, str):
-        message = f"{options.text_column!r} must be a string, not {_kind(text)}"
-        return rejected(ReasonCode.INVALID_RECORD, message, doc_id=doc_id)
+        message = f"{options.text_column!r} must be a string, not {_name_kind(text)}"
+        return reject(ReasonCode.INVALID_RECORD, message, doc_id=doc_id)
     if len(text) > options.max_text_chars:
-        return rejected(ReasonCode.TEXT_TOO_LONG, too_long(len(text), options), text, doc_id)
+        return reject(ReasonCode.TEXT_TOO_LONG, describe_too_long(len(text), options), text, doc_id)
     if not is_unicode and repair(text) != text:
         message = f"{options.text_column!r} has half of a surrogate pair, such as \\ud800: no valid Unicode"
-        return rejected(ReasonCode.INVALID_UTF8, message, text, doc_id)
+        return reject(ReasonCode.INVALID_UTF8, message, text, doc_id)
 
-    # An id that is no id of the lake stays a column.
+    # An id that is unique within its file only stays a column.
     for key in (options.text_column, None if options.ids_of_file else identity.key, url.key, source.key):
         data.pop(key, None)
     for key in options.as_json:
@@ -264,32 +267,34 @@ def _make_record(data: Any, line: bytes, place: Place, options: ReadOptions, is_
 def to_json(value: Any, exactly: bool = False) -> str:
     """Return a value as JSON text for Spark.
 
-    Half surrogate pairs in it are replaced: only the text is worth losing a document for.
+    Half surrogate pairs in it are replaced. Only the text is worth rejecting a document for.
 
     Args:
-        value: of which types JSON has.
-        exactly: NaN and Infinity stay what they are; else they are null.
+        value: a value of types that JSON has.
+        exactly: keep NaN and Infinity, which become null otherwise.
 
     Raises:
-        RecursionError: some thousand levels.
+        RecursionError: the value has some thousand levels.
     """
     if not exactly:
         try:
             return orjson.dumps(value).decode()
-        except TypeError:  # integers over 64 bits, half surrogate pairs, hundreds of levels
+        except TypeError:  # Integers over 64 bits, half surrogate pairs, hundreds of levels.
             pass
-    # Non-ASCII as it is, not as escapes: half the bytes for most scripts.
+    # Non-ASCII text without escapes takes half the bytes in most scripts.
     return repair(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
 
 
 class _Found(NamedTuple):
-    """A scalar of the record; `key` is what to take out of it, None where it stays."""
+    """A scalar of the record. `key` is the key to remove from the record; None if it stays."""
 
     value: str | None
     key: str | None
 
 
 class _Identity(NamedTuple):
+    """The id of a record, the key that holds it, and why there is no id if the recipe demands one."""
+
     doc_id: str | None
     key: str | None
     problem: str | None
@@ -299,7 +304,7 @@ _ABSENT = _Found(None, None)
 
 
 def _look_up(data: dict[str, Any], name: str) -> tuple[Any, bool]:
-    """Return the value of a key, or of `a.b` the key b of the object a, and whether there is one."""
+    """Return the value of a key (of `a.b` that of key b in object a), and True if the key is there."""
     if name in data:
         return data[name], True
     value: Any = data
@@ -311,14 +316,17 @@ def _look_up(data: dict[str, Any], name: str) -> tuple[Any, bool]:
 
 
 def _find_id(data: dict[str, Any], place: Place, options: ReadOptions) -> _Identity:
-    """Find the id; a default key that holds none stays in the record."""
+    """Find the id. A default key that holds none stays in the record."""
     if options.id_from_path:
-        return _Identity(_id_from_path(place, options.id_from_path), None, None)
+        if place.offset is None:
+            problem = "the line comes after a damaged part of the file: its number, which input.id_from_path needs, is unknown"
+            return _Identity(None, None, problem)
+        return _Identity(_derive_id_from_path(place.file, place.offset, options.id_from_path), None, None)
     named = options.id_column
     for key in (named,) if named else ("doc_id", "id"):
         value, _ = _look_up(data, key) if named else (data.get(key), True)
         if isinstance(value, float) and not isfinite(value):
-            continue  # pandas writes NaN for a gap
+            continue  # pandas writes NaN for a missing value
         if isinstance(value, (str, int, float)) and not isinstance(value, bool) and value != "":
             doc_id = value if isinstance(value, str) else json.dumps(value)
             if not doc_id.isascii() and repair(doc_id) != doc_id:
@@ -326,22 +334,21 @@ def _find_id(data: dict[str, Any], place: Place, options: ReadOptions) -> _Ident
             return _Identity(f"{place.file}#{doc_id}" if options.ids_of_file else doc_id, key, None)
     if named:
         value, is_there = _look_up(data, named)
-        # The beginning is what tells a mistyped option from a record without an id.
+        # `pipeline.inputs` tells a mistyped option from a record without an id by how the message begins.
         if not is_there:
-            return _Identity(None, None, f"{NO_SUCH_COLUMN} {named!r} (input.id_column); {_columns(data)}")
-        problem = f"the id in {named!r} must be a string or a number, not {_kind(value)}"
+            return _Identity(None, None, f"{NO_SUCH_COLUMN} {named!r} (input.id_column); {_list_columns(data)}")
+        problem = f"the id in {named!r} must be a string or a number, not {_name_kind(value)}"
         return _Identity(None, None, problem)
     return _Identity(None, None, None)
 
 
-def _id_from_path(place: Place, n_parts: int) -> str:
-    """Return the last parts of the file's path and the number of the line, from 0 as those count who name documents so."""
-    assert place.offset is not None
-    return "/".join([*place.file.split("/")[-n_parts:], str(place.offset - 1)])
+def _derive_id_from_path(file: str, line_number: int, n_parts: int) -> str:
+    """Return the last parts of the file's path and the line's number, from 0 as in the data sets that name documents so."""
+    return "/".join([*file.split("/")[-n_parts:], str(line_number - 1)])
 
 
 def _find_string(data: dict[str, Any], name: str) -> _Found:
-    """Find a scalar as a string; anything else stays in the record."""
+    """Find a scalar and return it as a string. Anything else stays in the record."""
     value, is_there = _look_up(data, name)
     if value is None:
         return _Found(None, name if is_there else None)
@@ -352,20 +359,20 @@ def _find_string(data: dict[str, Any], name: str) -> _Found:
     return _ABSENT
 
 
-def _why_no_lines(first_line: bytes) -> str | None:
-    """Say why a file that begins with this line holds no JSON Lines; None: it may."""
+def _explain_no_lines(first_line: bytes) -> str | None:
+    """Explain why a file that begins with this line holds no JSON Lines. Return None if it may hold some."""
     if first_line in (b"[", b"{") or first_line.startswith(b"[{"):
         return (
             "the file is one JSON document over many lines or an array; JSON Lines with one object per line is "
             "needed. `jq -c '.[]?' FILE` makes an array such lines, `jq -c . FILE` an object."
         )
-    return say_what_it_is(first_line)
+    return explain_content(first_line)
 
 
-def _columns(data: dict[str, Any]) -> str:
+def _list_columns(data: dict[str, Any]) -> str:
     return "the record has " + (repair(", ".join(map(repr, data))) or "none")
 
 
-def _kind(value: Any) -> str:
+def _name_kind(value: Any) -> str:
     names = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
     return names.get(type(value), "a number")

@@ -1,4 +1,4 @@
-"""Finding the files of an input: what a path, folder or glob holds, and what of it is passed over."""
+"""The files of an input: those that a path, folder or glob matches, and those of them that are passed over."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import pyarrow.fs as pafs
 
 from prox_spark.errors import RecipeError, first_line
 from prox_spark.places import canonical, find_filesystem
-from prox_spark.readers.bystanders import HIDDEN, PassedOver, say_why_passed_over
+from prox_spark.readers.bystanders import HIDDEN, PassedOver, explain_passed_over
 from prox_spark.readers.files import InputFile
-from prox_spark.readers.formats import source_name
-from prox_spark.readers.globs import compile_glob, first_glob, is_hidden, max_depth
+from prox_spark.readers.formats import derive_source
+from prox_spark.readers.globs import compile_glob, find_first_glob, find_max_depth, is_hidden
 
 _SELF_LINK = "a link back to a folder that it lies in"
 _NO_FILE = "a pipe, socket or device"
@@ -24,10 +24,10 @@ _NO_FILE = "a pipe, socket or device"
 
 @dataclass(frozen=True)
 class Listing:
-    """What a path of the input holds.
+    """The files that a path of the input matches.
 
     Attributes:
-        files: to be read, in order of their names; a link to nowhere among them, for its reader says what it is.
+        files: files to read, in order of their names. Broken links are among them, because their reader says what they are.
         passed_over: bystanders and hidden files.
         is_named: the path is that of the one file itself, not of a folder or glob.
     """
@@ -39,7 +39,7 @@ class Listing:
 
 @dataclass(frozen=True)
 class _Entry:
-    """A file or folder as a store lists it; `problem` of what is neither, as far as can be read."""
+    """A file or folder as a store lists it. `problem` says why an entry can be read as neither."""
 
     path: str
     n_bytes: int = 0
@@ -47,15 +47,19 @@ class _Entry:
     problem: str | None = None
     modified_ns: int | None = None
 
+    @property
+    def name(self) -> str:
+        return self.path.rpartition("/")[2]
+
 
 def list_files(path: str) -> Listing:
-    """Lists all files of a path, glob or folder (with the folders in it).
+    """List all files of a path, glob or folder (with the folders in it).
 
-    A file that is named is read, whatever its name. In folders and for the wildcards of globs, hidden names (a `.` or `_`
-    first) and bystanders such as README.md are passed over.
+    A file that the path names is read, whatever its name. Folders and wildcards pass over hidden names (a `.` or `_` first)
+    and bystanders such as README.md.
 
     Raises:
-        RecipeError: nothing there, or a store that can't be opened; the message names the path.
+        RecipeError: nothing is there, or the store can't be opened. The message names the path.
     """
     path = canonical(path)
     try:
@@ -74,7 +78,7 @@ def list_files(path: str) -> Listing:
     passed = tuple(PassedOver(prefix + place, why) for place, why in sorted(passed_over.items()))
     if not files and not passed:
         raise RecipeError(f"no file at {path}. Check the path; a glob needs quotes against the shell.")
-    source = source_name(path)
+    source = derive_source(path)
     found = (
         InputFile(prefix + place, entry.n_bytes, source, entry.modified_ns) for place, entry in sorted(files.items())
     )
@@ -82,22 +86,22 @@ def list_files(path: str) -> Listing:
 
 
 class _LocalStore:
-    """This machine's file systems. pyarrow's listing leaves out links to nowhere, and goes 40 times around those in a circle."""
+    """This machine's file systems. pyarrow's own listing leaves out broken links, and follows circular ones 40 times."""
 
     def look_up(self, path: str) -> _Entry | None:
         path = path.rstrip("/") or "/"
-        return _local_entry(path) if os.path.lexists(path) else None
+        return _read_local_entry(path) if os.path.lexists(path) else None
 
     def list_folder(
         self, folder: str, depth: int | None, in_hidden: bool, above: frozenset[str] = frozenset()
     ) -> Iterator[_Entry]:
-        """Yields what is in a folder; nothing where there is no such folder.
+        """Yield the entries of a folder; none if there is no such folder.
 
         Args:
             folder: its path.
-            depth: how many levels; None: all.
-            in_hidden: also what is in hidden folders below it.
-            above: the folders that it lies in.
+            depth: number of levels; None for all.
+            in_hidden: descend into hidden folders, too.
+            above: real paths of the folders that it is in.
         """
         above |= {os.path.realpath(folder)}
         try:
@@ -105,7 +109,7 @@ class _LocalStore:
         except (FileNotFoundError, NotADirectoryError):
             return
         for name in names:
-            entry = _local_entry(f"{folder.rstrip('/')}/{name}")
+            entry = _read_local_entry(f"{folder.rstrip('/')}/{name}")
             if entry.is_folder and os.path.islink(entry.path) and os.path.realpath(entry.path) in above:
                 entry = _Entry(entry.path, problem=_SELF_LINK)
             yield entry
@@ -113,11 +117,11 @@ class _LocalStore:
                 yield from self.list_folder(entry.path, depth and depth - 1, in_hidden, above)
 
 
-def _local_entry(path: str) -> _Entry:
+def _read_local_entry(path: str) -> _Entry:
     try:
         status = os.stat(path)
     except OSError:
-        # A link to nowhere, or a file that went away: who reads it says so.
+        # A broken link, or a file that was deleted meanwhile. The reader says so.
         return _Entry(path)
     if stat.S_ISDIR(status.st_mode):
         return _Entry(path, is_folder=True)
@@ -134,26 +138,26 @@ class _RemoteStore:
 
     def look_up(self, path: str) -> _Entry | None:
         info = self._filesystem.get_file_info(path)
-        return None if info.type == pafs.FileType.NotFound else _remote_entry(info)
+        return None if info.type == pafs.FileType.NotFound else _make_remote_entry(info)
 
     def list_folder(self, folder: str, depth: int | None, in_hidden: bool) -> Iterator[_Entry]:
-        # All of it in few calls, hidden or not.
+        # One selector gets everything, hidden or not, in few requests.
         selector = pafs.FileSelector(folder, recursive=depth != 1, allow_not_found=True)
-        return map(_remote_entry, self._filesystem.get_file_info(selector))
+        return map(_make_remote_entry, self._filesystem.get_file_info(selector))
 
 
-def _remote_entry(info: Any) -> _Entry:
+def _make_remote_entry(info: Any) -> _Entry:
     is_folder = info.type == pafs.FileType.Directory
     return _Entry(info.path, info.size or 0, is_folder=is_folder, modified_ns=info.mtime_ns)
 
 
 def _find(store: _LocalStore | _RemoteStore, path: str) -> tuple[dict[str, _Entry], dict[str, str]]:
-    """The files of a path, and what is passed over, with why: both by their places."""
+    """Return the files of a path, and the reasons for what is passed over, both by their paths."""
     parts = path.split("/")
-    fixed = first_glob(parts)
+    fixed = find_first_glob(parts)
     named = store.look_up(path)
     if named and not named.is_folder:
-        # A file whose very name has brackets is meant literally.
+        # A path that exists is literal, even if its name has brackets.
         if named.problem:
             raise ValueError(f"it is {named.problem}, which can be read once only: write it to a file")
         return {named.path: named}, {}
@@ -163,19 +167,19 @@ def _find(store: _LocalStore | _RemoteStore, path: str) -> tuple[dict[str, _Entr
     visible, any_name = compile_glob(glob), compile_glob(glob, with_hidden=True)
     files: dict[str, _Entry] = {}
     passed_over: dict[str, str] = {}
-    for entry in store.list_folder(base, max_depth(glob), in_hidden=True):
+    for entry in store.list_folder(base, find_max_depth(glob), in_hidden=True):
         inside = entry.path[len(base.rstrip("/")) + 1 :]
         if not any_name.fullmatch(inside):
             continue
         if not visible.fullmatch(inside):
-            place = _first_hidden(inside.split("/"), except_for=glob.split("/"))
-            passed_over[_place(entry, base, place)] = HIDDEN
+            place = _find_first_hidden(inside.split("/"), except_for=glob.split("/"))
+            passed_over[_cut_path(entry, base, place)] = HIDDEN
         elif entry.is_folder:
             more_files, more_passed_over = _walk(store, entry.path)
             files |= more_files
             passed_over |= more_passed_over
-        elif not entry.problem and (is_hidden(_name(entry)) or first_glob([glob.rpartition("/")[2]]) is None):
-            # The glob has the sign of hidden names, or the whole name, itself: it is meant.
+        elif not entry.problem and (is_hidden(entry.name) or find_first_glob([glob.rpartition("/")[2]]) is None):
+            # The glob names the dot or underscore, or the whole name, itself: the file is wanted.
             files[entry.path] = entry
         else:
             _sort_in(entry, files, passed_over)
@@ -183,26 +187,26 @@ def _find(store: _LocalStore | _RemoteStore, path: str) -> tuple[dict[str, _Entr
 
 
 def _walk(store: _LocalStore | _RemoteStore, folder: str) -> tuple[dict[str, _Entry], dict[str, str]]:
-    """The files of a folder and those below it. A hidden folder is passed over as one."""
+    """Return the files of a folder and those below it, as `_find`. A hidden folder is passed over as one."""
     files: dict[str, _Entry] = {}
     passed_over: dict[str, str] = {}
     entries = list(store.list_folder(folder, None, in_hidden=False))
     _refuse_tables(folder, (entry.path for entry in entries))
     for entry in entries:
-        hidden = _first_hidden(entry.path[len(folder.rstrip("/")) + 1 :].split("/"))
+        hidden = _find_first_hidden(entry.path[len(folder.rstrip("/")) + 1 :].split("/"))
         if hidden is not None:
-            passed_over[_place(entry, folder, hidden)] = HIDDEN
+            passed_over[_cut_path(entry, folder, hidden)] = HIDDEN
         elif not entry.is_folder:
             _sort_in(entry, files, passed_over)
     return files, passed_over
 
 
-def _first_hidden(parts: list[str], except_for: Sequence[str] = ()) -> int | None:
+def _find_first_hidden(parts: list[str], except_for: Sequence[str] = ()) -> int | None:
     return next((n for n, part in enumerate(parts) if is_hidden(part) and part not in except_for), None)
 
 
-def _place(entry: _Entry, folder: str, n_levels: int | None) -> str:
-    """The path of an entry up to a level below the folder; that of a folder ends with a slash."""
+def _cut_path(entry: _Entry, folder: str, n_levels: int | None) -> str:
+    """Return the path of an entry up to a level below the folder. The path of a folder ends with a slash."""
     start = len(folder.rstrip("/")) + 1
     parts = entry.path[start:].split("/")
     end = len(parts) if n_levels is None else n_levels + 1
@@ -211,18 +215,14 @@ def _place(entry: _Entry, folder: str, n_levels: int | None) -> str:
 
 
 def _sort_in(entry: _Entry, files: dict[str, _Entry], passed_over: dict[str, str]) -> None:
-    if why := entry.problem or say_why_passed_over(_name(entry)):
+    if why := entry.problem or explain_passed_over(entry.name):
         passed_over[entry.path] = why
     else:
         files[entry.path] = entry
 
 
-def _name(entry: _Entry) -> str:
-    return entry.path.rpartition("/")[2]
-
-
 def _refuse_tables(folder: str, paths: Iterable[str]) -> None:
-    """Raises RecipeError where a folder holds a table of a format that keeps rows which it deleted in its Parquet files."""
+    """Raise RecipeError if a folder holds a table whose Parquet files may keep deleted rows."""
     for path in paths:
         if found := re.fullmatch(r"(.*)/(?:(_delta_log)|(\.hoodie)|metadata/[^/]+(\.metadata\.json))", path):
             table, is_delta, is_hudi, _ = found.groups()

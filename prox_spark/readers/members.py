@@ -1,4 +1,4 @@
-"""The members of compressed files, one after the other. What is damaged is a `Gap`, and reading goes on behind it."""
+"""The members of compressed files, one after the other. A damaged part is a `Gap`, and reading continues after it."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from prox_spark.readers.codecs import DICTIONARY_FRAME, SKIPPABLE, Codec, Decompressor, skippable_bytes
+from prox_spark.readers.codecs import DICTIONARY_FRAME, SKIPPABLE, Codec, Decompressor, measure_skippable
 from prox_spark.readers.signatures import HEAD_BYTES
 from prox_spark.readers.stored_bytes import StoredBytes
 
 BLOCK_BYTES = 1 << 20
 
-# What is given to a decompressor at once: at a member's end it hands the rest back, so it gets little at first.
+# Bytes given to a decompressor at once. It hands back what is after the member's end, so it gets few bytes at first.
 _FIRST_STEP_BYTES, _STEP_BYTES = 4 << 10, 64 << 10
-# Where a member is damaged the next one is looked for from here before the place where that shows: a decompressor may
-# have run over the end of the damaged one.
+# The search for the member after a damaged one starts this far before the place where the damage shows, because the
+# decompressor may have run over the end of the damaged one.
 _LOOK_BACK_BYTES = 1 << 20
-# bzip2 gives nothing before it has a whole block.
+# bzip2 returns nothing before it has a whole block.
 _TRIAL_BYTES = 1 << 20
-# Fewer bytes than these at a file's end can't show what they begin.
+# Fewer bytes than these at a file's end can't show what begins there.
 _SIGNATURE_BYTES = 4
 _MAX_DICTIONARY_BYTES = 64 << 20
 _NOT_FILLING = re.compile(rb"[^\x00\r\n]")
 
 
-class Piece(NamedTuple):
-    """Some of the content of a member.
+class MemberPart(NamedTuple):
+    """A part of the content of a member.
 
     Attributes:
-        content: may be empty.
-        begins_at: where in the file, as stored, the member begins whose content begins here; None: it began before.
-        ends_at: where in the file the member ends whose content ends here; None: it goes on.
+        content: decompressed bytes; may be empty.
+        begins_at: offset of the member in the stored file, if this is its first part; else None.
+        ends_at: offset of the member's end in the stored file, if this is its last part; else None.
     """
 
     content: bytes
@@ -44,13 +44,13 @@ class Piece(NamedTuple):
 class Gap:
     """A part of a file that could not be decompressed.
 
-    What stood in it is not known: the block before it ends in the middle of anything, and so begins the block behind it.
+    Its content is unknown. The block before it may end in the middle of a record, and the block after it may begin in one.
 
     Attributes:
-        offset: where in the file, as stored, the trouble shows; what is wrong may stand up to a block before it.
-        end: where reading goes on; None: nothing behind it can be read.
-        message: for people.
-        begin: where the member begins that the trouble is in, or what is no member.
+        offset: offset in the stored file where the damage shows; the damage itself may be up to a block before.
+        end: offset where reading continues; None if nothing after it can be read.
+        message: sentence for people.
+        begin: offset of the damaged member, or of the bytes that are no member.
     """
 
     offset: int
@@ -65,13 +65,13 @@ class Members:
     def __init__(self, source: StoredBytes, codec: Codec, max_window_bytes: int) -> None:
         self._source, self._codec, self._max_window_bytes = source, codec, max_window_bytes
         self._dictionary: bytes | None = None
-        self._new = codec.opener(max_window_bytes, None)
+        self._open_member = codec.opener(max_window_bytes, None)
 
-    def read(self, begin: int = 0) -> Iterator[Piece | Gap]:
-        """Yields what is in them, in pieces, and gaps.
+    def read(self, begin: int = 0) -> Iterator[MemberPart | Gap]:
+        """Yield the content of the members in parts, and gaps.
 
         Args:
-            begin: where a member begins. Who reads from elsewhere has read from 0 before: a dictionary stands there.
+            begin: offset of a member. Before any other offset, read from 0: the file's dictionary is there.
         """
         source, name = self._source, self._codec.name
         source.position = last = begin
@@ -81,7 +81,7 @@ class Members:
             begin = source.position
             if self._codec.member.match(head):
                 if problem := self._codec.refuse(head, self._max_window_bytes, self._dictionary):
-                    yield self._go_on(begin, begin, begin + 1, problem)
+                    yield self._resume(begin, begin, begin + 1, problem)
                 else:
                     yield from self._read_member()
                 last = begin
@@ -90,13 +90,13 @@ class Members:
                 problem = f"what begins at byte {begin:,} is not {name}"
                 if len(head) < _SIGNATURE_BYTES:
                     problem = f"the file ends within the first bytes of {name} data: it is cut off"
-                yield self._go_on(begin, begin, look_from, problem)
+                yield self._resume(begin, begin, look_from, problem)
 
-    def _read_member(self) -> Iterator[Piece | Gap]:
-        """Yields the content of the member that begins here, and a gap where it is damaged or cut off."""
-        source, member = self._source, self._new()
+    def _read_member(self) -> Iterator[MemberPart | Gap]:
+        """Yield the content of the member that begins here, and a gap if it is damaged or cut off."""
+        source, member = self._source, self._open_member()
         begin = fed_from = source.position
-        # Only the first piece says so.
+        # Only the first part has it.
         begins_at: int | None = begin
         n_bytes, step = 0, _FIRST_STEP_BYTES
         try:
@@ -105,33 +105,33 @@ class Members:
                 step = min(2 * step, _STEP_BYTES)
                 for content in _feed(member, data):
                     n_bytes += len(content)
-                    yield Piece(content, begins_at)
+                    yield MemberPart(content, begins_at)
                     begins_at = None
         except self._codec.errors as error:
             for content in self._replay(begin, fed_from, n_bytes):
-                yield Piece(content, begins_at)
+                yield MemberPart(content, begins_at)
                 begins_at = None
             problem = f"the {self._codec.name} data that begin at byte {begin:,} are damaged ({error}); records that were read from them may be damaged too"
         else:
             source.position -= len(member.unused_data or b"")
             if member.eof:
-                yield Piece(b"", begins_at, source.position)
+                yield MemberPart(b"", begins_at, source.position)
                 return
             problem = f"the {self._codec.name} data that begin at byte {begin:,} end early: the file is cut off"
-        yield self._go_on(begin, source.position, max(begin + 1, source.position - _LOOK_BACK_BYTES), problem)
+        yield self._resume(begin, source.position, max(begin + 1, source.position - _LOOK_BACK_BYTES), problem)
 
     def _replay(self, begin: int, fed_from: int, n_known: int) -> Iterator[bytes]:
-        """Decompresses a damaged member anew for what the failing call held back.
+        """Decompress a damaged member again and yield the content that the failing call held back.
 
-        A decompressor that fails returns nothing of what it had got from the same call: here it gets the last bytes one
-        by one.
+        A decompressor that fails returns nothing of the content that the same call had decompressed. Here it gets the last
+        bytes one by one.
 
         Args:
-            begin: of the member.
-            fed_from: where the bytes begin that it failed at.
-            n_known: how much of its content was yielded before.
+            begin: offset of the member.
+            fed_from: offset of the bytes that the failing call got.
+            n_known: number of content bytes that were yielded before.
         """
-        source, member = self._source, self._new()
+        source, member = self._source, self._open_member()
         source.position = begin
         try:
             while not member.eof:
@@ -145,8 +145,8 @@ class Members:
         except self._codec.errors:
             return
 
-    def _go_on(self, begin: int, offset: int, look_from: int, problem: str) -> Gap:
-        """Moves to the next member that can be decompressed, or to the end."""
+    def _resume(self, begin: int, offset: int, look_from: int, problem: str) -> Gap:
+        """Move to the next member that can be decompressed, or to the end, and return the gap before it."""
         for place in self._source.find_all(self._codec.member, look_from):
             if self._is_member(place):
                 self._source.position = place
@@ -155,8 +155,8 @@ class Members:
         return Gap(offset, None, problem, begin)
 
     def _is_member(self, place: int) -> bool:
-        """True if what looks like the beginning of a member can be decompressed for a while."""
-        source, member = self._source, self._new()
+        """Return True if the bytes that look like the beginning of a member can be decompressed for a while."""
+        source, member = self._source, self._open_member()
         source.position = place
         if self._codec.refuse(source.peek(HEAD_BYTES), self._max_window_bytes, self._dictionary):
             return False
@@ -169,11 +169,11 @@ class Members:
         return False
 
     def _skip_frame(self, head: bytes) -> bool:
-        """Moves behind a skippable frame; True if there was one, and behind it the next frame or the end."""
+        """Move behind a skippable frame. Return True if there was one, followed by another frame or the end."""
         source, begin = self._source, self._source.position
         if not (self._codec.has_skippable and SKIPPABLE.match(head)):
             return False
-        source.position += skippable_bytes(head) - 1
+        source.position += measure_skippable(head) - 1
         if source.take(1):
             behind = source.peek(HEAD_BYTES)
             if not behind.strip(b"\x00") or self._codec.member.match(behind) or SKIPPABLE.match(behind):
@@ -184,7 +184,7 @@ class Members:
         return False
 
     def _skip_filling(self) -> bool:
-        """Moves behind zeros, with which some tools fill up a block, and line ends; True if a member or the end is behind them."""
+        """Move behind line ends and the zeros with which some tools pad. Return True if a member or the end follows."""
         source, begin = self._source, self._source.position
         if _NOT_FILLING.match(source.peek(1)):
             return False
@@ -199,18 +199,18 @@ class Members:
         return False
 
     def _take_dictionary(self, begin: int) -> None:
-        """Uses what is in the skippable frame that begins there for all members behind it, if it is a dictionary."""
+        """Use the dictionary in the skippable frame at an offset, if there is one, for all members after it."""
         source, end = self._source, self._source.position
         if self._codec.find_dictionary and end - begin <= _MAX_DICTIONARY_BYTES:
             source.position = begin
             if dictionary := self._codec.find_dictionary(source.peek(end - begin)):
                 self._dictionary = dictionary
-                self._new = self._codec.opener(self._max_window_bytes, dictionary)
+                self._open_member = self._codec.opener(self._max_window_bytes, dictionary)
             source.position = end
 
 
 def _feed(member: Decompressor, data: bytes) -> Iterator[bytes]:
-    """Yields what comes of so many bytes, a block at a time."""
+    """Yield the content of some compressed bytes, a block at a time."""
     while True:
         if piece := member.decompress(data, BLOCK_BYTES):
             yield piece

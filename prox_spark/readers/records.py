@@ -1,4 +1,4 @@
-"""What the readers yield: records, rejections, counts of what was passed over, and the types of keys."""
+"""The items that readers yield: records, rejections, counts of skipped records, and the types of keys."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from prox_spark.errors import ReasonCode
 from prox_spark.readers.json_types import JsonType
 
 SNIPPET_CHARS = 200
-# Beginning of the message of a record without the text column: when all records say so, the recipe is wrong, not they.
+# Begins the message of a record without the text column. If all records say so, the recipe is wrong and not the records.
 NO_SUCH_COLUMN = "no column"
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -19,14 +19,14 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True)
 class Beside:
-    """Another file for each file of documents, of the same documents; see `BesideConfig`.
+    """A second file about the documents of each file; see `BesideConfig`.
 
     Attributes:
-        column: takes what the other file says of a document.
-        path: what to replace in the path of a file of documents, where it comes last, and by what.
-        key: key of the id in the other file's rows.
-        value: key of the value in them; None: the file lists documents.
-        not_for: glob of names of files that have none.
+        column: the column that takes the second file's value of a document.
+        path: pairs of a part of the first file's path and its replacement. The last occurrence is replaced.
+        key: key of the id in the second file's rows.
+        value: key of the value in them; None if the file only lists documents.
+        not_for: glob of the names of files without a second file.
     """
 
     column: str
@@ -37,28 +37,28 @@ class Beside:
 
     @property
     def has_star(self) -> bool:
-        """True if a folder in the path may be any: there are as many other files as such folders."""
+        """True if a folder in the path may be any. There are then as many second files as such folders."""
         return any("/*/" in new for _, new in self.path)
 
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What a reader must know of `InputConfig`.
+    """The part of `InputConfig` that readers need.
 
     Attributes:
-        text_column: key of the text; `a.b` is key b of the object a where no key has the whole name. Likewise the others.
-        id_column: key of the id; None for `doc_id`, else `id`, where a record has one.
-        id_from_path: an id is so many last parts of the file's path and the number of the line, whatever else a record has.
+        text_column: key of the text. `a.b` is key b of the object a if no key has the whole name; likewise for the others.
+        id_column: key of the id; None for `doc_id`, else `id`, if a record has one.
+        id_from_path: if set, an id is this many last parts of the file's path and the line's number, whatever else a record has.
         ids_of_file: ids are unique within a file only, and the file becomes part of them.
         url_column: key of the URL; None for `url`.
         source_column: key of the source; None for `source`.
-        keep_source: the recipe names no source: a record's own is the source.
+        keep_source: a record's own source counts, because the recipe names none.
         as_json: keys whose values are carried as JSON text.
         max_keys: an object with more distinct keys is carried as JSON text.
-        folder_columns: names of folders called NAME=VALUE that are columns.
-        beside: what other files have for the documents.
+        folder_columns: columns whose values are in the names of folders called NAME=VALUE.
+        beside: second files about the documents.
         max_text_chars: longest text, in code points.
-        max_window_bytes: largest window of a zstd frame, which takes so much memory.
+        max_window_bytes: largest window of a zstd frame, which needs as much memory.
     """
 
     text_column: str = "text"
@@ -78,7 +78,7 @@ class ReadOptions:
 
 @dataclass(slots=True)
 class Place:
-    """Where something lies in the input; the columns of `schemas.PROVENANCE`."""
+    """A place in the input. The fields are the columns of `schemas.PROVENANCE`."""
 
     file: str
     offset: int | None = None
@@ -91,13 +91,13 @@ class Record:
 
     Attributes:
         text: always encodable as UTF-8.
-        place: where it lies.
-        doc_id: None where the record has none.
-        url: None where the record has none.
-        source: None where the record has none.
+        place: its place in the input.
+        doc_id: None if the record has none.
+        url: None if the record has none.
+        source: None if the record has none.
         rest: all other keys; values are JSON.
-        metadata: WARC headers.
-        is_exact: `rest` may hold what JSON parsers lose, such as NaN.
+        metadata: WARC headers; None for other formats.
+        is_exact: `rest` may hold values that JSON parsers lose, such as NaN.
     """
 
     text: str
@@ -115,12 +115,12 @@ class Rejected:
     """A record, or the rest of a file, that can't become a document.
 
     Attributes:
-        reason: for programs.
-        message: for people.
-        place: where it lies.
-        snippet: its first characters, encodable as UTF-8.
-        doc_id: where it could be read.
-        content_sha256: of the raw bytes or text; None for a file.
+        reason: code for programs.
+        message: sentence for people.
+        place: its place in the input.
+        snippet: its first characters, encodable as UTF-8; None for a file.
+        doc_id: its id, if that could be read.
+        content_sha256: digest of the raw bytes or text; None for a file.
     """
 
     reason: ReasonCode
@@ -136,7 +136,7 @@ class Keys:
     """The types of the values in `Record.rest`, over all records of a file.
 
     Attributes:
-        types: as if all of them were one object's.
+        types: the types, as if all keys were one object's.
         place: the file.
     """
 
@@ -146,10 +146,10 @@ class Keys:
 
 @dataclass(frozen=True)
 class Skipped:
-    """Records that are no documents by their kind: counted by kind, not quarantined.
+    """A count of records of a kind that holds no documents. They are not quarantined.
 
     Attributes:
-        n_records: how many of this kind.
+        n_records: number of records of this kind.
         place: the file.
         what: the kind, as the summary names it, such as `image/*`, `revisit` or `request`.
     """
@@ -159,8 +159,11 @@ class Skipped:
     what: str
 
 
+Item = Record | Rejected | Skipped | Keys
+
+
 def sha256(content: bytes) -> str:
-    """Hex digest."""
+    """Return the digest in hex."""
     return hashlib.sha256(content).hexdigest()
 
 
@@ -169,19 +172,19 @@ def derive_id(url: str | None, text: str) -> str:
     return sha256(f"{url or ''}\n{text}".encode())
 
 
-def snippet(content: bytes | str) -> str:
-    """The first characters, in a form that every column can hold."""
+def cut_snippet(content: bytes | str) -> str:
+    """Return the first characters, in a form that every column can hold."""
     if isinstance(content, bytes):
-        # Four bytes a character at most: no need to decode megabytes for 200 characters.
+        # A character has four bytes at most: 200 characters don't need megabytes decoded.
         content = content[: 4 * SNIPPET_CHARS].decode("utf-8", "backslashreplace")
     return repair(content[:SNIPPET_CHARS])
 
 
 def repair(text: str) -> str:
-    """Half surrogate pairs (a JSON escape cut in two) become U+FFFD: neither Arrow nor Java can hold them."""
+    """Replace half surrogate pairs (a JSON escape cut in two) by U+FFFD, because neither Arrow nor Java can hold them."""
     return _SURROGATE.sub("\ufffd", text)
 
 
-def too_long(text_chars: int, options: ReadOptions) -> str:
-    """The message of text_too_long."""
+def describe_too_long(text_chars: int, options: ReadOptions) -> str:
+    """Return the message of text_too_long."""
     return f"the text has {text_chars:,} characters, more than input.max_text_chars = {options.max_text_chars:,}"

@@ -1,16 +1,16 @@
-"""What the first bytes of a file say that its name does not: encodings other than UTF-8, and kinds that are no text."""
+"""Encodings other than UTF-8, and kinds of files that are no text, told by the first bytes."""
 
 from __future__ import annotations
 
 import re
 
-from prox_spark.readers.codecs import codec_of_content
+from prox_spark.readers.codecs import find_codec_by_content
 
-# How many of the first bytes are looked at, at most.
+# Length of the longest signature and more: no more of a file's first bytes is looked at.
 HEAD_BYTES = 512
 
 _BOMS = {
-    # Before UTF-16's, which it begins with.
+    # Stands before UTF-16's, with which it begins.
     b"\xff\xfe\x00\x00": "UTF-32",
     b"\x00\x00\xfe\xff": "UTF-32",
     b"\xff\xfe": "UTF-16",
@@ -39,25 +39,25 @@ _KINDS = {
 _SIGNATURES = [(re.compile(pattern), kind) for pattern, kind in _KINDS.items()]
 
 
-def say_what_it_is(head: bytes) -> str | None:
-    """Says why a file can't hold JSON Lines, and what to do with it; None: it may hold some.
+def explain_content(head: bytes) -> str | None:
+    """Explain why a file can't hold JSON Lines, and what to do with it. Return None if it may hold some.
 
     Args:
-        head: the first bytes, decompressed; `HEAD_BYTES` of them are enough.
+        head: the first bytes, decompressed; `HEAD_BYTES` are enough.
     """
-    if encoding := wide_encoding(head):
+    if encoding := detect_wide_encoding(head):
         return f"the file is {encoding}, not UTF-8. `iconv -f {encoding} -t UTF-8 FILE` converts it"
-    if codec := codec_of_content(head):
+    if codec := find_codec_by_content(head):
         return f"the file is compressed twice: what is in it is {codec.name} again. Unpack it once"
     kind = next((kind for pattern, kind in _SIGNATURES if pattern.match(head)), None)
     return f"the file is {kind}" if kind else None
 
 
-def wide_encoding(head: bytes) -> str | None:
-    """Tells UTF-16 and UTF-32 by their byte order mark, else by the zeros that ASCII characters have in them.
+def detect_wide_encoding(head: bytes) -> str | None:
+    """Detect UTF-16 and UTF-32 by their byte order mark, else by the zero bytes of ASCII characters.
 
     Returns:
-        The encoding as `iconv -f` takes it; None: it is neither.
+        The encoding as `iconv -f` takes it; None if it is neither.
     """
     for bom, encoding in _BOMS.items():
         if head.startswith(bom):
@@ -68,5 +68,5 @@ def wide_encoding(head: bytes) -> str | None:
 
 
 def looks_like_json(head: bytes) -> bool:
-    """True if an object or array begins here."""
+    """Return True if an object or array begins here."""
     return head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[")

@@ -1,4 +1,4 @@
-"""Files that the recipe says hold no documents: `input.skip`."""
+"""Files without documents, by the recipe: `input.skip`."""
 
 from __future__ import annotations
 
@@ -7,25 +7,24 @@ from dataclasses import replace
 
 from prox_spark.places import canonical
 from prox_spark.readers.bystanders import PassedOver
-from prox_spark.readers.globs import compile_glob, first_glob
+from prox_spark.readers.globs import compile_glob, find_first_glob
 from prox_spark.readers.listing import Listing
 
 _WHY = "input.skip"
 
 
 def skip_files(listing: Listing, path: str, globs: Sequence[str]) -> Listing:
-    """Return what a path holds without the files that a glob matches, which are passed over.
+    """Return the listing of a path with the files that match a glob passed over.
 
     Args:
-        listing: of the path.
-        path: the globs match from the folder on that it names, above its own first sign of a glob. A file that is named itself
-            is meant.
-        globs: of the recipe.
+        listing: files of the path. A file that the path itself names is never skipped.
+        path: the globs match below the folder that it names before its own first wildcard.
+        globs: those of the recipe.
     """
     if listing.is_named or not globs:
         return listing
     parts = canonical(path).split("/")
-    base = "/".join(parts[: first_glob(parts)]).rstrip("/") + "/"
+    base = "/".join(parts[: find_first_glob(parts)]).rstrip("/") + "/"
     patterns = [compile_glob(glob, with_hidden=True) for glob in globs]
     skipped = {f.uri for f in listing.files if any(p.fullmatch(f.uri.removeprefix(base)) for p in patterns)}
     return replace(

@@ -1,4 +1,4 @@
-"""The bytes of a file as stored, read in large pieces and looked at in small ones."""
+"""The bytes of a file as stored. They are read from the store in large pieces and used in small ones."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from prox_spark.readers.codecs import SKIPPABLE, skippable_bytes
+from prox_spark.readers.codecs import SKIPPABLE, measure_skippable
 from prox_spark.readers.signatures import HEAD_BYTES
 
-# What is asked of the store at once.
+# Bytes of one request to the store.
 _READ_BYTES = 4 << 20
 
 
 class StoredBytes:
-    """The bytes of a file as stored, with a place in them."""
+    """The bytes of a file as stored, with a position in them."""
 
     def __init__(self, raw: BinaryIO) -> None:
         self._raw = raw
@@ -22,7 +22,7 @@ class StoredBytes:
         self.position = 0
 
     def take(self, n_bytes: int) -> bytes:
-        """Reads so many bytes from the place on, or some fewer; none at the end only."""
+        """Read up to this many bytes from the position on, and move behind them. No bytes mean the end."""
         begin = self.position - self._held_from
         if not 0 <= begin < len(self._held):
             self._raw.seek(self.position)
@@ -32,23 +32,23 @@ class StoredBytes:
         return taken
 
     def peek(self, n_bytes: int) -> bytes:
-        """Reads so many bytes, fewer at the end only, and stays where it is."""
+        """Read this many bytes, fewer only at the end, without moving."""
         position, found = self.position, b""
         while len(found) < n_bytes and (block := self.take(n_bytes - len(found))):
             found += block
         self.position = position
         return found
 
-    def head_behind_skippable(self) -> bytes:
-        """The first bytes that are not those of a skippable frame; stays where it is."""
+    def peek_behind_skippable(self) -> bytes:
+        """Read the first bytes after any skippable frames, without moving."""
         position = self.position
         while SKIPPABLE.match(head := self.peek(HEAD_BYTES)):
-            self.position += skippable_bytes(head)
+            self.position += measure_skippable(head)
         self.position = position
         return head
 
     def find_all(self, pattern: re.Pattern[bytes], begin: int) -> Iterator[int]:
-        """Yields the places of a pattern of at most `HEAD_BYTES`; at the end the place is the file's end."""
+        """Yield the offsets of a pattern of at most `HEAD_BYTES`. Afterwards the position is the file's end."""
         end, tail = begin, b""
         while True:
             self.position = end
@@ -56,7 +56,7 @@ class StoredBytes:
                 return
             end, searched = self.position, tail + block
             for match in pattern.finditer(searched):
-                # What the tail holds as a whole was found before.
+                # A match within the tail was found before.
                 if match.end() > len(tail):
                     yield end - len(searched) + match.start()
             tail = searched[-HEAD_BYTES:]

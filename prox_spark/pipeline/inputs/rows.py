@@ -25,8 +25,8 @@ from prox_spark.readers import (
     list_files,
 )
 from prox_spark.readers.detection import suggest_glob
-from prox_spark.readers.files import partitioned_folder
-from prox_spark.readers.formats import source_name
+from prox_spark.readers.files import find_partitioned_folder
+from prox_spark.readers.formats import derive_source
 from prox_spark.readers.parquet import ParquetFolder, plan_reading
 from prox_spark.readers.records import Beside
 from prox_spark.readers.skipping import skip_files
@@ -256,10 +256,10 @@ def _read_tables(spark: SparkSession, inputs: Inputs, config: InputConfig, optio
     from prox_spark.udfs.parquet import read_parquet
 
     def source_of(table: InputTable) -> str:
-        return config.source if config.source is not None else source_name(table.path)
+        return config.source if config.source is not None else derive_source(table.path)
 
     frames = [
-        (source_name(table.path), map_table(table.load(spark), table.path, source_of(table), options, inputs.notes))
+        (derive_source(table.path), map_table(table.load(spark), table.path, source_of(table), options, inputs.notes))
         for table in inputs.tables
         if not table.files
     ]
@@ -267,7 +267,7 @@ def _read_tables(spark: SparkSession, inputs: Inputs, config: InputConfig, optio
         folders = [ParquetFolder(table.path, source_of(table), table.files, table.root) for table in listed]
         plan = plan_reading(folders, options, spark.sparkContext.defaultParallelism)
         inputs.notes.extend(plan.notes)
-        frames.append((source_name(listed[0].path), read_parquet(spark, plan)))
+        frames.append((derive_source(listed[0].path), read_parquet(spark, plan)))
     return union_rows(frames, inputs.notes)
 
 
@@ -275,7 +275,7 @@ def _parquet_tables(path: str, uris: Iterable[str]) -> Iterator[InputTable]:
     """A table for each folder whose `name=value` folders are columns, and one for the files in none such."""
     roots: dict[str | None, list[str]] = {}
     for uri in uris:
-        roots.setdefault(partitioned_folder(uri, path), []).append(uri)
+        roots.setdefault(find_partitioned_folder(uri, path), []).append(uri)
     return (InputTable(path, InputFormat.PARQUET, tuple(files), root) for root, files in roots.items())
 
 

@@ -54,7 +54,7 @@ def map_table(table: DataFrame, path: str, source: str, options: ReadOptions, no
         _as_valid_utf8(_value_at(fields, way)[0].cast("string")) if way else _null("string")
         for way in (roles.url, roles.source)
     )
-    used = roles.columns(options.ids_of_file)
+    used = roles.find_used(options.ids_of_file)
     carried = [_carry(field, options).alias(field.name) for place, field in enumerate(fields) if place not in used]
     all_carried = F.struct(*carried) if carried else _null("string")
     rows = table.select(

@@ -50,13 +50,13 @@ def _rebase(array: Any) -> Any:
     is_old = days < _FIRST_NEW_DAY
     if not is_old.any():
         return array
-    days[is_old] = _same_date(days[is_old])
+    days[is_old] = _shift_to_same_date(days[is_old])
     rebased = days if is_date else days * _DAY_MICROSECONDS + rest
     mask = array.is_null().to_numpy(zero_copy_only=False)
     return pa.array(rebased, ticks.type, mask=mask).view(kind)
 
 
-def _same_date(days: Any) -> Any:
+def _shift_to_same_date(days: Any) -> Any:
     """Return the days that the calendar of today calls as the Julian one calls these.
 
     Source: E. G. Richards, Calendars, in: Explanatory Supplement to the Astronomical Almanac, 3rd edition, 15.11.3.

@@ -11,10 +11,10 @@ import pyarrow.compute as pc
 import pyarrow.types as pat
 
 from prox_spark.readers.parquet import kinds
-from prox_spark.readers.parquet.json_text import json_texts
+from prox_spark.readers.parquet.json_text import write_json_texts
 from prox_spark.readers.parquet.kinds import BINARY, STRING, TIMESTAMP
-from prox_spark.readers.parquet.leaves import with_parts
-from prox_spark.readers.parquet.unify import distinct
+from prox_spark.readers.parquet.leaves import replace_parts
+from prox_spark.readers.parquet.unify import make_distinct
 
 # Whole numbers from here on have digits that 32 bits do not keep.
 _ALL_DIGITS: Final = 1 << 24
@@ -36,28 +36,28 @@ def cast(array: Any, target: Any) -> Any:
         return array
     if array.null_count == len(array):
         return pa.nulls(len(array), target)
-    array = flat(array)
+    array = unwrap_array(array)
     kind = array.type
     if kind == target:
         return array
     if target == STRING:
-        return texts(array)
+        return to_texts(array)
     if pat.is_struct(kind) and pat.is_struct(target):
         return _cast_struct(array, target)
     if pat.is_map(kind) and pat.is_map(target):
-        return with_parts(array, target, [cast(array.keys, target.key_type), cast(array.items, target.item_type)])
+        return replace_parts(array, target, [cast(array.keys, target.key_type), cast(array.items, target.item_type)])
     if kinds.is_list(kind) and pat.is_list(target):
-        return with_parts(array, target, [cast(array.values, target.value_type)])
+        return replace_parts(array, target, [cast(array.values, target.value_type)])
     if target == TIMESTAMP:
-        return _as_instants(array)
+        return _to_instants(array)
     if target == BINARY and not kinds.is_binary(kind):
         return array.cast(pa.string()).cast(BINARY)
     return array.cast(target)
 
 
-def flat(array: Any) -> Any:
+def unwrap_array(array: Any) -> Any:
     """The array without what Arrow adds to types that Parquet has: dictionaries, extensions, fixed lengths of lists, views."""
-    while array.type != (stored := kinds.stored(array.type)):
+    while array.type != (stored := kinds.unwrap(array.type)):
         if isinstance(array, pa.ExtensionArray):
             is_flag = array.type.extension_name == "arrow.bool8"
             array = array.storage.cast(stored) if is_flag else array.storage
@@ -73,33 +73,33 @@ def flat(array: Any) -> Any:
     return array
 
 
-def texts(array: Any) -> Any:
+def to_texts(array: Any) -> Any:
     r"""Return values as text: strings as they are, numbers as JSON has them, times as ISO 8601, what has parts as JSON.
 
     Bytes that are not UTF-8 become `\\xff`.
     """
-    array = flat(array)
+    array = unwrap_array(array)
     kind = array.type
     if kinds.is_nested(kind):
-        return _from_python(json_texts(cast(array, _json_kind(kind))))
+        return _to_strings(write_json_texts(cast(array, _find_json_kind(kind))))
     if kinds.is_binary(kind):
-        return _decoded(array.cast(BINARY))
+        return _decode_bytes(array.cast(BINARY))
     if pat.is_decimal(kind):
-        return _from_python(None if v is None else format(v, "f") for v in array.to_pylist())
+        return _to_strings(None if v is None else format(v, "f") for v in array.to_pylist())
     if pat.is_floating(kind):
-        return _float_texts(array)
+        return _write_floats(array)
     if pat.is_timestamp(kind):
-        return _timestamp_texts(array)
+        return _write_timestamps(array)
     if pat.is_time(kind):
-        return _without_zeros(array.cast(STRING))
+        return _strip_zeros(array.cast(STRING))
     if pat.is_duration(kind):
         ticks = array.view(pa.int64()).to_pylist()
-        return _from_python(None if n is None else _duration_text(n, _PER_SECOND[kind.unit]) for n in ticks)
+        return _to_strings(None if n is None else _write_duration(n, _PER_SECOND[kind.unit]) for n in ticks)
     return array.cast(STRING)
 
 
 def _cast_struct(array: Any, target: Any) -> Any:
-    names = distinct(field.name for field in array.type)
+    names = make_distinct(field.name for field in array.type)
     places = {name: place for place, name in enumerate(names)}
     children = []
     for field in target:
@@ -112,7 +112,7 @@ def _cast_struct(array: Any, target: Any) -> Any:
     return pa.StructArray.from_arrays(children, fields=list(target), mask=mask)
 
 
-def _as_instants(array: Any) -> Any:
+def _to_instants(array: Any) -> Any:
     """Timestamps with a zone or without as instants of UTC in microseconds; dates as their midnight."""
     if pat.is_date(array.type):
         return array.cast(pa.timestamp("us")).view(TIMESTAMP)
@@ -124,66 +124,66 @@ def _as_instants(array: Any) -> Any:
     # Arrow cuts towards 1970, as numbers are cut; what lies before would become later.
     ticks = array.view(pa.int64())
     nanoseconds = ticks.fill_null(0).to_numpy(zero_copy_only=False)
-    microseconds = pa.array(np.floor_divide(nanoseconds, 1000), mask=_mask(ticks))
+    microseconds = pa.array(np.floor_divide(nanoseconds, 1000), mask=_find_nulls(ticks))
     return microseconds.view(TIMESTAMP)
 
 
-def _mask(array: Any) -> Any:
+def _find_nulls(array: Any) -> Any:
     return array.is_null().to_numpy(zero_copy_only=False) if array.null_count else None
 
 
-def _json_kind(kind: Any) -> Any:
+def _find_json_kind(kind: Any) -> Any:
     """The type with text in place of all that JSON has no values for."""
-    kind = kinds.stored(kind)
+    kind = kinds.unwrap(kind)
     if pat.is_struct(kind):
-        names = distinct(field.name for field in kind)
-        return pa.struct([pa.field(name, _json_kind(field.type)) for name, field in zip(names, kind, strict=True)])
+        names = make_distinct(field.name for field in kind)
+        return pa.struct([pa.field(name, _find_json_kind(field.type)) for name, field in zip(names, kind, strict=True)])
     if pat.is_map(kind):
-        return pa.map_(STRING, _json_kind(kind.item_type))
+        return pa.map_(STRING, _find_json_kind(kind.item_type))
     if kinds.is_list(kind):
-        return pa.list_(pa.field("element", _json_kind(kind.value_type)))
+        return pa.list_(pa.field("element", _find_json_kind(kind.value_type)))
     if pat.is_boolean(kind) or pat.is_integer(kind) or pat.is_floating(kind) or pat.is_null(kind):
         return kind
     return BINARY if kinds.is_binary(kind) else STRING
 
 
-def _decoded(array: Any) -> Any:
+def _decode_bytes(array: Any) -> Any:
     try:
         return array.cast(STRING)
     except pa.ArrowInvalid:
-        return _from_python(None if v is None else v.decode("utf-8", "backslashreplace") for v in array.to_pylist())
+        return _to_strings(None if v is None else v.decode("utf-8", "backslashreplace") for v in array.to_pylist())
 
 
-def _float_texts(array: Any) -> Any:
+def _write_floats(array: Any) -> Any:
     # The shortest text that is read as the same number, of its own width: 0.1 of 32 bits is 0.1. Not of whole numbers that
     # have more digits than that: 138598256 is not 138598260.
     dtype = {16: np.float16, 32: np.float32, 64: np.float64}[array.type.bit_width]
     numbers = array.fill_null(0).to_numpy(zero_copy_only=False).astype(dtype)
     names = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
     written = (str(number) if abs(number) < _ALL_DIGITS else repr(float(number)) for number in numbers)
-    return pa.array([names.get(text, text) for text in written], STRING, mask=_mask(array))
+    return pa.array([names.get(text, text) for text in written], STRING, mask=_find_nulls(array))
 
 
-def _timestamp_texts(array: Any) -> Any:
+def _write_timestamps(array: Any) -> Any:
     unit, ticks = array.type.unit, array.view(pa.int64())
     written = ticks.view(pa.timestamp(unit)).cast(STRING)
     is_beyond = pc.starts_with(written, "<")  # of the years that Arrow writes
-    written = _without_zeros(pc.replace_substring(written, " ", "T", max_replacements=1))
+    written = _strip_zeros(pc.replace_substring(written, " ", "T", max_replacements=1))
     written = pc.binary_join_element_wise(written, "Z", "") if array.type.tz else written
     return pc.if_else(is_beyond, pc.binary_join_element_wise(ticks.cast(STRING), unit, " "), written)
 
 
-def _without_zeros(written: Any) -> Any:
+def _strip_zeros(written: Any) -> Any:
     """Without the zeros at the end of fractions of seconds."""
     written = pc.replace_substring_regex(written, r"(\.[0-9]*[1-9])0+$", r"\1")
     return pc.replace_substring_regex(written, r"\.0+$", "")
 
 
-def _duration_text(ticks: int, per_second: int) -> str:
+def _write_duration(ticks: int, per_second: int) -> str:
     """ISO 8601 as Java's Duration and pandas read it.
 
     Example:
-        >>> _duration_text(-90_500, 1000), _duration_text(0, 1)
+        >>> _write_duration(-90_500, 1000), _write_duration(0, 1)
         ('-PT1M30.5S', 'PT0S')
     """
     seconds, rest = divmod(abs(ticks), per_second)
@@ -196,5 +196,5 @@ def _duration_text(ticks: int, per_second: int) -> str:
     return f"{'-' if ticks < 0 else ''}PT{''.join(parts)}"
 
 
-def _from_python(values: Any) -> Any:
+def _to_strings(values: Any) -> Any:
     return pa.array(list(values), STRING)

@@ -16,7 +16,7 @@ _NULL: Final = "__HIVE_DEFAULT_PARTITION__"
 _NAME_AND_VALUE: Final = re.compile(r"([^=]+)=(.*)")
 
 
-def folder_values(uri: str, root: str | None) -> dict[str, str | None]:
+def read_folder_values(uri: str, root: str | None) -> dict[str, str | None]:
     """Values in the names of the folders that a file lies in.
 
     Args:
@@ -24,7 +24,7 @@ def folder_values(uri: str, root: str | None) -> dict[str, str | None]:
         root: the folder below which such names count; None: nowhere.
 
     Example:
-        >>> folder_values("/pages/day=1/site=a%2Fb/p.parquet", "/pages")
+        >>> read_folder_values("/pages/day=1/site=a%2Fb/p.parquet", "/pages")
         {'day': '1', 'site': 'a/b'}
     """
     if root is None:
@@ -34,32 +34,32 @@ def folder_values(uri: str, root: str | None) -> dict[str, str | None]:
     return {_decode(name): None if value == _NULL else _decode(value) for name, value in found}
 
 
-def folder_kind(values: Iterable[str | None]) -> Any:
+def find_folder_kind(values: Iterable[str | None]) -> Any:
     """The type that holds all values of a column and gives their text back: int, bigint, date, double, or string."""
     there = {value for value in values if value is not None}
     if not there:
         return STRING
     for kind, parse in _PARSERS.items():
-        if all(_comes_back(value, parse) for value in there):
+        if all(_round_trips(value, parse) for value in there):
             return kind
     return STRING
 
 
-def folder_value(value: str | None, kind: Any) -> Any:
+def parse_folder_value(value: str | None, kind: Any) -> Any:
     """The value of a folder as an Arrow scalar."""
     if value is None:
         return pa.scalar(None, kind)
     return pa.scalar(_PARSERS.get(kind, str)(value), kind)
 
 
-def _integer(value: str, bits: int) -> int:
+def _parse_integer(value: str, bits: int) -> int:
     number = int(value)
     if not -(1 << bits - 1) <= number < 1 << bits - 1:
         raise ValueError(value)
     return number
 
 
-def _fraction(value: str) -> float:
+def _parse_fraction(value: str) -> float:
     # Not nan, which is also what Min Nan is called as a language.
     if value[-1:].isalpha():
         raise ValueError(value)
@@ -67,14 +67,14 @@ def _fraction(value: str) -> float:
 
 
 _PARSERS: Final[dict[Any, Callable[[str], Any]]] = {
-    pa.int32(): lambda value: _integer(value, 32),
-    pa.int64(): lambda value: _integer(value, 64),
+    pa.int32(): lambda value: _parse_integer(value, 32),
+    pa.int64(): lambda value: _parse_integer(value, 64),
     pa.date32(): date.fromisoformat,
-    pa.float64(): _fraction,
+    pa.float64(): _parse_fraction,
 }
 
 
-def _comes_back(value: str, parse: Callable[[str], Any]) -> bool:
+def _round_trips(value: str, parse: Callable[[str], Any]) -> bool:
     # 007 and 1_0 are Python's 7 and 10, and not what the folder is called.
     try:
         return str(parse(value)) == value

@@ -100,7 +100,7 @@ def read_footers(uris: Sequence[str]) -> tuple[list[Footer], dict[str, str]]:
     schemas: dict[bytes, Any] = {}
     found: list[Footer] = []
     broken: dict[str, str] = {}
-    for uri, footer in zip(uris, _in_threads(_read_footer, uris, "footers"), strict=True):
+    for uri, footer in zip(uris, _map_in_threads(_read_footer, uris, "footers"), strict=True):
         if isinstance(footer, str):
             broken[uri] = footer
         else:
@@ -121,15 +121,15 @@ def read_bounds(uris: Sequence[str], leaves: Sequence[int]) -> dict[int, Bounds]
     def read(uri: str) -> dict[int, Bounds]:
         try:
             with open_parquet(uri) as file:
-                return {leaf: _bounds(file.metadata, leaf) for leaf in leaves}
+                return {leaf: _read_file_bounds(file.metadata, leaf) for leaf in leaves}
         except UNREADABLE:
             return {leaf: Bounds() for leaf in leaves}
 
-    found = list(_in_threads(read, uris, "bounds of values"))
-    return {leaf: merge(one[leaf] for one in found) for leaf in leaves}
+    found = list(_map_in_threads(read, uris, "bounds of values"))
+    return {leaf: merge_bounds(one[leaf] for one in found) for leaf in leaves}
 
 
-def merge(bounds: Iterable[Bounds]) -> Bounds:
+def merge_bounds(bounds: Iterable[Bounds]) -> Bounds:
     """Bounds of the values of all."""
     filled = [one for one in bounds if one.has_values]
     if not filled:
@@ -151,13 +151,13 @@ def _read_footer(uri: str) -> Footer | str:
                 schema,
                 tuple(RowGroup(group.num_rows, group.total_byte_size) for group in groups),
                 is_julian(metadata.metadata),
-                {leaf: _bounds(metadata, leaf) for leaf in _watched(schema)},
+                {leaf: _read_file_bounds(metadata, leaf) for leaf in _find_watched(schema)},
             )
     except UNREADABLE as error:
-        return _say_why(uri, error)
+        return _explain_unreadable(uri, error)
 
 
-def _say_why(uri: str, error: BaseException) -> str:
+def _explain_unreadable(uri: str, error: BaseException) -> str:
     try:
         with open_raw(uri) as raw:
             begin = raw.read(4)
@@ -174,35 +174,35 @@ def _say_why(uri: str, error: BaseException) -> str:
     return f"{_NOT_PARQUET}: {first_line(error)}"
 
 
-def _watched(schema: Any) -> Iterator[int]:
+def _find_watched(schema: Any) -> Iterator[int]:
     """Leaves that are timestamps not in microseconds: what they hold may not be held by these."""
     leaf = 0
     for column in schema:
-        for kind in _leaf_kinds(column.type):
+        for kind in _walk_leaf_kinds(column.type):
             if pat.is_timestamp(kind) and kind.unit != "us":
                 yield leaf
             leaf += 1
 
 
-def _leaf_kinds(kind: Any) -> Iterator[Any]:
-    kind = kinds.stored(kind)
+def _walk_leaf_kinds(kind: Any) -> Iterator[Any]:
+    kind = kinds.unwrap(kind)
     if pat.is_struct(kind):
         for part in kind:
-            yield from _leaf_kinds(part.type)
+            yield from _walk_leaf_kinds(part.type)
     elif pat.is_map(kind):
-        yield from _leaf_kinds(kind.key_type)
-        yield from _leaf_kinds(kind.item_type)
+        yield from _walk_leaf_kinds(kind.key_type)
+        yield from _walk_leaf_kinds(kind.item_type)
     elif kinds.is_list(kind):
-        yield from _leaf_kinds(kind.value_type)
+        yield from _walk_leaf_kinds(kind.value_type)
     else:
         yield kind
 
 
-def _bounds(metadata: Any, leaf: int) -> Bounds:
-    return merge(_bounds_in(metadata.row_group(place), leaf) for place in range(metadata.num_row_groups))
+def _read_file_bounds(metadata: Any, leaf: int) -> Bounds:
+    return merge_bounds(_read_group_bounds(metadata.row_group(place), leaf) for place in range(metadata.num_row_groups))
 
 
-def _bounds_in(group: Any, leaf: int) -> Bounds:
+def _read_group_bounds(group: Any, leaf: int) -> Bounds:
     if not group.num_rows:
         return Bounds(has_values=False)
     column = group.column(leaf)
@@ -220,7 +220,7 @@ def _bounds_in(group: Any, leaf: int) -> Bounds:
     return Bounds(True, low, high) if is_ordered else Bounds()
 
 
-def _in_threads(read: Any, uris: Sequence[str], what: str) -> Iterator[Any]:
+def _map_in_threads(read: Any, uris: Sequence[str], what: str) -> Iterator[Any]:
     """Yields results in the order of the files; says how far it is where that takes long."""
     last = time.monotonic()
     with ThreadPoolExecutor(min(_THREADS, len(uris) or 1)) as pool:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pat
 
 from prox_spark.readers.parquet import kinds
-from prox_spark.readers.parquet.casts import flat, texts
+from prox_spark.readers.parquet.casts import to_texts, unwrap_array
 from prox_spark.readers.parquet.kinds import BINARY, STRING
 from prox_spark.readers.parquet.leaves import change_leaves
 
@@ -18,9 +18,9 @@ from prox_spark.readers.parquet.leaves import change_leaves
 _EXACT = float(1 << 53)
 
 
-def raw_texts(array: Any) -> Any:
+def to_raw_texts(array: Any) -> Any:
     """Return a column of text as strings whose bytes are whatever the file has, not looked at."""
-    array = flat(array)
+    array = unwrap_array(array)
     if kinds.is_binary(array.type):
         array = array.cast(BINARY)
     elif not pat.is_string(array.type):
@@ -30,7 +30,7 @@ def raw_texts(array: Any) -> Any:
     )
 
 
-def invalid_rows(array: Any) -> list[int]:
+def find_invalid_rows(array: Any) -> list[int]:
     """Return the numbers of the strings that are not valid UTF-8."""
     if is_valid(array):
         return []
@@ -47,31 +47,31 @@ def is_valid(array: Any) -> bool:
     return True
 
 
-def repaired(array: Any) -> Any:
+def repair_strings(array: Any) -> Any:
     """Return the array with U+FFFD where its strings are not UTF-8: nothing could read them in the lake."""
     return array if is_valid(array) else change_leaves(array, _repair)
 
 
-def id_texts(array: Any) -> Any:
+def to_id_texts(array: Any) -> Any:
     """Return ids as text: whole numbers without a point, a UUID as it is written, other bytes in hex where they are no text.
 
     pandas makes doubles of the integers of a column in which one is missing.
     """
     if isinstance(array.type, pa.BaseExtensionType) and array.type.extension_name == "arrow.uuid":
         return pa.array([None if value is None else str(value) for value in array.to_pylist()], STRING)
-    array = flat(array)
+    array = unwrap_array(array)
     if pat.is_floating(array.type):
-        return _whole_numbers(array)
+        return _write_whole_numbers(array)
     if kinds.is_binary(array.type):
         there = array.to_pylist()
         return pa.array([None if v is None else v.decode() if _is_printable(v) else v.hex() for v in there], STRING)
-    return array if pat.is_string(array.type) else texts(array)
+    return array if pat.is_string(array.type) else to_texts(array)
 
 
-def scalar_texts(array: Any) -> Any:
+def to_scalar_texts(array: Any) -> Any:
     """Return URLs or sources as text that is valid UTF-8."""
-    array = flat(array)
-    return repaired(raw_texts(array) if kinds.is_text(array.type) else texts(array))
+    array = unwrap_array(array)
+    return repair_strings(to_raw_texts(array) if kinds.is_text(array.type) else to_texts(array))
 
 
 def _repair(array: Any) -> Any:
@@ -81,11 +81,11 @@ def _repair(array: Any) -> Any:
     return pa.array([None if value is None else value.decode("utf-8", "replace") for value in there], STRING)
 
 
-def _whole_numbers(array: Any) -> Any:
+def _write_whole_numbers(array: Any) -> Any:
     numbers = array.cast(pa.float64()).fill_null(float("nan")).to_numpy(zero_copy_only=False)
     is_whole = (np.abs(numbers) <= _EXACT) & (np.floor(numbers) == numbers)
     whole = pa.array(np.where(is_whole, numbers, 0).astype(np.int64)).cast(STRING)
-    written = pc.if_else(pa.array(is_whole), whole, texts(array))
+    written = pc.if_else(pa.array(is_whole), whole, to_texts(array))
     return pc.if_else(pa.array(~np.isnan(numbers)), written, pa.scalar(None, STRING))
 
 

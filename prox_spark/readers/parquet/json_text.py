@@ -12,27 +12,27 @@ import pyarrow as pa
 import pyarrow.types as pat
 
 
-def json_texts(array: Any) -> Iterator[str | None]:
+def write_json_texts(array: Any) -> Iterator[str | None]:
     """Yields the JSON text of each value, None for null. Fields that are null are left out, as Spark's `to_json` does.
 
     Args:
         array: of strings, numbers, booleans, bytes (base64 in JSON), and lists, maps and structs of such.
     """
     for value in array:
-        yield None if not value.is_valid else json.dumps(_value(value), ensure_ascii=False, separators=(",", ":"))
+        yield None if not value.is_valid else json.dumps(_to_python(value), ensure_ascii=False, separators=(",", ":"))
 
 
-def _value(scalar: Any) -> Any:
+def _to_python(scalar: Any) -> Any:
     if not scalar.is_valid:
         return None
     if isinstance(scalar, pa.StructScalar):
         # By position: two fields of one name are two of an Arrow struct.
         parts = ((field.name, scalar[place]) for place, field in enumerate(scalar.type))
-        return {name: _value(part) for name, part in parts if part.is_valid}
+        return {name: _to_python(part) for name, part in parts if part.is_valid}
     if pat.is_map(scalar.type):
-        return {str(entry["key"].as_py()): _value(entry["value"]) for entry in scalar.values}
+        return {str(entry["key"].as_py()): _to_python(entry["value"]) for entry in scalar.values}
     if pat.is_list(scalar.type):
-        return [_value(part) for part in scalar.values]
+        return [_to_python(part) for part in scalar.values]
     value = scalar.as_py()
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()

@@ -15,7 +15,7 @@ _SIGNED: Final = {8: pa.int8(), 16: pa.int16(), 32: pa.int32(), 64: pa.int64()}
 _MAX_DIGITS: Final = 38
 
 
-def plain(kind: Any) -> Any:
+def to_spark(kind: Any) -> Any:
     """Return the nearest type that Spark has and that holds every value; null stays null. Its names are those of the column.
 
     Args:
@@ -24,7 +24,7 @@ def plain(kind: Any) -> Any:
     Returns:
         string, binary, bool, intN, float, double, decimal128, date32, `TIMESTAMP`, or list, map and struct of such.
     """
-    kind = stored(kind)
+    kind = unwrap(kind)
     if pat.is_null(kind) or pat.is_boolean(kind) or pat.is_float32(kind) or pat.is_float64(kind):
         return kind
     if pat.is_float16(kind):
@@ -36,22 +36,22 @@ def plain(kind: Any) -> Any:
     if is_binary(kind):
         return BINARY
     if pat.is_decimal(kind):
-        return _decimal(kind)
+        return _to_decimal(kind)
     if pat.is_date(kind):
         return pa.date32()
     if pat.is_timestamp(kind):
         return TIMESTAMP
     if pat.is_struct(kind):
-        return pa.struct([pa.field(field.name, plain(field.type)) for field in kind])
+        return pa.struct([pa.field(field.name, to_spark(field.type)) for field in kind])
     if pat.is_map(kind):
-        return pa.map_(plain(kind.key_type), plain(kind.item_type))
+        return pa.map_(to_spark(kind.key_type), to_spark(kind.item_type))
     if is_list(kind):
-        return pa.list_(pa.field("element", plain(kind.value_type)))
+        return pa.list_(pa.field("element", to_spark(kind.value_type)))
     # Strings of every width; times, durations and intervals, which Delta has no types for.
     return STRING
 
 
-def stored(kind: Any) -> Any:
+def unwrap(kind: Any) -> Any:
     """Return the type below what Arrow adds to it: of a dictionary, an extension (UUID, JSON and others), or runs."""
     while True:
         if pat.is_dictionary(kind) or pat.is_run_end_encoded(kind):
@@ -64,28 +64,28 @@ def stored(kind: Any) -> Any:
             return kind
 
 
-def filled(kind: Any) -> Any:
+def replace_null(kind: Any) -> Any:
     """Return the type with string in place of null throughout: a column can't be of no type."""
     if pat.is_null(kind):
         return STRING
     if pat.is_struct(kind):
-        return pa.struct([pa.field(field.name, filled(field.type)) for field in kind])
+        return pa.struct([pa.field(field.name, replace_null(field.type)) for field in kind])
     if pat.is_map(kind):
-        return pa.map_(filled(kind.key_type), filled(kind.item_type))
+        return pa.map_(replace_null(kind.key_type), replace_null(kind.item_type))
     if pat.is_list(kind):
-        return pa.list_(pa.field("element", filled(kind.value_type)))
+        return pa.list_(pa.field("element", replace_null(kind.value_type)))
     return kind
 
 
 def is_text(kind: Any) -> bool:
     """True if the values are characters, or bytes that may be: Parquet writers of old put no mark on text."""
-    kind = stored(kind)
+    kind = unwrap(kind)
     return _is_string(kind) or is_binary(kind)
 
 
 def is_text_or_null(kind: Any) -> bool:
     """True if it is text, or would be had it values."""
-    return is_text(kind) or bool(pat.is_null(stored(kind)))
+    return is_text(kind) or bool(pat.is_null(unwrap(kind)))
 
 
 def is_binary(kind: Any) -> bool:
@@ -107,9 +107,9 @@ def is_nested(kind: Any) -> bool:
     return bool(pat.is_nested(kind))
 
 
-def named(kind: Any) -> str:
+def name_kind(kind: Any) -> str:
     """Return the type as messages call it; of a nested one only which it is."""
-    kind = stored(kind)
+    kind = unwrap(kind)
     for is_kind, name in _NAMES:
         if is_kind(kind):
             return name
@@ -123,7 +123,7 @@ def _is_string(kind: Any) -> bool:
     return bool(pat.is_string(kind) or pat.is_large_string(kind) or is_view(kind))
 
 
-def _decimal(kind: Any) -> Any:
+def _to_decimal(kind: Any) -> Any:
     # Arrow allows scales that SQL does not: 123E+2 has -2.
     scale = max(kind.scale, 0)
     digits = max(kind.precision + scale - kind.scale, scale)

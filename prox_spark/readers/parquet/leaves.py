@@ -15,7 +15,7 @@ def change_leaves(array: Any, change: Callable[[Any], Any]) -> Any:
     """Return an array with the values in it changed that have no parts.
 
     Args:
-        array: without what Arrow adds to types, see `casts.flat`.
+        array: without what Arrow adds to types, see `casts.unwrap_array`.
         change: from an array without parts to another of its type.
     """
     kind = array.type
@@ -24,13 +24,13 @@ def change_leaves(array: Any, change: Callable[[Any], Any]) -> Any:
         mask = array.is_null() if array.null_count else None
         return pa.StructArray.from_arrays(parts, fields=list(kind), mask=mask)
     if pat.is_map(kind):
-        return with_parts(array, kind, [change_leaves(part, change) for part in (array.keys, array.items)])
+        return replace_parts(array, kind, [change_leaves(part, change) for part in (array.keys, array.items)])
     if kinds.is_list(kind):
-        return with_parts(array, kind, [change_leaves(array.values, change)])
+        return replace_parts(array, kind, [change_leaves(array.values, change)])
     return change(array)
 
 
-def with_parts(array: Any, kind: Any, parts: Sequence[Any]) -> Any:
+def replace_parts(array: Any, kind: Any, parts: Sequence[Any]) -> Any:
     """Return the lists or maps of an array with other values in them.
 
     Args:

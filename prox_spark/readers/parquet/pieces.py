@@ -72,7 +72,7 @@ def cut_files(footers: Sequence[Footer], n_slots: int) -> Iterator[tuple[Footer,
         first, held_bytes = 0, 0
         for number, group in enumerate(footer.groups):
             parts = max(min(n_parts, group.n_bytes // _MIN_PIECE_BYTES, group.n_rows), 1)
-            for rows in _part(number, first, group.n_rows, parts):
+            for rows in _cut_group(number, first, group.n_rows, parts):
                 held.append(rows)
                 held_bytes += group.n_bytes // parts
                 if held_bytes >= wanted or parts > 1:
@@ -83,7 +83,7 @@ def cut_files(footers: Sequence[Footer], n_slots: int) -> Iterator[tuple[Footer,
             yield footer, tuple(held), held_bytes
 
 
-def _part(number: int, first: int, n_rows: int, n_parts: int) -> Iterator[Rows]:
+def _cut_group(number: int, first: int, n_rows: int, n_parts: int) -> Iterator[Rows]:
     ends = [n_rows * part // n_parts for part in range(n_parts + 1)]
     for begin, end in pairwise(ends):
         if end > begin:

@@ -8,12 +8,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from prox_spark.readers.parquet.folders import folder_kind, folder_value, folder_values
-from prox_spark.readers.parquet.footers import Footer, merge, read_bounds, read_footers
+from prox_spark.readers.parquet.folders import find_folder_kind, parse_folder_value, read_folder_values
+from prox_spark.readers.parquet.footers import Footer, merge_bounds, read_bounds, read_footers
 from prox_spark.readers.parquet.kinds import STRING
 from prox_spark.readers.parquet.pieces import Piece, cut_files, deal_pieces
 from prox_spark.readers.parquet.roles import Roles, check_columns, find_roles
-from prox_spark.readers.parquet.unify import UNKNOWN, Bounds, Seen, distinct, n_leaves, unify
+from prox_spark.readers.parquet.unify import UNKNOWN, Bounds, Seen, count_leaves, make_distinct, unify
 from prox_spark.readers.records import ReadOptions
 
 
@@ -100,7 +100,7 @@ def plan_reading(folders: Sequence[ParquetFolder], options: ReadOptions, n_slots
     # A file that two paths match is one input.
     found = {uri: folder for folder in folders for uri in folder.uris}
     footers, broken = read_footers(list(found))
-    values = {uri: folder_values(uri, folder.root) for uri, folder in found.items()}
+    values = {uri: read_folder_values(uri, folder.root) for uri, folder in found.items()}
     groups = _group(footers, values, options)
     filled = [group for group in groups if any(footer.n_rows for footer in group.footers)]
     notes = check_columns([group.columns for group in filled], options, folders[0].path) if filled else []
@@ -111,7 +111,7 @@ def plan_reading(folders: Sequence[ParquetFolder], options: ReadOptions, n_slots
     pieces = [Piece(uri, found[uri].source, problem=why) for uri, why in broken.items()]
     for footer, rows, n_bytes in cut_files(footers, n_slots):
         number, group = group_of[footer.uri]
-        of_folders = tuple(folder_value(values[footer.uri][name], kind) for name, kind in group.folders)
+        of_folders = tuple(parse_folder_value(values[footer.uri][name], kind) for name, kind in group.folders)
         pieces.append(Piece(footer.uri, found[footer.uri].source, number, rows, n_bytes, of_folders))
     struct = pa.struct([pa.field(name, kind) for name, kind in carried.items()]) if carried else None
     return ReadPlan(options, tuple(layouts), struct, tuple(map(tuple, deal_pieces(pieces, n_slots))), notes)
@@ -137,12 +137,12 @@ def _group(footers: Iterable[Footer], values: dict[str, dict[str, str | None]], 
     for of_file in values.values():
         for name, value in of_file.items():
             by_name.setdefault(name, []).append(value)
-    folder_kinds = {name: folder_kind(found) for name, found in by_name.items()}
+    folder_kinds = {name: find_folder_kind(found) for name, found in by_name.items()}
     groups: dict[Any, _Group] = {}
     for footer in footers:
         key = (id(footer.schema), footer.old_calendar, tuple(values[footer.uri]))
         if key not in groups:
-            names = distinct(footer.schema.names)
+            names = make_distinct(footer.schema.names)
             columns = list(zip(names, footer.schema.types, strict=True))
             # What a file itself holds is nearer than what its folder is called.
             of_folders = tuple((name, folder_kinds[name]) for name in values[footer.uri] if name not in names)
@@ -164,7 +164,7 @@ def _unify_columns(groups: list[_Group], options: ReadOptions) -> tuple[dict[str
             return known.get((number, leaf), UNKNOWN)
 
         notes: list[str] = []
-        seen = _seen_columns(groups, options, bounds)
+        seen = _collect_seen(groups, options, bounds)
         carried = {
             name: STRING if name in options.as_json else unify(name, kinds_seen, notes)
             for name, kinds_seen in seen.items()
@@ -176,17 +176,17 @@ def _unify_columns(groups: list[_Group], options: ReadOptions) -> tuple[dict[str
             known.update(_read_asked(number, group, {leaf for one, leaf in asked if one == number}))
 
 
-def _seen_columns(groups: list[_Group], options: ReadOptions, bounds: Any) -> dict[str, list[Seen]]:
+def _collect_seen(groups: list[_Group], options: ReadOptions, bounds: Any) -> dict[str, list[Seen]]:
     seen: dict[str, list[Seen]] = {}
     for number, group in enumerate(groups):
-        used = group.roles.columns(options.ids_of_file)
+        used = group.roles.find_used(options.ids_of_file)
         n_own = len(group.columns) - len(group.folders)
         leaf = 0
         for place, (name, kind) in enumerate(group.columns):
             if place not in used:
                 of_group = (lambda leaf, number=number: bounds(number, leaf)) if place < n_own else (lambda _: UNKNOWN)
                 seen.setdefault(name, []).append(Seen(kind, group.uris[0].rsplit("/", 1)[-1], of_group, leaf))
-            leaf += n_leaves(kind)
+            leaf += count_leaves(kind)
     return seen
 
 
@@ -194,14 +194,14 @@ def _read_asked(number: int, group: _Group, leaves: set[int]) -> dict[tuple[int,
     if not leaves:
         return {}
     in_footers = {leaf for leaf in leaves if all(leaf in footer.bounds for footer in group.footers)}
-    found = {leaf: merge(footer.bounds[leaf] for footer in group.footers) for leaf in in_footers}
+    found = {leaf: merge_bounds(footer.bounds[leaf] for footer in group.footers) for leaf in in_footers}
     if rest := sorted(leaves - in_footers):
         found |= read_bounds(group.uris, rest)
     return {(number, leaf): bounds for leaf, bounds in found.items()}
 
 
 def _lay_out(group: _Group, carried: dict[str, Any], options: ReadOptions) -> Layout:
-    used = group.roles.columns(options.ids_of_file)
+    used = group.roles.find_used(options.ids_of_file)
     places = {name: place for place, (name, _) in enumerate(group.columns) if place not in used}
     return Layout(
         names=tuple(name for name, _ in group.columns),

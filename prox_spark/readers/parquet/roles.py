@@ -12,7 +12,7 @@ import pyarrow.types as pat
 
 from prox_spark.errors import RecipeError
 from prox_spark.readers.parquet import kinds
-from prox_spark.readers.parquet.casts import flat
+from prox_spark.readers.parquet.casts import unwrap_array
 from prox_spark.readers.records import ReadOptions
 
 # Where a value is: the number of its column in the file, below it numbers of fields and keys of maps.
@@ -35,7 +35,7 @@ class Roles:
     url: Way | None
     source: Way | None
 
-    def columns(self, ids_of_file: bool) -> set[int]:
+    def find_used(self, ids_of_file: bool) -> set[int]:
         """Return the columns that need not be carried: not what is a field of a struct, and no id that is none of the lake's."""
         # Of two, the second is an id in some rows and a value in others: it is carried.
         doc_ids = () if ids_of_file else self.doc_ids[:1]
@@ -84,14 +84,14 @@ def check_columns(files: Sequence[Sequence[tuple[str, Any]]], options: ReadOptio
     for option, (name, accepts, wanted) in asked.items():
         if name is None:
             continue
-        found = [kind_at(columns, way) for columns in files if (way := find(columns, name)) is not None]
+        found = [find_kind(columns, way) for columns in files if (way := find(columns, name)) is not None]
         if not found and "." in name and option in ("url_column", "source_column"):
             notes.append(f"{path} has nothing at {name!r} (input.{option})")
         elif not found:
             names = dict.fromkeys(column for columns in files for column, _ in columns)
             raise RecipeError(f"{path} has no column {name!r} (input.{option}); it has {', '.join(names)}")
         elif not any(map(accepts, found)):
-            kind = kinds.named(found[0])
+            kind = kinds.name_kind(found[0])
             raise RecipeError(f"column {name!r} of {path} is {kind}, and must be {wanted} to be input.{option}")
     return notes
 
@@ -100,25 +100,25 @@ def find(columns: Sequence[tuple[str, Any]], name: str) -> Way | None:
     """Return the column of this name, else the field that its dots lead to, else what differs in letter case only."""
     exactly, any_case = (lambda one: one), str.lower
     for spelt in (exactly, any_case):
-        if way := _column(columns, name, spelt) or _field(columns, name, spelt):
+        if way := _find_column(columns, name, spelt) or _find_field(columns, name, spelt):
             return way
     return None
 
 
-def kind_at(columns: Sequence[tuple[str, Any]], way: Way) -> Any:
+def find_kind(columns: Sequence[tuple[str, Any]], way: Way) -> Any:
     """Return the type of what lies there."""
     kind = columns[int(way[0])][1]
     for step in way[1:]:
-        kind = kinds.stored(kind)
+        kind = kinds.unwrap(kind)
         kind = kind.item_type if isinstance(step, str) else kind.field(step).type
     return kind
 
 
-def value_at(columns: Sequence[Any], way: Way) -> Any:
+def take_values(columns: Sequence[Any], way: Way) -> Any:
     """Return the values that lie there, of columns as Arrow has read them."""
     values = columns[int(way[0])]
     for step in way[1:]:
-        values = flat(values)
+        values = unwrap_array(values)
         if isinstance(step, str):
             values = pc.map_lookup(values, pa.scalar(step, values.type.key_type), "first")
         else:
@@ -128,30 +128,30 @@ def value_at(columns: Sequence[Any], way: Way) -> Any:
 
 def is_scalar(kind: Any) -> bool:
     """True if a value can be an id or a URL. A boolean tells two documents apart at most."""
-    kind = kinds.stored(kind)
+    kind = kinds.unwrap(kind)
     return not (kinds.is_nested(kind) or pat.is_boolean(kind))
 
 
 def _find_scalar(columns: Sequence[tuple[str, Any]], name: str) -> Way | None:
     way = find(columns, name)
-    return way if way and is_scalar(kind_at(columns, way)) else None
+    return way if way and is_scalar(find_kind(columns, way)) else None
 
 
-def _column(columns: Sequence[tuple[str, Any]], name: str, spelt: Any) -> Way | None:
+def _find_column(columns: Sequence[tuple[str, Any]], name: str, spelt: Any) -> Way | None:
     return next(((place,) for place, (column, _) in enumerate(columns) if spelt(column) == spelt(name)), None)
 
 
-def _field(columns: Sequence[tuple[str, Any]], name: str, spelt: Any) -> Way | None:
+def _find_field(columns: Sequence[tuple[str, Any]], name: str, spelt: Any) -> Way | None:
     """Try each dot: names of columns may have some themselves."""
     for end in (place for place, character in enumerate(name) if character == "."):
         rest = name[end + 1 :]
         for place, (column, kind) in enumerate(columns):
-            kind = kinds.stored(kind)
+            kind = kinds.unwrap(kind)
             if spelt(column) != spelt(name[:end]):
                 continue
             if pat.is_map(kind) and kinds.is_text(kind.key_type):
                 return (place, rest)
             fields = [(field.name, field.type) for field in kind] if pat.is_struct(kind) else []
-            if below := _column(fields, rest, spelt) or _field(fields, rest, spelt):
+            if below := _find_column(fields, rest, spelt) or _find_field(fields, rest, spelt):
                 return (place, *below)
     return None

@@ -63,7 +63,7 @@ class Seen:
     bounds: Callable[[int], Bounds] = lambda _: UNKNOWN
     leaf: int = 0
 
-    def part(self, kind: Any, leaf: int) -> Seen:
+    def select_part(self, kind: Any, leaf: int) -> Seen:
         """What is seen of a part of it."""
         return Seen(kind, self.file, self.bounds, self.leaf + leaf)
 
@@ -82,66 +82,66 @@ def unify(name: str, seen: Sequence[Seen], notes: list[str]) -> Any:
         notes: sentences about what is carried as another type than a file has it are added here.
 
     Returns:
-        A type of `kinds.filled`. Each of `seen` can be cast to it by `casts.cast`.
+        A type of `kinds.replace_null`. Each of `seen` can be cast to it by `casts.cast`.
     """
-    there = [one for one in seen if not pat.is_null(kinds.stored(one.kind))]
-    if _n_kinds(there) > 1:
+    there = [one for one in seen if not pat.is_null(kinds.unwrap(one.kind))]
+    if _count_kinds(there) > 1:
         there = [one for one in there if one.has_values] or there
     if not there:
         return STRING
-    stored = [kinds.stored(one.kind) for one in there]
+    stored = [kinds.unwrap(one.kind) for one in there]
     if all(map(pat.is_struct, stored)):
         return _unify_structs(name, there, notes)
     if all(map(kinds.is_list, stored)):
-        elements = [one.part(kind.value_type, 0) for one, kind in zip(there, stored, strict=True)]
+        elements = [one.select_part(kind.value_type, 0) for one, kind in zip(there, stored, strict=True)]
         return pa.list_(pa.field("element", unify(f"{name}[]", elements, notes)))
     if all(map(pat.is_map, stored)):
         return _unify_maps(name, there, notes)
-    found = _hold(there)
+    found = _find_narrowest(there)
     _note(name, there, found, notes)
     return found
 
 
-def n_leaves(kind: Any) -> int:
+def count_leaves(kind: Any) -> int:
     """Leaf columns that a Parquet file has for a column of the type."""
-    kind = kinds.stored(kind)
+    kind = kinds.unwrap(kind)
     if pat.is_struct(kind):
-        return sum(n_leaves(field.type) for field in kind)
+        return sum(count_leaves(field.type) for field in kind)
     if pat.is_map(kind):
-        return n_leaves(kind.key_type) + n_leaves(kind.item_type)
-    return n_leaves(kind.value_type) if kinds.is_list(kind) else 1
+        return count_leaves(kind.key_type) + count_leaves(kind.item_type)
+    return count_leaves(kind.value_type) if kinds.is_list(kind) else 1
 
 
-def _n_kinds(seen: Iterable[Seen]) -> int:
+def _count_kinds(seen: Iterable[Seen]) -> int:
     """How many different kinds there are, any two structs being one."""
-    return len({kinds.named(kinds.plain(one.kind)) for one in seen})
+    return len({kinds.name_kind(kinds.to_spark(one.kind)) for one in seen})
 
 
 def _unify_structs(name: str, seen: Sequence[Seen], notes: list[str]) -> Any:
     fields: dict[str, list[Seen]] = {}
     for one in seen:
         leaf = 0
-        kind = kinds.stored(one.kind)
-        for key, field in zip(distinct(field.name for field in kind), kind, strict=True):
-            fields.setdefault(key, []).append(one.part(field.type, leaf))
-            leaf += n_leaves(field.type)
+        kind = kinds.unwrap(one.kind)
+        for key, field in zip(make_distinct(field.name for field in kind), kind, strict=True):
+            fields.setdefault(key, []).append(one.select_part(field.type, leaf))
+            leaf += count_leaves(field.type)
     return pa.struct([pa.field(key, unify(f"{name}.{key}", parts, notes)) for key, parts in fields.items()])
 
 
 def _unify_maps(name: str, seen: Sequence[Seen], notes: list[str]) -> Any:
     keys, items = [], []
     for one in seen:
-        kind = kinds.stored(one.kind)
-        keys.append(one.part(kind.key_type, 0))
-        items.append(one.part(kind.item_type, n_leaves(kind.key_type)))
+        kind = kinds.unwrap(one.kind)
+        keys.append(one.select_part(kind.key_type, 0))
+        items.append(one.select_part(kind.item_type, count_leaves(kind.key_type)))
     return pa.map_(unify(f"the keys of {name}", keys, notes), unify(f"{name}[]", items, notes))
 
 
-def distinct(names: Iterable[str]) -> list[str]:
+def make_distinct(names: Iterable[str]) -> list[str]:
     """The names of the columns of a file, the second of the same name with a number: Parquet allows that.
 
     Example:
-        >>> distinct(["a", "b", "a"])
+        >>> make_distinct(["a", "b", "a"])
         ['a', 'b', 'a_2']
     """
     found: dict[str, None] = {}
@@ -154,9 +154,9 @@ def distinct(names: Iterable[str]) -> list[str]:
     return list(found)
 
 
-def _hold(seen: Sequence[Seen]) -> Any:
+def _find_narrowest(seen: Sequence[Seen]) -> Any:
     """The narrowest type that holds the values of leaves, or text."""
-    found = {kinds.plain(one.kind) for one in seen}
+    found = {kinds.to_spark(one.kind) for one in seen}
     if TIMESTAMP in found and not all(map(_fits_microseconds, seen)):
         return STRING
     if len(found) == 1:
@@ -167,10 +167,10 @@ def _hold(seen: Sequence[Seen]) -> Any:
         return STRING if all(map(_may_be_text, seen)) else BINARY
     if found == {pa.date32(), TIMESTAMP}:
         return TIMESTAMP
-    return _hold_numbers(found, seen)
+    return _find_narrowest_number(found, seen)
 
 
-def _hold_numbers(found: set[Any], seen: Sequence[Seen]) -> Any:
+def _find_narrowest_number(found: set[Any], seen: Sequence[Seen]) -> Any:
     floats = {kind for kind in found if pat.is_floating(kind)}
     decimals = {kind for kind in found if pat.is_decimal(kind)}
     if found - floats - decimals - _DIGITS.keys():
@@ -185,12 +185,12 @@ def _hold_numbers(found: set[Any], seen: Sequence[Seen]) -> Any:
 
 
 def _fits_double(one: Seen) -> bool:
-    kind = kinds.plain(one.kind)
+    kind = kinds.to_spark(one.kind)
     if pat.is_floating(kind):
         return True
     if pat.is_integer(kind) and kind.bit_width <= 32:
         return True
-    stored = kinds.stored(one.kind)
+    stored = kinds.unwrap(one.kind)
     # 15 digits before and behind the point are as many as a double keeps; behind it they are no powers of two.
     if pat.is_decimal(stored):
         return bool(stored.scale == 0 and stored.precision <= 15)
@@ -198,7 +198,7 @@ def _fits_double(one: Seen) -> bool:
 
 
 def _fits_microseconds(one: Seen) -> bool:
-    kind = kinds.stored(one.kind)
+    kind = kinds.unwrap(one.kind)
     limit = _MAX_TICKS.get(kind.unit) if pat.is_timestamp(kind) else None
     bounds = one.bounds(one.leaf) if limit else UNKNOWN
     return limit is None or bounds.low is None or bounds.are_within(limit)
@@ -206,7 +206,7 @@ def _fits_microseconds(one: Seen) -> bool:
 
 def _may_be_text(one: Seen) -> bool:
     """True unless the footers show bytes that are not UTF-8."""
-    bounds = one.bounds(one.leaf) if kinds.is_binary(kinds.stored(one.kind)) else UNKNOWN
+    bounds = one.bounds(one.leaf) if kinds.is_binary(kinds.unwrap(one.kind)) else UNKNOWN
     return all(_begins_as_text(value) for value in (bounds.low, bounds.high) if value is not None)
 
 
@@ -224,17 +224,17 @@ def _note(name: str, seen: Sequence[Seen], found: Any, notes: list[str]) -> None
     """Adds a sentence where values are carried as what they are not in their files, or not to the last digit."""
     files: dict[str, str] = {}
     for one in seen:
-        files.setdefault(kinds.named(one.kind), one.file)
-    if any(kinds.plain(one.kind) != found or (found == STRING and not kinds.is_text(one.kind)) for one in seen):
+        files.setdefault(kinds.name_kind(one.kind), one.file)
+    if any(kinds.to_spark(one.kind) != found or (found == STRING and not kinds.is_text(one.kind)) for one in seen):
         *most, last = files if len(files) == 1 else (f"{kind} ({file})" for kind, file in files.items())
         listed = f"{', '.join(most)} and {last}" if most else last
-        notes.append(f"column {name}: {listed}, carried as {kinds.named(found)}")
+        notes.append(f"column {name}: {listed}, carried as {kinds.name_kind(found)}")
     elif any(map(_has_nanoseconds, seen)):
         notes.append(f"column {name}: nanoseconds, carried as microseconds: digits are cut off")
 
 
 def _has_nanoseconds(one: Seen) -> bool:
-    kind = kinds.stored(one.kind)
+    kind = kinds.unwrap(one.kind)
     if not (pat.is_timestamp(kind) and kind.unit == "ns"):
         return False
     bounds = one.bounds(one.leaf)

@@ -93,15 +93,15 @@ def _decompress(body: bytes, coding: str, max_bytes: int) -> tuple[bytes, str | 
         # What a script printed before the server compressed the rest.
         body = body.lstrip()
     if body.startswith(_GZIP):
-        run = _run_members(lambda: zlib.decompressobj(31), _GZIP, body, max_bytes, _STEP_BYTES)
+        run = _decompress_members(lambda: zlib.decompressobj(31), _GZIP, body, max_bytes, _STEP_BYTES)
     elif body.startswith(_ZSTD):
-        run = _run_members(
+        run = _decompress_members(
             lambda: zstandard.ZstdDecompressor().decompressobj(), _ZSTD, body, max_bytes, _ZSTD_STEP_BYTES
         )
     elif coding in ("deflate", "br") and body:
         bits = 15 if body[0] & 15 == 8 and int.from_bytes(body[:2], "big") % 31 == 0 else -15
         new = (lambda: _Brotli(max_bytes)) if coding == "br" else (lambda: zlib.decompressobj(bits))
-        run = _run(new, body, max_bytes, _STEP_BYTES)
+        run = _decompress_member(new, body, max_bytes, _STEP_BYTES)
         # Without a signature a text, or another compression, may be taken for a stream; it hardly is a whole one.
         if run.problem or run.rest.strip(b"\r\n \x00"):
             is_text = len(run.content) >= _MIN_TEXT_BYTES and _has_few_controls(run.content)
@@ -133,7 +133,7 @@ def _has_few_controls(body: bytes) -> bool:
 
 
 @dataclass(frozen=True)
-class _Run:
+class _Decompressed:
     """What a decompressor made: the content, what stands behind the end, and why the end was not reached."""
 
     content: bytes
@@ -141,18 +141,20 @@ class _Run:
     problem: str | None = None
 
 
-def _run_members(new: Callable[[], Any], signature: bytes, body: bytes, max_bytes: int, step: int) -> _Run:
+def _decompress_members(
+    new: Callable[[], Any], signature: bytes, body: bytes, max_bytes: int, step: int
+) -> _Decompressed:
     """Decompress all members of a body; what else stands behind one is passed over."""
-    run = _run(new, body, max_bytes, step)
+    run = _decompress_member(new, body, max_bytes, step)
     while run.problem is None and run.rest.startswith(signature) and len(run.content) <= max_bytes:
-        more = _run(new, run.rest, max_bytes, step)
+        more = _decompress_member(new, run.rest, max_bytes, step)
         if more.problem and not more.content:
             break
-        run = _Run(run.content + more.content, more.rest, more.problem)
+        run = _Decompressed(run.content + more.content, more.rest, more.problem)
     return run
 
 
-def _run(new: Callable[[], Any], body: bytes, max_bytes: int, step: int) -> _Run:
+def _decompress_member(new: Callable[[], Any], body: bytes, max_bytes: int, step: int) -> _Decompressed:
     """Decompress one member, until it has become larger than the limit."""
     decompressor, parts, n_bytes = new(), [], 0
     view = memoryview(body)
@@ -160,7 +162,7 @@ def _run(new: Callable[[], Any], body: bytes, max_bytes: int, step: int) -> _Run
     while begin < len(body) and not decompressor.eof and n_bytes <= max_bytes:
         try:
             parts.append(decompressor.decompress(view[begin : begin + step]))
-        except _errors() as error:
+        except _list_errors() as error:
             if step > 1:
                 # It returns nothing of what it had got from the same bytes: here it gets them one by one.
                 decompressor = new()
@@ -168,12 +170,12 @@ def _run(new: Callable[[], Any], body: bytes, max_bytes: int, step: int) -> _Run
                     decompressor.decompress(view[at : min(at + step, begin)])
                 step = 1
                 continue
-            return _Run(b"".join(parts), problem=f"its compressed data are damaged ({error})")
+            return _Decompressed(b"".join(parts), problem=f"its compressed data are damaged ({error})")
         n_bytes += len(parts[-1])
         begin += step
     rest = (decompressor.unused_data or b"") + body[begin:] if decompressor.eof else b""
     is_cut = not decompressor.eof and n_bytes <= max_bytes
-    return _Run(b"".join(parts), rest, "its compressed data end early" if is_cut else None)
+    return _Decompressed(b"".join(parts), rest, "its compressed data end early" if is_cut else None)
 
 
 class _Brotli:
@@ -199,6 +201,6 @@ class _Brotli:
         return b"".join(parts)
 
 
-def _errors() -> tuple[type[Exception], ...]:
+def _list_errors() -> tuple[type[Exception], ...]:
     (brotli,) = require("brotli")
     return (zlib.error, zstandard.ZstdError, brotli.error)

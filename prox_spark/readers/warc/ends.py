@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from prox_spark.readers.members import Gap
 from prox_spark.readers.warc.search import BLANKS, SEPARATORS, START_BYTES, Fit, Search
-from prox_spark.readers.warc.window import Container, Mark, Window
+from prox_spark.readers.warc.window import ByteWindow, Container, Mark
 
 
 class ContentEnds:
     """Finds the ends of contents. One whose length is wrong ends where the next record begins."""
 
-    def __init__(self, window: Window, search: Search, container: Container, max_bytes: int) -> None:
+    def __init__(self, window: ByteWindow, search: Search, container: Container, max_bytes: int) -> None:
         self._window, self._search, self._container, self._max_bytes = window, search, container, max_bytes
         # The first place where another record seems to begin in what was not held, and its member.
         self._inner: tuple[Mark, int] | None = None
@@ -45,12 +45,12 @@ class ContentEnds:
             if not holds or window.end - begin > self._max_bytes:
                 if self._inner is None and (inner := self._search.find(begin, window.end)) is not None:
                     # All that is needed to come back.
-                    self._inner = window.mark_before(inner) or Mark(inner, inner, None), inner
+                    self._inner = window.find_mark_before(inner) or Mark(inner, inner, None), inner
                 window.drop(max(window.begin, window.end - START_BYTES))
             before = window.end
-            if not window.more():
+            if not window.read_more():
                 return
-            if window.mark_at(before) and before >= begin and self._search.begins_record(before):
+            if window.find_mark_at(before) and before >= begin and self._search.begins_record(before):
                 return
 
     def _fits(self, begin: int, declared: int) -> bool:

@@ -22,7 +22,7 @@ from prox_spark.readers.warc.packages import require
 # Records of these kinds hold no page, whatever their type.
 _OTHER_KINDS = ("warcinfo", "request", "metadata", "revisit", "continuation")
 # These may hold one, by their type.
-KINDS = ("response", "resource", "conversion")
+PAGE_KINDS = ("response", "resource", "conversion")
 _KIND = re.compile(r"[a-z][a-z-]{2,30}")
 _HTTP_TYPES = ("application/http", "message/http")
 # Kinds of media of which nobody asks for the format.
@@ -45,7 +45,7 @@ class LargePageError(Exception):
 
 
 @dataclass(frozen=True)
-class Text:
+class PageText:
     """A document's text.
 
     Attributes:
@@ -58,7 +58,7 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Plan:
+class RecordPlan:
     """How the content of a record is read.
 
     Attributes:
@@ -74,7 +74,7 @@ class Plan:
     is_http: bool = False
 
 
-def plan_record(header: Header, start: bytes) -> Plan:
+def plan_record(header: Header, start: bytes) -> RecordPlan:
     """Say how to read a record, of its header and the first bytes of its content.
 
     Raises:
@@ -87,7 +87,7 @@ def plan_record(header: Header, start: bytes) -> Plan:
     if not kind:
         raise BrokenPageError("the record has no WARC-Type")
     type_, charset = read_media_type([header.fields.get("Content-Type", "")])
-    if kind not in KINDS:
+    if kind not in PAGE_KINDS:
         if type_ in (*_HTTP_TYPES, *HTML_TYPES, "text/plain") or not _KIND.fullmatch(kind):
             raise BrokenPageError(
                 f"WARC-Type {kind!r} is none of the standard, and the record holds {type_ or 'anything'}"
@@ -98,28 +98,28 @@ def plan_record(header: Header, start: bytes) -> Plan:
     if type_ in _HTTP_TYPES or (kind == "response" and is_response(start)):
         return _plan_http(header, start, is_whole=False)
     if type_ is None:
-        type_ = "text/plain" if kind == "conversion" else _identified(header)
+        type_ = "text/plain" if kind == "conversion" else _read_identified_type(header)
     if type_ is None or type_ in HTML_TYPES or (type_ == "text/plain" and kind != "response"):
-        return Plan(type_, charset)
+        return RecordPlan(type_, charset)
     raise NoPageError(_group(type_))
 
 
-def _plan_http(header: Header, start: bytes, is_whole: bool) -> Plan:
+def _plan_http(header: Header, start: bytes, is_whole: bool) -> RecordPlan:
     if "msgtype=request" in header.fields.get("Content-Type", "").lower().replace(" ", ""):
         raise NoPageError("request")
     head = parse_head(start, is_whole)
     if head is None:
-        return Plan(None, is_http=True)
+        return RecordPlan(None, is_http=True)
     if not 200 <= head.status < 300:
         raise NoPageError(f"HTTP {head.status}")
     type_, charset = head.media_type
-    type_ = type_ or _identified(header)
+    type_ = type_ or _read_identified_type(header)
     if type_ is None or type_ in HTML_TYPES:
-        return Plan(type_, charset, head, is_http=True)
+        return RecordPlan(type_, charset, head, is_http=True)
     raise NoPageError(_group(type_))
 
 
-def read_content(header: Header, plan: Plan, content: bytes, max_bytes: int) -> Text:
+def read_content(header: Header, plan: RecordPlan, content: bytes, max_bytes: int) -> PageText:
     """Read the text of a record.
 
     Args:
@@ -154,11 +154,11 @@ def read_content(header: Header, plan: Plan, content: bytes, max_bytes: int) -> 
     if plan.type is None and not looks_like_html(content):
         raise NoPageError(_NO_TYPE)
     if plan.type == "text/plain":
-        return Text(read_plain_text(content, plan.charset, guesses=header.kind != "conversion"), problem)
-    return Text(html_to_text(content, plan.charset), problem)
+        return PageText(read_plain_text(content, plan.charset, guesses=header.kind != "conversion"), problem)
+    return PageText(html_to_text(content, plan.charset), problem)
 
 
-def check_large(plan: Plan, start: bytes) -> None:
+def check_large(plan: RecordPlan, start: bytes) -> None:
     """Say what a record is whose content is too large to be held, of its first bytes.
 
     Raises:
@@ -170,7 +170,7 @@ def check_large(plan: Plan, start: bytes) -> None:
     raise LargePageError
 
 
-def _plan_late(header: Header, content: bytes) -> Plan:
+def _plan_late(header: Header, content: bytes) -> RecordPlan:
     """Say how to read a response whose head was not in its first bytes."""
     if is_response(content):
         return _plan_http(header, content, is_whole=True)
@@ -178,11 +178,11 @@ def _plan_late(header: Header, content: bytes) -> Plan:
         raise NoPageError("empty response")
     # HTTP/0.9 has no head: what looks like a page is one.
     if looks_like_html(content):
-        return Plan(HTML_TYPES[0])
+        return RecordPlan(HTML_TYPES[0])
     raise BrokenPageError("the response has no status line")
 
 
-def _identified(header: Header) -> str | None:
+def _read_identified_type(header: Header) -> str | None:
     """Return the type that the crawler found out."""
     return read_media_type([header.fields.get("WARC-Identified-Payload-Type", "")])[0]
 

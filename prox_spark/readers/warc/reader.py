@@ -7,16 +7,25 @@ from collections.abc import Iterator
 
 from prox_spark.errors import ProxSparkError, ReasonCode
 from prox_spark.readers.files import open_raw
-from prox_spark.readers.records import Place, ReadOptions, Record, Rejected, Skipped, sha256, snippet, too_long
+from prox_spark.readers.records import (
+    Place,
+    ReadOptions,
+    Record,
+    Rejected,
+    Skipped,
+    cut_snippet,
+    describe_too_long,
+    sha256,
+)
 from prox_spark.readers.warc.codings import UndecodableError
 from prox_spark.readers.warc.header import Header
 from prox_spark.readers.warc.packages import require
 from prox_spark.readers.warc.pages import (
-    KINDS,
+    PAGE_KINDS,
     BrokenPageError,
     LargePageError,
     NoPageError,
-    Text,
+    PageText,
     check_large,
     plan_record,
     read_content,
@@ -73,7 +82,7 @@ def _read_record(
     reader: RecordReader, header: Header, uri: str, options: ReadOptions, skipped: Counter[str]
 ) -> Iterator[Item]:
     """Yield what becomes of a record, with a note where some of it is missing; or count it."""
-    start = reader.peek(_START_BYTES) if header.kind in KINDS else b""
+    start = reader.peek(_START_BYTES) if header.kind in PAGE_KINDS else b""
     try:
         plan = plan_record(header, start)
     except NoPageError as kind:
@@ -84,7 +93,9 @@ def _read_record(
         if block := reader.finish(keep=False):
             place = Place(uri, block.offset, block.length)
             digest = sha256(start) if start else None
-            yield Rejected(ReasonCode.INVALID_RECORD, str(error), place, snippet(start) or None, header.doc_id, digest)
+            yield Rejected(
+                ReasonCode.INVALID_RECORD, str(error), place, cut_snippet(start) or None, header.doc_id, digest
+            )
         return
     block = reader.finish(keep=True)
     if not block:
@@ -100,7 +111,7 @@ def _read_record(
         return
     except LargePageError:
         message = f"the page has more than {max_bytes:,} bytes, {_HTML_BYTES_PER_CHAR} × input.max_text_chars"
-        yield Rejected(ReasonCode.TEXT_TOO_LONG, message, place, snippet(start), header.doc_id)
+        yield Rejected(ReasonCode.TEXT_TOO_LONG, message, place, cut_snippet(start), header.doc_id)
         return
     except UnicodeDecodeError as error:
         reason, message = ReasonCode.INVALID_UTF8, f"byte {error.start} of the text is not UTF-8: {error.reason}"
@@ -112,17 +123,17 @@ def _read_record(
     except Exception as error:
         reason, message = ReasonCode.INVALID_RECORD, f"the page can't be read: {error!r}"
     else:
-        yield from _document(text, header, block, place, options)
+        yield from _make_document(text, header, block, place, options)
         return
     content = block.content or b""
-    yield Rejected(reason, message, place, snippet(content), header.doc_id, sha256(content))
+    yield Rejected(reason, message, place, cut_snippet(content), header.doc_id, sha256(content))
 
 
-def _document(text: Text, header: Header, block: Block, place: Place, options: ReadOptions) -> Iterator[Item]:
+def _make_document(text: PageText, header: Header, block: Block, place: Place, options: ReadOptions) -> Iterator[Item]:
     doc_id = header.doc_id
     if len(text.text) > options.max_text_chars:
-        message, digest = too_long(len(text.text), options), sha256(text.text.encode())
-        yield Rejected(ReasonCode.TEXT_TOO_LONG, message, place, snippet(text.text), doc_id, digest)
+        message, digest = describe_too_long(len(text.text), options), sha256(text.text.encode())
+        yield Rejected(ReasonCode.TEXT_TOO_LONG, message, place, cut_snippet(text.text), doc_id, digest)
         return
     yield Record(text.text, place, doc_id, header.url, metadata=header.fields)
     problems = [text.problem] if text.problem else []
@@ -132,14 +143,14 @@ def _document(text: Text, header: Header, block: Block, place: Place, options: R
     if problems:
         message = f"the document is what is readable of its record: {'; '.join(problems)}"
         digest = sha256(text.text.encode())
-        yield Rejected(ReasonCode.CUT_OFF, message, place, snippet(text.text), doc_id, digest)
+        yield Rejected(ReasonCode.CUT_OFF, message, place, cut_snippet(text.text), doc_id, digest)
 
 
 def _describe(damage: Damage, uri: str) -> Rejected:
     place = Place(uri, damage.offset, damage.length)
     # What tells it from another one whose place is not known either.
     digest = sha256(damage.snippet or damage.message.encode())
-    shown = snippet(damage.snippet) or None
+    shown = cut_snippet(damage.snippet) or None
     return Rejected(ReasonCode.INVALID_RECORD, damage.message, place, shown, damage.doc_id, digest)
 
 

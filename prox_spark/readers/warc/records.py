@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from prox_spark.readers.members import Gap
-from prox_spark.readers.signatures import say_what_it_is
+from prox_spark.readers.signatures import explain_content
 from prox_spark.readers.warc.ends import ContentEnds
 from prox_spark.readers.warc.header import Header, parse_header
 from prox_spark.readers.warc.search import END_OF_HEADER, START_BYTES, Search
-from prox_spark.readers.warc.window import Container, Window
+from prox_spark.readers.warc.window import ByteWindow, Container
 
 _MAX_HEADER_BYTES = 1 << 20
 _SNIPPET_BYTES = 800
@@ -71,7 +71,7 @@ class RecordReader:
             max_bytes: largest content that is held in memory.
         """
         self._container, self._max_bytes = container, max_bytes
-        self._window = Window(container)
+        self._window = ByteWindow(container)
         self._search = Search(self._window, container.is_plain)
         self._ends = ContentEnds(self._window, self._search, container, max_bytes)
         # Where the next record is looked for; and of one that was found, where it, its content, its member and the blank
@@ -95,7 +95,7 @@ class RecordReader:
             if not self._read_header(begin):
                 continue
             if self._damage:
-                yield self._damage_until(begin)
+                yield self._measure_damage(begin)
                 self._damage = None
             has_records = True
             self._search.note_record(self._member_at is not None)
@@ -104,12 +104,12 @@ class RecordReader:
         found = self._damage.message if self._damage else None, self._cut
         messages = dict.fromkeys(message for message in found if message)
         if not has_records:
-            what = say_what_it_is(first or self._container.start) or "; ".join(messages) or "it is empty"
+            what = explain_content(first or self._container.start) or "; ".join(messages) or "it is empty"
             raise EOFError(f"no WARC record is in it: {what}")
         if self._cut:
             raise EOFError("; ".join(messages))
         if self._damage:
-            yield self._damage_until(None)
+            yield self._measure_damage(None)
 
     def peek(self, n_bytes: int) -> bytes:
         """Return the first bytes of the content, fewer where it ends."""
@@ -191,12 +191,12 @@ class RecordReader:
         searched = begin
         while not (blank := END_OF_HEADER.search(window.buffer, searched - window.begin)):
             searched = max(begin, window.end - START_BYTES)
-            if window.end - begin > _MAX_HEADER_BYTES or not window.more():
+            if window.end - begin > _MAX_HEADER_BYTES or not window.read_more():
                 break
         end = window.begin + blank.end() if blank else window.end
         inner = self._search.find(begin + 1, end)
         if blank and inner is None and end - begin <= _MAX_HEADER_BYTES:
-            self._member_at = self._member_of(begin)
+            self._member_at = self._find_member(begin)
             self._begin, self._content = begin, end
             self._start = window.view(begin, end)
             self._header = parse_header(self._start)
@@ -230,9 +230,9 @@ class RecordReader:
             return None, None
         return self._member_at, ended_at - self._member_at
 
-    def _member_of(self, begin: int) -> int | None:
+    def _find_member(self, begin: int) -> int | None:
         """Return where the member begins in the file that has nothing but blank lines before a place; None: there is none."""
-        mark = self._window.mark_before(begin)
+        mark = self._window.find_mark_before(begin)
         return mark.offset if mark and mark.position >= self._blank_from else None
 
     # Damage
@@ -241,7 +241,7 @@ class RecordReader:
         """Note that what begins there is no record. What follows is part of the same damage up to where a record begins."""
         if self._damage:
             return
-        window, offset, doc_id = self._window, self._member_of(begin), None
+        window, offset, doc_id = self._window, self._find_member(begin), None
         start = window.view(begin, begin + _SNIPPET_BYTES)
         if begin == self._begin and self._start:
             # The window may be past it.
@@ -258,14 +258,14 @@ class RecordReader:
             self._position = self._window.end
             self._lose(gap.message, self._begin)
 
-    def _damage_until(self, position: int | None) -> Damage:
+    def _measure_damage(self, position: int | None) -> Damage:
         """Return the damage with its length; None: it goes on to the file's end."""
         assert self._damage
         end: int | None = self._container.size
         if position is not None and self._container.is_plain:
             end = position
         elif position is not None:
-            end = self._member_of(position)
+            end = self._find_member(position)
         if self._damage.offset is None or end is None:
             return replace(self._damage, offset=None)
         return replace(self._damage, length=end - self._damage.offset)

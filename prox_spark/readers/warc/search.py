@@ -6,7 +6,7 @@ import re
 from enum import Enum, auto
 
 from prox_spark.readers.warc.header import parse_header
-from prox_spark.readers.warc.window import Window
+from prox_spark.readers.warc.window import ByteWindow
 
 # The line of the version and the name of the first field fit in.
 START_BYTES = 256
@@ -38,7 +38,7 @@ class Search:
     The place for one is the next member if all records so far had a member each, else a line that begins a header.
     """
 
-    def __init__(self, window: Window, is_plain: bool) -> None:
+    def __init__(self, window: ByteWindow, is_plain: bool) -> None:
         self._window = window
         self._are_aligned, self._n_records = not is_plain, 0
 
@@ -72,7 +72,7 @@ class Search:
                 if ended_at is None and begin <= mark.position <= end:
                     ended_at = mark.ended_at
             begin = end
-            if begin < window.end or not window.more():
+            if begin < window.end or not window.read_more():
                 window.drop(begin)
                 return begin, ended_at
 
@@ -90,7 +90,7 @@ class Search:
         while True:
             blanks = window.match(BLANKS, behind)
             behind = window.begin + blanks.end() if blanks else behind
-            if behind < window.end or behind - end > _MAX_BLANK_BYTES or not window.more():
+            if behind < window.end or behind - end > _MAX_BLANK_BYTES or not window.read_more():
                 break
         ends_member = any(max(end, begin + 1) <= mark.position <= behind for mark in window.marks)
         is_followed = behind == window.end or ends_member or self.begins_record(behind)
@@ -139,7 +139,7 @@ class Search:
                 window.drop(max(window.begin, begin))
             elif window.end - first > max_held:
                 return None
-            if not window.more():
+            if not window.read_more():
                 return None
 
     def find(self, begin: int, end: int, any_member: bool = False) -> int | None:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
-from prox_spark.readers.codecs import SKIPPABLE, ZSTD, codec_of_content, codec_of_name
-from prox_spark.readers.members import BLOCK_BYTES, Gap, Members, Piece
+from prox_spark.readers.codecs import SKIPPABLE, ZSTD, find_codec_by_content, find_codec_by_name
+from prox_spark.readers.members import BLOCK_BYTES, Gap, MemberPart, Members
 from prox_spark.readers.signatures import HEAD_BYTES
 from prox_spark.readers.stored_bytes import StoredBytes
 
@@ -28,23 +28,23 @@ class Container:
     def __init__(self, raw: BinaryIO, uri: str, max_window_bytes: int) -> None:
         self.size = raw.seek(0, 2)
         self._source = StoredBytes(raw)
-        head = self._source.head_behind_skippable()
-        codec = codec_of_content(head)
+        head = self._source.peek_behind_skippable()
+        codec = find_codec_by_content(head)
         self.start = b"" if codec else head
         if not codec and not _WARC.match(head):
             is_skippable = SKIPPABLE.match(self._source.peek(HEAD_BYTES))
-            codec = codec_of_name(uri) or (ZSTD if is_skippable else None)
+            codec = find_codec_by_name(uri) or (ZSTD if is_skippable else None)
         self.is_plain = codec is None
         self._members = Members(self._source, codec, max_window_bytes) if codec else None
 
-    def read(self, begin: int) -> Iterator[Piece | Gap]:
+    def read(self, begin: int) -> Iterator[MemberPart | Gap]:
         """Yield the content from a place in the file on, where a member begins if it is compressed."""
         if self._members:
             yield from self._members.read(begin)
             return
         self._source.position = begin
         while block := self._source.take(BLOCK_BYTES):
-            yield Piece(block)
+            yield MemberPart(block)
 
 
 class Mark(NamedTuple):
@@ -61,7 +61,7 @@ class Mark(NamedTuple):
     ended_at: int | None
 
 
-class Window:
+class ByteWindow:
     """What was decompressed and is still needed. Positions count decompressed bytes, whatever was dropped.
 
     Attributes:
@@ -92,7 +92,7 @@ class Window:
         """Return the position behind the last byte."""
         return self.begin + len(self.buffer)
 
-    def more(self) -> bool:
+    def read_more(self) -> bool:
         """Take in some more bytes; False if a gap or the end is there instead."""
         if self.gap or self.is_at_end:
             return False
@@ -118,7 +118,7 @@ class Window:
     def ensure(self, end: int) -> bool:
         """Take in what lies before a position; False if a gap or the end comes before it."""
         while self.end < end:
-            if not self.more():
+            if not self.read_more():
                 return False
         return True
 
@@ -143,10 +143,10 @@ class Window:
         """Match a pattern at a position."""
         return pattern.match(self.buffer, position - self.begin)
 
-    def mark_at(self, position: int) -> Mark | None:
+    def find_mark_at(self, position: int) -> Mark | None:
         """Return the beginning of a member that is just there."""
         return next((mark for mark in self.marks if mark.position == position), None)
 
-    def mark_before(self, position: int) -> Mark | None:
+    def find_mark_before(self, position: int) -> Mark | None:
         """Return the beginning of the member that the byte at a position belongs to, if the window has it."""
         return next((mark for mark in reversed(self.marks) if mark.position <= position), None)

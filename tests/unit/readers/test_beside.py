@@ -11,7 +11,7 @@ import pytest
 
 from prox_spark.errors import NOTES, ReasonCode
 from prox_spark.readers import InputFormat, Keys, ReadOptions, Record, Rejected, Skipped, read_file
-from prox_spark.readers.beside import other_paths, values_of_folders
+from prox_spark.readers.beside import find_other_paths, pick_folder_values
 from prox_spark.readers.records import Beside
 
 pytestmark = pytest.mark.unit
@@ -186,7 +186,7 @@ def test_without_a_folder_at_the_star_nothing_is_missing(tmp_path: Path) -> None
 
 def test_the_last_place_in_a_path_is_replaced() -> None:
     beside = Beside("c", (("/documents/", "/signals/"),))
-    assert other_paths("/home/documents/rp/documents/a", beside) == {"": "/home/documents/rp/signals/a"}
+    assert find_other_paths("/home/documents/rp/documents/a", beside) == {"": "/home/documents/rp/signals/a"}
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_the_last_place_in_a_path_is_replaced() -> None:
     ],
 )
 def test_folders_called_name_and_value_are_columns_where_named(folders: str, values: dict[str, str]) -> None:
-    assert values_of_folders(f"s3://bucket{folders}x=1.jsonl", ["quality", "kind"]) == values
+    assert pick_folder_values(f"s3://bucket{folders}x=1.jsonl", ["quality", "kind"]) == values
 
 
 def test_what_a_record_says_itself_is_not_overruled_by_a_folder(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from prox_spark.readers.bystanders import PassedOver, describe_passed_over, say_why_passed_over
+from prox_spark.readers.bystanders import PassedOver, describe_passed_over, explain_passed_over
 
 pytestmark = pytest.mark.unit
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.unit
     [
         (
             "hidden",
-            "_SUCCESS _metadata _common_metadata .DS_Store .gitattributes ._part-0.jsonl .part-0.parquet.crc _x.jsonl",
+            "_SUCCESS _metadata _common_metadata .DS_Store .gitattributes ._cut_group-0.jsonl .part-0.parquet.crc _x.jsonl",
         ),
         (
             "documentation",
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.unit
 )
 def test_bystanders_are_told_by_their_names(why: str, names: str) -> None:
     # A dot or underscore first is seen before all else.
-    assert {name: say_why_passed_over(name) for name in names.split()} == {
+    assert {name: explain_passed_over(name) for name in names.split()} == {
         name: "hidden" if name[0] in "._" else why for name in names.split()
     }
 
@@ -70,7 +70,7 @@ def test_bystanders_are_told_by_their_names(why: str, names: str) -> None:
     ],
 )
 def test_what_may_be_data_is_no_bystander(name: str) -> None:
-    assert say_why_passed_over(name) is None
+    assert explain_passed_over(name) is None
 
 
 def test_what_was_passed_over_is_counted_and_named_in_a_line() -> None:

@@ -10,7 +10,7 @@ import zstandard
 
 from prox_spark.errors import RecipeError
 from prox_spark.readers import InputFormat, detect_formats, list_files
-from prox_spark.readers.formats import data_suffix, format_of_name, source_name
+from prox_spark.readers.formats import derive_source, find_data_suffix, find_format_by_name
 
 pytestmark = pytest.mark.unit
 
@@ -46,7 +46,7 @@ def formats(path: Path) -> dict[str, InputFormat]:
     ],
 )
 def test_format_is_told_by_the_name(name: str, kind: InputFormat | None) -> None:
-    assert format_of_name(name) is kind
+    assert find_format_by_name(name) is kind
 
 
 WARC = b"WARC/1.0\r\nWARC-Type: warcinfo\r\nContent-Length: 0\r\n\r\n\r\n\r\n"
@@ -132,11 +132,11 @@ def test_link_to_nowhere_of_an_unknown_name_is_left_to_its_reader(tmp_path: Path
     ],
 )
 def test_source_is_the_name_of_the_input(path: str, name: str) -> None:
-    assert source_name(path) == name
+    assert derive_source(path) == name
 
 
 @pytest.mark.parametrize(
     ("name", "suffix"), [("a.jsonl.gz", ".jsonl.gz"), ("a.WARC", ".WARC"), ("a.b.parquet", ".parquet"), ("a.gz", "")]
 )
 def test_suffix_of_data_is_format_and_compression(name: str, suffix: str) -> None:
-    assert data_suffix(name) == suffix
+    assert find_data_suffix(name) == suffix

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,8 @@ from pyarrow.fs import LocalFileSystem
 
 from prox_spark.errors import InputError, ReasonCode
 from prox_spark.readers import InputFile, InputFormat, ReadOptions, Record, Rejected, files, read_file
-from prox_spark.readers import registry as readers
 from prox_spark.readers.files import check_unmodified
+from prox_spark.readers.registry import FORMATS
 from prox_spark.udfs.ingest import group_by_size
 
 pytestmark = pytest.mark.unit
@@ -30,7 +31,7 @@ def test_what_fails_for_a_moment_is_raised_where_a_file_is_read_twice(
         raise OSError("the connection was reset")
         yield
 
-    monkeypatch.setitem(readers._READERS, InputFormat.JSONL, fail)
+    monkeypatch.setitem(FORMATS, InputFormat.JSONL, replace(FORMATS[InputFormat.JSONL], read=fail))
     once = [item.message for item in read_file("f", InputFormat.JSONL, ReadOptions()) if isinstance(item, Rejected)]
     assert once == ["the file can't be read: the connection was reset"]
     with pytest.raises(OSError, match="reset"):

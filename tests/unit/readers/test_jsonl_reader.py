@@ -98,6 +98,16 @@ def test_lines_beside_a_gap_are_told_from_whole_ones() -> None:
     assert [(line.gap, line.n_before) for line in found if line.gap] == [(gap, 1)]
 
 
+def test_a_line_after_damage_has_no_id_from_its_number(tmp_path: Path) -> None:
+    members = [gzip.compress(json.dumps({"text": f"{n} " * 50}).encode() + b"\n") for n in range(3)]
+    members[1] = members[1][:12] + b"\xff\xff\xff" + members[1][15:]
+    (tmp_path / "a.jsonl.gz").write_bytes(b"".join(members))
+    items = list(read_file(str(tmp_path / "a.jsonl.gz"), InputFormat.JSONL, ReadOptions(id_from_path=1)))
+    assert [item.doc_id for item in items if isinstance(item, Record)] == ["a.jsonl.gz/0"]
+    *_, rejected = (item for item in items if isinstance(item, Rejected))
+    assert rejected.reason is ReasonCode.INVALID_RECORD and "input.id_from_path" in rejected.message
+
+
 def test_damaged_gzip_member_costs_the_records_in_it_only(tmp_path: Path) -> None:
     members = [gzip.compress(json.dumps({"text": f"{n} " * 50}).encode() + b"\n") for n in range(20)]
     members[7] = members[7][:12] + b"\xff\xff\xff" + members[7][15:]

@@ -5,7 +5,7 @@ from datetime import date
 import pyarrow as pa
 import pytest
 
-from prox_spark.readers.parquet.folders import folder_kind, folder_value, folder_values
+from prox_spark.readers.parquet.folders import find_folder_kind, parse_folder_value, read_folder_values
 
 pytestmark = pytest.mark.unit
 
@@ -34,8 +34,8 @@ pytestmark = pytest.mark.unit
 def test_values_of_folders_have_the_type_that_gives_them_back(
     values: list[str | None], kind: pa.DataType, first: object
 ) -> None:
-    assert folder_kind(values) == kind
-    assert folder_value(values[0], kind).as_py() == first
+    assert find_folder_kind(values) == kind
+    assert parse_folder_value(values[0], kind).as_py() == first
 
 
 @pytest.mark.parametrize(
@@ -51,4 +51,4 @@ def test_values_of_folders_have_the_type_that_gives_them_back(
     ],
 )
 def test_values_stand_in_the_names_of_folders(uri: str, root: str | None, values: dict[str, str | None]) -> None:
-    assert folder_values(uri, root) == values
+    assert read_folder_values(uri, root) == values

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prox_spark.readers.parquet.casts import cast, texts
-from prox_spark.readers.parquet.kinds import TIMESTAMP, plain
-from prox_spark.readers.parquet.unify import Bounds, Seen, n_leaves, unify
+from prox_spark.readers.parquet.casts import cast, to_texts
+from prox_spark.readers.parquet.kinds import TIMESTAMP, to_spark
+from prox_spark.readers.parquet.unify import Bounds, Seen, count_leaves, unify
 
 pytestmark = pytest.mark.unit
 
@@ -135,7 +135,7 @@ def sorted_fields(kind: Any) -> Any:
     ],
 )
 def test_type_that_spark_has_not_is_the_nearest_it_has(kind: Any, expected: Any) -> None:
-    assert plain(kind) == expected
+    assert to_spark(kind) == expected
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_bounds_are_those_of_the_leaf() -> None:
 
     other = struct(n=DOUBLE)
     assert unify("x", [Seen(kind, "a", bounds, 5), Seen(other, "b")], []).field("n").type == DOUBLE
-    assert set(asked) == {5 + 3} and n_leaves(kind) == 4
+    assert set(asked) == {5 + 3} and count_leaves(kind) == 4
 
 
 # Values
@@ -215,7 +215,7 @@ AT = datetime(2024, 3, 5, 10, 20, 30, 123456)
     ],
 )  # fmt: skip
 def test_text_of_a_value_is_exact(array: Any, expected: list[str | None]) -> None:
-    assert texts(array).to_pylist() == expected
+    assert to_texts(array).to_pylist() == expected
 
 
 def test_json_of_a_value_with_odd_parts_is_exact() -> None:
@@ -233,7 +233,7 @@ def test_json_of_a_value_with_odd_parts_is_exact() -> None:
         s=pa.dictionary(pa.int8(), STRING), b=pa.binary(), d=pa.decimal128(5, 2), t=pa.timestamp("us", "UTC"), f=pa.float32(),
         u=pa.uint64(), l=pa.list_(pa.float32(), 2), w=pa.duration("us"),
     )  # fmt: skip
-    assert texts(pa.array([row, None], kind)).to_pylist() == [
+    assert to_texts(pa.array([row, None], kind)).to_pylist() == [
         '{"s":"é","b":"/w==","d":"1.50","t":"2024-03-05T10:20:30.123456Z","f":"NaN","u":9223372036854775808,"l":[0.5,null],"w":"PT5S"}',
         None,
     ]

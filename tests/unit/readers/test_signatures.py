@@ -4,7 +4,7 @@ import gzip
 
 import pytest
 
-from prox_spark.readers.signatures import say_what_it_is, wide_encoding
+from prox_spark.readers.signatures import detect_wide_encoding, explain_content
 
 pytestmark = pytest.mark.unit
 
@@ -13,16 +13,16 @@ pytestmark = pytest.mark.unit
 @pytest.mark.parametrize("content", ['{"text": "x"}', '\n{"text": "x"}', '{"Ключ": "x"}', '[\n{"text": "x"}]'])
 def test_wide_encodings_are_told_with_and_without_a_byte_order_mark(encoding: str, content: str) -> None:
     head = content.encode(encoding)
-    found = wide_encoding(head)
+    found = detect_wide_encoding(head)
     assert found and head.decode(found).lstrip("\ufeff") == content
-    assert f"iconv -f {found} -t UTF-8" in (say_what_it_is(head) or "")
+    assert f"iconv -f {found} -t UTF-8" in (explain_content(head) or "")
 
 
 @pytest.mark.parametrize(
     "content", ['{"text": "x"}', "", "\n", "{", '\ufeff{"text": "日本"}', '{"日本": 1}', "日本", "a\x00b"]
 )
 def test_utf_8_is_told_from_them(content: str) -> None:
-    assert wide_encoding(content.encode()) is None and say_what_it_is(content.encode()) is None
+    assert detect_wide_encoding(content.encode()) is None and explain_content(content.encode()) is None
 
 
 @pytest.mark.parametrize(
@@ -40,4 +40,4 @@ def test_utf_8_is_told_from_them(content: str) -> None:
     ],
 )
 def test_what_is_no_text_is_named(head: bytes, word: str) -> None:
-    assert word in (say_what_it_is(head) or "")
+    assert word in (explain_content(head) or "")
