@@ -1,0 +1,1 @@
+"""Watches running Spark queries, and reports the progress of generation stages."""

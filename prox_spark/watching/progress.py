@@ -1,4 +1,4 @@
-"""Progress of a generation stage on the terminal while Spark is busy."""
+"""Progress lines of a generation stage while Spark is busy."""
 
 from __future__ import annotations
 
@@ -17,24 +17,25 @@ from prox_spark.engine.life.resident import find_running_engines
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.engine.wire.health import read_metrics
 from prox_spark.engine.wire.metrics import Growth, Metrics
-from prox_spark.watching.spark_rows import described, rows_put_out
+from prox_spark.watching.queries import count_output_rows, job_description
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 LOG = logging.getLogger(__name__)
 _SECONDS = 5.0
-# "Now" of what is heard of every ten seconds.
+# The current speed is the mean over this time: executors report their rows every ten seconds.
 _RECENT_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
-class Work:
-    """What a stage asks.
+class Workload:
+    """The prompts of a stage.
 
     Attributes:
-        n_prompts, n_tokens: how many prompts there are, and tokens in them.
-        function: the name of what Spark's tasks run.
+        n_prompts: number of prompts.
+        n_tokens: number of tokens in all prompts.
+        function: name of the function that Spark's tasks run on them.
     """
 
     n_prompts: int
@@ -43,64 +44,64 @@ class Work:
 
 
 @contextmanager
-def engine_progress(spark: SparkSession, label: str, work: Work, spec: EngineSpec) -> Iterator[None]:
-    """Logs a line every few seconds.
+def engine_progress(spark: SparkSession, label: str, work: Workload, spec: EngineSpec) -> Iterator[None]:
+    """Log a progress line every few seconds, for the block.
 
-    In local mode the engine itself says how many prompts it has answered and how fast. On a cluster, whose engines the driver
-    can't reach, and with a remote engine the rows stand for it that Spark has had from its tasks.
+    In local mode the engine itself reports its answers and its speed. The driver can't reach the engines of a cluster,
+    or a remote one: there the rows that Spark's tasks have put out stand for the answers.
 
     Args:
         spark: the session.
-        label: what is being done.
-        work: how much of it.
-        spec: of the engine.
+        label: name of the stage and wave, which begins each line.
+        work: the prompts of the stage.
+        spec: specification of the engine.
     """
     owner = None if spec.config.endpoint else find_local_executor(spark)
-    description = f"prox_spark: {label} ({uuid.uuid4().hex[:8]})"  # no other query of the application has it
+    description = f"prox_spark: {label} ({uuid.uuid4().hex[:8]})"  # unique in the application
 
-    def source() -> _Engines | _Rows:
-        return _Engines(owner, work, spec) if owner else _Rows(spark, work, description)
+    def start() -> _EngineProgress | _RowProgress:
+        return _EngineProgress(owner, work, spec) if owner else _RowProgress(spark, work, description)
 
     LOG.info("%s: %s prompts", label, f"{work.n_prompts:,}")
     stop = threading.Event()
-    thread = threading.Thread(target=_log, args=(label, source, stop), name="prox-spark-progress", daemon=True)
+    thread = threading.Thread(target=_log, args=(label, start, stop), name="prox-spark-progress", daemon=True)
     thread.start()
     try:
-        with described(spark, description):
+        with job_description(spark, description):
             yield
     finally:
         stop.set()
         thread.join()
 
 
-def _log(label: str, source: Callable[[], _Engines | _Rows], stop: threading.Event) -> None:
+def _log(label: str, start: Callable[[], _EngineProgress | _RowProgress], stop: threading.Event) -> None:
     try:
-        of = source()
+        progress = start()
         while not stop.wait(_SECONDS):
-            LOG.info("%s: %s", label, of.told())
-    except Exception:  # the run is not to fail, nor to look as if it did, for want of a line about it
-        LOG.debug("%s: no more progress is told", label, exc_info=True)
+            LOG.info("%s: %s", label, progress.describe())
+    except Exception:  # a missing progress line must not end the run, nor look like a failure of it
+        LOG.debug("%s: no more progress is reported", label, exc_info=True)
 
 
-class _Engines:
-    """As the engines of the driver's own host say."""
+class _EngineProgress:
+    """Progress by the metrics of the engines on the driver's own host."""
 
-    def __init__(self, owner: Owner, work: Work, spec: EngineSpec) -> None:
+    def __init__(self, owner: Owner, work: Workload, spec: EngineSpec) -> None:
         self._owner, self._work, self._spec = owner, work, spec
         self._begun = time.monotonic()
-        engines = self._metrics()
+        engines = self._read_metrics()
         self._growth, self._since = Growth(engines), self._begun if engines else None
 
-    def told(self) -> str:
+    def describe(self) -> str:
         now = time.monotonic()
-        if not (engines := self._metrics()):
+        if not (engines := self._read_metrics()):
             return f"the engine is starting, {now - self._begun:.0f} s so far"
         if self._since is None:
-            self._since = now - _SECONDS  # it began within the last interval
+            self._since = now - _SECONDS  # the engine became ready within the last interval
         added = self._growth.update(engines)
-        return self._rates(self._growth.total, now - self._since, added)
+        return self._describe_rates(self._growth.total, now - self._since, added)
 
-    def _rates(self, total: Metrics, seconds: float, added: Metrics) -> str:
+    def _describe_rates(self, total: Metrics, seconds: float, added: Metrics) -> str:
         hits = total.cached_tokens / total.cacheable_tokens if total.cacheable_tokens else 0.0
         return (
             f"{total.answered:,.0f} of {self._work.n_prompts:,} prompts, {total.tokens / seconds:,.0f} tokens/s "
@@ -108,54 +109,55 @@ class _Engines:
             f"prefix cache {hits:.0%}"
         )
 
-    def _metrics(self) -> dict[str, Metrics]:
+    def _read_metrics(self) -> dict[str, Metrics]:
         found = {engine.engine_id: read_metrics(engine.socket) for engine in find_running_engines(self._owner)}
-        return {engine_id: of for engine_id, of in found.items() if of}
+        return {engine_id: metrics for engine_id, metrics in found.items() if metrics}
 
 
-class _Rows:
-    """As Spark says. It knows rows, not tokens: a prompt stands for the mean of all.
+class _RowProgress:
+    """Progress by Spark's row counts; each prompt counts as the mean number of tokens, since Spark counts no tokens.
 
-    Rows come in batches, as `prox_spark.udfs.generate` puts them out, and are heard of with the executors' next heartbeat: of small tasks
-    nothing is known before they end. Rates count from the first rows on, and so without the start of the engines.
+    `prox_spark.udfs.generate` puts rows out in batches, and executors report them with their next heartbeat: a small
+    task is not seen before it ends. Speeds count from the first rows on, so they leave out the start of the engines.
     """
 
-    def __init__(self, spark: SparkSession, work: Work, description: str) -> None:
+    def __init__(self, spark: SparkSession, work: Workload, description: str) -> None:
         self._spark, self._work, self._description = spark, work, description
         self._begun = time.monotonic()
-        self._heard: list[tuple[float, int]] = []  # when, and how many rows there were
+        self._samples: list[tuple[float, int]] = []  # monotonic seconds, and rows by then
 
-    def told(self) -> str:
+    def describe(self) -> str:
         now = time.monotonic()
-        n_rows = self._n_rows()
-        if n_rows is not None or self._heard:
-            # Between the end of the query and that of its commit it is no longer found.
-            self._heard.append((now, max(n_rows or 0, self._heard[-1][1] if self._heard else 0)))
-        return ", ".join([*self._rates(), self._tasks(), f"{now - self._begun:,.0f} s"])
+        n_rows = self._count_rows()
+        if n_rows is not None or self._samples:
+            # A query that has ended, and is not committed yet, is no longer found.
+            self._samples.append((now, max(n_rows or 0, self._samples[-1][1] if self._samples else 0)))
+        return ", ".join([*self._describe_rates(), self._describe_tasks(), f"{now - self._begun:,.0f} s"])
 
-    def _n_rows(self) -> int | None:
+    def _count_rows(self) -> int | None:
         try:
-            return rows_put_out(self._spark, self._description, self._work.function)
-        except Exception:  # a platform without what is asked there; tasks are told of by all
+            return count_output_rows(self._spark, self._description, self._work.function)
+        except Exception:  # the platform lacks these figures; the tasks are reported everywhere
             LOG.debug("Spark does not say how many rows there are", exc_info=True)
             return None
 
-    def _rates(self) -> list[str]:
-        if not self._heard:
+    def _describe_rates(self) -> list[str]:
+        if not self._samples:
             return []
-        *earlier, (now, n_rows) = self._heard
-        told = [f"{n_rows:,} of {self._work.n_prompts:,} prompts"]
+        *earlier, (now, n_rows) = self._samples
+        parts = [f"{n_rows:,} of {self._work.n_prompts:,} prompts"]
         if earlier:
-            recent = next((heard for heard in earlier if heard[0] > now - _RECENT_SECONDS), earlier[-1])
-            told.append(f"about {self._speed(earlier[0]):,.0f} prompt tokens/s (now {self._speed(recent):,.0f})")
-        return told
+            recent = next((sample for sample in earlier if sample[0] > now - _RECENT_SECONDS), earlier[-1])
+            speed, speed_now = self._measure_speed(earlier[0]), self._measure_speed(recent)
+            parts.append(f"about {speed:,.0f} prompt tokens/s (now {speed_now:,.0f})")
+        return parts
 
-    def _speed(self, since: tuple[float, int]) -> float:
-        (then, before), (now, n_rows) = since, self._heard[-1]
+    def _measure_speed(self, since: tuple[float, int]) -> float:
+        (then, before), (now, n_rows) = since, self._samples[-1]
         return (n_rows - before) / (now - then) * self._work.n_tokens / self._work.n_prompts
 
-    def _tasks(self) -> str:
-        """Of all queries: tasks are not told by query, and waves overlap."""
+    def _describe_tasks(self) -> str:
+        """Describe the tasks of all queries: Spark does not report them by query, and waves overlap."""
         tracker = self._spark.sparkContext.statusTracker()
         stages = [tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()]
         done, total = (sum(getattr(s, name) for s in stages if s) for name in ("numCompletedTasks", "numTasks"))

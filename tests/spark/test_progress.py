@@ -1,4 +1,4 @@
-"""What the terminal says of a stage whose engines the driver can't reach."""
+"""The terminal's progress lines of a stage whose engines the driver can't reach."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from prox_spark.config import EngineConfig
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.refiners import find
 from prox_spark.watching import progress
-from prox_spark.watching.spark_rows import described
+from prox_spark.watching.queries import job_description
 
 pytestmark = pytest.mark.spark
 
@@ -46,8 +46,8 @@ def test_rows_stand_for_prompts_while_the_query_runs(
     remote = EngineSpec(find("web-135m"), EngineConfig(endpoint="http://127.0.0.1:9/v1"))
 
     def generate() -> None:
-        work = progress.Work(n_prompts=600, n_tokens=60_000, function="trickle")
-        with described(spark, "mine"):
+        work = progress.Workload(n_prompts=600, n_tokens=60_000, function="trickle")
+        with job_description(spark, "mine"):
             with progress.engine_progress(spark, "doc stage", work, remote):
                 answers.write.format("delta").save(str(tmp_path / "answers"))
             assert spark.sparkContext.getLocalProperty("spark.job.description") == "mine"
