@@ -45,6 +45,7 @@ from prox_spark.demo import PAGES
 from prox_spark.errors import ProxSparkError
 from prox_spark.pipeline.ingest import ingest
 from prox_spark.pipeline.refine import refine_lake
+from prox_spark.report.summaries import describe_refine
 from prox_spark.session import build_session
 
 sys.path.append(str(ROOT / "tests" / "support"))
@@ -305,7 +306,7 @@ def demo(folder: Path, recipe: Recipe) -> None:
         try:
             with step(f"{name} over the demo's pages"):
                 ingest(spark, own)
-                print(refine_lake(spark, own).summary())
+                print(describe_refine(refine_lake(spark, own)))
         finally:
             spark.stop()
     except ProxSparkError as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.storagelevel import StorageLevel
 
-from prox_spark.lake.tables import settings
+from prox_spark.lake.spark_settings import spark_settings
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -37,7 +37,7 @@ def persisted_rows(frame: DataFrame) -> Iterator[DataFrame]:
         "spark.sql.inMemoryColumnarStorage.batchSize": str(_BATCH_ROWS),
         "spark.sql.inMemoryColumnarStorage.compressed": "false",
     }
-    with settings(frame.sparkSession, of_cache):
+    with spark_settings(frame.sparkSession, of_cache):
         kept = frame.persist(StorageLevel.DISK_ONLY)
     try:
         yield kept

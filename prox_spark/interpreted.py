@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from prox_spark.engine.driver import is_local
-from prox_spark.lake.tables import settings
+from prox_spark.lake.spark_settings import spark_settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -34,5 +34,5 @@ def planned_for(spark: SparkSession, n_documents: float, n_others: int = 0) -> I
     if is_large or not is_local(spark.sparkContext):
         yield
         return
-    with settings(spark, _SETTINGS):
+    with spark_settings(spark, _SETTINGS):
         yield

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from prox_spark.commands.arguments import add_override_arguments, run_command
 from prox_spark.paths import CONF, refiners_directory
-from prox_spark.pipeline.label_sources import below, labels_at
+from prox_spark.pipeline.labels import read_places, relative_to
 from prox_spark.training.adapt import adapt, place_of
 from prox_spark.training.recipe import AdaptRecipe
 
@@ -39,9 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     def run() -> int:
         recipe = AdaptRecipe.load(args.recipe, overrides=args.set)
         if args.labels:
-            recipe = recipe.with_places(below(args.labels))
+            recipe = recipe.with_places(relative_to(args.labels))
         directory = args.output or place_of(recipe)
-        print(adapt(recipe, labels_at(recipe.places), directory, restart=args.restart).summary())
+        print(adapt(recipe, read_places(recipe.places), directory, restart=args.restart).summary())
         return 0
 
     return run_command(run, debug=args.debug)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from prox_spark.commands.arguments import add_annotation_arguments, add_recipe_arguments, recipe_from, run_command
 from prox_spark.pipeline.annotate import annotate_lake
+from prox_spark.report.summaries import describe_annotate
 from prox_spark.session import spark_session
 
 _DESCRIPTION = """Asks a teacher about a sample of the documents of a lake, for two scores and for refining programs, and makes labels of
@@ -29,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def run() -> int:
         recipe = recipe_from(args)
         with spark_session(recipe) as spark:
-            print(annotate_lake(spark, recipe, args.files, args.export).summary())
+            print(describe_annotate(annotate_lake(spark, recipe, args.files, args.export)))
         return 0
 
     return run_command(run, debug=args.debug)

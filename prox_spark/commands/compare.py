@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from prox_spark.commands.arguments import add_recipe_arguments, recipe_from, run_command
 from prox_spark.pipeline.compare import compare_settings
+from prox_spark.report.summaries import describe_comparison
 from prox_spark.session import spark_session
 
 
@@ -29,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         base = {"recipe": args.against, "set": []} if args.against else {"recipe": args.recipe, "set": args.set}
         b = recipe_from(argparse.Namespace(**{**vars(args), **base, "set": [*base["set"], *args.changes]}))
         with spark_session(a) as spark:
-            print(compare_settings(spark, a, b, n_examples=args.examples).summary())
+            print(describe_comparison(compare_settings(spark, a, b, n_examples=args.examples)))
         return 0
 
     return run_command(run, debug=args.debug)

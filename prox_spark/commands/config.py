@@ -1,4 +1,4 @@
-"""`prox-spark config`: the reference of the recipe, from the fields' own descriptions."""
+"""`prox-spark config`: every field of a recipe with its default and meaning, and the schema for editors."""
 
 from __future__ import annotations
 
@@ -8,20 +8,36 @@ from collections.abc import Sequence
 import yaml
 
 from prox_spark.commands.arguments import add_recipe_arguments, recipe_from, run_command
-from prox_spark.config import Recipe
+from prox_spark.config import Recipe, RecipeFile
+from prox_spark.paths import CONF
+from prox_spark.training.recipe import AdaptRecipe
+
+_RECIPES: dict[str, type[RecipeFile]] = {"recipe": Recipe, "adapt": AdaptRecipe}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints the reference, or with --show a recipe as it is understood."""
-    parser = argparse.ArgumentParser(prog="prox-spark config", description=__doc__)
+    """Print the reference of the fields, with --show a recipe, with --schema the schema. Return the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="prox-spark config", description=__doc__, epilog=f"Recipes to start from are in {CONF / 'recipes'}."
+    )
+    parser.add_argument("--show", action="store_true", help="print the recipe that the arguments make, secrets hidden")
     parser.add_argument(
-        "--show", action="store_true", help="print the recipe that the arguments make, secrets redacted"
+        "--schema",
+        nargs="?",
+        const="recipe",
+        choices=_RECIPES,
+        help="print the JSON schema of a recipe, or of the recipe of `prox-spark adapt`, for completion in editors",
     )
     add_recipe_arguments(parser)
     args = parser.parse_args(argv)
 
     def run() -> int:
-        print(yaml.safe_dump(recipe_from(args).redacted(), sort_keys=False) if args.show else Recipe.reference())
+        if args.schema:
+            print(_RECIPES[args.schema].schema_text())
+        elif args.show:
+            print(yaml.safe_dump(recipe_from(args).redact(), sort_keys=False))
+        else:
+            print(Recipe.reference())
         return 0
 
     return run_command(run, debug=args.debug)

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from prox_spark.commands.arguments import run_command
-from prox_spark.config import find_corpus, known_corpora
+from prox_spark.config import find_corpus, list_corpora
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _list() -> int:
-    for corpus in known_corpora():
+    for corpus in list_corpora():
         print(f"{corpus.name:<15}{corpus.description}")
     return 0
 

@@ -15,10 +15,11 @@ from prox_spark.commands.arguments import add_input_arguments, add_recipe_argume
 from prox_spark.config import Recipe
 from prox_spark.demo import PAGES
 from prox_spark.fingerprint import fingerprint
-from prox_spark.lake.tables import Lake
+from prox_spark.lake.lake import Lake
 from prox_spark.pipeline.ingest import ingest
-from prox_spark.pipeline.inputs.rows import find_inputs
+from prox_spark.pipeline.inputs.find import find_inputs
 from prox_spark.pipeline.refine import refine_lake
+from prox_spark.report.summaries import describe_ingest, describe_refine
 from prox_spark.report.terminal import print_before_after, print_rows
 from prox_spark.session import spark_session
 
@@ -59,12 +60,12 @@ def _demo(args: argparse.Namespace) -> int:
     inputs = find_inputs(recipe.input)
     with spark_session(recipe) as spark:
         _heading(f"1. Ingest {' '.join(recipe.input.paths)} into {recipe.lake.root or recipe.lake.catalog}")
-        print(ingest(spark, recipe, inputs).summary())
+        print(describe_ingest(ingest(spark, recipe, inputs)))
         _heading(
             f"2. Refine with {recipe.refiners.doc}"
             + (f" and {recipe.refiners.chunk}" if recipe.refiners.chunk != recipe.refiners.doc else "")
         )
-        print(refine_lake(spark, recipe).summary())
+        print(describe_refine(refine_lake(spark, recipe)))
         lake = Lake(spark, recipe.lake)
         lake.create_views()
         _heading("3. Before and after: - removed, ~ changed (the most edits among those that kept half of their words)")

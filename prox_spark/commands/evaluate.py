@@ -9,7 +9,7 @@ from pathlib import Path
 
 from prox_spark.commands.arguments import add_recipe_arguments, recipe_from, run_command
 from prox_spark.pipeline.evaluate import evaluate_labels, with_refiner
-from prox_spark.pipeline.label_sources import find_labels
+from prox_spark.pipeline.labels import find_labels
 from prox_spark.report.evaluation import print_evaluation, write_evaluation
 from prox_spark.session import spark_session
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from prox_spark.commands.arguments import add_settings_arguments, recipe_from, run_command
 from prox_spark.pipeline.induce import Output, PairColumns, induce_pairs
-from prox_spark.pipeline.inputs.rows import find_inputs
+from prox_spark.pipeline.inputs.find import find_inputs
+from prox_spark.report.summaries import describe_induce
 from prox_spark.session import spark_session
 
 _DESCRIPTION = """Finds for every pair of a raw text and its clean version the smallest program, remove_lines and normalize,
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         columns = PairColumns(args.raw_column, args.clean_column, recipe.input.id_column)
         output = Output.at(args.output, args.output_format, args.overwrite)
         with spark_session(recipe) as spark:
-            print(induce_pairs(spark, inputs, columns, output, recipe.input.max_text_chars).summary())
+            print(describe_induce(induce_pairs(spark, inputs, columns, output, recipe.input.max_text_chars)))
         return 0
 
     return run_command(run, debug=args.debug)

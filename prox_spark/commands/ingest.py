@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from prox_spark.commands.arguments import add_input_arguments, add_recipe_arguments, recipe_from, run_command
 from prox_spark.pipeline.ingest import ingest
-from prox_spark.pipeline.inputs.rows import find_inputs
+from prox_spark.pipeline.inputs.find import find_inputs
+from prox_spark.report.summaries import describe_ingest
 from prox_spark.session import spark_session
 
 
@@ -23,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         recipe = recipe_from(args)
         inputs = find_inputs(recipe.input)  # a wrong path is said at once, not after Spark has started
         with spark_session(recipe) as spark:
-            print(ingest(spark, recipe, inputs).summary())
+            print(describe_ingest(ingest(spark, recipe, inputs)))
         return 0
 
     return run_command(run, debug=args.debug)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from prox_spark.commands.arguments import add_recipe_arguments, recipe_from, run_command
 from prox_spark.pipeline.refine import refine_lake
+from prox_spark.report.summaries import describe_refine
 from prox_spark.session import spark_session
 
 
@@ -20,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def run() -> int:
         recipe = recipe_from(args)
         with spark_session(recipe) as spark:
-            print(refine_lake(spark, recipe).summary())
+            print(describe_refine(refine_lake(spark, recipe)))
         return 0
 
     return run_command(run, debug=args.debug)

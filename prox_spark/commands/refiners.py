@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from prox_spark.commands.arguments import run_command
-from prox_spark.refiners import find, known
+from prox_spark.refiners import find, list_refiners
 from prox_spark.refiners.build import build
 
 
@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _list() -> int:
-    for name in known():
+    for name in list_refiners():
         card = find(name).card
         print(f"{name:<34}{'+'.join(card.uses):<11}{card.licence:<12}{card.description}")
     return 0

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from prox_spark.commands.arguments import add_recipe_arguments, recipe_from, run_command
-from prox_spark.lake.tables import Lake
+from prox_spark.lake.lake import Lake
 from prox_spark.lake.types import as_string, change_leaves
 from prox_spark.report.terminal import print_rows
 from prox_spark.session import spark_session

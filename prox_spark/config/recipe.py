@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import ClassVar, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from prox_spark.config.annotation import AnnotationConfig
 from prox_spark.config.beside import BesideConfig
 from prox_spark.config.engine import EngineConfig
 from prox_spark.config.file import RecipeFile, Section
+
+# The executor of programs.
+Semantics: TypeAlias = Literal["strict", "reference"]
+
 
 
 class InputConfig(Section):
@@ -186,7 +190,7 @@ class SelfTestConfig(Section):
 class ApplyConfig(Section):
     """From stored generations to text. After a change run `apply`; only a higher drop_threshold may need `refine` and its engine."""
 
-    semantics: Literal["strict", "reference"] = Field(
+    semantics: Semantics = Field(
         "strict",
         description="How programs are executed. `strict` works chunk by chunk on parsed operations; `reference` returns byte for byte what the "
         "authors' released executor returns.",
@@ -230,19 +234,27 @@ class WaveConfig(Section):
     )
 
 
-def _to_text(value: Any) -> Any:
-    """Return a setting as Spark has it, a string: YAML reads `true` and `2` as something else."""
-    return str(value).lower() if isinstance(value, bool) else str(value) if isinstance(value, (int, float)) else value
-
-
 class SparkConfig(Section):
     """The Spark session that the commands create. Settings of spark-submit and Databricks win over these."""
 
     master: str = Field("local[2]", description="Spark master if neither spark-submit nor the platform sets one.")
     driver_memory: str = Field("1g", description="Heap of the driver JVM in local mode.")
-    conf: dict[str, Annotated[str, BeforeValidator(_to_text)]] = Field(
-        default_factory=dict, description="Further spark.* settings."
-    )
+    conf: dict[str, str] = Field(default_factory=dict, description="Further spark.* settings.")
+
+    @field_validator("conf", mode="before")
+    @classmethod
+    def _read_as_text(cls, conf: object) -> object:
+        # Spark's settings are strings; YAML reads `true` and `2` as something else.
+        if not isinstance(conf, dict):
+            return conf
+        return {
+            key: str(value).lower()
+            if isinstance(value, bool)
+            else str(value)
+            if isinstance(value, int | float)
+            else value
+            for key, value in conf.items()
+        }
 
 
 class Recipe(RecipeFile):
@@ -265,15 +277,3 @@ class Recipe(RecipeFile):
     annotation: AnnotationConfig = Field(default_factory=AnnotationConfig, description="Labels from a teacher.")
     engine: EngineConfig = Field(default_factory=EngineConfig, description="Serving of the models.")
     spark: SparkConfig = Field(default_factory=SparkConfig, description="The Spark session.")
-
-    @property
-    def drop_threshold(self) -> float:
-        """`apply.drop_threshold` of a completed recipe."""
-        assert self.apply.drop_threshold is not None, "the recipe was not completed by its refiners' cards"
-        return self.apply.drop_threshold
-
-    @property
-    def chunk_below(self) -> float:
-        """`generation.chunk_below` of a completed recipe."""
-        assert self.generation.chunk_below is not None, "the recipe was not completed by its refiners' cards"
-        return self.generation.chunk_below

@@ -1,4 +1,4 @@
-"""Buckets of documents by a hash of their ids: the order of the tables' files, and what waves are ranges of."""
+"""Buckets of documents by a hash of their ids. Files of the tables are in their order, and waves are ranges of them."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Buckets:
     last: int = N_BUCKETS - 1
 
     def of(self, rows: DataFrame) -> DataFrame:
-        """Return the rows of a table that are in the range. Its bounds are literals: Delta passes over files, Parquet over pages.
+        """Return the rows of a table that are in the range. Its bounds are literals, so Delta skips files and Parquet pages.
 
         Args:
-            rows: of a table with `doc_id`; rows of an older lake have no bucket or no such column.
+            rows: of a table with `doc_id`. Rows of an older lake have no bucket or no such column.
         """
         if self == EVERY:
             return rows
@@ -40,7 +40,7 @@ class Buckets:
         return rows.where(bucket.between(self.first, self.last) | (bucket.isNull() & by_hash))
 
     def condition(self, alias: str = "") -> str:
-        """Return in SQL what holds for all rows of a table that are in the range, and for those without a bucket.
+        """Return the SQL condition that holds for rows in the range and for rows without a bucket.
 
         Args:
             alias: of the table in a MERGE.

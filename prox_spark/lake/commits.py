@@ -1,8 +1,8 @@
-"""What a table's history tells of other runs: each commit of a run carries its id, and one that takes a chance carries a sign.
+"""The history of a table and what it says of other runs.
 
-A run appends without looking at keys once more when nobody else has committed. The version that it expects is in the commit: where it
-became another one, for a commit of another run came between, rows may be doubled. Whoever has taken them out, or found none, says so in
-the next commit; until then the sign stands for whoever looks.
+Each commit of a run carries the id of the run. A run appends without looking for keys again if nobody else has committed. It
+writes the version that it expects into the commit. If the commit became another version, because another run committed first,
+rows may be doubled. The run that removes them, or finds none, says so in its next commit.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _REARRANGING = frozenset(
         "CHANGE COLUMNS",
     }
 )
-# Stands for the ids of all runs.
+# Stands for all runs where the id of one is expected.
 EVERY_RUN = "every run"
 
 
@@ -41,9 +41,9 @@ class Commit:
     Attributes:
         version: of the table.
         operation: Delta's name.
-        run_id: of the run that made it; None of others' commits.
-        expected_version: what it was to be, if its rows' keys were not looked for.
-        settles: the run whose doubled rows it takes out, or `EVERY_RUN`.
+        run_id: of the run that made it; None for commits of other software.
+        expected_version: version that the run expected; None if it looked for the keys of its rows.
+        settles: run whose doubled rows the commit removes, or `EVERY_RUN`; None if it removes none.
     """
 
     version: int
@@ -54,29 +54,29 @@ class Commit:
 
     @property
     def changes_rows(self) -> bool:
-        """Whether rows came or went."""
+        """True if rows came or went."""
         return self.operation not in _REARRANGING
 
 
 def user_metadata(run_id: str, expected_version: int | None = None, settles: str | None = None) -> str:
-    """What a commit says of itself; arguments as of `Commit`."""
-    told = {"run_id": run_id, "expected_version": expected_version, "settles": settles}
-    return json.dumps({name: value for name, value in told.items() if value is not None})
+    """Return the userMetadata of a commit. The arguments are those of `Commit`."""
+    fields = {"run_id": run_id, "expected_version": expected_version, "settles": settles}
+    return json.dumps({name: value for name, value in fields.items() if value is not None})
 
 
 def newest_commits(table: DeltaTable, n: int) -> list[Commit]:
-    """Return so many commits, the newest first."""
+    """Return the newest commits, the newest first."""
     rows = table.history(n).select("version", "operation", "userMetadata").collect()
-    return [Commit(int(row["version"]), row["operation"], **_told(row["userMetadata"])) for row in rows]
+    return [Commit(int(row["version"]), row["operation"], **_parse(row["userMetadata"])) for row in rows]
 
 
-def others(commits: Sequence[Commit], own: Collection[str], since: int) -> list[Commit]:
-    """Return those after a version that changed rows and are none of these runs'."""
+def commits_of_others(commits: Sequence[Commit], own: Collection[str], since: int) -> list[Commit]:
+    """Return the commits after a version that changed rows and were not made by one of these runs."""
     return [one for one in commits if one.version > since and one.changes_rows and one.run_id not in own]
 
 
-def left_doubled(commits: Sequence[Commit]) -> bool:
-    """Whether a run may have been killed before it took out rows that it had doubled.
+def may_be_doubled(commits: Sequence[Commit]) -> bool:
+    """True if a run may have been killed before it removed rows that it had doubled.
 
     Args:
         commits: the newest first.
@@ -86,19 +86,19 @@ def left_doubled(commits: Sequence[Commit]) -> bool:
     for one in commits:
         if one.expected_version is not None and not settled & {one.run_id, EVERY_RUN}:
             between = map(by_version.get, range(one.expected_version, one.version))
-            # What is not told any more may have been anything.
+            # A commit that the history no longer holds may have been any.
             if any(other is None or (other.changes_rows and other.run_id != one.run_id) for other in between):
                 return True
         settled.add(one.settles)
     return False
 
 
-def _told(metadata: str | None) -> dict[str, Any]:
+def _parse(metadata: str | None) -> dict[str, Any]:
     try:
-        told = json.loads(metadata or "{}")
-    except ValueError:  # what users of Delta write there is theirs
+        fields = json.loads(metadata or "{}")
+    except ValueError:  # Other software may write anything there.
         return {}
     kinds = {"run_id": str, "expected_version": int, "settles": str}
-    if not isinstance(told, dict):
+    if not isinstance(fields, dict):
         return {}
-    return {name: told[name] for name, kind in kinds.items() if isinstance(told.get(name), kind)}
+    return {name: fields[name] for name, kind in kinds.items() if isinstance(fields.get(name), kind)}

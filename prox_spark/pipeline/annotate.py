@@ -1,10 +1,10 @@
-"""Annotate: a sample of documents goes to a teacher, and its answers become labels. Or labels come from files."""
+"""Labels from a teacher, which answers questions about a sample of documents, or from files."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,14 +21,14 @@ from prox_spark.fingerprint import fingerprint
 from prox_spark.frames import persisted
 from prox_spark.labels import write_labels
 from prox_spark.lake.buckets import bucket_of
-from prox_spark.lake.tables import Lake
-from prox_spark.pipeline.asking.generate import GenerateStage
-from prox_spark.pipeline.asking.stages import RefinerStage, ready
-from prox_spark.pipeline.asking.stored_answers import final_answers
-from prox_spark.pipeline.asking.wave_prompts import prompts_of
-from prox_spark.pipeline.label_sources import label_rows
-from prox_spark.pipeline.labels import import_files, store_labels
-from prox_spark.pipeline.plan import ingested_lake, waves
+from prox_spark.lake.lake import Lake
+from prox_spark.pipeline.asking.generate import GenerateMissing
+from prox_spark.pipeline.asking.stages import RefinerStage, prepare_engine
+from prox_spark.pipeline.asking.stored_answers import choose_answers
+from prox_spark.pipeline.asking.wave_prompts import make_prompts
+from prox_spark.pipeline.labels import import_files, read_rows, store_labels
+from prox_spark.pipeline.plan import open_lake
+from prox_spark.pipeline.waves import cut_waves
 from prox_spark.places import is_uri
 from prox_spark.refiners import find
 from prox_spark.refiners.build import tokenizer_json
@@ -44,12 +44,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AnnotateSummary:
-    """What came of it.
+    """What an annotate run did.
 
     Attributes:
         run: its row in `runs`.
         n_documents: documents that the teacher was asked about; None after an import.
-        n_labels: by label set, labels that this run made or imported, those that were there before among them.
+        n_labels: by label set, labels that this run made or imported, including those that were stored before.
         rejected: by reason, answers that are no label.
         exported: file and number of labels in it; None without --export.
     """
@@ -60,36 +60,16 @@ class AnnotateSummary:
     rejected: dict[str, int] = field(default_factory=dict)
     exported: tuple[str, int] | None = None
 
-    def summary(self) -> str:
-        """For the terminal."""
-        run, made = self.run, sum(self.n_labels.values())
-        sets = ", ".join(self.n_labels)
-        if self.n_documents is None:
-            lines = [f"annotate: {made:,} labels imported into the set {sets}, {run.total_seconds:.0f} s"]
-        else:
-            tokens = run.engine_total("prompt_tokens") + run.engine_total("output_tokens")
-            busy = run.engine_seconds
-            cost = f"{run.counts['generations']:,} answers, {tokens:,} tokens in {busy:.0f} s"
-            cost += f" ({tokens / busy:,.0f} tokens/s)" if busy else ""
-            lines = [
-                f"annotate: {self.n_documents:,} documents, {made:,} labels in the set {sets}, {run.total_seconds:.0f} s",
-                f"  paid for: {cost}" if tokens else "  everything was answered before; no engine was started",
-                *(f"  rejected, {reason:<18}{n:>9,}" for reason, n in self.rejected.items()),
-            ]
-        if self.exported:
-            lines.append(f"  exported: {self.exported[1]:,} labels into {self.exported[0]}")
-        return "\n".join(lines)
-
 
 def annotate_lake(
     spark: SparkSession, recipe: Recipe, files: Sequence[str] = (), export: str | None = None
 ) -> AnnotateSummary:
-    """Makes labels: from a teacher, or from files where any are given.
+    """Make labels by a teacher, or import them if files are given.
 
     Args:
         spark: a session with Delta.
         recipe: lake, annotation and engine.
-        files: labels to import, see `labels.read_labels`; then no teacher is asked.
+        files: labels to import, see `labels.read_labels`. With any, no teacher is asked.
         export: JSON Lines file for the labels of the sets that were written.
 
     Raises:
@@ -103,68 +83,70 @@ def annotate_lake(
             raise RecipeError(
                 f"--export writes a file on the driver's own disk, and {export} is a URI: give a path, or read the lake's table `labels`"
             )
-        Path(export).absolute().parent.mkdir(parents=True, exist_ok=True)  # not after the teacher was paid
+        Path(export).absolute().parent.mkdir(parents=True, exist_ok=True)  # Before the teacher is paid.
     if files:
         lake = Lake(spark, recipe.lake)
         lake.ensure()
     else:
-        lake = ingested_lake(spark, recipe)
-    with recorded(lake, Run("annotate", recipe)) as run:
-        summary = _imported(lake, run, files) if files else _asked(lake, run)
-        run.counts |= {"labels": sum(summary.n_labels.values()), **summary.rejected}
+        lake = open_lake(spark, recipe)
+    with recorded(lake, "annotate", recipe) as run:
+        summary = _import(lake, run, recipe.annotation, files) if files else _ask_teacher(lake, run, recipe)
+        run.count(labels=sum(summary.n_labels.values()), **summary.rejected)
     if export is None:
         return summary
     rows = lake.read("labels").where(F.col("label_set").isin(*summary.n_labels))
-    n_exported = write_labels(Path(export), label_rows(rows))
-    return AnnotateSummary(run, summary.n_documents, summary.n_labels, summary.rejected, (export, n_exported))
+    n_exported = write_labels(Path(export), read_rows(rows))
+    return replace(summary, exported=(export, n_exported))
 
 
-def _imported(lake: Lake, run: Run, files: Sequence[str]) -> AnnotateSummary:
-    run.versions_in = {"labels": lake.version("labels")}
-    with run.stage("import"):
-        counts = import_files(lake, [Path(file) for file in files], run)
+def _import(lake: Lake, run: Run, config: AnnotationConfig, files: Sequence[str]) -> AnnotateSummary:
+    run.read_at({"labels": lake.version("labels")})
+    with run.timed("import"):
+        counts = import_files(lake, [Path(file) for file in files], config.label_set, run.run_id)
     return AnnotateSummary(run, None, dict(counts))
 
 
-def _asked(lake: Lake, run: Run) -> AnnotateSummary:
-    with run.stage("plan"):
-        stages = teacher_stages(run.recipe)
-        run.recipe = _completed(run.recipe, stages)
-        config = run.recipe.annotation
-        run.recipe_fingerprint = _fingerprint(run.recipe, stages)
-        run.versions_in = {name: lake.version(name) for name in ("documents", "labels")}
-        run.counts["generations"] = 0
-        documents = lake.read("documents", run.versions_in["documents"]).transform(sampled(config))
-    generate = GenerateStage(lake, run)
+def _ask_teacher(lake: Lake, run: Run, recipe: Recipe) -> AnnotateSummary:
+    with run.timed("plan"):
+        stages = teacher_stages(recipe)
+        label_set = recipe.annotation.label_set or next(iter(stages.values())).refiner.card.name
+        config = recipe.annotation.model_copy(update={"label_set": label_set})
+        run.settle(recipe.model_copy(update={"annotation": config}), _fingerprint(config, stages))
+        versions = {name: lake.version(name) for name in ("documents", "labels")}
+        run.read_at(versions)
+        run.count(generations=0)
+        documents = lake.read("documents", versions["documents"]).transform(draw_sample(config))
+    generate = GenerateMissing(lake, run)
     with persisted(documents) as sample:
         bucket = bucket_of(F.col("doc_id")).alias("bucket")
         per_bucket = {row["bucket"]: (row["count"], True) for row in sample.groupBy(bucket).count().collect()}
         n_documents = sum(n for n, _ in per_bucket.values())
-        for wave in waves(per_bucket, run.recipe.waves.documents, lambda buckets: buckets.of(sample)):
+        for wave in cut_waves(per_bucket, recipe.waves.documents, lambda buckets: buckets.of(sample)):
             with ExitStack() as stack:
-                prompts = stack.enter_context(persisted(_prompts(wave.documents, stages, config)))
+                prompts = stack.enter_context(persisted(_make_prompts(wave.documents, stages, config)))
                 answers = []
                 for question, stage in stages.items():
-                    with run.stage(question.name):
+                    with run.timed(question.name):
                         mine = prompts.where(F.col("question") == question.name)
                         answers.append(
                             stack.enter_context(generate(mine, stage, wave.number, f"{question.name}{wave}"))
                         )
-                with run.stage("labels"):
-                    _store(lake, run, wave.documents, prompts, reduce(lambda a, b: a.unionByName(b), answers))
-        labels = lake.read("labels").where(F.col("label_set") == config.label_set)
+                with run.timed("labels"):
+                    generations = reduce(lambda a, b: a.unionByName(b), answers)
+                    _store(lake, run.run_id, config, label_set, wave.documents, prompts, generations)
+        labels = lake.read("labels").where(F.col("label_set") == label_set)
         mine = labels.join(sample.select(*DOCUMENT_KEY), on=DOCUMENT_KEY, how="left_semi")
         counts = {row["reason"]: row["count"] for row in mine.groupBy("reason").count().orderBy("reason").collect()}
-    run.counts["documents"] = n_documents
-    n_labels = {str(config.label_set): counts.pop(None, 0)}
+    run.count(documents=n_documents)
+    n_labels = {label_set: counts.pop(None, 0)}
     return AnnotateSummary(run, n_documents, n_labels, counts)
 
 
 def teacher_stages(recipe: Recipe) -> dict[Question, RefinerStage]:
-    """The teacher with each question.
+    """Return the stage of each question that the teacher is asked.
 
     Raises:
-        RefinerError: it can't be had, or does not follow instructions.
+        RefinerError: the teacher can't be had, or does not follow instructions.
         RecipeError: the questions are too long for it.
     """
     config = recipe.annotation
@@ -177,7 +159,7 @@ def teacher_stages(recipe: Recipe) -> dict[Question, RefinerStage]:
         raise RecipeError(
             "engine.endpoint_model names a model for each stage of refining, and a teacher is one: set it to the teacher's name at the endpoint"
         )
-    spec = ready(refiner, recipe.engine)
+    spec = prepare_engine(refiner, recipe.engine)
     tokenizer, stages = tokenizer_json(spec.served).parent, {}
     for question in QUESTIONS:
         builder = build_question_prompts(question, refiner.card, refiner.model_fingerprint, tokenizer, config)
@@ -185,10 +167,10 @@ def teacher_stages(recipe: Recipe) -> dict[Question, RefinerStage]:
     return stages
 
 
-def sampled(config: AnnotationConfig) -> Callable[[DataFrame], DataFrame]:
-    """Draws documents in turns from every stratum, a source and a length, at random within it.
+def draw_sample(config: AnnotationConfig) -> Callable[[DataFrame], DataFrame]:
+    """Draw documents in turns from every stratum of source and length, at random within it.
 
-    A document's place is a matter of its id and the seed, so a larger sample holds the smaller one.
+    The id and the seed decide the place of a document, so a larger sample holds the smaller one.
 
     Returns:
         A transformation of `documents`: `DOCUMENT_KEY` and text of at most `config.documents` that have words.
@@ -210,30 +192,37 @@ def sampled(config: AnnotationConfig) -> Callable[[DataFrame], DataFrame]:
     return draw_from
 
 
-def _prompts(documents: DataFrame, stages: dict[Question, RefinerStage], config: AnnotationConfig) -> DataFrame:
-    """All prompts about documents, columns of `prox_spark.udfs.prompts.PROMPTS` and question; of chunks no more than the recipe says."""
+def _make_prompts(documents: DataFrame, stages: dict[Question, RefinerStage], config: AnnotationConfig) -> DataFrame:
+    """Make all prompts about documents, with at most `config.chunks` chunks of each: columns of `prox_spark.udfs.prompts.PROMPTS` and question."""
     draw = F.xxhash64(F.lit(config.seed), "doc_id", "chunk_index")
     place = F.row_number().over(Window.partitionBy(*DOCUMENT_KEY, "question").orderBy(draw, "chunk_index"))
     prompts = (
-        prompts_of(documents, stage, with_token_ids=True).withColumn("question", F.lit(question.name))
+        make_prompts(documents, stage, with_token_ids=True).withColumn("question", F.lit(question.name))
         for question, stage in stages.items()
     )
     every = reduce(lambda a, b: a.unionByName(b), prompts)
     return every.withColumn("place", place).where(F.col("place") <= config.chunks).drop("place")
 
 
-def _store(lake: Lake, run: Run, documents: DataFrame, prompts: DataFrame, generations: DataFrame) -> None:
-    """Derives the labels of a wave from committed answers, and removes what other prompts once made of its documents."""
-    config = run.recipe.annotation
+def _store(
+    lake: Lake,
+    run_id: str,
+    config: AnnotationConfig,
+    label_set: str,
+    documents: DataFrame,
+    prompts: DataFrame,
+    generations: DataFrame,
+) -> None:
+    """Derive the labels of a wave from committed answers, and remove labels of its documents that other prompts once made."""
     answers = (
-        prompts.join(final_answers(generations, "output_text", "finish_reason"), on="generation_key", how="left")
+        prompts.join(choose_answers(generations, "output_text", "finish_reason"), on="generation_key", how="left")
         .withColumns({name: F.col(f"generation.{name}") for name in ("output_text", "finish_reason")})
         .withColumn("error_message", F.coalesce("generation.error_message", "skip_reason"))
         .groupBy(*DOCUMENT_KEY)
         .agg(F.collect_list(F.struct(*ANSWER.names)).alias("answers"))
     )
     drafts = documents.join(answers, on=DOCUMENT_KEY, how="inner").select(*DOCUMENT_KEY, "text", "answers")
-    own = {"label_set": config.label_set, "origin": config.teacher, "run_id": run.run_id}
+    own = {"label_set": label_set, "origin": config.teacher, "run_id": run_id}
     labels = (
         drafts.mapInArrow(DraftLabels(config.max_removed_share), DRAFTS)
         .withColumns({name: F.lit(value) for name, value in own.items()})
@@ -247,17 +236,10 @@ def _store(lake: Lake, run: Run, documents: DataFrame, prompts: DataFrame, gener
             .select(*schemas.LABELS.key)
         )
         if not stale.isEmpty():
-            lake.remove(schemas.LABELS, stale, schemas.LABELS.key, run.run_id)
-        store_labels(lake, rows, run.run_id)
+            lake.remove(schemas.LABELS, stale, schemas.LABELS.key, run_id)
+        store_labels(lake, rows, run_id)
 
 
-def _completed(recipe: Recipe, stages: dict[Question, RefinerStage]) -> Recipe:
-    """The recipe with the name of the label set, where it leaves that to the teacher."""
-    config = recipe.annotation
-    name = config.label_set or next(iter(stages.values())).refiner.card.name
-    return recipe.model_copy(update={"annotation": config.model_copy(update={"label_set": name})})
-
-
-def _fingerprint(recipe: Recipe, stages: dict[Question, RefinerStage]) -> str:
+def _fingerprint(config: AnnotationConfig, stages: dict[Question, RefinerStage]) -> str:
     prints = [(s.builder.model_fingerprint, s.builder.prompt_fingerprint, s.builder.sampling) for s in stages.values()]
-    return fingerprint(prints, recipe.annotation.model_dump())
+    return fingerprint(prints, config.model_dump())

@@ -1,4 +1,4 @@
-"""Other thresholds or the other semantics over stored generations: the tables are derived anew, no engine is started."""
+"""Other thresholds or the other semantics over stored generations: the tables are derived again, and no engine is started."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pyspark.sql import functions as F
 from prox_spark.config import Recipe
 from prox_spark.frames import persisted, persisted_rows
 from prox_spark.interpreted import planned_for
-from prox_spark.lake.tables import Lake
-from prox_spark.pipeline.applying.commit import ApplyStage
+from prox_spark.lake.lake import Lake
+from prox_spark.pipeline.applying.commit import ApplyAnswers
 from prox_spark.pipeline.asking.stages import RefinerStages
-from prox_spark.pipeline.asking.wave_prompts import WavePrompts, kept, prompts_of
-from prox_spark.pipeline.plan import conserved, ingested_lake, plan
+from prox_spark.pipeline.asking.wave_prompts import WavePrompts, keep_documents, make_prompts
+from prox_spark.pipeline.plan import check_conservation, make_plan, open_lake
 from prox_spark.runs.run import Run, recorded
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ class ApplySummary:
     Attributes:
         run: its row in `runs`.
         n_pending: documents that had no row under this recipe.
-        n_waiting: those of them that lack a generation; only `refine` can help them.
-        statuses: of all documents of the lake under this recipe.
+        n_waiting: those of them that lack a generation, which only `refine` can make.
+        statuses: number of documents of the lake under this recipe by status.
         moves: between what `refined` held before and what it holds now, most documents first.
     """
 
@@ -54,79 +54,54 @@ class ApplySummary:
     statuses: dict[str, int]
     moves: list[Move]
 
-    def summary(self) -> str:
-        """For the terminal."""
-        total = sum(self.statuses.values())
-        if self.n_pending == 0:
-            return "\n".join(
-                [f"apply: nothing to derive, all {total:,} documents are under this recipe", *self._statuses()]
-            )
-        lines = [f"apply: {self.n_pending:,} of {total:,} documents in {self.run.total_seconds:.0f} s, no engine"]
-        lines += self._statuses()
-        words = sum(move.words_before for move in self.moves), sum(move.words_after for move in self.moves)
-        lines.append(f"words left: {words[0]:,} before, {words[1]:,} now")
-        moved = [move for move in self.moves if move.before != move.after]
-        lines.append(f"{sum(move.n_documents for move in moved):,} documents moved:")
-        lines += [
-            f"  {move.before:<18}→ {move.after:<18}{move.n_documents:>9,}   words {move.words_before:,} → {move.words_after:,}"
-            for move in moved
-        ]
-        if self.n_waiting:
-            lines.append(
-                f"{self.n_waiting:,} documents wait: a model was never asked what this recipe needs. "
-                "Run `prox-spark refine` with the same recipe; they are as they were"
-            )
-        return "\n".join(lines)
-
-    def _statuses(self) -> list[str]:
-        return [f"  {status:<18}{n:>9,}" for status, n in self.statuses.items()]
-
 
 def apply_lake(spark: SparkSession, recipe: Recipe) -> ApplySummary:
-    """Derives `programs`, `refined` and `quarantine` from stored generations, for documents not yet under this recipe.
+    """Derive `programs`, `refined` and `quarantine` from stored generations, for documents not yet under this recipe.
 
     Raises:
         LakeError: there are no documents.
-        RefinerError: a refiner's tokenizer can't be had; it tells which generation belongs to which document.
+        RefinerError: a refiner's tokenizer can't be had. It tells which generation belongs to which document.
         ConservationError: documents are not the sum over the statuses.
     """
-    lake = ingested_lake(spark, recipe)
-    with recorded(lake, Run("apply", recipe)) as run:
-        todo = plan(lake, run, asks=False)
+    lake = open_lake(spark, recipe)
+    with recorded(lake, "apply", recipe) as run:
+        plan = make_plan(lake, run, recipe, asks=False)
         n_waiting = 0
-        with run.stage("apply"):
-            apply = ApplyStage(lake, todo.stages, run)
-            for wave in todo.waves:
+        with run.timed("apply"):
+            apply = ApplyAnswers(lake, plan.stages, plan.settings, plan.versions, run.run_id)
+            for wave in plan.waves:
                 with (
-                    planned_for(spark, todo.n_documents),
+                    planned_for(spark, plan.n_documents),
                     persisted_rows(wave.documents) as documents,
-                    stored_prompts(lake, todo.stages, documents, run.recipe) as prompts,
+                    stored_prompts(lake, plan.stages, documents, plan.settings.drop_threshold) as prompts,
                 ):
                     n_waiting += apply(wave, documents, prompts, lake.read("generations"))
-        statuses = conserved(lake, run, todo, n_waiting)
-        run.counts |= {"pending": todo.n_pending, "documents": sum(statuses.values()), **statuses}
-        with planned_for(spark, todo.n_documents):
-            moves = _moves(lake, run.versions_in["refined"]) if todo.n_pending else []
-    return ApplySummary(run, todo.n_pending, n_waiting, statuses, moves)
+        statuses = check_conservation(lake, run.run_id, plan, n_waiting)
+        run.count(pending=plan.n_pending, documents=sum(statuses.values()), **statuses)
+        with planned_for(spark, plan.n_documents):
+            moves = _find_moves(lake, plan.versions["refined"]) if plan.n_pending else []
+    return ApplySummary(run, plan.n_pending, n_waiting, statuses, moves)
 
 
 @contextmanager
-def stored_prompts(lake: Lake, stages: RefinerStages, documents: DataFrame, recipe: Recipe) -> Iterator[WavePrompts]:
-    """The prompts whose answers decide about some documents under a recipe.
+def stored_prompts(
+    lake: Lake, stages: RefinerStages, documents: DataFrame, drop_threshold: float
+) -> Iterator[WavePrompts]:
+    """Make the prompts whose answers decide about some documents.
 
     Args:
-        lake: where the answers are.
-        stages: whose prompts.
+        lake: with the answers.
+        stages: of the prompts.
         documents: `DOCUMENT_KEY` and text.
-        recipe: completed.
+        drop_threshold: documents from this probability of dropping on need no answer of the chunk stage.
     """
-    # Both stages read them, and making them means reading all texts through a tokenizer.
-    with persisted(prompts_of(documents, stages.doc)) as doc:
-        keeping = kept(documents, doc, lake.read("generations"), recipe.drop_threshold)
-        yield WavePrompts(doc, prompts_of(keeping, stages.chunk))
+    # Both stages read the prompts, and making them takes all texts through a tokenizer.
+    with persisted(make_prompts(documents, stages.doc)) as doc:
+        kept = keep_documents(documents, doc, lake.read("generations"), drop_threshold)
+        yield WavePrompts(doc, make_prompts(kept, stages.chunk))
 
 
-def _moves(lake: Lake, version: int) -> list[Move]:
+def _find_moves(lake: Lake, version: int) -> list[Move]:
     def read(side: str, version: int | None) -> DataFrame:
         columns = (F.col("status").alias(f"status_{side}"), F.col("words_after").alias(f"words_{side}"))
         return lake.read("refined", version).select("doc_id", *columns)

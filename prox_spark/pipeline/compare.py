@@ -1,4 +1,4 @@
-"""Two settings over the same stored generations, side by side: where they agree, and where not. Writes nothing."""
+"""Two settings over the same stored generations, side by side: where they agree and where they don't. Writes nothing."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pyspark.sql import functions as F
 from prox_spark.config import Recipe
 from prox_spark.errors import RecipeError
 from prox_spark.frames import persisted
-from prox_spark.lake.tables import Lake
+from prox_spark.lake.lake import Lake
 from prox_spark.pipeline.apply import stored_prompts
-from prox_spark.pipeline.applying.commit import IS_ANSWERED, outcomes
+from prox_spark.pipeline.applying.outcomes import IS_ANSWERED, decide_outcomes
 from prox_spark.pipeline.asking.stages import RefinerStages
-from prox_spark.pipeline.asking.stored_answers import parsed_answers
+from prox_spark.pipeline.asking.stored_answers import parse_answers
 from prox_spark.programs import DocumentStatus
 from prox_spark.schemas import DOCUMENT_KEY
 
@@ -36,13 +36,13 @@ _GONE = [
 
 @dataclass(frozen=True)
 class Disagreement:
-    """A document of which the two settings make different things.
+    """A document of which the two settings make different texts.
 
     Attributes:
-        doc_id: which.
+        doc_id: of the document.
         status_a: under the one setting.
         status_b: under the other.
-        lines: `(side, line)`: lines of the raw text that only side `a` or only side `b` removes, a few of them.
+        lines: a few `(side, line)`: lines of the raw text that only this side removes.
     """
 
     doc_id: str
@@ -57,7 +57,7 @@ class Comparison:
 
     Attributes:
         n_documents: compared.
-        n_waiting: left out, because one setting needs a generation that is not stored.
+        n_waiting: left out because one setting needs a generation that is not stored.
         same_status: documents with the same status.
         same_text: documents with the same refined text.
         n_lines: lines of all raw texts.
@@ -79,31 +79,9 @@ class Comparison:
     statuses: list[tuple[str, str, int]]
     examples: list[Disagreement]
 
-    def summary(self) -> str:
-        """For the terminal."""
-
-        def share(part: int, whole: int) -> str:
-            return f"{part:,} of {whole:,} ({part / whole:.1%})" if whole else "none"
-
-        lines = [
-            f"compare: {self.n_documents:,} documents",
-            f"  same status      {share(self.same_status, self.n_documents)}",
-            f"  same text        {share(self.same_text, self.n_documents)}",
-            f"  same lines kept  {share(self.same_lines, self.n_lines)}",
-            f"  words left       A {self.words_a:,}, B {self.words_b:,}",
-            f"  {'A':<18}  {'B':<18}{'documents':>9}",
-            *(f"  {a:<18}  {b:<18}{n:>9,}" for a, b, n in self.statuses),
-        ]
-        if self.n_waiting:
-            lines.append(f"  left out: {self.n_waiting:,} documents that one of the settings has no generations for")
-        for example in self.examples:
-            lines.append(f"{example.doc_id}: A {example.status_a}, B {example.status_b}")
-            lines += [f"  only {side} removes: {line[:100]}" for side, line in example.lines]
-        return "\n".join(lines)
-
 
 def compare_settings(spark: SparkSession, a: Recipe, b: Recipe, n_examples: int = 3, n_lines: int = 8) -> Comparison:
-    """Compares what two recipes make of the documents of a lake, from stored generations.
+    """Compare what two recipes make of the documents of a lake, from stored generations.
 
     Args:
         spark: a session with Delta.
@@ -123,9 +101,9 @@ def compare_settings(spark: SparkSession, a: Recipe, b: Recipe, n_examples: int 
     n_documents = documents.count()
     with ExitStack() as frames:
         raw = documents.select(*DOCUMENT_KEY, F.col("text").alias("raw"))
-        sides = [_side(lake, recipe, documents, side, frames) for recipe, side in ((a, "a"), (b, "b"))]
+        sides = [_decide_side(lake, recipe, documents, side, frames) for recipe, side in ((a, "a"), (b, "b"))]
         rows = raw.join(sides[0], on=DOCUMENT_KEY, how="inner").join(sides[1], on=DOCUMENT_KEY, how="inner")
-        rows = frames.enter_context(persisted(rows.transform(_with_lines)))
+        rows = frames.enter_context(persisted(rows.transform(_add_lines)))
         total = rows.agg(
             F.count("*").alias("n_documents"),
             F.count_if(F.col("status_a") == F.col("status_b")).alias("same_status"),
@@ -137,19 +115,20 @@ def compare_settings(spark: SparkSession, a: Recipe, b: Recipe, n_examples: int 
         ).first()
         statuses = rows.groupBy("status_a", "status_b").count().orderBy(F.desc("count")).collect()
         differing = rows.where(f"NOT ({_SAME_TEXT})").orderBy(F.desc("n_differing"), "doc_id").limit(n_examples)
-        examples = [_example(row, n_lines) for row in differing.collect()]
+        examples = [_make_example(row, n_lines) for row in differing.collect()]
     moved = [(row["status_a"], row["status_b"], row["count"]) for row in statuses]
     n_waiting = n_documents - total["n_documents"]
     return Comparison(**total.asDict(), n_waiting=n_waiting, statuses=moved, examples=examples)
 
 
-def _side(lake: Lake, recipe: Recipe, documents: DataFrame, side: str, frames: ExitStack) -> DataFrame:
-    """What one recipe makes of the documents that have their generations."""
+def _decide_side(lake: Lake, recipe: Recipe, documents: DataFrame, side: str, frames: ExitStack) -> DataFrame:
+    """Return what one recipe makes of the documents that have their generations."""
     stages = RefinerStages.of(recipe, asks=False)
-    recipe = stages.completed(recipe)
-    prompts = frames.enter_context(stored_prompts(lake, stages, documents, recipe))
-    parsed = parsed_answers(lake.read("generations"), stages, prompts, recipe)
-    decided = outcomes(documents, parsed, recipe).where(IS_ANSWERED)
+    settings = stages.settle(recipe)
+    config, threshold = settings.recipe.apply, settings.drop_threshold
+    prompts = frames.enter_context(stored_prompts(lake, stages, documents, threshold))
+    parsed = parse_answers(lake.read("generations"), stages, prompts, config.semantics)
+    decided = decide_outcomes(documents, parsed, config, threshold).where(IS_ANSWERED)
     return decided.select(
         *DOCUMENT_KEY,
         F.col("text").alias(f"text_{side}"),
@@ -159,23 +138,23 @@ def _side(lake: Lake, recipe: Recipe, documents: DataFrame, side: str, frames: E
     )
 
 
-def _with_lines(rows: DataFrame) -> DataFrame:
-    """Adds the number of lines, and the numbers of those that only one side removes."""
+def _add_lines(rows: DataFrame) -> DataFrame:
+    """Add the number of lines, and the numbers of the lines that only one side removes."""
     n_raw = F.size(F.split("raw", "\n"))
-    lines = {"n": n_raw, "lines_a": _removed("a", n_raw), "lines_b": _removed("b", n_raw)}
+    lines = {"n": n_raw, "lines_a": _find_removed("a", n_raw), "lines_b": _find_removed("b", n_raw)}
     only = {"only_a": F.array_except("lines_a", "lines_b"), "only_b": F.array_except("lines_b", "lines_a")}
     rows = rows.withColumns(lines).withColumns(only)
     return rows.withColumn("n_differing", F.size("only_a") + F.size("only_b"))
 
 
-def _removed(side: str, n_lines: Column) -> Column:
-    """Numbers of the lines of the raw text that a side removes: all of them when nothing is left."""
+def _find_removed(side: str, n_lines: Column) -> Column:
+    """Return the numbers of the lines of the raw text that a side removes: all of them if nothing is left."""
     spans = F.transform(f"removed_{side}", lambda s: F.sequence(s["line_start"], s["line_end"]))
     every = F.sequence(F.lit(0).cast("long"), n_lines.cast("long") - 1)
     return F.when(F.col(f"status_{side}").isin(_GONE), every).otherwise(F.flatten(spans))
 
 
-def _example(row: Row, n_lines: int) -> Disagreement:
+def _make_example(row: Row, n_lines: int) -> Disagreement:
     lines = row["raw"].split("\n")
     marks = sorted([(n, "A") for n in row["only_a"]] + [(n, "B") for n in row["only_b"]])
     shown = [(side, lines[n]) for n, side in marks if lines[n].strip()][:n_lines]

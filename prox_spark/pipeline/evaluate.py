@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from prox_spark.config import LakeConfig, Recipe
+from prox_spark.config import ApplyConfig, LakeConfig, Recipe
 from prox_spark.errors import RecipeError, RefinerError
 from prox_spark.frames import persisted
 from prox_spark.labels import Label
-from prox_spark.lake.tables import Lake
-from prox_spark.pipeline.applying.execute import chunks_of, executed
-from prox_spark.pipeline.asking.generate import GenerateStage
+from prox_spark.lake.lake import Lake
+from prox_spark.pipeline.applying.execute import execute_programs, gather_chunks
+from prox_spark.pipeline.asking.generate import GenerateMissing
 from prox_spark.pipeline.asking.self_test import SelfTest
 from prox_spark.pipeline.asking.stages import RefinerStages
-from prox_spark.pipeline.asking.stored_answers import parsed_answers
-from prox_spark.pipeline.asking.wave_prompts import WavePrompts, prompts_of
+from prox_spark.pipeline.asking.stored_answers import parse_answers
+from prox_spark.pipeline.asking.wave_prompts import WavePrompts, make_prompts
 from prox_spark.quality.baselines import load_baselines
 from prox_spark.quality.evaluation import Evaluation, Prediction, evaluate_predictions
 from prox_spark.quality.programs import ProgramScores, score_programs
@@ -36,7 +36,7 @@ _TEXT = "doc_id string, text string, first_line int, is_judged boolean, is_lined
 
 @dataclass(frozen=True)
 class _Answers:
-    """Of the labels in their order, and of all their chunks."""
+    """What the refiners answered about the labels, in their order, and about all their chunks."""
 
     predictions: list[Prediction]
     programs: ProgramScores
@@ -44,10 +44,10 @@ class _Answers:
 
 
 def with_refiner(recipe: Recipe, name: str | None) -> Recipe:
-    """The recipe with a refiner for each stage that it serves; as it is for None.
+    """Return the recipe with a refiner for each stage that it serves, or as it is for None.
 
     Raises:
-        RefinerError: there is none of this name, or it serves no stage.
+        RefinerError: no refiner has this name, or it serves no stage.
     """
     if name is None:
         return recipe
@@ -59,73 +59,74 @@ def with_refiner(recipe: Recipe, name: str | None) -> Recipe:
 
 
 def evaluate_labels(spark: SparkSession, recipe: Recipe, labels: Sequence[Label]) -> Evaluation:
-    """Asks the recipe's refiners about labelled texts and scores what they say.
+    """Ask the recipe's refiners about labelled texts and score their answers.
 
-    Each text is a document of its own, or the part of one that begins with the line its label says. The document stage is
-    asked about those whose label says keep or drop, the chunk stage about those whose label says which lines go, whatever the
-    document stage makes of them. Only `generations` and `runs` of the lake are written.
+    Each text is a document, or the part of a document that begins with the line its label says. The document stage is asked
+    about texts whose label says keep or drop. The chunk stage is asked about texts whose label says which lines go, whatever
+    the document stage answers. Only `generations` and `runs` of the lake are written.
 
     Args:
         spark: the session.
-        recipe: its lake may be unset: then a temporary one is used.
+        recipe: its lake may be unset; then a temporary lake is used.
         labels: one or more.
 
     Raises:
         RecipeError: no lake, on a cluster.
         RefinerError, EngineError, SelfTestError: as `refine_lake`.
     """
-    with _lake(spark, recipe) as lake:
+    with _lake_of(spark, recipe) as lake:
         lake.ensure()
-        with recorded(lake, Run("evaluate", recipe)) as run:
+        with recorded(lake, "evaluate", recipe) as run:
             stages = RefinerStages.of(recipe)
-            run.recipe = stages.completed(recipe)
-            run.recipe_fingerprint = stages.fingerprint(run.recipe)
-            run.versions_in = {"generations": lake.version("generations")}
-            run.counts |= {"generations": 0, "labels": len(labels)}
-            answers = _answers(lake, stages, run, labels)
+            settings = stages.settle(recipe)
+            run.settle(settings.recipe, settings.fingerprint)
+            run.read_at({"generations": lake.version("generations")})
+            run.count(generations=0, labels=len(labels))
+            answers = _ask(lake, stages, settings.recipe, run, labels)
             return evaluate_predictions(
                 labels,
                 answers.predictions,
                 answers.programs,
                 load_baselines(),
                 {"doc": stages.doc.refiner.card.name, "chunk": stages.chunk.refiner.card.name},
-                run.recipe.drop_threshold,
+                settings.drop_threshold,
                 answers.n_unanswered_chunks,
             )
 
 
-def _answers(lake: Lake, stages: RefinerStages, run: Run, labels: Sequence[Label]) -> _Answers:
-    # Not the labels' ids, which name a label within its set at best.
+def _ask(lake: Lake, stages: RefinerStages, recipe: Recipe, run: Run, labels: Sequence[Label]) -> _Answers:
+    # Numbers instead of the labels' ids, which are unique within a set at best.
     rows = [(str(n), of.text, of.first_line, of.keep is not None, of.ops is not None) for n, of in enumerate(labels)]
     texts = lake.spark.createDataFrame(rows, _TEXT).withColumn("content_sha256", F.sha2("text", 256))
-    generate = GenerateStage(lake, run, SelfTest(lake, run))
+    generate = GenerateMissing(lake, run, SelfTest(lake, run, recipe.self_test))
     lined = texts.where("is_lined")
-    doc_prompts = prompts_of(texts.where("is_judged"), stages.doc, with_token_ids=True)
-    chunk_prompts = prompts_of(lined, stages.chunk, with_token_ids=True, first_line=F.col("first_line"))
+    doc_prompts = make_prompts(texts.where("is_judged"), stages.doc, with_token_ids=True)
+    chunk_prompts = make_prompts(lined, stages.chunk, with_token_ids=True, first_line=F.col("first_line"))
     with ExitStack() as stack:
         doc, chunk = (stack.enter_context(persisted(prompts)) for prompts in (doc_prompts, chunk_prompts))
-        with run.stage("doc"):
+        with run.timed("doc"):
             verdicts = stack.enter_context(generate(doc, stages.doc, 0, "doc stage"))
-        with run.stage("chunk"):
+        with run.timed("chunk"):
             programs = stack.enter_context(generate(chunk, stages.chunk, 0, "chunk stage"))
-        with run.stage("apply"):
-            answers = parsed_answers(verdicts.unionByName(programs), stages, WavePrompts(doc, chunk), run.recipe)
-            return _read(stack.enter_context(persisted(answers)), lined, run.recipe, len(labels))
+        with run.timed("apply"):
+            generations, semantics = verdicts.unionByName(programs), recipe.apply.semantics
+            answers = parse_answers(generations, stages, WavePrompts(doc, chunk), semantics)
+            return _read(stack.enter_context(persisted(answers)), lined, recipe.apply, len(labels))
 
 
-def _read(parsed: DataFrame, lined: DataFrame, recipe: Recipe, n_labels: int) -> _Answers:
+def _read(parsed: DataFrame, lined: DataFrame, config: ApplyConfig, n_labels: int) -> _Answers:
     is_doc, is_answered = F.col("chunk_index") == DOC_STAGE, F.col("error_code").isNull()
     verdicts = parsed.where(is_doc & is_answered).select("doc_id", "drop_probability").collect()
     drop_probability = {int(row["doc_id"]): row["drop_probability"] for row in verdicts}
     n_unanswered_chunks = parsed.where(~is_doc & ~is_answered).count()
-    # Lines of a chunk without an answer stay, as lines of no chunk do.
-    chunks = chunks_of(parsed.where(~is_doc & is_answered))
+    # Lines of a chunk without an answer stay, and so do lines outside of all chunks.
+    chunks = gather_chunks(parsed.where(~is_doc & is_answered))
     removed: dict[int, frozenset[int]] = {}
     programs: list[tuple[int, list[str]]] = []
-    # Programs count the lines from the beginning of a document. `F.repeat` takes a column since Spark 4.
+    # Programs count lines from the beginning of the document. `F.repeat` takes a column since Spark 4.
     lines_before = F.call_function("repeat", F.lit("\n"), F.col("first_line"))
     whole = lined.withColumn("text", F.concat(lines_before, "text"))
-    for row in executed(whole, chunks, recipe.apply).select("doc_id", "removed", "verdicts", "chunks").collect():
+    for row in execute_programs(whole, chunks, config).select("doc_id", "removed", "verdicts", "chunks").collect():
         number = int(row["doc_id"])
         spans = ((span["line_start"], span["line_end"]) for span in row["removed"])
         removed[number] = frozenset(n for start, end in spans for n in range(start, end + 1))
@@ -139,8 +140,8 @@ def _read(parsed: DataFrame, lined: DataFrame, recipe: Recipe, n_labels: int) ->
 
 
 @contextmanager
-def _lake(spark: SparkSession, recipe: Recipe) -> Iterator[Lake]:
-    """The recipe's lake, or a temporary one."""
+def _lake_of(spark: SparkSession, recipe: Recipe) -> Iterator[Lake]:
+    """Yield the recipe's lake, or a temporary one."""
     if recipe.lake.root or recipe.lake.catalog:
         yield Lake(spark, recipe.lake)
         return

@@ -15,8 +15,8 @@ from pyspark.sql import types as T
 
 from prox_spark import schemas
 from prox_spark.errors import RecipeError
+from prox_spark.pipeline.inputs.find import Inputs
 from prox_spark.pipeline.inputs.naming import clean_names, clean_type
-from prox_spark.pipeline.inputs.rows import Inputs
 from prox_spark.places import absolute
 from prox_spark.readers import InputFormat
 from prox_spark.readers.codecs import BZIP2, GZIP, find_codec_by_name
@@ -96,28 +96,6 @@ class InduceSummary:
     without_pair: dict[str, int]
     named: tuple[str, ...]
     seconds: float
-
-    def summary(self) -> str:
-        """For the terminal."""
-        figures = {
-            "exact": self.n_exact,
-            "exact to within white space": self.n_exact_but_white_space,
-            "with leftovers": self.n_with_leftovers,
-            **{f"  {kind}": n for kind, n in self.leftovers.items()},
-        }
-        n_ops = sum(self.operations.values())
-        by_name = ", ".join(f"{name} {n:,}" for name, n in self.operations.items())
-        lines = [
-            f"induce: {self.n_pairs:,} pairs in {self.seconds:.1f} s into {self.output}",
-            *(f"  {name:<30}{n:>9,}{n / max(self.n_pairs, 1):>8.1%}" for name, n in figures.items()),
-            f"  {n_ops / max(self.n_pairs, 1):.1f} operations per pair: {by_name or 'none'}",
-        ]
-        if self.without_pair:
-            reasons = ", ".join(f"{reason} {n:,}" for reason, n in self.without_pair.items())
-            n_more = sum(self.without_pair.values()) - len(self.named)
-            lines.append(f"  {sum(self.without_pair.values()):,} rows without a pair: {reasons}")
-            lines += [f"    {name}" for name in (*self.named, *([f"and {n_more:,} more"] if n_more else []))]
-        return "\n".join(lines)
 
 
 def induce_pairs(

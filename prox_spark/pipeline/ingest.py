@@ -1,60 +1,125 @@
-"""Ingest: input files into `documents`, what can't be a document into `quarantine`."""
+"""Input files into `documents`, and records that can't be a document into `quarantine`."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
 from prox_spark.config import Recipe
-from prox_spark.errors import ReasonCode
+from prox_spark.errors import NOTES, ReasonCode
 from prox_spark.frames import persisted_rows
-from prox_spark.lake.tables import Lake
+from prox_spark.lake.lake import Lake
 from prox_spark.pipeline.inputs.carried import CarriedJson
 from prox_spark.pipeline.inputs.checks import check_replaces_nothing, check_usable
+from prox_spark.pipeline.inputs.find import Inputs, find_inputs
 from prox_spark.pipeline.inputs.found import count_found
 from prox_spark.pipeline.inputs.judge import Arrival, judge, reject_null_partitions
 from prox_spark.pipeline.inputs.naming import ROW_ID
 from prox_spark.pipeline.inputs.rejections import remove_mended, write_quarantine
-from prox_spark.pipeline.inputs.rows import Inputs, find_inputs, read_inputs, reading
+from prox_spark.pipeline.inputs.rows import naming_tables, read_inputs
 from prox_spark.pipeline.inputs.take_in import TakeIn
-from prox_spark.report.ingest import IngestSummary
-from prox_spark.runs.run import Run, recorded
+from prox_spark.readers import PassedOver
+from prox_spark.runs.run import recorded
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 LOG = logging.getLogger(__name__)
 
-# By so many files is told whether an input was ingested before.
+# This many files tell whether an input was ingested before.
 _MAX_ASKED_FILES = 10
 _TABLES = ("documents", "quarantine")
 
 
+@dataclass(frozen=True)
+class IngestSummary:
+    """What an ingest found and did. n_read = n_new + n_changed + n_unchanged + n_duplicates + quarantined without notes.
+
+    Attributes:
+        run_id: UUID of the run.
+        lake: root or catalog of the tables.
+        n_read: records read, and files or parts of files that could not be read.
+        n_new: documents added.
+        n_changed: documents whose text, url, source or carried columns were replaced.
+        n_unchanged: documents that the lake had with the same text, url, source and carried columns.
+        n_duplicates: records with the id and the content of another record of the input.
+        skipped: by kind, records that are no documents by their kind, such as images and redirects.
+        passed_over: files that are no data, such as a README.md beside it.
+        quarantined: by reason, records, including those that an earlier ingest quarantined.
+        notes: remarks on what was carried in another form than it came.
+        seconds: by part of the run, and `total`.
+        versions_in: table versions before.
+        versions_out: table versions after.
+    """
+
+    run_id: str
+    lake: str
+    n_new: int
+    n_changed: int
+    n_unchanged: int
+    n_duplicates: int
+    skipped: Mapping[str, int]
+    passed_over: Sequence[PassedOver]
+    quarantined: Mapping[str, int]
+    notes: Sequence[str]
+    seconds: Mapping[str, float]
+    versions_in: Mapping[str, int]
+    versions_out: Mapping[str, int]
+    n_read: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        kept = self.n_new + self.n_changed + self.n_unchanged + self.n_duplicates
+        rejected = sum(n for reason, n in self.quarantined.items() if reason not in NOTES)
+        object.__setattr__(self, "n_read", kept + rejected)
+
+    @property
+    def n_skipped(self) -> int:
+        """Records that are no documents by their kind."""
+        return sum(self.skipped.values())
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The figures as in `runs.counts`."""
+        figures = {
+            "input": self.n_read,
+            "new": self.n_new,
+            "changed": self.n_changed,
+            "unchanged": self.n_unchanged,
+            "duplicates": self.n_duplicates,
+            "skipped": self.n_skipped,
+            "files_passed_over": len(self.passed_over),
+        }
+        return figures | {f"quarantined_{reason}": n for reason, n in self.quarantined.items()}
+
+
 def ingest(spark: SparkSession, recipe: Recipe, inputs: Inputs | None = None) -> IngestSummary:
-    """Take the recipe's inputs up into the lake. Repeatable: the same input again commits nothing.
+    """Bring the recipe's inputs into the lake. Repeatable: the same input again commits nothing.
 
     Args:
         spark: a session with Delta.
-        recipe: `input` and `lake` are what counts.
-        inputs: what `find_inputs` found before; None looks now.
+        recipe: its sections `input` and `lake`.
+        inputs: as `find_inputs` found them; None looks now.
 
     Raises:
-        RecipeError: nothing at a path, or a format or column that can't be found.
-        InputError: not one file can be read, or a file's documents would replace those of another.
-        LakeError: a column of the input does not fit the one that the lake has, or another ingest wrote meanwhile.
+        RecipeError: a path holds nothing, or a format or column can't be found.
+        InputError: not one file can be read, or the documents of a file would replace those of another.
+        LakeError: a column of the input does not fit the lake's, or another ingest wrote meanwhile.
     """
     inputs = inputs or find_inputs(recipe.input)
     LOG.info("ingest: reading %s", " ".join(recipe.input.paths))
     lake = Lake(spark, recipe.lake)
     lake.ensure()
-    run = Run("ingest", recipe, versions_in={table: lake.version(table) for table in _TABLES})
-    with recorded(lake, run):
-        documents = lake.read("documents", run.versions_in["documents"])
+    versions = {table: lake.version(table) for table in _TABLES}
+    with recorded(lake, "ingest", recipe) as run:
+        run.read_at(versions)
+        documents = lake.read("documents", versions["documents"])
 
-        # Of files that the lake knows, rows are judged without their texts, which are read once more for what is to be written:
-        # as a rule that is little or nothing. Else the input is read once, and kept for the block.
+        # If the lake knows the files, rows are judged without their texts, and texts are read again for the rows to be written,
+        # most often few or none. Otherwise the input is read once and kept for the block.
         reads_twice = inputs.may_be_read_twice(recipe.input) and _knows(documents, inputs)
 
         def read(with_texts: bool) -> DataFrame:
@@ -67,18 +132,18 @@ def ingest(spark: SparkSession, recipe: Recipe, inputs: Inputs | None = None) ->
             persisted_rows(judge(judged, documents)) as arrivals,
         ):
             rows = read(with_texts=True) if reads_twice else judged
-            with run.stage("read"), reading(inputs):
+            with run.timed("read"), naming_tables(inputs):
                 found = count_found(judged, arrivals, recipe.input.max_keys)
             notes = check_usable(judged, arrivals, found, recipe.input, inputs)
             if found.arrivals[Arrival.CHANGED] and recipe.input.id_scope is None:
                 check_replaces_nothing(arrivals)
             carried = CarriedJson(found.types, recipe.input.as_json, recipe.input.max_keys)
-            with run.stage("documents"):
+            with run.timed("documents"):
                 n_differing = TakeIn(lake, rows, judged, arrivals, documents, carried, run).write(found)
-            with run.stage("quarantine"):
+            with run.timed("quarantine"):
                 remove_mended(lake, arrivals, inputs, run)
                 if found.reasons:
-                    # Of a second text under an id the beginning is shown.
+                    # The beginning of a second text under an id is shown.
                     shown = rows if found.reasons[ReasonCode.DUPLICATE_ID.value] else judged
                     write_quarantine(lake, shown, arrivals, run)
         summary = IngestSummary(
@@ -96,7 +161,7 @@ def ingest(spark: SparkSession, recipe: Recipe, inputs: Inputs | None = None) ->
             versions_in=run.versions_in,
             versions_out=run.versions_out(lake),
         )
-        run.counts = summary.counts
+        run.count(**summary.counts)
     return summary
 
 

@@ -1,9 +1,9 @@
-"""The main job: what is new in a lake goes through both refiners and comes out refined."""
+"""The main job: documents that are new in a lake go through both refiners and come out refined."""
 
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from prox_spark.config import Recipe
@@ -11,15 +11,15 @@ from prox_spark.engine.driver import is_local
 from prox_spark.errors import ConservationError
 from prox_spark.frames import persisted, persisted_rows
 from prox_spark.interpreted import planned_for
-from prox_spark.lake.tables import Lake
-from prox_spark.pipeline.applying.commit import ApplyStage
-from prox_spark.pipeline.asking.generate import GenerateStage
+from prox_spark.lake.lake import Lake
+from prox_spark.pipeline.applying.commit import ApplyAnswers
+from prox_spark.pipeline.asking.generate import GenerateMissing
 from prox_spark.pipeline.asking.gpu_profile import gpus_per_executor
 from prox_spark.pipeline.asking.self_test import SelfTest
 from prox_spark.pipeline.asking.stages import RefinerStages
-from prox_spark.pipeline.asking.wave_prompts import WavePrompts, kept, prompts_of
-from prox_spark.pipeline.plan import Wave, conserved, ingested_lake, plan
-from prox_spark.pipeline.waves import Turn, one_by_one, staggered
+from prox_spark.pipeline.asking.wave_prompts import WavePrompts, keep_documents, make_prompts
+from prox_spark.pipeline.plan import Plan, check_conservation, make_plan, open_lake
+from prox_spark.pipeline.waves import Turn, Wave, run_one_by_one, run_staggered
 from prox_spark.runs.run import Run, recorded
 
 if TYPE_CHECKING:
@@ -33,39 +33,19 @@ class RefineSummary:
     Attributes:
         run: its row in `runs`.
         n_pending: documents that were new or changed, or had never seen this recipe.
-        statuses: of all documents of the lake under this recipe; sums to their number.
+        statuses: number of documents of the lake under this recipe by status. They sum to the documents of the lake.
     """
 
     run: Run
     n_pending: int
-    statuses: dict[str, int] = field(default_factory=dict)
-
-    def summary(self) -> str:
-        """For the terminal."""
-        total = sum(self.statuses.values())
-        if self.n_pending == 0:
-            head = f"refine: nothing new among {total:,} documents; no engine was started"
-        else:
-            run = self.run
-            prompt_tokens, output_tokens = run.engine_total("prompt_tokens"), run.engine_total("output_tokens")
-            head = (
-                f"refine: {self.n_pending:,} of {total:,} documents in {run.total_seconds:.0f} s, {run.counts['generations']:,} "
-                f"generations, {prompt_tokens:,} prompt + {output_tokens:,} output tokens"
-            )
-            if busy := run.engine_seconds:
-                starts, restarts, resent = map(run.engine_total, ("starts", "restarts", "resent"))
-                head += f" ({(prompt_tokens + output_tokens) / busy:,.0f} tokens/s), {starts} engine start(s)"
-                head += (
-                    f", {restarts} of them restart(s), {resent:,} request(s) sent again" if restarts or resent else ""
-                )
-        return "\n".join([head, *(f"  {status:<18}{n:>9,}" for status, n in self.statuses.items())])
+    statuses: dict[str, int]
 
 
 def refine_lake(spark: SparkSession, recipe: Recipe) -> RefineSummary:
-    """Refines the documents of a lake that this recipe has not refined yet.
+    """Refine the documents of a lake that this recipe has not refined yet.
 
-    plan → (doc stage → chunk stage → apply) per wave → conservation check. Every stage commits; a run that was killed pays
-    only for what is missing. On a cluster waves overlap, see `staggered`.
+    The run plans, takes each wave through doc stage, chunk stage and apply, and checks conservation. Every stage commits, so
+    a run that was killed pays only for what is missing. On a cluster waves overlap, see `run_staggered`.
 
     Raises:
         LakeError: there are no documents.
@@ -73,34 +53,36 @@ def refine_lake(spark: SparkSession, recipe: Recipe) -> RefineSummary:
         SelfTestError: a refiner's answers to the fixed sample are not those of a refiner.
         ConservationError: documents are not the sum over the statuses.
     """
-    lake = ingested_lake(spark, recipe)
-    with recorded(lake, Run("refine", recipe)) as run:
-        todo = plan(lake, run, asks=True)
-        run.counts["generations"] = 0
-        if todo.n_pending:
-            with planned_for(spark, todo.n_pending / len(todo.waves), todo.n_documents):
-                _refine_in_waves(lake, todo.stages, run, todo.waves)
-        statuses = conserved(lake, run, todo)
-        run.counts |= {"pending": todo.n_pending, "documents": sum(statuses.values()), **statuses}
-    return RefineSummary(run, todo.n_pending, statuses)
+    lake = open_lake(spark, recipe)
+    with recorded(lake, "refine", recipe) as run:
+        plan = make_plan(lake, run, recipe, asks=True)
+        run.count(generations=0)
+        if plan.n_pending:
+            with planned_for(spark, plan.n_pending / len(plan.waves), plan.n_documents):
+                _refine_in_waves(lake, plan, run)
+        statuses = check_conservation(lake, run.run_id, plan)
+        run.count(pending=plan.n_pending, documents=sum(statuses.values()), **statuses)
+    return RefineSummary(run, plan.n_pending, statuses)
 
 
-def _refine_in_waves(lake: Lake, stages: RefinerStages, run: Run, waves: list[Wave]) -> None:
-    generate, apply = GenerateStage(lake, run, SelfTest(lake, run)), ApplyStage(lake, stages, run)
+def _refine_in_waves(lake: Lake, plan: Plan, run: Run) -> None:
+    stages, settings = plan.stages, plan.settings
+    generate = GenerateMissing(lake, run, SelfTest(lake, run, settings.recipe.self_test))
+    apply = ApplyAnswers(lake, stages, settings, plan.versions, run.run_id)
 
     def refine(wave: Wave, turn: Turn) -> None:
-        # Texts are read from the table once, prompts are made once, and both are read by the generating and the applying side.
+        # Texts are read from the table once and prompts are made once. Generating and applying read both.
         with ExitStack() as stack:
-            with turn("doc"), run.stage("doc"):
-                # In the turn: settings of the session change for a moment, which is one wave's business at a time.
+            with turn("doc"), run.timed("doc"):
+                # Within the turn, because settings of the session change for a moment, and one wave at a time may do that.
                 documents = stack.enter_context(persisted_rows(wave.documents))
-                doc = stack.enter_context(persisted(prompts_of(documents, stages.doc, with_token_ids=True)))
+                doc = stack.enter_context(persisted(make_prompts(documents, stages.doc, with_token_ids=True)))
                 verdicts = stack.enter_context(generate(doc, stages.doc, wave.number, f"doc stage{wave}"))
-            keeping = kept(documents, doc, verdicts, run.recipe.chunk_below)
-            chunk = stack.enter_context(persisted(prompts_of(keeping, stages.chunk, with_token_ids=True)))
-            with turn("chunk"), run.stage("chunk"):
+            kept = keep_documents(documents, doc, verdicts, settings.chunk_below)
+            chunk = stack.enter_context(persisted(make_prompts(kept, stages.chunk, with_token_ids=True)))
+            with turn("chunk"), run.timed("chunk"):
                 programs = stack.enter_context(generate(chunk, stages.chunk, wave.number, f"chunk stage{wave}"))
-            with turn("apply"), run.stage("apply"):
+            with turn("apply"), run.timed("apply"):
                 lost = apply(wave, documents, WavePrompts(doc, chunk), verdicts.unionByName(programs))
         if lost:
             raise ConservationError(
@@ -109,16 +91,17 @@ def _refine_in_waves(lake: Lake, stages: RefinerStages, run: Run, waves: list[Wa
             )
 
     if _can_overlap(lake.spark, stages):
-        staggered(lake.spark.sparkContext, waves, refine, run.run_id)
+        run_staggered(lake.spark.sparkContext, plan.waves, refine, run.run_id)
     else:
-        one_by_one(waves, refine)
+        run_one_by_one(plan.waves, refine)
 
 
 def _can_overlap(spark: SparkSession, stages: RefinerStages) -> bool:
-    """May both stages be under way at once: not with engines that take turns.
+    """True if both stages may be under way at once.
 
-    Nor in local mode with an engine of its own, which most often has the cores that Spark's tasks have: there is nothing to
-    gain, and the engine, asked how far a stage is, would count both. Nor with two engines on a CPU, which have the same cores.
+    They may not if their engines take turns, nor with two engines on a CPU, which have the same cores. Nor in local mode with
+    an engine of its own: it most often has the cores of Spark's tasks, so there is nothing to gain, and its metrics would
+    count both stages.
     """
     doc, chunk = stages.doc.generate.spec, stages.chunk.generate.spec
     if doc.config.endpoint:

@@ -1,80 +1,138 @@
-"""Waves that overlap: each stage has another one, so that engines have prompts while the last answers of a wave come in and its programs are applied."""
+"""Waves: how documents are cut into them, and how they are run, one by one or side by side in different stages."""
 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from prox_spark.errors import first_line
-from prox_spark.pipeline.plan import Wave
+from prox_spark.lake.buckets import EVERY, Buckets
 from prox_spark.threads import inherit_thread_settings
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
+    from pyspark.sql import DataFrame
 
 LOG = logging.getLogger(__name__)
-# As many as there are stages. Generation holds all task slots until its end, and the stage that waits for them must not be the
-# only one to come: with two waves the engines would idle while programs are applied.
+# One wave per stage. Generation holds all task slots until its end. With two waves the stage that waits for the slots would be
+# the only other one, and the engines would idle while programs are applied.
 _AT_ONCE = 3
 _CANCEL_SECONDS = 0.5
 
-# Called with the name of a stage: a block that the wave may be in.
+# Called with the name of a stage, it returns the block in which the wave may work on that stage.
 Turn: TypeAlias = Callable[[str], AbstractContextManager[None]]
-Work: TypeAlias = Callable[[Wave, Turn], None]
+Work: TypeAlias = Callable[["Wave", Turn], None]
 
 
-def one_by_one(waves: Iterable[Wave], work: Work) -> None:
-    """Does the work of each wave when that of the one before is done."""
+@dataclass(frozen=True)
+class Wave:
+    """Documents that are refined and committed together; prints as ` wave 2 of 5`, or as nothing if it is the only one.
+
+    Attributes:
+        number: from 0.
+        n_waves: of the run.
+        choose: returns the documents of some buckets.
+        buckets: of the wave.
+        replaces: True if `refined` has rows of some of its documents, under another recipe or of another text.
+    """
+
+    number: int
+    n_waves: int
+    choose: Callable[[Buckets], DataFrame]
+    buckets: Buckets = EVERY
+    replaces: bool = True
+
+    def __str__(self) -> str:
+        return f" wave {self.number + 1} of {self.n_waves}" if self.n_waves > 1 else ""
+
+    @property
+    def documents(self) -> DataFrame:
+        """The documents, read anew."""
+        return self.choose(self.buckets)
+
+
+def cut_waves(
+    counts: Mapping[int, tuple[int, bool]], size: int, documents: Callable[[Buckets], DataFrame]
+) -> list[Wave]:
+    """Cut documents into waves: ranges of buckets with about the same number of documents in each.
+
+    Args:
+        counts: by bucket, the number of documents, and whether some of them replace a row of `refined`.
+        size: documents in a wave. A wave may have up to a bucket more, because buckets are not divided.
+        documents: returns the documents of some buckets.
+    """
+    n_all = sum(n for n, _ in counts.values())
+    n_waves = math.ceil(n_all / size)
+    n_before, parts = 0, dict[int, list[int]]()
+    for bucket in sorted(counts):
+        parts.setdefault(n_before * n_waves // n_all, []).append(bucket)
+        n_before += counts[bucket][0]
+    return [
+        Wave(
+            number,
+            len(parts),
+            documents,
+            Buckets(part[0], part[-1]) if len(parts) > 1 else EVERY,
+            any(counts[bucket][1] for bucket in part),
+        )
+        for number, part in enumerate(parts.values())
+    ]
+
+
+def run_one_by_one(waves: Iterable[Wave], work: Work) -> None:
+    """Do the work of each wave after that of the wave before."""
     for wave in waves:
         work(wave, lambda _stage: nullcontext())
 
 
-def staggered(context: SparkContext, waves: Iterable[Wave], work: Work, run_id: str) -> None:
-    """Does the work of a few waves at a time.
+def run_staggered(context: SparkContext, waves: Iterable[Wave], work: Work, run_id: str) -> None:
+    """Do the work of a few waves at a time, each in another stage.
 
-    A stage is one wave's at a time, in the order of the waves: so the commits of a stage are in order, too, and what is the same
-    in two waves is asked once. When a wave fails, the others end the stages that they are in, which are paid for, and go no
-    further.
+    Engines then have prompts while the last answers of one wave come in and the programs of another are applied. One wave at
+    a time is in a stage, in the order of the waves. So the commits of a stage are in order, too, and a prompt of two waves is
+    asked once. If a wave fails, the others finish the stages that they are in, which are paid for, and go no further.
 
     Args:
-        context: whose jobs are cancelled when the caller is interrupted.
+        context: its jobs are cancelled when the caller is interrupted.
         waves: numbered from 0, without gaps.
-        work: of a wave, in another thread than the caller's. Enters each of its stages by the turn it is given.
-        run_id: names the jobs.
+        work: does the work of a wave, in another thread than the caller's. It enters each stage by the turn it is given.
+        run_id: tags the jobs.
 
     Raises:
         Whatever `work` raised first.
     """
     turns, tag = Turns(), f"prox_spark-{run_id}"
 
-    def tagged(wave: Wave, turn: Turn) -> None:
+    def work_tagged(wave: Wave, turn: Turn) -> None:
         context.addJobTag(tag)
         work(wave, turn)
 
-    def watched(wave: Wave, work: Work) -> None:
+    def work_watched(wave: Wave, work: Work) -> None:
         try:
             turns.check_open()
             work(wave, lambda stage: turns.of(stage, wave.number))
         except Closed:
             pass
-        except BaseException as error:  # raised again in the caller's thread
+        except BaseException as error:  # It is raised again in the caller's thread.
             turns.fail(wave, error)
 
     planned = list(waves)
     futures: list[Future[None]] = []
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="prox-spark-wave") as pool:
         try:
-            futures += (pool.submit(watched, wave, inherit_thread_settings(tagged)) for wave in planned)
+            futures += (pool.submit(work_watched, wave, inherit_thread_settings(work_tagged)) for wave in planned)
             wait(futures)
-        except BaseException as interrupt:  # by the user, for one
+        except BaseException as interrupt:  # By the user, for one.
             turns.close()
             while wait(futures, _CANCEL_SECONDS).not_done:
-                with suppress(Exception):  # such as when the JVM is what ended
+                with suppress(Exception):  # The JVM itself may have ended.
                     context.cancelJobsWithTag(tag)
             raise interrupt from turns.failure
     if turns.failure:
@@ -82,10 +140,10 @@ def staggered(context: SparkContext, waves: Iterable[Wave], work: Work, run_id: 
 
 
 class Turns:
-    """Which wave may be in which stage.
+    """The rule that one wave at a time is in a stage, in the order of the waves.
 
     Attributes:
-        failure: what ended the first wave that failed.
+        failure: error that ended the first wave that failed; None so far.
     """
 
     def __init__(self) -> None:
@@ -96,7 +154,7 @@ class Turns:
 
     @contextmanager
     def of(self, stage: str, wave: int) -> Iterator[None]:
-        """The block of a wave's stage. Waits for the wave before to be through it.
+        """Wait until the wave before has left a stage, and be in it for the block.
 
         Raises:
             Closed: no stage begins any more.
@@ -110,16 +168,16 @@ class Turns:
             self._changed.notify_all()
 
     def check_open(self) -> None:
-        """May stages begin.
+        """Return if stages may begin.
 
         Raises:
-            Closed: no more.
+            Closed: none begins any more.
         """
         if self._closed:
             raise Closed
 
     def fail(self, wave: Wave, error: BaseException) -> None:
-        """A wave failed: no stage begins any more. What fails after it, or is cancelled, does so for it, as a rule."""
+        """Note that a wave failed, so that no stage begins any more. Later failures are most often a consequence of the first."""
         with self._changed:
             if self._closed:
                 LOG.debug("another wave failed, too:%s", wave, exc_info=error)
@@ -133,11 +191,11 @@ class Turns:
         self.close()
 
     def close(self) -> None:
-        """No stage begins any more; those that have begun go on to their end."""
+        """Let no stage begin any more. Stages that have begun go on to their end."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
 
 class Closed(Exception):
-    """Ends a wave that is to go no further."""
+    """Raised to end a wave that is to go no further."""

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from waiting import wait_until
 
 from prox_spark.errors import RefinerError
-from prox_spark.pipeline.label_sources import labels_at
+from prox_spark.pipeline.labels import read_places
 from prox_spark.refiners import find
 from prox_spark.refiners.card import load_card
 from prox_spark.training.adapt import adapt
@@ -74,7 +74,7 @@ def test_killed_training_goes_on_and_ends_as_one_that_was_not(recipe: Path, tmp_
     assert "goes on from checkpoint-" in second.stderr
     assert f"adapt: {STEPS} steps" in second.stdout
     made = AdaptRecipe.load(recipe)
-    adaptation = adapt(made, labels_at(made.places), whole)
+    adaptation = adapt(made, read_places(made.places), whole)
     assert adaptation.steps == STEPS
     assert [step for step, _ in losses(killed)] == [step for step, _ in losses(whole)]
     # The same batches in the same order: the last losses are those of the run that was never killed.
@@ -92,7 +92,7 @@ def test_checkpoints_of_another_recipe_are_not_gone_on_from(recipe: Path, tmp_pa
     (tmp_path / "training" / "made_of").write_text("something else")
     made = AdaptRecipe.load(recipe)
     with pytest.raises(RefinerError, match="--restart"):
-        adapt(made, labels_at(made.places), tmp_path)
+        adapt(made, read_places(made.places), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -107,16 +107,16 @@ def test_result_is_a_refiner_whatever_is_trained(
     fields["optimiser"] |= {"steps": 4, "accumulate": 2}
     fields["checkpoints"] |= {"every_steps": 2}
     made = AdaptRecipe.parse(fields)
-    adaptation = adapt(made, labels_at(made.places), tmp_path)
+    adaptation = adapt(made, read_places(made.places), tmp_path)
     assert adaptation.steps == 4 and trained in (tmp_path / "README.md").read_text()
     refiner = find(str(tmp_path))
     told = json.loads((tmp_path / "training.json").read_text())
     assert told["fingerprints"]["result"] == refiner.model_fingerprint != find(made.start.refiner).model_fingerprint
     again = AdaptRecipe.parse(fields | {"start": {"refiner": str(tmp_path), "adapter": lora is not None}})
-    assert adapt(again, labels_at(again.places), tmp_path / "again").steps == 4
+    assert adapt(again, read_places(again.places), tmp_path / "again").steps == 4
     start = again.start.model_copy(update={"share": 0.25})
     blended = again.model_copy(update={"start": start})
-    adapt(blended, labels_at(blended.places), tmp_path / "blended")
+    adapt(blended, read_places(blended.places), tmp_path / "blended")
     before, after, between = (weights_in(tmp_path / name) for name in ("", "again", "blended"))
     # As stored: the adapter in float16, a whole model in bfloat16.
     for name, tensor in between.items():

@@ -19,9 +19,9 @@ from prox_spark.engine.life.resident import connect, forgive
 from prox_spark.engine.slots.sharing import Share
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.errors import EngineStartError, RecipeError, RefinerError
-from prox_spark.pipeline.asking.stages import ready
+from prox_spark.pipeline.asking.stages import prepare_engine
 from prox_spark.refiners import find
-from prox_spark.refiners.adapters import kept_adapter
+from prox_spark.refiners.adapters import copy_adapter
 
 pytestmark = pytest.mark.faults
 Make = Callable[..., EngineSpec]
@@ -74,10 +74,10 @@ def test_an_adapter_that_changed_during_a_run_is_not_served_under_its_old_name(m
     os.kill(engine.pid, signal.SIGKILL)
     wait_until(lambda: not engine.is_alive(), "the engine is dead")
     connect(spec)
-    assert (kept_adapter(spec.refiner) / "adapter_model.safetensors").read_text(encoding="utf-8") == "one"
-    shutil.rmtree(kept_adapter(spec.refiner))  # as on another host
+    assert (copy_adapter(spec.refiner) / "adapter_model.safetensors").read_text(encoding="utf-8") == "one"
+    shutil.rmtree(copy_adapter(spec.refiner))  # as on another host
     with pytest.raises(RefinerError, match=r"no longer what it was.*start the run again"):
-        kept_adapter(spec.refiner)
+        copy_adapter(spec.refiner)
 
 
 def test_an_engine_that_refuses_an_adapter_says_why_and_what_to_do(make_adapter: Make) -> None:
@@ -90,4 +90,4 @@ def test_an_engine_that_refuses_an_adapter_says_why_and_what_to_do(make_adapter:
 def test_an_adapter_over_the_rank_is_an_error_before_any_start(make_adapter: Make) -> None:
     refiner = find(str(make_adapter("large", rank=32).refiner.directory))
     with pytest.raises(RecipeError, match=r"max_lora_rank = 8 .* large has rank 32: set it"):
-        ready(refiner, EngineConfig(device="cpu", max_lora_rank=8))
+        prepare_engine(refiner, EngineConfig(device="cpu", max_lora_rank=8))

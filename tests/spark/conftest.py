@@ -10,7 +10,7 @@ import pytest
 from ingesting import Lake
 
 from prox_spark.config import LakeConfig
-from prox_spark.lake.tables import Lake as Tables
+from prox_spark.lake.lake import Lake as Tables
 
 
 @pytest.fixture(scope="session")

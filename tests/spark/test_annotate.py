@@ -16,11 +16,12 @@ from prox_spark.annotation import QUESTIONS
 from prox_spark.config import AnnotationConfig, EngineConfig, Recipe
 from prox_spark.errors import LabelError, RecipeError, RefinerError
 from prox_spark.labels import Label, read_labels, write_labels
-from prox_spark.lake.tables import Lake
-from prox_spark.pipeline.annotate import AnnotateSummary, annotate_lake, sampled, teacher_stages
+from prox_spark.lake.lake import Lake
+from prox_spark.pipeline.annotate import AnnotateSummary, annotate_lake, draw_sample, teacher_stages
 from prox_spark.pipeline.ingest import ingest
-from prox_spark.pipeline.label_sources import find_labels
+from prox_spark.pipeline.labels import find_labels
 from prox_spark.programs import Operation, OpName, execute
+from prox_spark.report.summaries import describe_annotate
 from prox_spark.runs.run import Run
 
 TESTS = Path(__file__).parents[1]
@@ -123,7 +124,7 @@ def test_a_run_says_what_it_cost(spark: Any, asked: tuple[Recipe, AnnotateSummar
     generations = rows_of(spark, made, "generations")
     assert row["prompt_tokens"] >= sum(g["prompt_tokens"] for g in generations if g["run_id"] == row["run_id"]) > 0
     assert {w["stage"] for w in row["engine_waves"]} == {question.stage for question in QUESTIONS}
-    text = summary.summary()
+    text = describe_annotate(summary)
     assert f"{N_ASKED} documents" in text and "tokens/s" in text and "rejected, bad_program" in text
 
 
@@ -175,8 +176,9 @@ def test_an_export_to_a_store_is_refused_before_anything_is_paid_for(spark: Any,
 
 
 def test_a_run_that_paid_for_nothing_says_so() -> None:
-    run = Run("annotate", Recipe(), counts={"generations": 0})
-    text = AnnotateSummary(run, 8, {"mine": 20}, {"bad_program": 3}).summary()
+    run = Run("annotate", Recipe())
+    run.count(generations=0)
+    text = describe_annotate(AnnotateSummary(run, 8, {"mine": 20}, {"bad_program": 3}))
     assert "8 documents, 20 labels in the set mine" in text and "no engine was started" in text
     assert "rejected, bad_program" in text and "tokens" not in text
 
@@ -193,7 +195,7 @@ def test_documents_are_drawn_in_turns_from_each_source_and_length(spark: Any) ->
 
     def drawn(n_documents: int, seed: int = 0) -> set[str]:
         config = AnnotationConfig(documents=n_documents, seed=seed)
-        return {row["doc_id"] for row in documents.transform(sampled(config)).collect()}
+        return {row["doc_id"] for row in documents.transform(draw_sample(config)).collect()}
 
     small, large, everything = drawn(9), drawn(20), drawn(1000)
     assert small < large < everything == {row[0] for row in rows}

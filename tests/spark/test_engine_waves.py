@@ -17,12 +17,13 @@ from weightless import write_weightless
 from prox_spark.config import LakeConfig, Recipe, SelfTestConfig
 from prox_spark.errors import SelfTestError
 from prox_spark.labels import Label
-from prox_spark.lake.tables import Lake
-from prox_spark.pipeline.applying.commit import ApplyStage
-from prox_spark.pipeline.asking.generate import GenerateStage
+from prox_spark.lake.lake import Lake
+from prox_spark.pipeline.applying.commit import ApplyAnswers
+from prox_spark.pipeline.asking.generate import GenerateMissing
 from prox_spark.pipeline.evaluate import evaluate_labels
 from prox_spark.pipeline.ingest import ingest
 from prox_spark.pipeline.refine import RefineSummary, refine_lake
+from prox_spark.report.summaries import describe_refine
 
 TESTS = Path(__file__).parents[1]
 
@@ -118,7 +119,7 @@ def test_a_prompt_that_kills_three_engines_makes_three_restarts(spark: Any, refi
     assert run["requests_resent"] >= 2
     (crashed,) = table(spark, refined[0], "generations").where("error_code = 'engine_crash'").collect()
     assert crashed["n_sends"] == 3 and crashed["answered_at"] is not None
-    assert "4 engine start(s), 3 of them restart(s)" in refined[1].summary()
+    assert "4 engine start(s), 3 of them restart(s)" in describe_refine(refined[1])
 
 
 def test_equal_texts_are_asked_about_once_and_each_document_has_the_answer(
@@ -144,14 +145,14 @@ def test_waves_that_overlap_as_on_a_cluster_end_with_the_same_tables(
     root, one_by_one = str(tmp_path / "lake"), refined[1]
     recipe = one_by_one.run.recipe.model_copy(update={"lake": LakeConfig(root=root)})
     ingest(spark, recipe)
-    apply = ApplyStage.__call__
+    apply = ApplyAnswers.__call__
 
-    def applied_late(stage: ApplyStage, *frames: Any) -> int:
+    def applied_late(stage: ApplyAnswers, *frames: Any) -> int:
         later = "wave = 1 AND stage = 'doc'"
         wait_until(lambda: not table(spark, root, "generations").where(later).isEmpty(), "the next wave is asked", 120)
         return apply(stage, *frames)
 
-    monkeypatch.setattr(ApplyStage, "__call__", applied_late)
+    monkeypatch.setattr(ApplyAnswers, "__call__", applied_late)
     monkeypatch.setattr("prox_spark.pipeline.refine.is_local", lambda _context: False)
     overlapping = refine_lake(spark, recipe)
     assert overlapping.statuses == one_by_one.statuses
@@ -168,13 +169,13 @@ def test_waves_that_overlap_as_on_a_cluster_end_with_the_same_tables(
     assert 0 < run.engine_seconds <= sum(wave.seconds for wave in run.engine_waves)
 
 
-def test_every_query_of_the_readme_runs_and_finds_something(spark: Any, refined: tuple[str, RefineSummary]) -> None:
+def test_every_query_of_the_docs_runs_and_finds_something(spark: Any, refined: tuple[str, RefineSummary]) -> None:
     root, summary = refined
     Lake(spark, summary.run.recipe.lake).create_views()
     (edited, *_) = table(spark, root, "refined").where("size(removed) > 0").collect()
-    readme = (TESTS.parent / "README.md").read_text()
-    (block,) = re.findall(r"```sql\n(.*?)```", readme, re.DOTALL)
-    queries = [query for query in block.replace("demo-003", edited["doc_id"]).split(";") if query.strip()]
+    page = (TESTS.parent / "docs" / "how-to" / "query-tables.md").read_text()
+    blocks = re.findall(r"```sql\n(.*?);?\n```", page, re.DOTALL)
+    queries = [query.replace("demo-003", edited["doc_id"]) for query in blocks]
     assert len(queries) == 6
     for query in queries:
         found = spark.sql(query).collect()
@@ -213,14 +214,14 @@ def test_engines_of_an_earlier_run_are_not_started_again_and_looked_for_once(
     spark: Any, refined: tuple[str, RefineSummary], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     n_looks = 0
-    look = GenerateStage._earlier_engines
+    look = GenerateMissing._earlier_engines
 
-    def looked(stage: GenerateStage) -> dict[str, int]:
+    def looked(stage: GenerateMissing) -> dict[str, int]:
         nonlocal n_looks
         n_looks += 1
         return look(stage)
 
-    monkeypatch.setattr(GenerateStage, "_earlier_engines", looked)
+    monkeypatch.setattr(GenerateMissing, "_earlier_engines", looked)
     recipe = with_pages(refined[1].run.recipe, tmp_path, 1)
     ingest(spark, recipe)
     second = refine_lake(spark, recipe)

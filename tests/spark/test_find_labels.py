@@ -11,7 +11,7 @@ import pytest
 from prox_spark import schemas
 from prox_spark.errors import LabelError
 from prox_spark.labels import Label
-from prox_spark.pipeline.label_sources import find_labels
+from prox_spark.pipeline.labels import find_labels
 from prox_spark.programs import Operation, OpName
 
 pytestmark = pytest.mark.spark

@@ -14,10 +14,11 @@ from pyspark.sql import functions as F
 
 from prox_spark.config import Recipe
 from prox_spark.errors import InputError, LakeError, RecipeError
-from prox_spark.lake.tables import RESERVED
+from prox_spark.lake.columns import RESERVED
 from prox_spark.pipeline.ingest import ingest
+from prox_spark.pipeline.inputs.find import find_inputs
 from prox_spark.pipeline.inputs.naming import clean_names
-from prox_spark.pipeline.inputs.rows import find_inputs
+from prox_spark.report.summaries import describe_ingest
 from prox_spark.schemas import DOCUMENTS
 
 pytestmark = pytest.mark.spark
@@ -111,7 +112,7 @@ def test_every_record_is_a_document_or_in_quarantine(lake: Lake, tmp_path: Path)
     ]
     # What waits in memory for a person is a snippet, not five megabytes.
     assert lake.table("quarantine").agg(F.max(F.length("snippet"))).first()[0] == 200
-    assert "3 in quarantine: 1 invalid_utf8, 1 null_text, 1 text_too_long" in summary.summary()
+    assert "3 in quarantine: 1 invalid_utf8, 1 null_text, 1 text_too_long" in describe_ingest(summary)
 
 
 def test_second_ingest_commits_nothing(lake: Lake, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from ingesting import Lake, write
 from pyspark.sql import functions as F
 
 from prox_spark.errors import InputError, LakeError
-from prox_spark.lake.tables import Lake as Tables
+from prox_spark.lake.lake import Lake as Tables
 
 pytestmark = pytest.mark.spark
 

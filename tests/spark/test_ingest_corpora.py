@@ -11,6 +11,7 @@ import pytest
 
 from prox_spark.config import Recipe, load_corpus
 from prox_spark.pipeline.ingest import IngestSummary, ingest
+from prox_spark.report.summaries import describe_ingest
 
 pytestmark = pytest.mark.spark
 
@@ -65,7 +66,7 @@ def test_openwebmath_has_ids_of_url_and_text_and_its_metadata(spark: Any, lake_r
 def test_redpajama_v2_comes_in_with_its_signals_and_duplicates_and_again_unchanged(spark: Any, lake_root: str) -> None:
     summary = take_in(spark, "redpajama-v2", lake_root)
     assert (summary.n_read, summary.n_new, summary.quarantined) == (5, 5, {"missing_beside": 1})
-    assert "4 files passed over: de_middle.duplicates.parquet" in summary.summary()
+    assert "4 files passed over: de_middle.duplicates.parquet" in describe_ingest(summary)
     rows = {row["doc_id"].removeprefix("2023-06/0000/"): row for row in documents(spark, lake_root)}
     head = [rows[f"en_head.json.gz/{n}"] for n in range(3)]
     assert [row["is_duplicate"] for row in head] == [False, True, False]
@@ -100,4 +101,4 @@ def test_a_corpus_of_which_nothing_has_a_url_is_noted_not_refused(spark: Any, la
     overrides = [f"input.paths=['{folder}']", f"lake.root='{lake_root}'"]
     summary = ingest(spark, Recipe.load(beneath=load_corpus("dolma"), overrides=overrides))
     assert summary.n_new == 2
-    assert "not one record of the input has a URL in 'metadata.url' (input.url_column)" in summary.summary()
+    assert "not one record of the input has a URL in 'metadata.url' (input.url_column)" in describe_ingest(summary)

@@ -21,8 +21,9 @@ from prox_spark.commands.sql import main as sql
 from prox_spark.config import Recipe
 from prox_spark.errors import InputError, LakeError, RecipeError
 from prox_spark.pipeline.ingest import ingest
-from prox_spark.pipeline.inputs.rows import Inputs, InputTable
+from prox_spark.pipeline.inputs.find import Inputs, InputTable
 from prox_spark.readers import InputFormat
+from prox_spark.report.summaries import describe_ingest
 
 pytestmark = pytest.mark.spark
 
@@ -81,7 +82,7 @@ def test_nanoseconds_are_instants_in_microseconds(lake: Lake, new_york: None) ->
     at = datetime(2024, 3, 5, 10, 20, 30, 123456, UTC)
     found = documents(lake, "crawled", "fetched", "nested.at")
     assert [utc(moment) for moment in found["ns0"]] == [at] * 3
-    assert "column crawled: nanoseconds, carried as microseconds" in summary.summary()
+    assert "column crawled: nanoseconds, carried as microseconds" in describe_ingest(summary)
     assert dict(lake.table("documents").dtypes)["fetched"] == "timestamp"
 
 
@@ -114,7 +115,7 @@ def test_column_without_values_takes_the_type_of_a_later_file(lake: Lake, tmp_pa
 def test_file_without_rows_is_no_error_and_is_said(lake: Lake) -> None:
     summary = lake.ingest(CASES / "parquet-null-columns/data/no-rows.parquet")
     assert summary.n_read == 0 and lake.table("documents").isEmpty()
-    assert "1 of 1 Parquet files have no rows" in summary.summary()
+    assert "1 of 1 Parquet files have no rows" in describe_ingest(summary)
 
 
 def test_types_that_spark_has_not_are_carried_exactly(lake: Lake) -> None:

@@ -8,7 +8,7 @@ import pytest
 from pyspark.sql import functions as F
 
 from prox_spark.config import ApplyConfig
-from prox_spark.pipeline.applying.execute import chunks_of, executed
+from prox_spark.pipeline.applying.execute import execute_programs, gather_chunks
 from prox_spark.udfs.programs import CHUNK
 from prox_spark.udfs.words import count_words
 
@@ -23,7 +23,7 @@ def test_texts_go_through_one_udf_and_are_not_shuffled(spark: Any, semantics: st
     fields = F.struct(F.lit(0), F.lit(0), F.lit(3), nothing, ops, F.array()).cast(CHUNK)
     programs = spark.range(5).select(*identity, fields.alias("chunk")).select("doc_id", "content_sha256", "chunk.*")
     documents = spark.range(6).select(*identity, F.repeat(F.lit("some words in a line\n"), 20).alias("text"))
-    done = executed(documents, chunks_of(programs), ApplyConfig(drop_threshold=0.5, semantics=semantics))
+    done = execute_programs(documents, gather_chunks(programs), ApplyConfig(drop_threshold=0.5, semantics=semantics))
     found = {
         row["doc_id"]: (row["text"].count("\n"), row["words_before"], row["words_after"]) for row in done.collect()
     }

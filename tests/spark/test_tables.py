@@ -12,7 +12,9 @@ from pyspark.sql import types as T
 from prox_spark import schemas
 from prox_spark.config import LakeConfig, Recipe
 from prox_spark.errors import LakeError, RecipeError
-from prox_spark.lake.tables import Lake, check_partition_columns
+from prox_spark.lake.columns import check_partition_columns
+from prox_spark.lake.declare import create_table
+from prox_spark.lake.lake import Lake
 from prox_spark.pipeline.ingest import ingest
 
 pytestmark = pytest.mark.spark
@@ -32,7 +34,7 @@ def catalog(spark: Any, tmp_path: Path) -> Iterator[str]:
 def lake(spark: Any, lake_root: str) -> Lake:
     """A lake with the table `quarantine` alone."""
     lake = Lake(spark, LakeConfig(root=lake_root))
-    lake._create(schemas.QUARANTINE)
+    create_table(lake, schemas.QUARANTINE)
     return lake
 
 
@@ -73,7 +75,7 @@ def test_tables_have_comments_properties_and_partitions(
 ) -> None:
     where = lake_root if place == "root" else request.getfixturevalue("catalog")
     lake = Lake(spark, LakeConfig.model_validate({place: where, "partition_by": ["source", "dump"]}))
-    lake._create(schemas.DOCUMENTS)
+    create_table(lake, schemas.DOCUMENTS)
     detail = spark.sql(f"DESCRIBE DETAIL {lake.identifier('documents')}").first()
     assert detail.partitionColumns == ["source", "dump"] and detail.numFiles == 0
     assert detail.properties["delta.enableChangeDataFeed"] == "true"
@@ -99,7 +101,7 @@ def test_columns_that_an_older_lake_lacks_are_added_with_their_comments(
     where = lake_root if place == "root" else request.getfixturevalue("catalog")
     lake = Lake(spark, LakeConfig.model_validate({place: where}))
     older = T.StructType(schemas.RUNS.schema.fields[:3])
-    lake._create(schemas.Table("runs", older, schemas.RUNS.key))
+    create_table(lake, schemas.Table("runs", older, schemas.RUNS.key))
     lake.append("runs", spark.createDataFrame([("1", "refine", "succeeded")], older), "1", commit=("1", 0))
     lake.ensure()
     assert lake.read("runs").schema == schemas.RUNS.schema
@@ -113,7 +115,7 @@ def test_columns_that_an_older_lake_lacks_are_added_with_their_comments(
 
 def test_first_version_of_a_table_that_was_made_of_a_query_has_its_rows(spark: Any, lake_root: str) -> None:
     lake = Lake(spark, LakeConfig(root=lake_root))
-    lake._create(schemas.RUNS)
+    create_table(lake, schemas.RUNS)
     spark.sql(f"CREATE TABLE {lake.identifier('quarantine')} USING delta AS SELECT 'a' AS quarantine_id")
     versions = {table: lake.version(table) for table in ("runs", "quarantine")}
     assert versions == {"runs": 0, "quarantine": 0}
@@ -142,7 +144,7 @@ def test_no_lake_is_a_mistake_of_the_recipe(spark: Any) -> None:
 
 
 def test_root_with_one_slash_after_its_scheme_is_no_local_folder(spark: Any, tmp_path: Path) -> None:
-    Lake(spark, LakeConfig(root=f"file:{tmp_path}/a`b"))._create(schemas.RUNS)
+    create_table(Lake(spark, LakeConfig(root=f"file:{tmp_path}/a`b")), schemas.RUNS)
     assert (tmp_path / "a`b/runs/_delta_log").is_dir()
 
 

@@ -17,9 +17,10 @@ from prox_spark import schemas
 from prox_spark.config import Recipe
 from prox_spark.errors import LakeError
 from prox_spark.lake.buckets import EVERY, Buckets, bucket_of
-from prox_spark.lake.tables import TOLD_APART, Lake
+from prox_spark.lake.lake import Lake
+from prox_spark.lake.tables import TOLD_APART
 from prox_spark.pipeline import refine as refine_module
-from prox_spark.pipeline.asking.generate import GenerateStage
+from prox_spark.pipeline.asking.generate import GenerateMissing
 from prox_spark.pipeline.ingest import ingest
 from prox_spark.pipeline.refine import refine_lake
 
@@ -265,17 +266,17 @@ def test_what_a_killed_run_has_doubled_is_mended_by_one_that_ran_beside_it(
 def test_what_another_run_has_asked_meanwhile_is_not_asked_again(
     spark: Any, ingested: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, n_waves = GenerateStage.__call__, 0
+    real, n_waves = GenerateMissing.__call__, 0
 
     def beside_another(self: Any, prompts: Any, stage: Any, wave: int, label: str) -> Any:
         nonlocal n_waves
         n_waves += 1
         if n_waves == 2:  # the first wave has asked its documents
-            monkeypatch.setattr(GenerateStage, "__call__", real)
+            monkeypatch.setattr(GenerateMissing, "__call__", real)
             refine_lake(spark, ingested)
         return real(self, prompts, stage, wave, label)
 
-    monkeypatch.setattr(GenerateStage, "__call__", beside_another)
+    monkeypatch.setattr(GenerateMissing, "__call__", beside_another)
     refine_lake(spark, ingested)
     lake = Lake(spark, ingested.lake)
     keys = rows(lake, "generations", "generation_key")
@@ -301,7 +302,7 @@ def test_a_run_after_one_that_was_killed_asks_for_what_lacks(
 ) -> None:
     ingested = anywhere
 
-    real, n_stages = GenerateStage.__call__, 0
+    real, n_stages = GenerateMissing.__call__, 0
 
     def killed(self: Any, prompts: Any, stage: Any, *arguments: Any) -> Any:
         nonlocal n_stages
@@ -312,18 +313,18 @@ def test_a_run_after_one_that_was_killed_asks_for_what_lacks(
         return real(self, prompts.limit(2), stage, *arguments)
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(GenerateStage, "__call__", killed)
+        patched.setattr(GenerateMissing, "__call__", killed)
         refine_lake(spark, ingested)
     lake = Lake(spark, ingested.lake)
     n_kept = len(rows(lake, "generations", "generation_key"))
     assert n_kept
-    read, real_book = list[Any](), GenerateStage._book
+    read, real_book = list[Any](), GenerateMissing._book
 
     def book(self: Any, answers: Any, *arguments: Any) -> None:
         real_book(self, answers, *arguments)
         read.extend(answers.select("generation_key", "answered_at").collect())
 
-    monkeypatch.setattr(GenerateStage, "_book", book)
+    monkeypatch.setattr(GenerateMissing, "_book", book)
     done = refine_lake(spark, ingested)
     # What is applied are the answers that were committed, not others to the same prompts.
     assert set(map(tuple, read)) <= set(rows(lake, "generations", "generation_key", "answered_at"))

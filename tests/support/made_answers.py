@@ -6,8 +6,8 @@ from typing import Any
 
 from pyspark.sql import DataFrame
 
-from prox_spark.config import Recipe
-from prox_spark.pipeline.applying.commit import outcomes
+from prox_spark.config import ApplyConfig
+from prox_spark.pipeline.applying.outcomes import decide_outcomes
 from prox_spark.udfs.parse import ANSWERS, DOC_STAGE, PARSED, ParseAnswers
 
 Answers = list[dict[str, Any]]
@@ -36,11 +36,12 @@ def run(spark: Any, cases: dict[str, tuple[str, Answers]], **apply: Any) -> dict
 def outcomes_of(
     spark: Any, documents: DataFrame, answers: dict[str, Answers], **apply: Any
 ) -> dict[str, dict[str, Any]]:
-    recipe = Recipe.parse({"apply": {"drop_threshold": 0.5} | apply})
+    config = ApplyConfig(**apply)
     rows = [
         tuple(({"doc_id": name, "content_sha256": "sha"} | row).get(column) for column in ANSWERS.names)
         for name, rows in answers.items()
         for row in rows
     ]
-    parsed = spark.createDataFrame(rows, ANSWERS).mapInArrow(ParseAnswers(recipe.apply.semantics), PARSED)
-    return {row["doc_id"]: row.asDict(recursive=True) for row in outcomes(documents, parsed, recipe).collect()}
+    parsed = spark.createDataFrame(rows, ANSWERS).mapInArrow(ParseAnswers(config.semantics), PARSED)
+    decided = decide_outcomes(documents, parsed, config, 0.5)
+    return {row["doc_id"]: row.asDict(recursive=True) for row in decided.collect()}

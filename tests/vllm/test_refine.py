@@ -24,7 +24,7 @@ from prox_spark.engine.host.executor import Owner
 from prox_spark.engine.life.resident import find_running_engines
 from prox_spark.errors import SelfTestError
 from prox_spark.labels import Label
-from prox_spark.lake.tables import Lake
+from prox_spark.lake.lake import Lake
 from prox_spark.pipeline import refine as refine_module
 from prox_spark.pipeline.annotate import annotate_lake
 from prox_spark.pipeline.apply import ApplySummary, apply_lake
@@ -35,6 +35,7 @@ from prox_spark.pipeline.refine import RefineSummary, refine_lake
 from prox_spark.programs import execute_reference
 from prox_spark.quality import sample as self_test_sample
 from prox_spark.refiners.registry import CARDS
+from prox_spark.report.summaries import describe_apply
 from prox_spark.schemas import TABLES
 
 pytestmark = [pytest.mark.engine, pytest.mark.spark]
@@ -186,7 +187,7 @@ def test_apply_leaves_what_was_never_asked_and_says_so(spark: Any, sample_copy: 
     again = apply_lake(spark, recipe(sample_copy, "apply.drop_threshold=1.0"))
     assert again.n_pending == again.n_waiting == loosest.n_waiting and versions(spark, sample_copy) == before
     assert loosest.n_waiting == loosest.statuses["waiting"] >= 1
-    assert sum(loosest.statuses.values()) == N_PAGES and "prox-spark refine" in loosest.summary()
+    assert sum(loosest.statuses.values()) == N_PAGES and "prox-spark refine" in describe_apply(loosest)
     now = {row["doc_id"]: row["status"] for row in table(spark, sample_copy, "refined").collect()}
     assert now.keys() == was.keys() and list(now.values()).count("dropped_doc") == loosest.n_waiting
 
@@ -238,7 +239,7 @@ def test_run_that_failed_after_generating_pays_nothing_when_started_again(
             raise RuntimeError("the driver was lost here")
 
     with monkeypatch.context() as patched:
-        patched.setattr(refine_module, "ApplyStage", Broken)
+        patched.setattr(refine_module, "ApplyAnswers", Broken)
         with pytest.raises(RuntimeError, match="lost here"):
             take_up(spark, lake_root, sample(tmp_path / "pages.jsonl", 2), TESTED)
     resumed = refine_lake(spark, recipe(lake_root, TESTED))

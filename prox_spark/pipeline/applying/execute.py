@@ -1,4 +1,4 @@
-"""Programs to text: they are gathered for each document, joined to its text, and executed by an Arrow UDF."""
+"""From programs to text: the programs of a document are gathered, joined to its text and executed by an Arrow UDF."""
 
 from __future__ import annotations
 
@@ -18,43 +18,43 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 
-def chunks_of(programs: DataFrame) -> DataFrame:
-    """Gathers the programs of each document.
+def gather_chunks(programs: DataFrame) -> DataFrame:
+    """Gather the programs of each document.
 
     Args:
         programs: columns of `prox_spark.udfs.programs.CHUNK` and `DOCUMENT_KEY`, one row per chunk.
 
     Returns:
-        `DOCUMENT_KEY` and `chunks`, an array of these in order.
+        `DOCUMENT_KEY` and `chunks`, an array of these structs in order.
     """
     chunk = F.struct(*CHUNK.names)
     return programs.groupBy(*DOCUMENT_KEY).agg(F.sort_array(F.collect_list(chunk)).alias("chunks"))
 
 
-def executed(documents: DataFrame, chunks: DataFrame, config: ApplyConfig) -> DataFrame:
-    """Executes programs on their documents.
+def execute_programs(documents: DataFrame, chunks: DataFrame, config: ApplyConfig) -> DataFrame:
+    """Execute programs on their documents.
 
     Args:
         documents: `DOCUMENT_KEY`, text, and n_words where the table has it.
-        chunks: as `chunks_of` returns it; may have further columns.
+        chunks: as `gather_chunks` returns it; may have further columns.
         config: semantics and gates.
 
     Returns:
         One row per document: `DOCUMENT_KEY`, the fields of `prox_spark.udfs.programs.EXECUTION`, columns of `chunks`.
 
-    The texts are not shuffled when Spark takes `chunks` for small enough to broadcast (`spark.sql.autoBroadcastJoinThreshold`).
+    No text is shuffled if Spark takes `chunks` for small enough to broadcast (`spark.sql.autoBroadcastJoinThreshold`).
     """
     others = [name for name in chunks.columns if name not in DOCUMENT_KEY]
     return (
         documents.select(*DOCUMENT_KEY, "text", _known_words(documents).alias("n_words"))
         .join(chunks, on=DOCUMENT_KEY, how="left")
-        .withColumn("execution", execution(config, F.col("text"), F.col("n_words"), F.col("chunks")))
+        .withColumn("execution", _execution(config, F.col("text"), F.col("n_words"), F.col("chunks")))
         .select(*DOCUMENT_KEY, "execution.*", *others)
     )
 
 
-def execution(config: ApplyConfig, text: Column, n_words: Column, chunks: Column) -> Column:
-    """The executor that the recipe names, over columns as it takes them."""
+def _execution(config: ApplyConfig, text: Column, n_words: Column, chunks: Column) -> Column:
+    """Return the column that the executor of the recipe makes of texts, numbers of words and programs."""
     gates = Gates(config.min_word_ratio, config.min_words, config.max_errors)
     executor: ExecuteReference | ExecuteStrict = ExecuteStrict(gates)
     if config.semantics == "reference":
@@ -67,8 +67,8 @@ def execution(config: ApplyConfig, text: Column, n_words: Column, chunks: Column
 
 
 def _known_words(documents: DataFrame) -> Column:
-    """Words as ingest counted them, where that is the same as the executor would."""
-    # A lake of an older version has no such column, or one of its input by that name, which the comment tells.
+    """Return the words that ingest counted; null if the executor would count differently or the lake has no such column."""
+    # A lake of an older version has no such column, or a column of its input by that name. The comment tells them apart.
     ours = schemas.DOCUMENTS.schema["n_words"]
     found = next((f for f in documents.schema if (f.name, f.dataType) == (ours.name, ours.dataType)), None)
     comment = found.metadata.get("comment") if found else None

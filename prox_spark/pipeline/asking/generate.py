@@ -1,4 +1,4 @@
-"""From documents to `generations`: the only costly part, paid for once per distinct prompt."""
+"""Asking the engines: the only costly part, paid for once per distinct prompt."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ from pyspark.sql import functions as F
 from pyspark.storagelevel import StorageLevel
 
 from prox_spark import schemas
-from prox_spark.engine.driver import engines_since, is_local, known_engines, local_executor
+from prox_spark.engine.driver import find_earliest_start, find_local_executor, is_local, read_engine_ids
 from prox_spark.errors import ReasonCode
 from prox_spark.frames import persisted
-from prox_spark.lake.tables import Lake
+from prox_spark.lake.lake import Lake
 from prox_spark.pipeline.asking.gpu_profile import generation_profile
 from prox_spark.pipeline.asking.stages import RefinerStage
 from prox_spark.runs.run import Run
-from prox_spark.runs.usage import AnswerSums, EngineWave, last_engines, spans_of
+from prox_spark.runs.usage import AnswerSums, EngineWave, last_engines
 from prox_spark.udfs.generate import ANSWERS
-from prox_spark.watching.progress import Work, engine_progress
+from prox_spark.watching.progress import Workload, engine_progress
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 LOG = logging.getLogger(__name__)
-# A task that fails takes the answers it holds with it: this many are asked again at most.
+# A task that fails loses the answers it holds. At most this many are asked again.
 _PROMPTS_PER_TASK = 4096
-# A run keeps so many hashes of what was answered before it, at most: 128 MiB of the driver.
+# At most this many hashes of earlier answers are kept in the driver: 128 MiB.
 _MAX_HASHES = 1 << 24
 
 
 @dataclass(frozen=True)
 class _ToAsk:
-    """What a stage has to ask of its prompts.
+    """The prompts of a stage that have to be asked.
 
     Attributes:
         prompts: generation_key and token_ids of those without an answer.
-        n_prompts: their number.
-        n_tokens: theirs.
-        stored: rows of `generations` that answer others; None where there are none.
+        n_prompts: number of these prompts.
+        n_tokens: number of their tokens.
+        stored: rows of `generations` that answer the other prompts; None if there are none.
     """
 
     prompts: DataFrame
@@ -56,9 +56,10 @@ class _ToAsk:
 
 
 class AskedBefore:
-    """Which prompts may have an answer already, by hashes of their keys: of what a stage began with and of what the run has asked.
+    """The prompts that may have an answer already, as hashes of their keys.
 
-    Eight bytes a prompt: else each wave would read the keys of all that was ever answered.
+    It holds those that were answered when the run began and those that the run has asked since, by stage. That is eight
+    bytes per prompt; without it each wave would read the keys of all generations.
     """
 
     def __init__(self) -> None:
@@ -71,22 +72,28 @@ class AskedBefore:
         Args:
             stage: its name.
             hashes: of the prompts' keys.
-            stored: asked once, before the run asks anything: the hashes that the table has answers for; None if they are too many.
+            stored: returns the hashes of the prompts that the table has answers for, or None if they are too many. Called once
+                per stage, before the run asks anything.
         """
         if stage not in self._hashes:
             found = stored()
             if found is None:
                 self._too_many.add(stage)
             self._hashes[stage] = np.array([], np.int64) if found is None else np.unique(found)
-        return stage in self._too_many or bool(self._has(stage, hashes).any())
+        return stage in self._too_many or bool(self._find(stage, hashes).any())
 
     def add(self, stage: str, hashes: NDArray[np.int64]) -> None:
-        """Remember prompts, whose hashes are in order."""
-        known, new = self._hashes[stage], hashes[~self._has(stage, hashes)]
+        """Remember prompts.
+
+        Args:
+            stage: its name.
+            hashes: of the prompts' keys, in order.
+        """
+        known, new = self._hashes[stage], hashes[~self._find(stage, hashes)]
         self._hashes[stage] = np.insert(known, np.searchsorted(known, new), new)
 
-    def _has(self, stage: str, hashes: NDArray[np.int64]) -> NDArray[np.bool_]:
-        # By bisection, for what is known is in order: numpy's set routines would sort it anew for each wave.
+    def _find(self, stage: str, hashes: NDArray[np.int64]) -> NDArray[np.bool_]:
+        # By bisection, because the known hashes are in order. numpy's set routines would sort them for each wave.
         known = self._hashes[stage]
         if not len(known):
             return np.zeros(len(hashes), np.bool_)
@@ -94,13 +101,13 @@ class AskedBefore:
 
 
 @dataclass(frozen=True)
-class GenerateStage:
-    """Generates what a stage lacks.
+class GenerateMissing:
+    """Generates the answers that a stage lacks.
 
     Args:
-        lake: where generations are looked up and appended.
-        run: whom to book them to.
-        before_asking: called with a stage whenever it is about to ask an engine.
+        lake: holds the generations that are looked up and appended.
+        run: books them.
+        before_asking: called with a stage before it asks an engine.
     """
 
     lake: Lake
@@ -110,17 +117,17 @@ class GenerateStage:
 
     @contextmanager
     def __call__(self, prompts: DataFrame, stage: RefinerStage, wave: int, label: str) -> Iterator[DataFrame]:
-        """Asks the engine for the prompts that have no generation yet, and commits the answers.
+        """Ask the engine for the prompts that have no generation yet, and commit the answers.
 
         Args:
             prompts: of the stage, with token ids; read more than once.
             stage: which refiner asks what.
-            wave: number of the wave; those of a stage of a run come in rising order.
+            wave: number of the wave. The waves of a stage come in rising order.
             label: for the progress line.
 
         Yields:
-            The rows of `generations` that answer the prompts, as they were committed; kept for the block. With none missing no engine
-            is started.
+            The rows of `generations` that answer the prompts, as they were committed, kept for the block. If none is missing no
+            engine is started.
         """
         with ExitStack() as stack:
             parts = []
@@ -128,16 +135,16 @@ class GenerateStage:
             if to_ask.n_prompts:
                 if self.before_asking:
                     self.before_asking(stage)
-                answers = self._answered(to_ask, stage, wave)
+                answers = self._ask(to_ask, stage, wave)
                 if is_local(self.lake.spark.sparkContext) and not stage.generate.spec.config.endpoint:
-                    # Cut off, not persisted: Spark may forget a persisted frame, and would ask once more. The only executor has
-                    # them on its disk until the frame is collected as garbage.
+                    # A checkpoint instead of a persisted frame: Spark may forget the latter and would ask once more. The only
+                    # executor holds the checkpoint on its disk until the frame is collected as garbage.
                     answers = answers.localCheckpoint(eager=False, storageLevel=StorageLevel.DISK_ONLY)
                     self._commit(answers, to_ask, stage, wave, label)
                 else:
-                    # An executor that is lost takes with it what it holds.
+                    # An executor that is lost takes its cached answers with it, so they are read back from the table.
                     self._commit(answers, to_ask, stage, wave, label)
-                    answers = stack.enter_context(persisted(self._committed(stage, wave)))
+                    answers = stack.enter_context(persisted(self._read_committed(stage, wave)))
                 self._book(answers, stage, wave, label)
                 parts.append(answers)
             if to_ask.stored is not None:
@@ -145,7 +152,7 @@ class GenerateStage:
             yield reduce(lambda a, b: a.unionByName(b), parts) if parts else self.lake.read("generations").limit(0)
 
     def _to_ask(self, prompts: DataFrame, stage: RefinerStage, stack: ExitStack) -> _ToAsk:
-        """Find the prompts without an answer, once each, and the answers to the others."""
+        """Find the distinct prompts without an answer, and the answers to the others."""
         name = stage.builder.name
         sent = prompts.where(F.col("skip_reason").isNull()).select("generation_key", "token_ids")
         tokens = F.coalesce(F.sum(F.size("token_ids")), F.lit(0))
@@ -154,18 +161,18 @@ class GenerateStage:
         ).first()
         keys = np.unique(np.array(hashes, np.int64))
         may_be_stored = self._asked.may_hold(name, keys, lambda: self._stored_hashes(stage))
-        version = self.lake.version("generations")  # and whether others have added to it
+        version = self.lake.version("generations")  # This also notices additions of other runs.
         may_be_stored |= "generations" in self.lake.beside_others
         self._asked.add(name, keys)
         if not may_be_stored and len(keys) == n_prompts:
             return _ToAsk(sent, n_prompts, n_tokens)
         stored, missing = None, sent.dropDuplicates(["generation_key"])
         if may_be_stored:
-            # At its version: Spark forgets persisted frames over a table that grows.
+            # Read at a version, because Spark forgets persisted frames over a table that grows.
             generations = self.lake.read("generations", version)
             known = without_timeouts(generations).where(F.col("stage") == name)
             wanted = sent.select("generation_key").distinct()
-            # Keys first: of so large a table no other column is read as long as nothing is found.
+            # Keys first: the table is large, and its other columns are read only if something is found.
             found = known.select("generation_key").join(wanted, on="generation_key", how="left_semi")
             found = stack.enter_context(persisted(found))
             if not found.isEmpty():
@@ -176,7 +183,7 @@ class GenerateStage:
         return _ToAsk(missing, n_missing, n_tokens, stored)
 
     def _stored_hashes(self, stage: RefinerStage) -> NDArray[np.int64] | None:
-        """Hashes of the keys that the table has answers for, of the same model to prompts of the same make; None if too many."""
+        """Return the hashes of the keys that the table has answers for, of the stage's model and prompts; None if they are too many."""
         builder = stage.builder
         prints = {
             "stage": builder.name,
@@ -194,22 +201,22 @@ class GenerateStage:
         return stored.select(F.xxhash64("generation_key")).toArrow().column(0).to_numpy()
 
     def _commit(self, answers: DataFrame, to_ask: _ToAsk, stage: RefinerStage, wave: int, label: str) -> None:
-        """Have the engine answer, and commit."""
-        work = Work(to_ask.n_prompts, to_ask.n_tokens, type(stage.generate).__name__)
+        """Have the engine answer the prompts, and commit the answers."""
+        work = Workload(to_ask.n_prompts, to_ask.n_tokens, type(stage.generate).__name__)
         with (
             engine_progress(self.lake.spark, label, work, stage.generate.spec),
-            self._failure_booked(stage, wave),
+            self._booking_failures(stage, wave),
         ):
             self.lake.append("generations", answers, self.run.run_id)
 
-    def _committed(self, stage: RefinerStage, wave: int) -> DataFrame:
-        """Return the answers of a wave as they are in the table. A task that ran twice counts once."""
+    def _read_committed(self, stage: RefinerStage, wave: int) -> DataFrame:
+        """Return the answers of a wave from the table, where a task that ran twice counts once."""
         generations = self.lake.read("generations", self.lake.version("generations"))
-        # Delta passes over all other files by these.
+        # Delta skips all other files by these two columns.
         of_wave = (F.col("run_id") == self.run.run_id) & (F.col("wave") == wave)
         return generations.where(of_wave & (F.col("stage") == stage.builder.name))
 
-    def _answered(self, to_ask: _ToAsk, stage: RefinerStage, wave: int) -> DataFrame:
+    def _ask(self, to_ask: _ToAsk, stage: RefinerStage, wave: int) -> DataFrame:
         spark = self.lake.spark
         n_slots = spark.sparkContext.defaultParallelism
         n_tasks = min(to_ask.n_prompts, max(n_slots, math.ceil(to_ask.n_prompts / _PROMPTS_PER_TASK)))
@@ -230,58 +237,48 @@ class GenerateStage:
         ).select(*schemas.GENERATIONS.columns)
 
     def _book(self, answers: DataFrame, stage: RefinerStage, wave: int, label: str) -> None:
-        """Adds to the run what was paid for."""
-        sums = sums_by_engine(answers)
-        last = last_engines(s.engine_id for s in sums if s.engine_id)
-        run = self.run
-        with run.booking:
-            run.counts["generations"] = run.counts.get("generations", 0) + sum(s.prompts for s in sums)
-            if last and not run.engines:
-                run.engines |= self._earlier_engines()
-            done = EngineWave.of(wave, stage.builder.name, sums, run.engines, stage.generate.spec.window_size)
-            run.engines |= {family: max(n, run.engines.get(family, 0)) for family, n in last.items()}
-            run.engine_waves.append(done)
-            run.engine_spans += spans_of(sums)
-        LOG.info("%s: %s", label, done)
+        """Add to the run what was paid for."""
+        sums, window_size = sum_by_engine(answers), stage.generate.spec.window_size
+        LOG.info("%s: %s", label, self.run.book(wave, stage.builder.name, sums, window_size, self._earlier_engines))
 
     @contextmanager
-    def _failure_booked(self, stage: RefinerStage, wave: int) -> Iterator[None]:
-        """Adds to the run the engines that were started in vain, as far as the driver knows: its own, in local mode.
+    def _booking_failures(self, stage: RefinerStage, wave: int) -> Iterator[None]:
+        """Add to the run the engines that the block started in vain, as far as the driver knows of them.
 
-        On a cluster what the executors knew is lost with the tasks that failed, but for the error's message.
+        In local mode it knows all. On a cluster the knowledge of the executors is lost with the tasks that failed, except for
+        the error's message.
         """
-        executor = None if stage.generate.spec.config.endpoint else local_executor(self.lake.spark)
-        before = known_engines(executor)
+        executor = None if stage.generate.spec.config.endpoint else find_local_executor(self.lake.spark)
+        before = read_engine_ids(executor)
         try:
             yield
         except BaseException:
-            if new := known_engines(executor) - before:
+            if new := read_engine_ids(executor) - before:
                 sums = [AnswerSums(engine_id) for engine_id in sorted(new)]
                 window_size = stage.generate.spec.window_size
                 failed = EngineWave.of(wave, stage.builder.name, sums, last_engines(before), window_size)
-                with self.run.booking:
-                    self.run.engine_waves.append(failed)
+                self.run.book_failure(failed)
             raise
 
     def _earlier_engines(self) -> dict[str, int]:
-        """The last of each family that answered other runs of this session: in a notebook an engine lives through many.
+        """Return the last engine of each family that answered other runs of this session. In a notebook an engine outlives runs.
 
-        Delta knows for each file of `generations` from when to when its answers are, and reads only the latest ones.
+        Delta's statistics hold the time range of the answers in each file of `generations`, so only the latest files are read.
         """
-        since = F.timestamp_seconds(F.lit(engines_since(self.lake.spark)))
+        since = F.timestamp_seconds(F.lit(find_earliest_start(self.lake.spark)))
         others = (F.col("run_id") != self.run.run_id) & F.col("engine_id").isNotNull() & (F.col("answered_at") >= since)
         rows = self.lake.read("generations").where(others).select("engine_id").distinct().collect()
         return last_engines(row["engine_id"] for row in rows)
 
 
 def without_timeouts(generations: DataFrame) -> DataFrame:
-    """Generations that stand. A request that ran out of time, or that its server failed, is asked again when it next comes up."""
+    """Return the generations that stand. A request that timed out or that its server failed is asked again by the next run."""
     return generations.where(~F.col("error_code").eqNullSafe(ReasonCode.REQUEST_TIMEOUT.value))
 
 
-def sums_by_engine(answers: DataFrame) -> list[AnswerSums]:
-    """What each engine did, of rows of `generations`."""
-    told = F.col("cached_tokens").isNotNull()
+def sum_by_engine(answers: DataFrame) -> list[AnswerSums]:
+    """Sum up what each engine did, over rows of `generations`."""
+    has_cache_figure = F.col("cached_tokens").isNotNull()
     answered_at = F.col("answered_at").cast("double")
     rows = answers.groupBy("engine_id").agg(
         F.count("*").alias("prompts"),
@@ -294,7 +291,7 @@ def sums_by_engine(answers: DataFrame) -> list[AnswerSums]:
         F.coalesce(F.sum("queue_seconds"), F.lit(0.0)).alias("queue_seconds"),
         F.count("queue_seconds").alias("queued"),
         F.coalesce(F.sum("cached_tokens"), F.lit(0)).alias("cached_tokens"),
-        F.coalesce(F.sum(F.when(told, F.col("prompt_tokens"))), F.lit(0)).alias("cacheable_tokens"),
+        F.coalesce(F.sum(F.when(has_cache_figure, F.col("prompt_tokens"))), F.lit(0)).alias("cacheable_tokens"),
         F.coalesce(F.sum(F.col("n_sends") - 1), F.lit(0)).alias("resent"),
     )
     return [AnswerSums(**row.asDict()) for row in rows.collect()]

@@ -1,13 +1,14 @@
-"""The two stages of a recipe: a refiner, its prompts and its engine, ready to be sent to executors."""
+"""The two stages of a recipe. Each is a refiner, its prompts and its engine, ready to be sent to executors."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from prox_spark.config import EngineConfig, Recipe
+from prox_spark.config import ApplyConfig, EngineConfig, Recipe
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.errors import RecipeError
 from prox_spark.fingerprint import fingerprint
+from prox_spark.pipeline.asking.settings import Settings
 from prox_spark.programs.grammar import PROGRAM_GRAMMAR
 from prox_spark.prompts import PromptBuilder
 from prox_spark.refiners import Refiner, Stage, find
@@ -17,13 +18,13 @@ from prox_spark.refiners.card import DocTask
 from prox_spark.udfs.generate import Generate, Verdict
 
 
-def ready(refiner: Refiner, engine: EngineConfig, asks: bool = True) -> EngineSpec:
-    """An engine spec whose refiner is built on the driver, lest each executor fail to.
+def prepare_engine(refiner: Refiner, engine: EngineConfig, asks: bool = True) -> EngineSpec:
+    """Return the spec of an engine, after building its refiner on the driver, so that executors need not.
 
     Args:
         refiner: the model.
         engine: its settings.
-        asks: will it be asked. Where it is not, or an endpoint has the model, only its tokenizer is needed.
+        asks: whether the run asks the model. If it does not, or an endpoint has the model, only the tokenizer is needed.
 
     Raises:
         RefinerError: it can't be built.
@@ -34,13 +35,13 @@ def ready(refiner: Refiner, engine: EngineConfig, asks: bool = True) -> EngineSp
         if spec.adapter and engine.max_lora_rank:
             check_rank(refiner, engine.max_lora_rank)
         build(spec.served)
-        _ = spec.settings_key  # its prints go to the executors with it: there the base need not be read
+        _ = spec.settings_key  # Cached here: executors then need not read the base to compute it.
     return spec
 
 
 @dataclass(frozen=True)
 class RefinerStage:
-    """One stage of a run."""
+    """One stage of a run: who is asked, with which prompts, and how executors ask."""
 
     refiner: Refiner
     builder: PromptBuilder
@@ -48,14 +49,14 @@ class RefinerStage:
 
     @classmethod
     def of(cls, recipe: Recipe, stage: Stage, asks: bool = True) -> RefinerStage:
-        """The stage as the recipe says, its refiner built where it will be asked.
+        """Return the stage that a recipe describes, with its refiner built if the run asks it.
 
         Raises:
             RefinerError: the refiner is unknown, can't be built or does not serve the stage.
         """
         refiner = find(getattr(recipe.refiners, stage))
         task = refiner.card.task(stage)
-        spec = ready(refiner, recipe.engine, asks)
+        spec = prepare_engine(refiner, recipe.engine, asks)
         builder = PromptBuilder(
             refiner.card,
             stage,
@@ -68,7 +69,7 @@ class RefinerStage:
         return cls(refiner, builder, Generate(spec, builder.sampling, verdict, stage=stage))
 
     def in_its_own_words(self) -> RefinerStage:
-        """The stage with answers that are held to nothing: what the model would write by itself."""
+        """Return the stage without a grammar or fixed answers: what the model writes of its own accord."""
         builder = replace(self.builder, grammar=None, free_verdict=self.builder.stage == "doc")
         return replace(
             self, builder=builder, generate=replace(self.generate, parameters=builder.sampling, verdict=None)
@@ -77,14 +78,14 @@ class RefinerStage:
 
 @dataclass(frozen=True)
 class RefinerStages:
-    """Both stages."""
+    """The document stage and the chunk stage of a run."""
 
     doc: RefinerStage
     chunk: RefinerStage
 
     @classmethod
     def of(cls, recipe: Recipe, asks: bool = True) -> RefinerStages:
-        """The stages of a recipe, their refiners built where they will be asked.
+        """Return the stages that a recipe describes, with their refiners built if the run asks them.
 
         Raises:
             RefinerError: as for one stage.
@@ -104,34 +105,35 @@ class RefinerStages:
             )
         return cls(doc, chunk)
 
-    def completed(self, recipe: Recipe) -> Recipe:
-        """The recipe with what it leaves to the refiners' cards and its own other fields: thresholds."""
-        task = self.doc.refiner.card.task("doc")
-        assert isinstance(task, DocTask)
-        threshold = task.drop_threshold if recipe.apply.drop_threshold is None else recipe.apply.drop_threshold
+    def settle(self, recipe: Recipe) -> Settings:
+        """Return what a run under a recipe does: the thresholds that the recipe leaves open come from the refiner's card.
+
+        Raises:
+            RecipeError: the thresholds contradict each other.
+        """
+        threshold = recipe.apply.drop_threshold
+        if threshold is None:
+            threshold = self.doc.refiner.card.doc.drop_threshold
         below = threshold if recipe.generation.chunk_below is None else recipe.generation.chunk_below
         if below < threshold:
             raise RecipeError(
                 f"generation.chunk_below = {below:g} is under the drop threshold {threshold:g}: documents between the two would be "
                 "kept without a chunk program. Raise it, or leave it unset"
             )
-        return recipe.model_copy(
+        complete = recipe.model_copy(
             update={
                 "apply": recipe.apply.model_copy(update={"drop_threshold": threshold}),
                 "generation": recipe.generation.model_copy(update={"chunk_below": below}),
             }
         )
+        return Settings(complete, threshold, below, self._fingerprint(complete.apply))
 
-    def fingerprint(self, recipe: Recipe) -> str:
-        """SHA-256 over all that decides what a document becomes: models, prompts, sampling, semantics, thresholds.
-
-        Args:
-            recipe: completed.
-        """
+    def _fingerprint(self, apply: ApplyConfig) -> str:
+        """Return the SHA-256 over all that decides what a document becomes: models, prompts, sampling, semantics, thresholds."""
         stages = [
             (stage.builder.model_fingerprint, stage.builder.prompt_fingerprint, stage.builder.sampling)
             for stage in (self.doc, self.chunk)
         ]
-        # What was made when strict counted words by white space alone was blanked in scripts without any: it is made anew.
-        counts = ["letters of scripts without blanks are words"] if recipe.apply.semantics == "strict" else []
-        return fingerprint(stages, recipe.apply.model_dump(), *counts)
+        # `strict` once counted words by white space alone and blanked texts in scripts without any. Those are refined again.
+        counts = ["letters of scripts without blanks are words"] if apply.semantics == "strict" else []
+        return fingerprint(stages, apply.model_dump(), *counts)

@@ -1,4 +1,4 @@
-"""From prompts to what was stored of the models' answers to them, read as programs."""
+"""The stored answers to prompts, read as programs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from prox_spark.config import Recipe
+from prox_spark.config.recipe import Semantics
 from prox_spark.pipeline.asking.stages import RefinerStages
 from prox_spark.pipeline.asking.wave_prompts import WavePrompts
 from prox_spark.udfs.parse import ANSWERS, DOC_STAGE, PARSED, ParseAnswers
@@ -14,39 +14,41 @@ from prox_spark.udfs.parse import ANSWERS, DOC_STAGE, PARSED, ParseAnswers
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-# Never stored: what stands for the answer to a prompt that was never asked.
+# The error of a prompt that was never asked. It is never stored.
 NO_GENERATION = "no_generation"
 
 
-def final_answers(generations: DataFrame, *columns: str) -> DataFrame:
-    """One answer per prompt.
+def choose_answers(generations: DataFrame, *columns: str) -> DataFrame:
+    """Choose one answer per prompt.
 
     Args:
         generations: rows of that table.
-        columns: what is wanted of an answer, beside its error.
+        columns: of the answers, besides the error.
 
     Returns:
         generation_key and generation, a struct of `columns`, error_code and error_message.
     """
     answer = F.struct(*columns, "error_code", "error_message")
-    # A prompt that timed out and was asked again has two rows: the answer counts. Equal rows: any does.
+    # A prompt that timed out and was asked again has two rows, and the answer counts. Of equal rows any will do.
     final = F.min_by(answer, F.col("error_code").isNotNull())
     return generations.groupBy("generation_key").agg(final.alias("generation"))
 
 
-def parsed_answers(generations: DataFrame, stages: RefinerStages, prompts: WavePrompts, recipe: Recipe) -> DataFrame:
-    """The stored answers to prompts, read by the parser of the recipe's semantics.
+def parse_answers(
+    generations: DataFrame, stages: RefinerStages, prompts: WavePrompts, semantics: Semantics
+) -> DataFrame:
+    """Read the stored answers to prompts by the parser of the semantics.
 
     Args:
-        generations: rows of that table, the answers among them.
-        stages: whose prompts; a prompt over their context was not asked, and that is its error.
+        generations: rows of that table, with the answers.
+        stages: of the prompts. A prompt over the context limit was not asked, and that is its error.
         prompts: of both stages.
-        recipe: its semantics count.
+        semantics: `strict` or `reference`.
 
     Returns:
-        One row per prompt, columns of `prox_spark.udfs.parse.PARSED`; one without an answer has NO_GENERATION for an error.
+        One row per prompt, columns of `prox_spark.udfs.parse.PARSED`. A prompt without an answer has the error NO_GENERATION.
     """
-    answers = final_answers(generations, "output_text", "drop_probability")
+    answers = choose_answers(generations, "output_text", "drop_probability")
     doc_limit, chunk_limit = (stage.refiner.card.context_tokens for stage in (stages.doc, stages.chunk))
     limit = F.when(F.col("chunk_index") == DOC_STAGE, doc_limit).otherwise(chunk_limit)
     too_long = F.format_string("the prompt and its answer are over %d tokens", limit)
@@ -70,5 +72,5 @@ def parsed_answers(generations: DataFrame, stages: RefinerStages, prompts: WaveP
             }
         )
         .select(*ANSWERS.names)
-        .mapInArrow(ParseAnswers(recipe.apply.semantics), PARSED)
+        .mapInArrow(ParseAnswers(semantics), PARSED)
     )

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from prox_spark.errors import LakeError
-from prox_spark.lake.tables import RESERVED
+from prox_spark.lake.columns import RESERVED
 from prox_spark.pipeline.inputs.naming import KEY, WHOLE_RECORD, fold, name_columns
 from prox_spark.readers.json_types import JsonType
 

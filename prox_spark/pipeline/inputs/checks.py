@@ -8,10 +8,10 @@ from pyspark.sql import functions as F
 
 from prox_spark.config import InputConfig
 from prox_spark.errors import InputError, ReasonCode, RecipeError
+from prox_spark.pipeline.inputs.find import Inputs
 from prox_spark.pipeline.inputs.found import Found
 from prox_spark.pipeline.inputs.judge import Arrival
 from prox_spark.pipeline.inputs.naming import ROW_ID
-from prox_spark.pipeline.inputs.rows import Inputs
 from prox_spark.readers import InputFormat
 from prox_spark.readers.records import NO_SUCH_COLUMN
 

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from prox_spark.errors import NOTES, ReasonCode
-from prox_spark.lake.tables import quarantine_id
+from prox_spark.lake.frames import quarantine_id
 from prox_spark.pipeline.inputs.naming import ROW_ID
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from pyspark.sql import types as T
 
-from prox_spark.lake.tables import RESERVED, UNFIT
+from prox_spark.lake.columns import RESERVED, UNFIT
 
 # Metadata of a column: the key of the input that it carries.
 KEY = "prox_spark.key"

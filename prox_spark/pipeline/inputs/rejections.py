@@ -9,10 +9,11 @@ from pyspark.sql import types as T
 
 from prox_spark import schemas
 from prox_spark.errors import ReasonCode
-from prox_spark.lake.tables import Lake, to_frame
+from prox_spark.lake.frames import to_frame
+from prox_spark.lake.lake import Lake
+from prox_spark.pipeline.inputs.find import Inputs
 from prox_spark.pipeline.inputs.judge import STAGE, Arrival, finding_id
 from prox_spark.pipeline.inputs.naming import ROW_ID
-from prox_spark.pipeline.inputs.rows import Inputs
 from prox_spark.readers.records import SNIPPET_CHARS
 from prox_spark.runs.run import Run
 

@@ -12,7 +12,7 @@ from pyspark.sql import types as T
 
 from prox_spark import schemas
 from prox_spark.lake.buckets import bucket_of
-from prox_spark.lake.tables import Lake
+from prox_spark.lake.lake import Lake
 from prox_spark.pipeline.inputs.carried import CarriedJson, fit_to
 from prox_spark.pipeline.inputs.found import Found
 from prox_spark.pipeline.inputs.judge import EXACT_JSON, Arrival, input_hash, is_document

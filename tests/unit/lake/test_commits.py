@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from prox_spark.lake.commits import EVERY_RUN, Commit, left_doubled, newest_commits, others, user_metadata
+from prox_spark.lake.commits import EVERY_RUN, Commit, commits_of_others, may_be_doubled, newest_commits, user_metadata
 
 
 def written(version: int, run: str, **told: Any) -> Commit:
@@ -50,8 +50,8 @@ def test_what_a_commit_says_of_itself_is_read_back() -> None:
 
 def test_others_are_those_since_then_that_changed_rows_and_are_not_ours() -> None:
     commits = [written(5, "a"), Commit(4, "OPTIMIZE", "b"), Commit(3, "DELETE"), written(2, "b"), written(1, "b")]
-    assert others(commits, {"a"}, since=1) == commits[2:4]
-    assert others(commits, {"a"}, since=3) == []
+    assert commits_of_others(commits, {"a"}, since=1) == commits[2:4]
+    assert commits_of_others(commits, {"a"}, since=3) == []
 
 
 RACED = [written(6, "a", expected_version=5), written(5, "b")]
@@ -76,4 +76,4 @@ RACED = [written(6, "a", expected_version=5), written(5, "b")]
     ],
 )
 def test_a_sign_stands_until_a_later_commit_settles_it(commits: list[Commit], is_left: bool) -> None:
-    assert left_doubled(commits) is is_left
+    assert may_be_doubled(commits) is is_left

@@ -11,7 +11,7 @@ import pytest
 
 from prox_spark import threads
 from prox_spark.pipeline.plan import Wave
-from prox_spark.pipeline.waves import Turn, Turns, Work, one_by_one, staggered
+from prox_spark.pipeline.waves import Turn, Turns, Work, run_one_by_one, run_staggered
 
 STAGES = ("doc", "chunk", "apply")
 SECONDS = 20.0
@@ -53,7 +53,7 @@ def waves(n: int) -> list[Wave]:
 
 
 def stagger(n_waves: int, work: Work, context: Any = None) -> None:
-    staggered(context or FakeContext(), waves(n_waves), work, "run")
+    run_staggered(context or FakeContext(), waves(n_waves), work, "run")
 
 
 def test_a_stage_is_one_wave_s_at_a_time_in_the_order_of_waves() -> None:
@@ -190,5 +190,5 @@ def test_an_interrupt_cancels_the_jobs_and_begins_nothing_more(is_jvm_gone: bool
 
 def test_one_by_one_a_wave_begins_when_the_one_before_is_done() -> None:
     work = Recorded()
-    one_by_one(waves(3), work)
+    run_one_by_one(waves(3), work)
     assert work.log == [(f"{way} {stage}", wave) for wave in range(3) for stage in STAGES for way in ("into", "out of")]

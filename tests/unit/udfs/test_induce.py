@@ -8,6 +8,7 @@ import pytest
 from prox_spark import schemas
 from prox_spark.pipeline.induce import InduceSummary, Output
 from prox_spark.readers import InputFormat
+from prox_spark.report.summaries import describe_induce
 from prox_spark.udfs.induce import Induce
 
 pytestmark = pytest.mark.unit
@@ -88,6 +89,6 @@ def test_the_format_of_the_output_goes_by_its_name(path: str, given: str | None,
 
 
 def test_a_summary_of_nothing_is_readable() -> None:
-    text = InduceSummary("/x", 0, 0, 0, 0, {}, {}, {"null_text": 7}, ("'a': 'raw' is null",), 1.0).summary()
+    text = describe_induce(InduceSummary("/x", 0, 0, 0, 0, {}, {}, {"null_text": 7}, ("'a': 'raw' is null",), 1.0))
     assert text.startswith("induce: 0 pairs in 1.0 s into /x\n")
     assert text.endswith("7 rows without a pair: null_text 7\n    'a': 'raw' is null\n    and 6 more")

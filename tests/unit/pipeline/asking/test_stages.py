@@ -66,7 +66,7 @@ def prints(refiner: str, **sections: Any) -> tuple[str, str, str]:
     recipe = recipe_with(refiner, **sections)
     stages = RefinerStages.of(recipe)
     keys = (stage.builder.prompts(PAGE)[0].key for stage in (stages.doc, stages.chunk))
-    return (*keys, stages.fingerprint(stages.completed(recipe)))
+    return (*keys, stages.settle(recipe).fingerprint)
 
 
 def recipe_with(refiner: str, **sections: Any) -> Recipe:
@@ -75,7 +75,7 @@ def recipe_with(refiner: str, **sections: Any) -> Recipe:
 
 def completed(refiner: str, **sections: Any) -> Recipe:
     recipe = recipe_with(refiner, **sections)
-    return RefinerStages.of(recipe).completed(recipe)
+    return RefinerStages.of(recipe).settle(recipe).recipe
 
 
 def test_every_engine_setting_is_tried_with_another_value() -> None:
@@ -199,9 +199,7 @@ def test_a_refiner_that_is_not_asked_is_not_built(refiner: str, monkeypatch: pyt
     monkeypatch.setattr("prox_spark.pipeline.asking.stages.build", built.append)
     quiet, asking = (RefinerStages.of(recipe_with(refiner), asks) for asks in (False, True))
     assert len(built) == 2, "both stages of the one that asks"
-    assert quiet.fingerprint(quiet.completed(recipe_with(refiner))) == asking.fingerprint(
-        asking.completed(recipe_with(refiner))
-    )
+    assert quiet.settle(recipe_with(refiner)).fingerprint == asking.settle(recipe_with(refiner)).fingerprint
 
 
 def test_answers_in_a_models_own_words_are_other_generations_and_are_held_to_nothing(refiner: str) -> None:

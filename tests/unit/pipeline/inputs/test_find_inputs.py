@@ -7,7 +7,7 @@ import pytest
 
 from prox_spark.config import InputConfig
 from prox_spark.errors import RecipeError
-from prox_spark.pipeline.inputs.rows import Inputs, find_inputs
+from prox_spark.pipeline.inputs.find import Inputs, find_inputs
 from prox_spark.readers import InputFormat, PassedOver, ReadOptions, Record, read_file
 
 pytestmark = pytest.mark.unit
