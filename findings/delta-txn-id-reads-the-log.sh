@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# delta-spark 4.4.0 on pyspark 4.1.2: an append with txnAppId and txnVersion, which makes it idempotent, runs three Spark jobs more
-# than one without, each time: Delta puts the whole state of the table together to find the application's last version. Over a small
-# table that is most of the append's time, and it grows with the log. Give the two options to appends that may be repeated, and
-# leave them out of those that can't be.
+# delta-spark 4.4.0 on pyspark 4.1.2: an append with txnAppId and txnVersion, which make it idempotent, runs three Spark jobs
+# more than one without, every time: Delta computes the whole state of the table to find the application's last version. On a
+# small table this is most of the append's time, and it grows with the log. Set the two options only on appends that may be
+# repeated.
 # Seen: 4 jobs and 0.76 s with them, 1 job and 0.21 s without.
 set -euo pipefail
 folder=$(mktemp -d)
@@ -32,7 +32,7 @@ spark.sparkContext.setLogLevel("ERROR")
 
 
 def append(options):
-    """Append a row; the number of Spark jobs and the seconds that it took."""
+    """Append a row, and return the number of Spark jobs and seconds that it took."""
     group = str(uuid.uuid4())
     spark.sparkContext.setJobGroup(group, group)
     begun = time.monotonic()

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# FastWARC 2.0.1: records written one after the other to a GzipWriter are one gzip member, not one each, unless finish() is called
-# after each record. FastWARC reads such a file; warcio, and all that seeks by offset, refuse or misread it.
+# FastWARC 2.0.1: consecutive records written to a GzipWriter form one gzip member, not one each, unless finish() is called after
+# each record. FastWARC reads such a file; warcio and every reader that seeks by offset refuse or misread it.
 # Seen: 1 member for 3 records without finish(), 3 with it.
 set -euo pipefail
 folder="$(mktemp -d)"; trap 'rm -rf "$folder"' EXIT

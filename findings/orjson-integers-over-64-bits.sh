@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# orjson 3.13.0 reads an integer over 64 bits as a float, without an error: ids and counters lose their last digits. Python's json
-# keeps them. The other way, `dumps` refuses such an integer.
-# Seen: 18446744073709551615 (int), 1.8446744073709552e+19 for 18446744073709551616, -9.223372036854776e+18 for -9223372036854775809.
+# orjson 3.13.0 reads an integer over 64 bits as a float, without an error: ids and counters lose their last digits. Python's
+# json keeps them. `dumps` refuses such an integer.
+# Seen: 18446744073709551615 (int), 1.8446744073709552e+19 for 18446744073709551616, -9.223372036854776e+18 for
+# -9223372036854775809.
 set -euo pipefail
 folder="$(mktemp -d)"; trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# pyarrow 26.0.1: a recursive FileSelector on a local folder leaves out a symbolic link to nowhere without a word, while
-# get_file_info of its path says NotFound. A half-finished download by links looks like a smaller data set.
-# Seen: listed are ['a.jsonl'] of a.jsonl and gone.jsonl.
+# pyarrow 26.0.1: a recursive FileSelector on a local folder silently leaves out dangling symbolic links, while get_file_info
+# of such a path returns NotFound. A half-finished download by links looks like a smaller data set.
+# Seen: of a.jsonl and gone.jsonl only a.jsonl is listed.
 set -euo pipefail
 folder="$(mktemp -d)"; trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"

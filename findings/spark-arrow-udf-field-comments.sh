@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# pyspark 4.1.2: a scalar Arrow UDF whose result is a struct fails where a field of its declared type has metadata, such as the comment
-# of a table's column. Spark compares the declared type with the one that came back, metadata and all, and the error prints both
-# without it: ARROW_TYPE_MISMATCH, "expected" and "got" the same words. mapInArrow takes the same type.
-# Seen: the two types of the message are equal, and the UDF works once the metadata are left out.
+# pyspark 4.1.2: a scalar Arrow UDF that returns a struct fails if a field of its declared type has metadata, such as the comment
+# of a table's column. Spark compares the declared and the returned type including metadata, but prints both without it:
+# ARROW_TYPE_MISMATCH, with the same type as "expected" and "got". mapInArrow accepts the same type.
+# Seen: the two types in the message are equal, and the UDF works without the metadata.
 set -euo pipefail
 folder="$(mktemp -d)"; trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Spark 4.1.2: from_json() takes a field of the schema that is called _corrupt_record for the place of what can't be parsed: the value of
-# such a key in sound JSON comes out as null. The option columnNameOfCorruptRecord gives that place another name.
+# Spark 4.1.2: from_json() keeps unparsable input in a field called _corrupt_record, if the schema has one: the value of such a
+# key in valid JSON becomes null. The option columnNameOfCorruptRecord gives this field another name.
 # Seen: null by default, 'mine' with the option.
 set -euo pipefail
 folder="$(mktemp -d)"; trap 'rm -rf "$folder"' EXIT

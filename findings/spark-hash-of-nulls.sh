@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Spark 4.1.2: xxhash64() and hash() pass over nulls, so a value that moves from one column to the next leaves the hash of the row as
-# it is. A row hash for change detection needs something in place of null.
+# Spark 4.1.2: xxhash64() and hash() skip nulls, so the hash of a row stays the same when a value moves to another column. A row
+# hash for change detection must replace nulls.
 # Seen: xxhash64(null, 'a') = xxhash64('a', null) = xxhash64('a').
 set -euo pipefail
 folder="$(mktemp -d)"; trap 'rm -rf "$folder"' EXIT

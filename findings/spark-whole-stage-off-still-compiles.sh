@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# pyspark 4.1.2: with spark.sql.codegen.wholeStage=false, which reads as "no code generation", a query still writes and compiles
-# Java classes, for its projections, predicates and orders, new ones for every new query. Only the internal setting
-# spark.sql.codegen.factoryMode=NO_CODEGEN, whose description says "during tests", stops that, outside tests, too. Where queries are
-# about a few rows the compiling is much of what they take.
-# Seen: 2.0 classes and 0.19 s a query compiled, 1.6 and 0.14 s without whole stages, none and 0.11 s interpreted.
+# pyspark 4.1.2: spark.sql.codegen.wholeStage=false sounds like "no code generation", but every new query still generates and
+# compiles Java classes for its projections, predicates and orders. Only the internal setting
+# spark.sql.codegen.factoryMode=NO_CODEGEN stops this, also outside tests, though its description says "during tests". For queries
+# over a few rows the compilation is a large part of their time.
+# Seen: 2.0 classes and 0.19 s per query compiled, 1.6 and 0.14 s without whole stages, none and 0.11 s interpreted.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -26,7 +26,7 @@ N_QUERIES = 8
 
 
 def run(settings, first):
-    """Run queries that differ; how many classes each compiled, and the seconds that it took."""
+    """Run different queries, and return the number of classes compiled and the median seconds per query."""
     for key, value in settings.items():
         spark.conf.set(key, value)
     before, seconds = classes.getCount(), []

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# uvloop 0.23.0 does not hold a server on a Unix socket, as asyncio and its own TCP servers do: `create_unix_server` has no `_ref()`
-# where `create_server` has one. Whose caller drops the result has a server until the next garbage collection while nobody is
-# connected; from then on connections are refused.
+# uvloop 0.23.0 keeps no reference to a server on a Unix socket, unlike asyncio and its own TCP servers: `create_unix_server` has
+# no `_ref()`, `create_server` has one. If the caller drops the result, the next garbage collection without a connected client
+# closes the server, and connections are refused from then on.
 # Seen: "asyncio: accepted", "uvloop: refused".
 set -euo pipefail
 folder="$(mktemp -d)"; trap 'rm -rf "$folder"' EXIT

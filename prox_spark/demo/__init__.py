@@ -1,4 +1,4 @@
-"""The sample of the demo: web pages written for this project, with the noise that extracted pages have."""
+"""The demo's sample: web pages written for this project, with the noise of extracted pages."""
 
 from pathlib import Path
 
