@@ -1,4 +1,4 @@
-"""Adapters that an engine serves as they are, beside their base; see `engine.max_lora_rank`."""
+"""Adapters that an engine serves unmerged, beside their base; see `engine.max_lora_rank`."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import json
 import shutil
 from pathlib import Path
 
-from prox_spark.errors import RecipeError
-from prox_spark.refiners.build import built_path, made_once
+from prox_spark.errors import RecipeError, RefinerError
+from prox_spark.refiners.build import built_path, make_once
 from prox_spark.refiners.registry import ADAPTER_FILES, Refiner, check_unchanged, find
 
 
 def check_rank(refiner: Refiner, max_rank: int) -> None:
-    """Does an engine that takes adapters up to a rank take this one.
+    """Check that an engine which takes adapters up to a rank takes that of a refiner.
 
     Raises:
-        RecipeError: its rank is higher; the message says which to set.
+        RecipeError: its rank is higher; the message says what to set.
+        RefinerError: the refiner has no adapter.
     """
-    assert refiner.adapter
-    config = json.loads((refiner.adapter / "adapter_config.json").read_text(encoding="utf-8"))
+    config = json.loads((_require_adapter(refiner) / "adapter_config.json").read_text(encoding="utf-8"))
     rank = max(config["r"], *config.get("rank_pattern", {}).values(), 0)
     if rank > max_rank:
         raise RecipeError(
@@ -27,20 +27,27 @@ def check_rank(refiner: Refiner, max_rank: int) -> None:
         )
 
 
-def kept_adapter(refiner: Refiner) -> Path:
-    """A copy of a refiner's adapter under its print: an engine may read it at any time, and its own place may change.
+def copy_adapter(refiner: Refiner) -> Path:
+    """Copy a refiner's adapter into the cache, under its fingerprint, and return its directory there.
+
+    An engine may read the adapter at any time, and the original may be changed.
 
     Raises:
-        RefinerError: what is in that place is no longer this adapter.
+        RefinerError: the original is no longer this adapter.
     """
     directory = built_path(refiner).with_name(f"{built_path(refiner).name}-adapter")
 
     def copy(partial: Path) -> None:
-        there = find(refiner.reference)  # on an executor the package lies elsewhere
-        check_unchanged(there, refiner.model_fingerprint)
-        assert there.adapter
+        original = find(refiner.reference)  # on an executor the package lies elsewhere
+        check_unchanged(original, refiner.model_fingerprint)
         partial.mkdir()
         for name in ADAPTER_FILES:
-            shutil.copy(there.adapter / name, partial)
+            shutil.copy(_require_adapter(original) / name, partial)
 
-    return made_once(directory / ADAPTER_FILES[-1], copy).parent
+    return make_once(directory / ADAPTER_FILES[-1], copy).parent
+
+
+def _require_adapter(refiner: Refiner) -> Path:
+    if refiner.adapter is None:
+        raise RefinerError(f"refiner {refiner.card.name} has no adapter: set `adapter` in its card")
+    return refiner.adapter

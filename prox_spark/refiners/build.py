@@ -1,8 +1,8 @@
 """From a card to a directory that vLLM serves: base converted, adapter merged, once per machine.
 
 Serving a LoRA adapter on CPU runs at a sixteenth of the speed of merged weights, so adapters are merged first.
-`python -m prox_spark.refiners.build NAME` is how executors build, so that no Spark worker imports torch. (Where an adapter
-is to be served as it is, `--bare NAME` builds its base alone.)
+Executors build by `python -m prox_spark.refiners.build NAME`, so that no Spark worker imports torch. (`--bare NAME` builds
+the base alone, for an adapter that is served unmerged.)
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 
 def built_path(refiner: Refiner) -> Path:
-    """Directory of the weights as served. A whole transformers model is served where it lies."""
+    """Return the directory of the weights as served. A whole transformers model is served where it lies."""
     if _is_served_as_it_lies(refiner):
         return refiner.base_source
-    # A base without adapter is the same for all whose base it is.
+    # A base without adapter is named after its wheel: all refiners with this base share it.
     name = refiner.card.name.replace("/", "--") if refiner.adapter else str(refiner.card.base.wheel)
     return cache_directory() / "refiners" / f"{name}-{refiner.model_fingerprint[:12]}"
 
@@ -39,29 +39,29 @@ def _is_served_as_it_lies(refiner: Refiner) -> bool:
 
 
 def is_built(refiner: Refiner) -> bool:
-    """Is there nothing left to do. Of what lies in the hub's cache only the hub's own client knows, which `build` asks."""
+    """Return True if the weights are ready here. Always False for hub models: only the hub's client knows its cache, and `build` asks it."""
     if _is_served_as_it_lies(refiner) and refiner.is_on_hub:
         return False
     return (built_path(refiner) / "config.json").exists()
 
 
 def build(refiner: Refiner) -> Path:
-    """Converts and merges what is not built yet.
+    """Convert and merge the weights, unless that is done already.
 
     Returns:
-        A directory with config.json, model.safetensors (bfloat16) and tokenizer.json.
+        Directory with config.json, model.safetensors (bfloat16) and tokenizer.json.
 
     Raises:
         RefinerError: a package for building is missing, or the base can't be read.
     """
-    return made_once(built_path(refiner) / "config.json", lambda partial: _write_merged(refiner, partial)).parent
+    return make_once(built_path(refiner) / "config.json", lambda partial: _write_merged(refiner, partial)).parent
 
 
 def tokenizer_json(refiner: Refiner) -> Path:
-    """The refiner's tokenizer.json, for which no weights are downloaded, converted or merged.
+    """Return the path of the refiner's tokenizer.json. No weights are downloaded, converted or merged for it.
 
     Raises:
-        RefinerError: as for build, or it has none.
+        RefinerError: as for build, or the refiner has none.
     """
     if _is_served_as_it_lies(refiner) or not (is_built(refiner) or refiner.card.base.wheel):
         path = refiner.tokenizer_source / "tokenizer.json"
@@ -69,7 +69,7 @@ def tokenizer_json(refiner: Refiner) -> Path:
         path = built_path(refiner) / "tokenizer.json"
     else:
         home = built_path(refiner).with_name(f"{built_path(refiner).name}-tokenizer")
-        path = made_once(home / "tokenizer.json", lambda partial: _write_tokenizer(refiner, partial))
+        path = make_once(home / "tokenizer.json", lambda partial: _write_tokenizer(refiner, partial))
     if not path.exists():
         raise RefinerError(
             f"refiner {refiner.card.name}: {path} is missing; save its tokenizer with transformers' AutoTokenizer"
@@ -77,18 +77,18 @@ def tokenizer_json(refiner: Refiner) -> Path:
     return path
 
 
-def made_once(path: Path, write: Callable[[Path], None]) -> Path:
-    """A file in a directory that is written whole or not at all.
+def make_once(path: Path, write: Callable[[Path], None]) -> Path:
+    """Write a directory, whole or not at all, unless it exists already. Return `path`.
 
     Args:
-        path: of the file that says that all is there.
-        write: makes the directory.
+        path: a file in the directory that is there if and only if the directory is complete.
+        write: writes the directory at the path that it is given.
     """
     target = path.parent
     if path.exists():
         return path
     target.parent.mkdir(parents=True, exist_ok=True)
-    # One builder per machine; the others wait here and find the result.
+    # One builder per machine; the others wait here and then find the result.
     with locked(target.parent, f".{target.name}.lock"):
         if not path.exists():
             partial = target.with_name(f".{target.name}.partial")
@@ -100,7 +100,7 @@ def made_once(path: Path, write: Callable[[Path], None]) -> Path:
 
 
 def _write_tokenizer(refiner: Refiner, target: Path) -> None:
-    """Out of a GGUF file."""
+    """Write the tokenizer of a GGUF file."""
     os.environ.setdefault("TQDM_DISABLE", "1")  # the GGUF reader's bar; read when tqdm is imported
     with _missing_packages_named(refiner):
         from transformers import AutoTokenizer
@@ -111,18 +111,18 @@ def _write_tokenizer(refiner: Refiner, target: Path) -> None:
 
 @contextmanager
 def _missing_packages_named(refiner: Refiner) -> Iterator[None]:
-    """Transformers asks for what it reads GGUF files with only when it does."""
+    """Name what to install if an import fails. Transformers imports its GGUF reader only when it reads such a file."""
     try:
         yield
     except ImportError as error:
         raise RefinerError(
-            f"building refiner {refiner.card.name} needs a package that is not there: {error}. Install what it is built with: "
+            f"building refiner {refiner.card.name} needs a package that is not installed: {error}. Install all that it needs: "
             "pip install torch transformers accelerate peft gguf"
         ) from error
 
 
 def load_base(refiner: Refiner) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The base of a refiner in float32, without its adapter, and its tokenizer.
+    """Load the base of a refiner, in float32 and without its adapter, and its tokenizer.
 
     Raises:
         RefinerError: a package is missing, or the base can't be read.
@@ -155,16 +155,16 @@ def _write_merged(refiner: Refiner, target: Path) -> None:
         model = PeftModel.from_pretrained(model, refiner.adapter).merge_and_unload()
     import torch
 
-    # Merged in float32, rounded once. What a CPU without bfloat16 gains from float32 weights is below the noise of Q4.
+    # Merged in float32 and rounded once. On a CPU without bfloat16, float32 weights would gain less than the noise of Q4.
     model.to(torch.bfloat16).save_pretrained(target)
     tokenizer.save_pretrained(target)
 
 
 def main(argv: list[str]) -> int:
-    """Builds refiners and prints their directories."""
+    """Build refiners and print their directories."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("names", metavar="NAME", nargs="+", help="a refiner")
-    parser.add_argument("--bare", action="store_true", help="its base alone, without its adapter")
+    parser.add_argument("--bare", action="store_true", help="build the base alone, without the adapter")
     parser.add_argument("--expect", metavar="PRINT", help="fail unless its fingerprint is this")
     args = parser.parse_args(argv)
     try:

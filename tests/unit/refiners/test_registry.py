@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 import yaml
 
 from prox_spark.errors import RefinerError
-from prox_spark.refiners import build, find, known, registry
+from prox_spark.refiners import build, find, list_refiners, registry
 from prox_spark.refiners.build import is_built
 
 pytestmark = pytest.mark.unit
@@ -41,13 +42,64 @@ def fingerprint_of(folder: Path) -> str:
 def test_an_unknown_name_is_an_error_that_lists_the_known_ones() -> None:
     with pytest.raises(RefinerError, match="no refiner 'web-136m'") as caught:
         find("web-136m")
-    assert all(name in str(caught.value) for name in known())
+    assert all(name in str(caught.value) for name in list_refiners())
     assert "or a directory or hub model with refiner.yaml" in str(caught.value)
 
 
 def test_a_directory_without_a_card_is_an_unknown_name(tmp_path: Path) -> None:
     with pytest.raises(RefinerError, match="no refiner"):
         find(str(tmp_path))
+
+
+@pytest.fixture
+def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(hub_id: str, *_: object) -> Path:
+        raise AssertionError(f"the hub was asked for {hub_id}")
+
+    monkeypatch.setattr(registry, "_download", fail)
+
+
+@pytest.mark.usefixtures("no_hub")
+@pytest.mark.parametrize(
+    "name", ["../models/mine", "./mine", "models/mine", "../work/models/mine", "~/mine", ".models/mine"]
+)
+def test_a_mistyped_path_is_not_looked_up_on_the_hub(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "work" / "models").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(RefinerError, match=f"no refiner '{re.escape(name)}'"):
+        find(name)
+
+
+@pytest.mark.usefixtures("no_hub")
+def test_a_mistyped_path_is_answered_with_the_refiners_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_refiner(tmp_path / "models" / "mine")
+    (tmp_path / "models" / "notes").mkdir()
+    monkeypatch.chdir(tmp_path)
+    message = rf"no refiner 'models/mien' \({tmp_path}/models holds mine, and the hub was not asked because this folder exists\)"
+    with pytest.raises(RefinerError, match=message):
+        find("models/mien")
+    with pytest.raises(RefinerError, match=rf"\(there is no folder {tmp_path}/modles\)"):
+        find("./modles/mine")
+    with pytest.raises(
+        RefinerError, match=rf"\({tmp_path}/models/notes holds neither refiner\.yaml nor config\.json\)"
+    ):
+        find("models/notes")
+
+
+def test_a_path_may_start_at_the_home_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_refiner(tmp_path / "models" / "mine")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert find("~/models/mine").reference == str(tmp_path / "models" / "mine")
+
+
+def test_a_name_that_the_hub_does_not_allow_is_an_unknown_name() -> None:
+    with pytest.raises(RefinerError, match=r"no refiner 'some/re--finer', and no id of a hub model"):
+        find("some/re--finer")
 
 
 def test_a_directory_refiner_is_found_by_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
