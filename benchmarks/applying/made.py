@@ -13,11 +13,12 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from builds import import_first
 from prox_spark import schemas
 from prox_spark.demo import PAGES
 from prox_spark.programs.words import count_words
-from prox_spark.udfs.arrow import to_batch
 
+to_batch = import_first("prox_spark.udfs.arrow.to_batch", "udfs.arrow.to_batch")
 CHUNK_CHARS = 3_000
 DOCUMENT = T.StructType(
     [schemas.DOCUMENTS.schema[name] for name in ("doc_id", "content_sha256", "text", "n_words", "url", "source")]

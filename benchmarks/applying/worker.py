@@ -20,14 +20,21 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from applying.made import DOCUMENT, make
+from applying.made import DOCUMENT, make, to_batch
+from builds import import_first
 from prox_spark import schemas
 from prox_spark.config import ApplyConfig, Recipe
-from prox_spark.pipeline.applying.execute import chunks_of, executed
 from prox_spark.programs import ChunkProgram, Operation, OpName, Program, execute_chunks
 from prox_spark.session import build_session
-from prox_spark.udfs.arrow import to_batch
 
+gather_chunks = import_first(
+    "prox_spark.pipeline.applying.execute.gather_chunks",
+    "prox_spark.pipeline.execute.chunks_of",
+)
+execute_programs = import_first(
+    "prox_spark.pipeline.applying.execute.execute_programs",
+    "prox_spark.pipeline.execute.executed",
+)
 CONFIG = ApplyConfig(drop_threshold=0.5)
 # Programs and texts of 200,000 documents are joined as a wave is: where the texts are.
 BROADCAST = {"spark.sql.autoBroadcastJoinThreshold": "512m"}
@@ -82,20 +89,19 @@ def ways(spark: SparkSession, root: Path) -> dict[str, Callable[[], DataFrame]]:
         return spark.read.format("delta").load(str(root / name))
 
     def joined() -> DataFrame:
-        chunks = chunks_of(read("programs"))
+        chunks = gather_chunks(read("programs"))
         return read("documents").join(chunks, on=["doc_id", "content_sha256"], how="left")
 
     def in_python() -> DataFrame:
-        from prox_spark.udfs.programs import EXECUTION
-
-        columns = T.StructType([*DOCUMENT.fields[:2], T.StructField("execution", EXECUTION)])
+        execution = import_first("prox_spark.udfs.programs.EXECUTION", "udfs.programs.EXECUTION")
+        columns = T.StructType([*DOCUMENT.fields[:2], T.StructField("execution", execution)])
         rows = joined().select("doc_id", "content_sha256", "text", "chunks")
         return rows.mapInArrow(ExecuteInPython(columns), columns).select("doc_id", "content_sha256", "execution.*")
 
     return {
         "copy": lambda: read("documents"),
         "join": joined,
-        "apply": lambda: executed(read("documents"), chunks_of(read("programs")), CONFIG),
+        "apply": lambda: execute_programs(read("documents"), gather_chunks(read("programs")), CONFIG),
         "python": in_python,
     }
 

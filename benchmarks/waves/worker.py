@@ -19,7 +19,9 @@ from prox_spark.pipeline.ingest import ingest
 from prox_spark.pipeline.refine import refine_lake
 from prox_spark.session import build_session
 
-# A look at the heap takes a full collection.
+# The loggers of the generate stage, by layout of the build.
+LOGGERS = ("prox_spark.pipeline.asking.generate", "prox_spark.pipeline.generate")
+# Reading the live heap takes a full collection, so it is read once in ten waves.
 _WAVES_BETWEEN_LOOKS = 10
 
 
@@ -66,9 +68,9 @@ def main() -> None:
     ingest(spark, recipe)
     ingested = time.monotonic() - begun
     waves = Waves(spark._jvm)
-    logger = logging.getLogger("prox_spark.pipeline.asking.generate")
-    logger.setLevel(logging.INFO)
-    logger.addHandler(waves)
+    for name in LOGGERS:
+        logging.getLogger(name).setLevel(logging.INFO)
+        logging.getLogger(name).addHandler(waves)
     done = refine_lake(spark, recipe)
     n_bytes = read_bytes(spark, waves.ended)
     again = refine_lake(spark, recipe)
