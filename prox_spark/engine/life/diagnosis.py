@@ -1,4 +1,9 @@
-"""From an engine's log to what its reader should change. The sentences looked for are those of vLLM 0.32 and torch."""
+"""Advice from an engine's log.
+
+The patterns match texts of vLLM 0.32.0 and torch 2.13.0. A test holds each pattern against a recorded line, and another one looks
+for vLLM's sentences in the source of the vLLM that is installed, so that an upgrade that rewords them fails a test. A text that no
+pattern knows costs only the advice: the message then holds the last exception of the log, or says that there is none.
+"""
 
 from __future__ import annotations
 
@@ -17,33 +22,34 @@ _CPU_MEMORY = re.compile(
 _KILLED = re.compile(r"Failed core proc\(s\): \{[^}]*: -9\b")
 _GPU_TAKEN = re.compile(r"Free memory on device .{,80}on startup is less than")
 _KV_TOO_SMALL = re.compile(r"No available memory for the cache blocks|is larger than the available KV cache")
-_KV_NEEDED = re.compile(r"\(([\d.]+) GiB KV cache is needed")
-_KV_TOKENS = re.compile(r"KV cache size: ([\d,]+) tokens")
-# What a server says that died of something else, which stands further above.
+_KV_NEEDED = re.compile(r"\((\d+(?:\.\d+)?) GiB KV cache is needed")
+_KV_TOKENS = re.compile(r"KV cache size: (\d[\d,]*) tokens")
+# Texts of a server that died of another error, which stands further above.
 _SECONDARY = re.compile("Engine core initialization failed|EngineDeadError")
 _EXCEPTION = re.compile(r"(?:^|\s)((?:[a-zA-Z_]\w*\.)*[A-Z]\w*(?:Error|Exception): .+)$")
-# What Python says of a setting, a model or an installation that it can't work with: it would say so again. Others, such as
-# RuntimeError, are also what a device says that is being reset.
+# Exceptions about a setting, a model or an installation that can't work, which would come again. Others, such as
+# RuntimeError, may pass: a device that is being reset raises them too.
 _FINAL = re.compile(
     r"(?:\w+\.)*(?:Value|Type|Key|Attribute|NotImplemented|Import|ModuleNotFound|FileNotFound|Validation|Safetensor)Error: "
     r"|RuntimeError: Cannot find any model weights"
 )
-# argparse's last line, and the status that goes with it.
+# The last line of argparse, and the exit status that it comes with.
 _USAGE = re.compile(r": error: (.+)$", re.M)
 _USAGE_STATUS = 2
-# A GPU gains little from more of a small refiner's sequences at once; two cores of a CPU are busy with a few.
+# A GPU gains little from more sequences of a small refiner at once. A CPU is busy with a few.
 _FULL_GPU_SEQS = 256
-# Of the engine, of its supervisor.
+# Exit statuses after SIGKILL: of the engine as its supervisor reports it, and of the supervisor itself.
 _KILLED_STATUSES = (137, -9)
 
 
 @dataclass(frozen=True)
 class Cause:
-    """Why an engine died and what to change.
+    """The cause of an engine's death and what to change.
 
     Attributes:
         text: a sentence or two.
-        is_final: another start would end in the same way; others may not, as when memory was short that somebody else held.
+        is_final: True if another start would end in the same way. Other causes may pass, such as memory that another
+            program held.
     """
 
     text: str
@@ -51,11 +57,11 @@ class Cause:
 
 
 def find_cause(log: str, status: int | None, spec: EngineSpec) -> Cause:
-    """Why an engine died.
+    """Find the cause of an engine's death.
 
     Args:
-        log: of the engine.
-        status: with which its supervisor ended, as a shell would have it (137: killed); None when that is not known.
+        log: log of the engine.
+        status: exit status of its supervisor in a shell's notation (137: killed); None where it is unknown.
         spec: the engine.
     """
     config = spec.config
@@ -75,7 +81,7 @@ def find_cause(log: str, status: int | None, spec: EngineSpec) -> Cause:
         )
     if _KV_TOO_SMALL.search(log):
         needed = _KV_NEEDED.search(log)
-        # Told with two decimals.
+        # vLLM rounds to two decimals.
         at_least = f" to {float(needed[1]) + 0.01:.2f} or more" if needed and spec.device == "cpu" else ""
         text = f"what is left for the KV cache holds not even one prompt of full length. Raise {memory}{at_least}."
         return Cause(text, is_final=spec.device == "cpu")
@@ -98,10 +104,10 @@ def find_cause(log: str, status: int | None, spec: EngineSpec) -> Cause:
 
 
 def find_bottleneck(log: str, spec: EngineSpec) -> str | None:
-    """What keeps a started engine from decoding as many prompts at once as it could; None when nothing does.
+    """Find what keeps a started engine from decoding as many prompts at once as it could; None where nothing does.
 
     Args:
-        log: of the engine, up to its being ready.
+        log: log of the engine until it was ready.
         spec: the engine.
     """
     n_seqs, window = spec.max_num_seqs, spec.window_size
@@ -113,8 +119,8 @@ def find_bottleneck(log: str, spec: EngineSpec) -> str | None:
     kv_tokens = _KV_TOKENS.search(log)
     if kv_tokens is None:
         return None
-    n_fit = max(1, int(kv_tokens[1].replace(",", "")) // _longest_tokens(spec))
-    # Prompts are shorter than the card allows, most of them; under half of them only queue for sure.
+    n_fit = max(1, int(kv_tokens[1].replace(",", "")) // _count_longest_tokens(spec))
+    # Most prompts are shorter than the card allows, so more than twice as many sequences are needed before some surely queue.
     if n_seqs > 2 * n_fit:
         field = "engine.cpu_kv_cache_gib" if spec.device == "cpu" else "engine.gpu_memory_fraction"
         return (
@@ -130,15 +136,19 @@ def find_bottleneck(log: str, spec: EngineSpec) -> str | None:
     return None
 
 
-def _longest_tokens(spec: EngineSpec) -> int:
-    """Prompt and answer of the longest kind that the card allows, but for the template's own tokens; a teacher's context."""
+def _count_longest_tokens(spec: EngineSpec) -> int:
+    """Count the tokens of the longest prompt and answer that the card allows, without the template's own tokens.
+
+    For a teacher, whose card names no tasks, that is its context.
+    """
     tasks = spec.refiner.card.tasks
     return max(
-        (_task_tokens(task) for task in (tasks.doc, tasks.chunk) if task), default=spec.refiner.card.context_tokens
+        (_count_task_tokens(task) for task in (tasks.doc, tasks.chunk) if task),
+        default=spec.refiner.card.context_tokens,
     )
 
 
-def _task_tokens(task: DocTask | ChunkTask) -> int:
+def _count_task_tokens(task: DocTask | ChunkTask) -> int:
     if isinstance(task, DocTask):
         return task.max_text_tokens + 1
     return task.max_chunk_tokens + task.max_answer_tokens
