@@ -1,10 +1,10 @@
-"""Who may be at the engine: many prompts of all slots at once, or one alone.
+"""Access of the slots to an engine: many prompts of all slots at once, or one prompt alone.
 
-Two files in the engine's directory, locked by the kernel's means, so that a slot that is killed frees what it held:
+It consists of two files in the engine's directory with kernel locks, so that a killed slot frees its locks:
 
-* the room: a slot holds it (shared) while any request of its own is in flight;
-* the door: whoever wants to be alone closes it (exclusive), waits until the room is empty, and asks. The others find the
-  door closed, let their requests in flight come to an end, and wait.
+* the room: a slot holds it (shared) while any of its own requests is in flight;
+* the door: a slot that wants to be alone closes it (exclusive), waits until the room is empty, and asks. The other
+  slots find the door closed, let their requests in flight end, and wait.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ _POLL_SECONDS = 0.05
 
 
 class Isolation:
-    """One slot's view of the room and the door. To be used within one event loop.
+    """One slot's view of the room and the door. Use it within one event loop.
 
     Args:
-        directory: of the engine.
+        directory: directory of the engine.
     """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._door, self._room = self._opened("door"), self._opened("room")
+        self._door, self._room = self._open("door"), self._open("room")
         self._n_inside = 0
         self._looked = 0.0
         self._was_open = False
@@ -39,21 +39,22 @@ class Isolation:
         self._closed: ExitStack | None = None
 
     async def enter(self) -> None:
-        """Before a request among others; waits while somebody is alone. `leave` must follow."""
-        while not self._entered():
+        """Enter the room for a request among others; wait while another slot is alone. `leave` must follow."""
+        while not self._try_enter():
             await asyncio.sleep(_POLL_SECONDS)
 
     def leave(self) -> None:
-        """After that request."""
+        """Leave the room after a request."""
         self._n_inside -= 1
         if self._n_inside == 0:
             unlock(self._room)
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
-        """Within it, no other request of any slot is in flight. The door stays closed until no prompt of this slot waits for it.
+        """Hold the engine alone: within the block no other request of any slot is in flight.
 
-        Opened for each, other slots would slip in, and each would wait for these to end.
+        The door stays closed until no prompt of this slot waits to be alone. If it opened after each prompt, other
+        slots would enter, and the next prompt would wait for their requests to end.
         """
         self._n_suspects += 1
         try:
@@ -66,20 +67,21 @@ class Isolation:
                 self._open_door()
 
     def count_crash(self, run: str) -> int:
-        """Notes, while alone, that a prompt crashed the engine; returns how many of a run have on this executor."""
+        """Count, while alone, a prompt that crashed the engine, and return the run's count on this executor."""
         with (self._directory / f"crashes-{run}").open("a+b") as crashes:
             crashes.write(b".")
             return crashes.tell()
 
     def close(self) -> None:
-        """Gives back all it held."""
+        """Release all locks."""
         self._open_door()
         self._door.close()
         self._room.close()
 
-    def _entered(self) -> bool:
+    def _try_enter(self) -> bool:
         if self._n_inside and self._was_open and time.monotonic() - self._looked < _POLL_SECONDS:
-            self._n_inside += 1  # while the slot is inside nobody is alone; the door only asks it to come out some time
+            # No slot can be alone while this one is inside. A closed door only asks it to leave soon.
+            self._n_inside += 1
             return True
         self._looked = time.monotonic()
         self._was_open = try_lock(self._door, Lock.SHARED)
@@ -97,9 +99,9 @@ class Isolation:
         if self._closed:
             return
         with ExitStack() as opened:
-            # Opened anew: to these locks the slot's own requests are like anybody's.
+            # New openings, so that the locks also exclude the slot's own requests.
             for name in ("door", "room"):
-                file = opened.enter_context(self._opened(name))
+                file = opened.enter_context(self._open(name))
                 while not try_lock(file, Lock.EXCLUSIVE):
                     await asyncio.sleep(_POLL_SECONDS)
             self._closed = opened.pop_all()
@@ -109,5 +111,5 @@ class Isolation:
             self._closed.close()
             self._closed = None
 
-    def _opened(self, name: str) -> IO[bytes]:
+    def _open(self, name: str) -> IO[bytes]:
         return (self._directory / name).open("ab")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from waiting import wait_until
 
 from prox_spark.engine.host.executor import Owner, locate_owner_directory
-from prox_spark.engine.slots.sharing import PassingShare, Share, SlotState, has_room
+from prox_spark.engine.slots.sharing import PassingShare, Share, SlotState, _SlotFile, count_in_flight, has_room
 
 pytestmark = pytest.mark.unit
 
@@ -153,3 +154,44 @@ def test_the_next_slot_takes_the_file_of_one_that_ended(tmp_path: Path) -> None:
         with Share(tmp_path, SIZE) as share:
             share.count_sent()
     assert [file.name for file in tmp_path.iterdir()] == ["0"]
+
+
+class WatchedLock:
+    """A lock that tells when a thread has to wait for it."""
+
+    def __init__(self, waits: threading.Event) -> None:
+        self._lock = threading.Lock()
+        self._waits = waits
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            self._waits.set()
+            self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def test_the_newest_count_stands_when_an_answer_comes_while_a_prompt_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between reading the counts and writing them the sender is held up until the answer is counted, or waits for its turn."""
+    may_go_on = threading.Event()
+    write = _SlotFile.write
+
+    def write_in_turn(file: _SlotFile, state: SlotState) -> None:
+        if threading.current_thread() is answering:
+            write(file, state)
+            may_go_on.set()
+        else:
+            answering.start()
+            assert may_go_on.wait(20)
+            write(file, state)
+
+    with Share(tmp_path, SIZE) as share:
+        share._publishing = WatchedLock(may_go_on)  # type: ignore[assignment]
+        answering = threading.Thread(target=share.count_answered)
+        monkeypatch.setattr(_SlotFile, "write", write_in_turn)
+        share.count_sent()
+        answering.join()
+        assert count_in_flight(tmp_path) == 0
