@@ -1,4 +1,4 @@
-"""Everything that can go wrong, by name. Bad rows are data (`ReasonCode`); only a broken run raises."""
+"""Named errors and reason codes. Bad rows are data (`ReasonCode`); only a broken run raises."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class ReasonCode(StrEnum):
-    """Why a row is in `quarantine`. The value is what stands in the table."""
+    """Reason why a row is in `quarantine`. The table holds the value."""
 
     NULL_TEXT = "null_text"
     INVALID_UTF8 = "invalid_utf8"
@@ -22,7 +22,7 @@ class ReasonCode(StrEnum):
     ENGINE_CRASH = "engine_crash"
 
 
-# Findings about records that are documents all the same: not one record more.
+# Codes that annotate a record which is a document as well. They add no record to the counts.
 NOTES = frozenset({ReasonCode.CUT_OFF, ReasonCode.MISSING_BESIDE})
 
 
@@ -35,11 +35,14 @@ class RecipeError(ProxSparkError):
 
 
 class InputError(ProxSparkError):
-    """Not one file of the input can be read. The message holds what the first one said."""
+    """No file of the input can be read. The message holds the first file's error."""
 
 
 class LakeError(ProxSparkError):
-    """A table of the lake is missing, unreadable or not ours. The message names it and the command that makes it."""
+    """A table of the lake is missing, unreadable or not ours.
+
+    The message names the table and the command that makes it.
+    """
 
 
 class RefinerError(ProxSparkError):
@@ -62,9 +65,9 @@ class EngineStartError(EngineError):
     """The engine did not become ready. The message holds the cause, the log's last lines and what to try.
 
     Args:
-        message: the whole of it.
-        cause: the sentence of it that says why; empty where the message is just that.
-        is_final: it would fail in the same way again, such as for an argument that vLLM does not know.
+        message: the whole message.
+        cause: the sentence of the message that says why; empty where the message is only that sentence.
+        is_final: True if another start would fail in the same way, such as for an argument that vLLM does not know.
     """
 
     def __init__(self, message: str, cause: str = "", is_final: bool = False) -> None:
@@ -74,28 +77,31 @@ class EngineStartError(EngineError):
 
 
 class EndpointError(EngineError):
-    """The remote engine (engine.endpoint) can't be used, or not any more. The message says what to change."""
+    """The remote engine (engine.endpoint) can't be used, or stopped answering. The message says what to change."""
 
 
 class SelfTestError(ProxSparkError):
-    """A refiner's answers to the fixed sample are not worth asking for more. The message holds figures, an example and a cure."""
+    """A refiner failed the self-test on the fixed sample. The message holds figures, an example and a remedy."""
 
 
 class RowCountError(ProxSparkError):
-    """A stage returned another number of rows than it was given; nothing of it was committed."""
+    """A stage returned another number of rows than it was given. None of its rows was committed."""
 
 
 class ConservationError(ProxSparkError):
-    """Input documents are not the sum over the statuses. The message holds both sides."""
+    """The number of input documents is not the sum over the statuses. The message holds both numbers."""
 
 
 def first_line(error: BaseException) -> str:
-    """What went wrong in a line; Spark's messages have a plan or a stack trace below it."""
+    """Return the first line of an error's message. Spark's messages continue with a plan or a stack trace."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def root_cause(error: BaseException) -> str:
-    """Return what first went wrong, in a line: for an error of the JVM the last of its causes, without its stack trace."""
+    """Return the root cause of an error in one line.
+
+    For an error of the JVM that is the last of its causes, without the stack trace.
+    """
     java = getattr(error, "java_exception", None) or getattr(error, "_origin", None)
     if java is None:
         return first_line(error)

@@ -1,4 +1,4 @@
-"""Locks between processes that the kernel frees when their holder is gone, however it went."""
+"""Locks between processes. The kernel frees a lock when its holder ends, even by SIGKILL."""
 
 from __future__ import annotations
 
@@ -11,19 +11,22 @@ from typing import IO, Any
 
 
 class Lock(IntEnum):
-    """How a file is locked."""
+    """The two kinds of lock on a file."""
 
     SHARED = fcntl.LOCK_SH
     EXCLUSIVE = fcntl.LOCK_EX
 
 
 def lock(file: IO[Any]) -> None:
-    """Waits for an open file and locks it, until it is closed."""
+    """Wait for the lock of an open file and hold it until the file is closed."""
     fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def try_lock(file: IO[Any], how: Lock) -> bool:
-    """Locks an open file if that takes no waiting. Two openings of a file are two holders, also in one process."""
+    """Lock an open file without waiting and return whether it worked.
+
+    Each opening of a file is a holder, also in one process.
+    """
     try:
         fcntl.flock(file, how | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -32,20 +35,20 @@ def try_lock(file: IO[Any], how: Lock) -> bool:
 
 
 def unlock(file: IO[Any]) -> None:
-    """Gives the lock back; closing the file does so too."""
+    """Release the lock. Closing the file also releases it."""
     fcntl.flock(file, fcntl.LOCK_UN)
 
 
 @contextmanager
 def locked(directory: Path, name: str = "lock", wait: bool = True) -> Iterator[None]:
-    """Holds the lock of a directory: a file in it.
+    """Hold the lock of a directory, which is a file in it.
 
     Raises:
-        BlockingIOError: somebody else holds it, and we don't wait.
+        BlockingIOError: another process or thread holds the lock, and `wait` is off.
     """
     with (directory / name).open("a") as file:
         if wait:
             lock(file)
         elif not try_lock(file, Lock.EXCLUSIVE):
-            raise BlockingIOError(f"somebody else holds {directory / name}")
+            raise BlockingIOError(f"another holder has the lock {directory / name}")
         yield

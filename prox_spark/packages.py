@@ -1,4 +1,4 @@
-"""Which versions of packages are installed."""
+"""Versions of installed packages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 
 def find_versions(names: Iterable[str]) -> dict[str, str]:
-    """Name and version of those that are."""
+    """Return the version of each named package that is installed, by name."""
     found = {}
     for name in names:
         try:

@@ -1,4 +1,4 @@
-"""Threads beside the caller's that Spark takes for the caller's own."""
+"""Work in other threads with the caller's Spark settings."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ Result = TypeVar("Result")
 
 
 def inherit_thread_settings(work: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """Work with what the caller's thread has set for its jobs, such as how a notebook cancels them; to be called once.
+    """Return the work with the caller's thread-local Spark settings, such as a notebook's job group for cancelling.
 
-    Each has a copy of its own: Spark keeps there what a query is called, and more, while it runs.
+    Call the result once. Each call of this function copies the settings, because Spark also keeps a query's name and
+    more in them while the query runs.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Spark 4 would like its session, which 3.5 does not take
+        warnings.simplefilter("ignore")  # Spark 4 warns that no session was given; Spark 3.5 takes none
         return cast(Callable[Arguments, Result], inheritable_thread_target(work))

@@ -1,4 +1,4 @@
-"""What the driver can know of engines without asking executors: in local mode it is one."""
+"""Facts about engines that the driver has without asking executors. In local mode the driver is the executor."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
-# Answers are dated by the clocks of the executors' hosts.
-_CLOCKS_SECONDS = 3600.0
+# Answers carry the time of the executors' hosts, whose clocks may differ from the driver's by this much.
+_CLOCK_SKEW_SECONDS = 3600.0
 
 
 def is_local(context: SparkContext) -> bool:
-    """Is the driver's own JVM the only executor."""
+    """Return True if the driver's own JVM is the only executor."""
     return str(context.master) == "local" or context.master.startswith("local[")
 
 
 def find_local_executor(spark: SparkSession) -> Owner | None:
-    """The JVM whose engines this process may ask: the driver's own, in local mode."""
+    """Return the JVM whose engines this process can ask: in local mode the driver's own, otherwise None."""
     if not is_local(spark.sparkContext):
         return None
     jvm = spark.sparkContext._jvm
@@ -31,16 +31,20 @@ def find_local_executor(spark: SparkSession) -> Owner | None:
 
 
 def find_earliest_start(spark: SparkSession) -> float:
-    """Before when no engine was started that may still run for this session, in seconds since the epoch.
+    """Return the earliest time (epoch seconds) at which an engine that may still serve this session can have started.
 
-    Executors come and go with their application; the driver's JVM, which is the executor in local mode, outlives it in a notebook.
+    Executors start and end with their application. In local mode the executor is the driver's JVM, which outlives the
+    application in a notebook.
     """
     owner = find_local_executor(spark)
     begun = psutil.Process(owner.pid).create_time() if owner else spark.sparkContext.startTime / 1000
-    return begun - _CLOCKS_SECONDS
+    return begun - _CLOCK_SKEW_SECONDS
 
 
 def read_engine_ids(owner: Owner | None) -> set[str]:
-    """Ids of the engines that an executor on this host started last, alive or dead; none without one."""
+    """Return the ids of the engines that an executor on this host started last, alive or dead.
+
+    Empty without an executor.
+    """
     found = read_records(locate_owner_directory(owner)).values() if owner else ()
     return {record.last_id for record in found if record.last_id}

@@ -1,4 +1,4 @@
-"""Feeding an engine: a window of requests in flight that does not know where one Arrow batch ends and the next begins."""
+"""Feeding an engine: a window of requests in flight that spans Arrow batches."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from prox_spark.engine.wire.answers import Answer
 from prox_spark.errors import EngineError
 
 Tag = TypeVar("Tag")
-# A slot with few requests in flight learns this soon that it may send more.
+# Longest time until a slot with few requests in flight notices that it may send more.
 _RECHECK_SECONDS = 0.25
 
 
 class RequestWindow(Generic[Tag]):
-    """Keeps as many requests in flight as the slot has a share of.
+    """A slot's window, which keeps as many requests in flight as the slot's share allows.
 
     Args:
-        session: what asks; closed at the end.
-        share: how many at once.
+        session: the session that asks; closed at the end.
+        share: the slot's share of the executor's window.
 
     Example:
         >>> for tag, answer in RequestWindow(session, Share(directory, size=70)).ask_all(prompts):  # doctest: +SKIP
@@ -39,10 +39,10 @@ class RequestWindow(Generic[Tag]):
         self._share = share
 
     def ask_all(self, prompts: Iterable[tuple[Tag, list[int]]]) -> Iterator[tuple[Tag, Answer]]:
-        """Sends prompts as fast as the window allows and yields answers as they come, each with its tag.
+        """Send prompts as fast as the window allows and yield answers as they arrive, each with its tag.
 
         Args:
-            prompts: (tag, token ids); drawn only when there is room, so that a slow engine holds its source back.
+            prompts: (tag, token ids); drawn only when there is room, so that a slow engine slows its source.
 
         Raises:
             EngineError: the engine died and could not be started again.
@@ -52,10 +52,10 @@ class RequestWindow(Generic[Tag]):
         async def ask(tag: Tag, token_ids: list[int]) -> None:
             try:
                 answer = await self._session.ask(token_ids)
-            except BaseException as error:  # it must reach the thread that waits for it, whatever it is
+            except BaseException as error:  # any error must reach the thread that waits for the answer
                 done.put(error)
             else:
-                # Also where the consumer is busy elsewhere: the other slots may have its room now.
+                # At once, even where the consumer is busy elsewhere: other slots may use the room now.
                 self._share.count_answered()
                 done.put((tag, answer))
 
@@ -66,14 +66,14 @@ class RequestWindow(Generic[Tag]):
                     loop.start(ask(tag, token_ids))
                     while share.n_open and not (done.empty() and share.has_room()):
                         with suppress(queue.Empty):
-                            yield self._passed_on(done.get(timeout=_RECHECK_SECONDS))
+                            yield self._pass_on(done.get(timeout=_RECHECK_SECONDS))
                 while share.n_open:
-                    yield self._passed_on(done.get())
+                    yield self._pass_on(done.get())
             finally:
                 loop.cancel_all()
                 loop.run(self._session.close())
 
-    def _passed_on(self, item: tuple[Tag, Answer] | BaseException) -> tuple[Tag, Answer]:
+    def _pass_on(self, item: tuple[Tag, Answer] | BaseException) -> tuple[Tag, Answer]:
         self._share.count_passed_on()
         if isinstance(item, EngineError):
             raise item
@@ -83,29 +83,32 @@ class RequestWindow(Generic[Tag]):
 
 
 class _LoopThread:
-    """An event loop in a thread of its own: requests go on while the caller waits for its next Arrow batch."""
+    """An event loop in a thread of its own, so that requests go on while the caller waits for its next Arrow batch."""
 
     def __enter__(self) -> _LoopThread:
         self._new: deque[Coroutine[Any, Any, None]] = deque()
         self._running: set[asyncio.Task[None]] = set()
-        # asyncio's own costs a tenth more CPU time per request, which is all that a fast engine waits for.
+        # asyncio's own loop costs a tenth more CPU time per request, and a fast engine waits for exactly that.
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="prox-spark-engine-client", daemon=True)
         self._thread.start()
         return self
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Starts a coroutine in the loop. Waking the loop is what costs: one wake-up serves all that came before it."""
+        """Start a coroutine in the loop.
+
+        Waking the loop is the costly part, so one wake-up serves all coroutines that wait.
+        """
         self._new.append(work)
         if len(self._new) == 1:
             self._loop.call_soon_threadsafe(self._start_new)
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
-        """Runs a coroutine in the loop to its end."""
+        """Run a coroutine in the loop to its end."""
         asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def cancel_all(self) -> None:
-        """Ends all that runs; first of all, lest a request that is cut off ask for a new engine."""
+        """Cancel all tasks. Call this before closing connections, or a cut-off request would start a new engine."""
 
         async def cancel_all() -> None:
             tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
@@ -124,5 +127,5 @@ class _LoopThread:
     def _start_new(self) -> None:
         while self._new:
             task = self._loop.create_task(self._new.popleft())
-            self._running.add(task)  # the loop itself holds its tasks weakly
+            self._running.add(task)  # the loop itself holds only weak references to tasks
             task.add_done_callback(self._running.discard)

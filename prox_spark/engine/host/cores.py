@@ -1,4 +1,4 @@
-"""Which cores of a host an executor's engines are bound to, so that two executors do not fight over the same ones."""
+"""Binding of an executor's engines to cores, so that two executors of a host do not compete for the same ones."""
 
 from __future__ import annotations
 
@@ -21,31 +21,33 @@ _NO_BINDING = "nobind"
 
 
 def build_cpu_binding(owner: Owner, given: str | None) -> dict[str, str]:
-    """Environment variables by which vLLM binds its threads to cores.
+    """Return the environment variables by which vLLM binds its threads to cores.
 
     Args:
         owner: the executor.
-        given: cores by the recipe, or `nobind`; None leaves it to us.
+        given: the recipe's cores, or `nobind`; None lets this function choose.
 
     Returns:
-        The cores. Under a CPU quota that is smaller than the host none are named: the kernel does not say which cores other
-        containers use, so that all would take the first. Then, and by `nobind`, the number of threads is set.
+        The cores. Under a CPU quota smaller than the host, or with `nobind`, the variables set only the number of
+        threads: the kernel does not say which cores other containers use, so all containers would bind to the first
+        ones.
     """
     n_host, n_quota = len(os.sched_getaffinity(0)), read_quota_cores()
     if given != _NO_BINDING and (given or n_quota >= n_host):
         return {"VLLM_CPU_OMP_THREADS_BIND": given or format_cores(claim_cores(owner))}
-    # Rounded down: threads that wait for each other at every step are all as slow as the one that is held back.
-    n_threads = max(1, math.floor(min(n_quota, n_host, _granted(owner) or n_host)))
+    # Rounded down: the threads wait for each other at every step, so one that the quota throttles slows down all.
+    n_threads = max(1, math.floor(min(n_quota, n_host, _read_granted_cores(owner) or n_host)))
     return {"VLLM_CPU_OMP_THREADS_BIND": _NO_BINDING, "OMP_NUM_THREADS": str(n_threads)}
 
 
 def build_openmp_binding(cores: str) -> dict[str, str]:
-    """Environment variables that confine a process, and what it starts, to cores, with an OpenMP thread for each.
+    """Return environment variables that confine a process and its children to cores, with an OpenMP thread on each.
 
-    The cores are one place for all threads: GNU's OpenMP binds the main thread to the first, and children would inherit that.
+    The cores form one OpenMP place. With a place for each core, GNU's OpenMP would bind the main thread to the first
+    place, and children would inherit that.
 
     Args:
-        cores: as vLLM reads them: `0-1`, `0,2,4`; `nobind` confines nothing.
+        cores: in vLLM's notation: `0-1`, `0,2,4`; `nobind` confines nothing.
     """
     if cores == _NO_BINDING:
         return {}
@@ -56,7 +58,7 @@ def build_openmp_binding(cores: str) -> dict[str, str]:
 
 
 def read_quota_cores() -> float:
-    """CPU time that the cgroups of this process may use, in cores; infinite without a limit."""
+    """Return the CPU quota of this process's cgroups in cores; infinite without a limit."""
     try:
         lines = _OWN_CGROUPS.read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -73,7 +75,10 @@ def read_quota_cores() -> float:
 
 
 def _read_up(mount: Path, path: str, name: str) -> Iterator[str]:
-    """A file of a cgroup and those above it, where they are there: in a container the mount may begin at its own."""
+    """Yield a control file's contents for a cgroup and each existing ancestor.
+
+    A container's mount may start at its own cgroup.
+    """
     inner = mount / path.lstrip("/")
     for folder in (inner, *inner.parents)[: len(inner.relative_to(mount).parts) + 1]:
         try:
@@ -87,27 +92,28 @@ def _ratio(quota: str, period: str) -> float:
 
 
 def claim_cores(owner: Owner) -> list[int]:
-    """The cores of an executor, the same ones for as long as it lives.
+    """Claim cores for an executor and return them. An executor keeps its cores for as long as it lives.
 
     Args:
-        owner: the executor. Its command line says how many cores it has under every cluster manager; where it does not (local
-            mode, a platform with a backend of its own) the executor has the host to itself.
+        owner: the executor. Under every cluster manager its command line states its number of cores. Where it states
+            none (local mode, a platform with its own backend), the executor has the host to itself.
 
     Returns:
-        Core numbers in order: as many as the executor has, out of those that no other executor of this user has claimed. On a
-        host that promises more cores than it has, those with the fewest claims.
+        Sorted core numbers, as many as the executor has, from those that no other executor of this user has claimed. On
+        a host that promises more cores than it has, the cores with the fewest claims.
     """
     cores = sorted(os.sched_getaffinity(0))
-    n_cores = _granted(owner)
+    n_cores = _read_granted_cores(owner)
     if n_cores is None or n_cores >= len(cores):
         return cores
     directory = locate_owner_directory(owner)
-    # One for each world of process ids: containers that share the directory can't tell whether another's executor lives.
+    # One file for each pid namespace, because containers that share the directory can't tell whether another's executor
+    # lives.
     path = directory.with_name(f"cores-{directory.name.rpartition('-')[2]}.json")
     with path.open("a+") as file:
         lock(file)
         file.seek(0)
-        claims = _standing(file.read())
+        claims = _parse_claims(file.read())
         if owner not in claims:
             n_claims = Counter(core for claimed in claims.values() for core in claimed)
             claims[owner] = sorted(sorted(cores, key=lambda core: (n_claims[core], core))[:n_cores])
@@ -117,26 +123,28 @@ def claim_cores(owner: Owner) -> list[int]:
 
 
 def format_cores(cores: Sequence[int]) -> str:
-    """Cores as vLLM reads them: `0-1`, `0,2,4`."""
+    """Return cores in vLLM's notation: `0-1`, `0,2,4`."""
     if len(cores) > 1 and list(cores) == list(range(cores[0], cores[-1] + 1)):
         return f"{cores[0]}-{cores[-1]}"
     return ",".join(map(str, cores))
 
 
-def _granted(owner: Owner) -> int | None:
+def _read_granted_cores(owner: Owner) -> int | None:
+    """Return the number of cores on the command line of a Spark executor; None where there is none."""
     try:
         words = psutil.Process(owner.pid).cmdline()
     except psutil.Error:
         return None
-    # CoarseGrainedExecutorBackend and its kin of YARN and Kubernetes. A driver's `--cores` is an argument of the job.
+    # CoarseGrainedExecutorBackend and its variants for YARN and Kubernetes. A driver's `--cores` is an argument of the
+    # job.
     if not any(word.endswith("ExecutorBackend") for word in words):
         return None
     values = (value for word, value in itertools.pairwise(words) if word == "--cores" and value.isdigit())
     return next(map(int, values), None)
 
 
-def _standing(text: str) -> dict[Owner, list[int]]:
-    """Claims of executors that are alive; a file that was cut off in writing holds none."""
+def _parse_claims(text: str) -> dict[Owner, list[int]]:
+    """Return the claims of executors that are alive. A file that was cut off while written holds none."""
     try:
         claims = {Owner(pid, started): cores for pid, started, cores in json.loads(text)}
     except ValueError:

@@ -1,4 +1,4 @@
-"""What the engine runs on: the GPUs that Spark assigned, or the CPU at its best settings."""
+"""The device of an engine: the GPUs that Spark assigned, or the CPU at its best settings."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 from prox_spark.packages import find_versions
 
-# A CPU without these computes bfloat16 by emulation, five times slower than float32.
+# A CPU without one of these flags emulates bfloat16, five times slower than float32.
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
 
 def detect_device() -> str:
-    """`cuda` where there is an NVIDIA GPU and a vLLM that can use it, else `cpu`."""
+    """Return `cuda` where there is an NVIDIA GPU and a vLLM that can use it, else `cpu`."""
     has_gpu = Path("/proc/driver/nvidia/version").exists() or os.environ.get("CUDA_VISIBLE_DEVICES", "") not in (
         "",
         "-1",
@@ -22,11 +22,11 @@ def detect_device() -> str:
 
 
 def choose_visible_devices(assigned: Sequence[str], environment: str | None) -> str | None:
-    """CUDA_VISIBLE_DEVICES for the engine.
+    """Return CUDA_VISIBLE_DEVICES for the engine.
 
     Args:
         assigned: addresses that Spark gave this task, such as ["1"]; empty without GPU scheduling.
-        environment: CUDA_VISIBLE_DEVICES of the executor. Set, Spark's addresses count within it.
+        environment: CUDA_VISIBLE_DEVICES of the executor. Where it is set, Spark's addresses are indexes into it.
 
     Returns:
         The value to set; None to leave it as it is.
@@ -40,7 +40,7 @@ def choose_visible_devices(assigned: Sequence[str], environment: str | None) -> 
 
 
 def read_assigned_gpus() -> list[str]:
-    """GPU addresses of the running Spark task; empty outside of one or without GPU scheduling."""
+    """Return the GPU addresses of the running Spark task; empty outside a task or without GPU scheduling."""
     from pyspark import TaskContext
 
     context = TaskContext.get()
@@ -49,10 +49,10 @@ def read_assigned_gpus() -> list[str]:
 
 
 def choose_cpu_dtype(cpuinfo: str | None = None) -> str:
-    """The faster of bfloat16 and float32 on this CPU.
+    """Return the faster of bfloat16 and float32 on this CPU.
 
     Args:
-        cpuinfo: contents of /proc/cpuinfo; None reads it.
+        cpuinfo: contents of /proc/cpuinfo; None reads the file.
     """
     text = cpuinfo if cpuinfo is not None else _read("/proc/cpuinfo")
     flags = next((set(line.split()) for line in text.splitlines() if line.startswith("flags")), set())

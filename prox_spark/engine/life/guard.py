@@ -1,8 +1,9 @@
-"""The process that ends what is left of an engine should its supervisor be killed.
+"""The process that ends the rest of an engine whose supervisor was killed.
 
-Run as `python -m prox_spark.engine.life.guard PIPE SUPERVISOR_PID OWNER_PID OWNER_STARTED DIRECTORY`. The kernel ends the engine's
-first process with the supervisor, but not what that one has started. The guard is nobody's child and in no session of the
-engine's, so that it is not killed along; it sleeps until the pipe between the two breaks.
+Run as `python -m prox_spark.engine.life.guard PIPE SUPERVISOR_PID OWNER_PID OWNER_STARTED DIRECTORY`. The kernel ends
+the engine's first process with the supervisor, but not that process's children. The guard has no parent among the
+engine's processes and is not in their session, so that it is not killed with them. It sleeps until the pipe to the
+supervisor breaks.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from prox_spark.engine.life.reaper import clear
 
 
 def main(argv: list[str]) -> int:
-    """Waits for the end of the supervisor, which alone holds the pipe's other end."""
+    """Wait for the end of the supervisor, which alone holds the pipe's other end, and clear up after it."""
     pipe, supervisor, pid, started, directory = argv
     os.read(int(pipe), 1)
     clear(int(supervisor), Owner(int(pid), float(started)), Path(directory))
@@ -24,14 +25,14 @@ def main(argv: list[str]) -> int:
 
 
 def leave_guard(owner: Owner, directory: Path) -> None:
-    """Leaves a guard of the calling supervisor behind.
+    """Start a guard of the calling supervisor.
 
     Args:
         owner: the executor.
-        directory: of the engine.
+        directory: directory of the engine.
     """
     supervisor = os.getpid()
-    reading, writing = os.pipe()  # the engine does not inherit it
+    reading, writing = os.pipe()  # not inherited by the engine
     middle = os.fork()
     if middle:
         os.close(reading)
@@ -45,7 +46,7 @@ def leave_guard(owner: Owner, directory: Path) -> None:
             words = [str(reading), str(supervisor), str(owner.pid), repr(owner.started), str(directory)]
             os.execv(sys.executable, [sys.executable, "-m", "prox_spark.engine.life.guard", *words])
     finally:
-        os._exit(0)  # never back into the supervisor's code
+        os._exit(0)  # the child must never return into the supervisor's code
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Ending an engine and all that belongs to it, and nothing else."""
+"""Ending an engine and everything that belongs to it, and nothing else."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from prox_spark.engine.host.executor import Owner, list_owner_directories
 from prox_spark.engine.life.record import Engine, read_records
 
 _TERM_SECONDS = 3.0
-# The supervisor itself asks for three seconds before it kills.
+# Longer than a supervisor needs, which itself waits three seconds after SIGTERM before it kills.
 _END_SECONDS = 8.0
 _LOOK_SECONDS = 0.1
 
 
 def find_processes(supervisor_pid: int, directory: Path) -> set[psutil.Process]:
-    """The processes of an engine but for its supervisor, those whose parents are gone included.
+    """Find the processes of an engine without its supervisor, including those whose parents have ended.
 
-    They are in the session that the supervisor opened and work in the engine's directory, as all that vLLM starts does.
-    Both together prove it: a session's number is given out again, and anybody may look at the directory from a shell.
+    They are in the session that the supervisor opened, and their working directory is the engine's, as for every
+    process that vLLM starts. Both conditions are needed: a session's number is reused, and a user's shell may be in the
+    directory.
     """
     found = set()
     home = os.path.realpath(directory)
@@ -37,20 +38,24 @@ def find_processes(supervisor_pid: int, directory: Path) -> set[psutil.Process]:
 
 
 def end_processes(processes: Iterable[psutil.Process], term_seconds: float = _TERM_SECONDS) -> None:
-    """Ends processes: asked first, then killed."""
+    """End processes, first by SIGTERM, then by SIGKILL."""
     asked = list(processes)
     for process in asked:
         _signal(process, signal.SIGTERM)
-    alive = _still_running(asked, term_seconds)
-    # Python's tracker removes the shared memory of the others when they are gone, and then goes by itself.
+    alive = _wait_for_end(asked, term_seconds)
+    # Trackers come last: Python's resource tracker removes the others' shared memory when they have ended, and then
+    # ends by itself.
     for kill in ([process for process in alive if not _is_tracker(process)], alive):
         for process in kill:
             _signal(process, signal.SIGKILL)
-        alive = _still_running(alive, term_seconds)
+        alive = _wait_for_end(alive, term_seconds)
 
 
 def end_engine(engine: Engine, directory: Path) -> None:
-    """Ends an engine by its supervisor, which ends all that belongs to it; does it itself where that one was killed."""
+    """End an engine through its supervisor, which ends all its processes.
+
+    End them here where the supervisor was killed.
+    """
     if engine.supervisor.is_alive():
         with contextlib.suppress(psutil.NoSuchProcess):
             end_processes([psutil.Process(engine.pid)], _END_SECONDS)
@@ -58,29 +63,32 @@ def end_engine(engine: Engine, directory: Path) -> None:
 
 
 def clear(supervisor_pid: int, owner: Owner, directory: Path) -> None:
-    """Ends what there is of an engine. With its owner gone nobody is left to read the log or look for the socket."""
+    """End all processes of an engine. Where its owner has ended, also remove its files, because no reader is left."""
     end_processes(find_processes(supervisor_pid, directory))
     if not owner.is_alive():
         shutil.rmtree(directory, ignore_errors=True)
         with contextlib.suppress(OSError):
             (directory.parent / "lock").unlink(missing_ok=True)
-            directory.parent.rmdir()  # unless the executor had another engine
+            directory.parent.rmdir()  # fails where the executor had another engine
 
 
 def remove_leftovers() -> None:
-    """Removes what executors that are gone have left, as a crash, a power cut or a failed start leaves it."""
+    """Remove the remains of executors that have ended, such as after a crash, a power cut or a failed start."""
     for directory, owner_is_alive in list_owner_directories():
         if owner_is_alive:
             continue
         for home, record in read_records(directory).items():
-            # With its supervisor alive the engine is being ended just now.
+            # Where its supervisor is alive, that is ending the engine at this moment.
             if record.engine and not record.engine.supervisor.is_alive():
                 end_processes(find_processes(record.engine.pid, home))
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _still_running(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:
-    """Those that have not ended after so long. A zombie has; its parent, another worker perhaps, is in no hurry to ask how."""
+def _wait_for_end(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Wait for processes to end and return those that have not.
+
+    Zombies count as ended: their parent may never reap them.
+    """
     deadline = time.monotonic() + seconds
     while processes and (left := deadline - time.monotonic()) > 0:
         _, alive = psutil.wait_procs(processes, timeout=min(left, _LOOK_SECONDS))
@@ -90,7 +98,7 @@ def _still_running(processes: list[psutil.Process], seconds: float) -> list[psut
 
 def _is_zombie(process: psutil.Process) -> bool:
     try:
-        # One whose other threads still end has its memory, a GPU's too.
+        # A process whose other threads are still ending has its memory, also on a GPU.
         return bool(process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1)
     except psutil.NoSuchProcess:
         return True

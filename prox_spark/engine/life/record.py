@@ -1,4 +1,4 @@
-"""What an executor remembers of an engine of its own: one file in the engine's directory, changed under its lock only."""
+"""An executor's record of one of its engines: a file in the engine's directory, changed only under its lock."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from prox_spark.engine.host.executor import Owner
 from prox_spark.engine.wire.health import is_healthy
 
 _FILE = "engine.json"
-# Of so many runs an executor keeps apart what happened before; one that asks for the engine again after as many others begins anew.
+# Number of latest runs that a record tells apart. A run that asks again after as many others counts as new.
 _RUNS = 64
 _LOG_LINES = 15
 _LOG_BYTES = 65_536
@@ -25,14 +25,14 @@ class Engine:
     """A running engine.
 
     Attributes:
-        engine_id: FAMILY-NUMBER, unique for each start; stands in every generation it answers. The first of a family was started
-            because it was wanted, each later one in place of the one before, which died.
-        pid: of its supervisor.
-        started: of its supervisor, see Owner.
+        engine_id: FAMILY-NUMBER, unique for each start; stored with every generation that it answers. The first of a
+            family was started because a run wanted it, and each later one replaced its predecessor, which died.
+        pid: pid of its supervisor.
+        started: start time of its supervisor, see Owner.
         socket: path of the Unix socket of its OpenAI-compatible server.
         log: path of its log.
-        starts: how often this executor has started it, this start included.
-        gpus: addresses of the GPUs it has to itself, separated by commas; empty on CPU or without GPU scheduling.
+        starts: number of times that this executor has started it, including this start.
+        gpus: addresses of the GPUs that only it uses, separated by commas; empty on CPU or without GPU scheduling.
     """
 
     engine_id: str
@@ -45,15 +45,15 @@ class Engine:
 
     @property
     def supervisor(self) -> Owner:
-        """The process that the engine's others end with."""
+        """The process whose end ends all processes of the engine."""
         return Owner(self.pid, self.started)
 
     def is_alive(self) -> bool:
-        """Does its supervisor run and its server answer."""
+        """Return True if its supervisor runs and its server answers."""
         return self.supervisor.is_alive() and is_healthy(self.socket)
 
     def read_last_lines(self) -> str:
-        """The end of its log, for error messages."""
+        """Read the end of its log, for error messages."""
         return read_tail(Path(self.log))
 
 
@@ -62,11 +62,11 @@ class Failure:
     """A start that failed.
 
     Attributes:
-        run: whose slot tried.
-        at: when, in seconds of `time.monotonic()`: the same for all processes of a host.
-        message: of the error.
-        cause: the part of it that says why.
-        is_final: it would fail in the same way again.
+        run: id of the run whose slot tried.
+        at: time of the failure in seconds of `time.monotonic()`, which is the same for all processes of a host.
+        message: message of the error.
+        cause: the part of the message that says why.
+        is_final: True if another start would fail in the same way.
     """
 
     run: str
@@ -76,22 +76,26 @@ class Failure:
     is_final: bool
 
     def concerns(self, run: str, asked: float) -> bool:
-        """Is it the answer to a slot of a run that asked for the engine at a time: it waited for that start, or needs no other."""
+        """Return True if this failure answers a slot of a run that asked for the engine at `asked`.
+
+        Either the slot waited for this start, or retrying in the same run is pointless.
+        """
         return asked <= self.at or (self.is_final and self.run == run)
 
 
 @dataclass(frozen=True)
 class EngineRecord:
-    """The life of an executor's engine so far.
+    """The history of an executor's engine.
 
     Attributes:
-        engine: as it was started last; None before the first start, and after it was found dead or ended on purpose.
-        starts: how often it was started, whatever became of it.
-        deaths: how often it died without being asked to, less those forgiven.
-        dead: id of the engine that died last and was not replaced yet.
-        failure: the last start, where it failed.
-        deaths_before: by run, the deaths that there were when it first asked for the engine. `engine.max_restarts` limits those
-            after: what broke an earlier run may be mended.
+        engine: the engine of the last start; None before the first start, and after it was found dead or ended on
+            purpose.
+        starts: number of starts, successful or not.
+        deaths: number of deaths that were not on purpose, minus those forgiven.
+        dead: id of the engine that died last and is not replaced yet.
+        failure: the failure of the last start; None where it succeeded.
+        deaths_before: by run, the number of deaths when it first asked for the engine. `engine.max_restarts` limits
+            only the deaths after that, because the cause of earlier ones may be mended.
     """
 
     engine: Engine | None = None
@@ -103,7 +107,7 @@ class EngineRecord:
 
     @classmethod
     def load(cls, directory: Path) -> EngineRecord:
-        """The record in an engine's directory; an empty one where there is none."""
+        """Load the record in an engine's directory; an empty one where there is none."""
         try:
             data = json.loads((directory / _FILE).read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -112,69 +116,72 @@ class EngineRecord:
         return cls(Engine(**engine) if engine else None, failure=Failure(**failure) if failure else None, **data)
 
     def save(self, directory: Path) -> None:
-        """Writes it, whole or not at all."""
+        """Write the record, whole or not at all."""
         partial = directory / f"{_FILE}.partial"
         partial.write_text(json.dumps(asdict(self)), encoding="utf-8")
         os.replace(partial, directory / _FILE)
 
     def add_run(self, run: str) -> EngineRecord:
-        """With one more run, unless it is known. An engine that died before it came is replaced by the first of a new family."""
+        """Return the record with a run that it may not know yet.
+
+        The engine that replaces one that died earlier begins a new family.
+        """
         if run in self.deaths_before:
             return self
         latest = dict(list(self.deaths_before.items())[1 - _RUNS :])
         return replace(self, dead=None, deaths_before=latest | {run: self.deaths})
 
     def count_deaths(self, run: str) -> int:
-        """Since a run first asked for the engine."""
+        """Count the deaths since a run first asked for the engine."""
         return max(0, self.deaths - self.deaths_before.get(run, 0))
 
     def add_start(self, engine: Engine) -> EngineRecord:
-        """With another engine."""
+        """Return the record with a newly started engine."""
         return replace(self, engine=engine, starts=engine.starts, dead=None, failure=None)
 
     def add_failure(self, failure: Failure) -> EngineRecord:
-        """With a start that failed, which is a death where a process had been started."""
+        """Return the record with a failed start, which is also a death where a process had been started."""
         return replace(self.add_death() if self.engine else self, failure=failure)
 
     @property
     def last_id(self) -> str | None:
-        """Id of the engine that was started last, unless that was ended on purpose."""
+        """Id of the engine that was started last; None where it was ended on purpose."""
         return self.engine.engine_id if self.engine else self.dead
 
     def make_next_id(self) -> str:
-        """Id of the engine to start."""
+        """Make the id of the next engine to start."""
         family, _, number = (self.dead or f"{uuid.uuid4().hex[:12]}-0").partition("-")
         return f"{family}-{int(number) + 1}"
 
     def add_death(self) -> EngineRecord:
-        """With one more death and no engine."""
+        """Return the record with one more death and without an engine."""
         return replace(self, engine=None, deaths=self.deaths + 1, dead=self.engine.engine_id if self.engine else None)
 
     def retire(self) -> EngineRecord:
-        """Without its engine, which was ended on purpose: no death."""
+        """Return the record without its engine, which was ended on purpose and did not die."""
         return replace(self, engine=None)
 
     def forgive(self, n_deaths: int) -> EngineRecord:
-        """With fewer deaths."""
+        """Return the record with fewer deaths."""
         return replace(self, deaths=max(0, self.deaths - n_deaths))
 
 
 def read_records(executor: Path) -> dict[Path, EngineRecord]:
-    """By directory, the engines that an executor has or had.
+    """Read the records of all engines that an executor has or had, by directory.
 
     Args:
-        executor: see `locate_owner_directory`.
+        executor: directory of the executor, see `locate_owner_directory`.
     """
     found = {}
     for path in executor.glob(f"*/{_FILE}"):
-        # Its directory goes while we look, or another version of this package wrote it.
+        # The directory may be removed meanwhile, or another version of this package may have written the file.
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             found[path.parent] = EngineRecord.load(path.parent)
     return found
 
 
 def read_tail(log: Path, n_lines: int = _LOG_LINES) -> str:
-    """The last lines of a log, each cut to one that a message can hold."""
+    """Read the last lines of a log, each cut to a length that fits a message."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - _LOG_BYTES))

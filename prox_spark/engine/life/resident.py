@@ -1,7 +1,7 @@
-"""The one engine of an executor and model: started by whoever comes first, found by all others, gone with the executor.
+"""The one engine of an executor and model: the first slot starts it, the others find it, and it ends with the executor.
 
-Spark forks a Python worker per task slot and may kill it between two tasks, so the engine is a process of its own that a
-lock file in an executor-private directory leads to.
+Spark forks a Python worker for each task slot and may kill it between two tasks. So the engine is a process of its own,
+which workers find through a lock file in an executor-private directory.
 """
 
 from __future__ import annotations
@@ -18,60 +18,61 @@ from prox_spark.engine.life.reaper import end_engine, remove_leftovers
 from prox_spark.engine.life.record import Engine, EngineRecord, Failure, read_records, read_tail
 from prox_spark.engine.life.start import build_engine_environment, launch, wait_until_ready
 from prox_spark.engine.spec import EngineSpec
-from prox_spark.engine.wire.answers import error_message
+from prox_spark.engine.wire.answers import read_error_message
 from prox_spark.engine.wire.health import exchange, read_metrics
 from prox_spark.errors import EngineStartError
 from prox_spark.locks import locked
-from prox_spark.refiners.adapters import kept_adapter
+from prox_spark.refiners.adapters import copy_adapter
 
-# Before the start after the first death; twice as long after each further one. What killed the engine, such as a GPU that
-# is being reset or memory that another program holds, may pass.
+# Wait before the start after the first death; it doubles after each further death. The cause, such as a GPU that is
+# being reset or memory that another program holds, may pass.
 _BACK_OFF_SECONDS = 1.0
 _MAX_BACK_OFF_SECONDS = 30.0
-# In which the reason for a death is looked for.
+# Lines of the log that are searched for the cause of a death.
 _LAST_LINES = 500
 
 
 def connect(spec: EngineSpec, run: str = "") -> Engine:
-    """The executor's engine for a spec; started, and its refiner built, when it is not there.
+    """Return the executor's engine for a spec. Where there is none, build its refiner and start it.
 
-    A start that fails is the answer to all slots that waited for it; one that is sure to fail again is not tried again by
-    the same run.
+    A start that fails is the answer to all slots that waited for it. The same run does not repeat a start that is sure
+    to fail again.
 
     Args:
-        spec: which engine.
-        run: id of the run that asks. Each may start a dead engine anew `engine.max_restarts` times, whatever others saw of it.
+        spec: the engine.
+        run: id of the run that asks. Each run may restart a dead engine `engine.max_restarts` times, whatever happened
+            in others.
 
     Raises:
-        EngineStartError: it was not ready in time, died at once or died too often, or there is no place for its files. The
-            message holds the cause and its last log lines.
+        EngineStartError: the engine was not ready in time, died at once or died too often, or its files can't be
+            written. The message holds the cause and its last log lines.
     """
-    engine = _found_or_started(spec, run)
+    engine = _find_or_start(spec, run)
     if spec.adapter:
         _load_adapter(spec, engine)
     return engine
 
 
-def _found_or_started(spec: EngineSpec, run: str) -> Engine:
+def _find_or_start(spec: EngineSpec, run: str) -> Engine:
     asked = time.monotonic()
     owner = find_owner()
     directory = make_engine_directory(owner, spec.key)
     try:
-        # The locks are held through the start: the other task slots wait here.
-        with _turn(spec, directory), locked(directory):
+        # The locks are held during the start, and the other task slots wait here.
+        with _device_turn(spec, directory), locked(directory):
             record = EngineRecord.load(directory)
             if record.engine and wait_until_ready(record.engine, spec.config.start_seconds):
                 if run not in record.deaths_before:
                     record.add_run(run).save(directory)
                 return record.engine
-            record = _buried(record, directory).add_run(run)
+            record = _bury(record, directory).add_run(run)
             if record.failure and record.failure.concerns(run, asked):
                 raise EngineStartError(record.failure.message, record.failure.cause, record.failure.is_final)
             n_deaths = record.count_deaths(run)
             if n_deaths > spec.config.max_restarts:
-                raise _died_too_often(spec, directory, record, n_deaths)
-            time.sleep(_back_off_seconds(n_deaths))
-            return _started(spec, owner, directory, record, run)
+                raise _build_deaths_error(spec, directory, record, n_deaths)
+            time.sleep(_choose_back_off_seconds(n_deaths))
+            return _start(spec, owner, directory, record, run)
     except OSError as error:
         raise EngineStartError(
             f"can't keep an engine's files in {directory}: {error}. Set PROX_SPARK_RUNTIME to a directory on a local disk with space"
@@ -79,34 +80,34 @@ def _found_or_started(spec: EngineSpec, run: str) -> Engine:
 
 
 def forgive(spec: EngineSpec, n_deaths: int) -> None:
-    """Takes deaths off those that `engine.max_restarts` limits: their cause was found and will not come again.
+    """Subtract deaths from those that `engine.max_restarts` limits, because their cause was found and will not return.
 
     Args:
         spec: an engine of this executor.
-        n_deaths: how many; more than there were leave none.
+        n_deaths: number of deaths; the count stops at 0.
     """
     directory = make_engine_directory(find_owner(), spec.key)
     with locked(directory):
         record = EngineRecord.load(directory)
         if record.engine and not record.engine.is_alive():
-            record = _buried(record, directory)  # one of the deaths to forgive, perhaps, that nobody has counted yet
+            record = _bury(record, directory)  # it may be one of the deaths to forgive, not counted yet
         record.forgive(n_deaths).save(directory)
 
 
 def find_running_engines(owner: Owner) -> list[Engine]:
-    """The engines of an executor that are alive, for progress and tests."""
+    """Find the engines of an executor that are alive, for progress and tests."""
     found = read_records(locate_owner_directory(owner)).values()
     return [record.engine for record in found if record.engine and record.engine.is_alive()]
 
 
-def _started(spec: EngineSpec, owner: Owner, directory: Path, record: EngineRecord, run: str) -> Engine:
+def _start(spec: EngineSpec, owner: Owner, directory: Path, record: EngineRecord, run: str) -> Engine:
     remove_leftovers()
     environment = build_engine_environment(spec, directory)
     try:
         with compile_turn(spec, environment):
             start = launch(spec, owner, directory, environment, record)
             try:
-                # At once: should this worker be killed, the next one waits for this engine.
+                # Saved at once, so that if this worker is killed, the next one waits for this engine.
                 record = record.add_start(start.engine)
                 record.save(directory)
                 start.wait(spec)
@@ -121,27 +122,27 @@ def _started(spec: EngineSpec, owner: Owner, directory: Path, record: EngineReco
 
 
 def _load_adapter(spec: EngineSpec, engine: Engine) -> None:
-    """Has an engine know a spec's adapter, which it loads once for all slots.
+    """Make an engine load a spec's adapter, once for all slots.
 
-    An engine that dies meanwhile is left to the requests, which notice it.
+    If the engine dies meanwhile, this returns as usual, and the requests notice it.
 
     Raises:
-        EngineStartError: the engine does not take it, or does not answer.
+        EngineStartError: the engine does not take the adapter, or does not answer.
     """
     seconds = spec.config.request_seconds
-    content = {"lora_name": spec.model_name, "lora_path": str(kept_adapter(spec.refiner))}
+    content = {"lora_name": spec.model_name, "lora_path": str(copy_adapter(spec.refiner))}
     status, body = exchange(engine.socket, "POST", "/v1/load_lora_adapter", content, seconds)
     if status == 200:
         return
     if status or engine.is_alive():
-        words = error_message(body.encode())[:1000] or f"no answer in engine.request_seconds = {seconds:g} s"
+        words = read_error_message(body.encode())[:1000] or f"no answer in engine.request_seconds = {seconds:g} s"
         raise EngineStartError(
             f"the engine can't take the adapter of refiner {spec.refiner.card.name}: {words}. Unset engine.max_lora_rank to have it "
             "merged into its base"
         )
 
 
-def _died_too_often(spec: EngineSpec, directory: Path, record: EngineRecord, n_deaths: int) -> EngineStartError:
+def _build_deaths_error(spec: EngineSpec, directory: Path, record: EngineRecord, n_deaths: int) -> EngineStartError:
     log = directory / "engine.log"
     why = record.failure.cause if record.failure else find_cause(read_tail(log, _LAST_LINES), None, spec).text
     return EngineStartError(
@@ -151,8 +152,11 @@ def _died_too_often(spec: EngineSpec, directory: Path, record: EngineRecord, n_d
     )
 
 
-def _buried(record: EngineRecord, directory: Path) -> EngineRecord:
-    """Counts an engine that should be there and isn't, or hangs. What is left of it ends first: it may hold the device."""
+def _bury(record: EngineRecord, directory: Path) -> EngineRecord:
+    """Count the death of a recorded engine that is gone or hangs.
+
+    End its remaining processes first: they may hold the device.
+    """
     if record.engine is None:
         return record
     end_engine(record.engine, directory)
@@ -161,17 +165,18 @@ def _buried(record: EngineRecord, directory: Path) -> EngineRecord:
     return record
 
 
-def _back_off_seconds(deaths: int) -> float:
+def _choose_back_off_seconds(deaths: int) -> float:
     return min(_MAX_BACK_OFF_SECONDS, _BACK_OFF_SECONDS * 2.0 ** (deaths - 1)) if deaths else 0.0
 
 
 @contextlib.contextmanager
-def _turn(spec: EngineSpec, directory: Path) -> Iterator[None]:
-    """With `engine.side_by_side` off, ends the executor's other engines on this device and keeps others from starting meanwhile.
+def _device_turn(spec: EngineSpec, directory: Path) -> Iterator[None]:
+    """With `engine.side_by_side` off, end the executor's other engines on this device and let no other start meanwhile.
 
-    A stage begins when the tasks of the one before it have ended, so that an engine of that one is idle as a rule. It is not
-    where Spark still runs a task twice (speculation) or has given one up that runs on: then its answers are waited for. A
-    slot that asks it again later starts it again, after this one in turn; neither is a death.
+    A stage begins when the tasks of the previous one have ended, so the previous engine is usually idle. It is not idle
+    where Spark still runs a second copy of a task (speculation), or where a task that Spark gave up still runs. Then
+    this waits for the answers. A slot that asks the previous engine later starts it again, in its turn. Neither end is
+    a death.
     """
     if spec.config.side_by_side:
         yield
@@ -188,8 +193,8 @@ def _retire(directory: Path, answer_seconds: float) -> None:
         record = EngineRecord.load(directory)
         if record.engine is None:
             return
-        # Requests have that deadline, and one whose worker was killed is gone with its connection: what is open after it is
-        # open in an engine that hangs, or for a worker that was stopped.
+        # Requests have this deadline, and a killed worker's request ends with its connection. So a request that is
+        # still open after it is in an engine that hangs, or belongs to a worker that was stopped.
         deadline = time.monotonic() + answer_seconds
         while (busy := read_metrics(record.engine.socket)) and busy.in_flight and time.monotonic() < deadline:
             time.sleep(0.2)

@@ -1,4 +1,4 @@
-"""The start of an engine: its process, the wait until it answers, and why it did not."""
+"""The start of an engine: its process, the wait until it answers, and the cause where it does not."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from prox_spark.errors import EngineStartError
 from prox_spark.refiners.build import built_path, is_built
 
 LOG = logging.getLogger(__name__)
-# How long a running engine may be too busy for its health check before it is taken for hung.
+# Longest time that a running engine may be too busy for its health check before it counts as hung.
 _BUSY_SECONDS = 30.0
-# A start writes some hundred lines; what comes later says nothing about it.
+# A start writes some hundred lines. Later lines say nothing about it.
 _START_LOG_CHARS = 1_000_000
-# torch and vLLM alone map more than ten.
+# torch and vLLM alone map more than 10 GiB.
 _LEAST_ADDRESS_SPACE = 10 * 2**30
 
 
@@ -41,17 +41,18 @@ class Start:
     supervisor: subprocess.Popen[bytes]
 
     def wait(self, spec: EngineSpec) -> None:
-        """Returns when the engine answers.
+        """Wait until the engine answers.
 
         Raises:
-            EngineStartError: it was not ready in time or died; the message holds the cause, what to change and its last lines.
+            EngineStartError: it was not ready in time or died. The message holds the cause, what to change and its last
+                lines.
         """
         if wait_until_ready(self.engine, spec.config.start_seconds):
             if spec.adapter and spec.device == "cpu":
                 LOG.warning(
                     "engine.max_lora_rank is set: on a CPU adapters beside their base have a sixteenth of the speed of merged ones"
                 )
-            if advice := find_bottleneck(_read(self.engine.log), spec):
+            if advice := find_bottleneck(_read_log(self.engine.log), spec):
                 LOG.warning("engine of refiner %s: %s", spec.refiner.card.name, advice)
             return
         status = self.supervisor.poll()
@@ -59,7 +60,7 @@ class Start:
             happened = f"was not ready after engine.start_seconds = {spec.config.start_seconds:g} s"
             why = Cause("Raise it if the model is large or its disk slow.")
         else:
-            happened, why = "died while starting", find_cause(_read(self.engine.log), status, spec)
+            happened, why = "died while starting", find_cause(_read_log(self.engine.log), status, spec)
         message = (
             f"the engine of refiner {spec.refiner.card.name} {happened}: {why.text} "
             f"Its last words ({self.engine.log}):\n{self.engine.read_last_lines()}"
@@ -68,14 +69,14 @@ class Start:
 
 
 def launch(spec: EngineSpec, owner: Owner, directory: Path, environment: dict[str, str], record: EngineRecord) -> Start:
-    """Starts the process of an engine; the refiner is built first when it is not.
+    """Start the process of an engine. Build its refiner first where that is missing.
 
     Args:
-        spec: which engine.
-        owner: the executor that it ends with.
-        directory: of the engine; its lock is held.
+        spec: the engine.
+        owner: the executor that the engine ends with.
+        directory: directory of the engine, whose lock the caller holds.
         environment: see `build_engine_environment`.
-        record: what it was so far.
+        record: the engine's record before this start.
 
     Raises:
         EngineStartError: the refiner can't be built, or the directory can't hold a socket.
@@ -84,13 +85,13 @@ def launch(spec: EngineSpec, owner: Owner, directory: Path, environment: dict[st
     sock.unlink(missing_ok=True)
     _try_socket(sock)
     _check_memory_limit()
-    model = _model(spec, environment)
+    model = _find_or_build_model(spec, environment)
     if log.exists():
         log.rename(log.with_suffix(".previous.log"))
     command = [sys.executable, "-m", "prox_spark.engine.life.supervisor"]
     command += [str(owner.pid), repr(owner.started), str(directory)]
     command += [str(seconds or "inf") for seconds in (spec.config.idle_seconds, spec.config.hang_seconds)]
-    with log.open("ab") as output:  # the supervisor's too: it may fail before there is an engine
+    with log.open("ab") as output:  # also the supervisor's stderr, because it may fail before there is an engine
         supervisor = subprocess.Popen(
             [*command, "--", *spec.build_command(model, sock)],
             env=environment,
@@ -107,17 +108,24 @@ def launch(spec: EngineSpec, owner: Owner, directory: Path, environment: dict[st
 
 
 def build_engine_environment(spec: EngineSpec, directory: Path) -> dict[str, str]:
-    """The environment of an engine of this task, in whose directory vLLM's own sockets lie, lest they outlive it."""
+    """Return the environment of an engine of this task.
+
+    vLLM's own sockets lie in the engine's directory and are removed with it.
+    """
     environment = spec.build_environment(read_assigned_gpus())
-    # vLLM names them by UUID. In a directory too deep for that they are where temporary files are; the engine's own are in it.
+    # vLLM names its sockets by UUID. Where the engine's directory is too deep for such names, they lie among the
+    # temporary files of the worker, because the engine's own TMPDIR is its directory.
     places = (str(directory), tempfile.gettempdir(), "/tmp")
     name = str(uuid.UUID(int=0))
-    environment["VLLM_RPC_BASE_PATH"] = next((at for at in places if fits_socket(Path(at) / name)), places[-1])
+    environment["VLLM_RPC_BASE_PATH"] = next((place for place in places if fits_socket(Path(place) / name)), places[-1])
     return environment
 
 
 def wait_until_ready(engine: Engine, start_seconds: float) -> bool:
-    """Waits for an engine that is alive: one that starts has until its deadline, a busy one has a while to answer."""
+    """Wait for a living engine and return whether it answers.
+
+    A starting engine has until its deadline, and a busy one has `_BUSY_SECONDS`.
+    """
     process = engine.supervisor
     patience = max(start_seconds - process.age_seconds(), _BUSY_SECONDS if process.age_seconds() > start_seconds else 0)
     deadline = time.monotonic() + patience
@@ -131,7 +139,10 @@ def wait_until_ready(engine: Engine, start_seconds: float) -> bool:
 
 
 def _try_socket(path: Path) -> None:
-    """Some file systems (network mounts, shared folders of virtual machines) have files but no sockets."""
+    """Raise an EngineStartError where the file system has no sockets.
+
+    Some network mounts and shared folders of virtual machines have files only.
+    """
     try:
         with socket.socket(socket.AF_UNIX) as probe:
             probe.bind(str(path))
@@ -143,7 +154,10 @@ def _try_socket(path: Path) -> None:
 
 
 def _check_memory_limit() -> None:
-    """An engine is a child of the task's Python worker, and would have its limit on address space, far below what torch takes."""
+    """Raise an EngineStartError where the limit on address space is far below torch's need.
+
+    An engine is a child of the task's Python worker and inherits its limit.
+    """
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit != resource.RLIM_INFINITY and limit < _LEAST_ADDRESS_SPACE:
         raise EngineStartError(
@@ -153,8 +167,11 @@ def _check_memory_limit() -> None:
         )
 
 
-def _model(spec: EngineSpec, environment: dict[str, str]) -> Path:
-    """The weights on this machine. Built by a process of its own: a Spark worker must not import torch."""
+def _find_or_build_model(spec: EngineSpec, environment: dict[str, str]) -> Path:
+    """Return the path of the weights on this machine.
+
+    Build them in another process, because a Spark worker must not import torch.
+    """
     if is_built(spec.served):
         return built_path(spec.served)
     options = ["--bare"] if spec.adapter else []
@@ -163,10 +180,10 @@ def _model(spec: EngineSpec, environment: dict[str, str]) -> Path:
     built = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if built.returncode:
         raise EngineStartError(f"refiner {spec.refiner.card.name} can't be built: {built.stderr.strip()[-2000:]}")
-    # What is said, for the hub's cache need not be where the driver's is.
+    # Use the path that the build printed, because the hub's cache may lie elsewhere than on the driver.
     return Path(built.stdout.splitlines()[-1])
 
 
-def _read(log: str) -> str:
+def _read_log(log: str) -> str:
     with open(log, encoding="utf-8", errors="replace") as file:
         return file.read(_START_LOG_CHARS)

@@ -1,8 +1,8 @@
-"""The process between an executor and its engine: starts the engine and ends it when the executor has gone, or when it hangs.
+"""The process between an executor and its engine, which ends the engine when the executor ends or the engine hangs.
 
-Run as `python -m prox_spark.engine.life.supervisor OWNER_PID OWNER_STARTED DIRECTORY IDLE_SECONDS HANG_SECONDS -- COMMAND…`, in a
-session of its own, so that nothing that Spark does to its Python workers (it kills their process group) reaches the engine.
-Imports little: it must be there at once and cost nothing.
+Run as `python -m prox_spark.engine.life.supervisor OWNER_PID OWNER_STARTED DIRECTORY IDLE_SECONDS HANG_SECONDS --
+COMMAND…`, in a session of its own, so that Spark's signals to its Python workers' process group do not reach the
+engine. It imports little, so that it starts at once and takes little memory.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ _POLL_SECONDS = 0.5
 
 
 def main(argv: list[str]) -> int:
-    """Runs the command until it ends, its owner does, nobody has asked it anything for IDLE_SECONDS or it hangs (`inf`: never mind)."""
+    """Run the command until it ends, its owner ends, it is idle for IDLE_SECONDS, or it hangs for HANG_SECONDS.
+
+    For both, `inf` is no limit.
+    """
     pid, started, folder, idle_seconds, hang_seconds, _, *command = argv
     directory = Path(folder)
     owner = Owner(int(pid), float(started))
@@ -38,7 +41,8 @@ def main(argv: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(0))
     with (directory / "engine.log").open("ab") as output:
-        # vLLM leaves a temporary file for each start. Not for this process: where engines are may hang on the variable.
+        # vLLM leaves a temporary file at each start. This process keeps its own TMPDIR, because the directory of
+        # engines may depend on it.
         engine = subprocess.Popen(
             command,
             env=os.environ | {"TMPDIR": folder},
@@ -58,15 +62,15 @@ def main(argv: list[str]) -> int:
     finally:
         clear(os.getpid(), owner, directory)
     status = engine.returncode or 0
-    return status if status >= 0 else 128 - status  # as a shell tells a signal
+    return status if status >= 0 else 128 - status  # a signal in a shell's notation
 
 
 class Idle:
-    """How long nobody has asked an engine anything.
+    """Detector of an engine that no client uses.
 
     Args:
-        directory: of the engine.
-        seconds: how long that may be; infinite for ever.
+        directory: directory of the engine.
+        seconds: longest idle time; infinite for no limit.
     """
 
     def __init__(self, directory: Path, seconds: float) -> None:
@@ -77,13 +81,19 @@ class Idle:
         self._used = self._looked = time.monotonic()
 
     def is_over(self) -> bool:
-        """Has it been that long. Looks now and then: the answer costs the server a moment."""
+        """Return True if the idle time is over.
+
+        Look only now and then, because each answer costs the server some time.
+        """
         if self._seconds == float("inf") or time.monotonic() - self._looked < self._look_seconds:
             return False
         return self.is_over_now()
 
     def is_over_now(self) -> bool:
-        """Looks at once. An engine that starts or hangs is not idle; the latter its next user finds."""
+        """Look at once and return True if the idle time is over.
+
+        An engine that starts or hangs does not count as idle.
+        """
         now = read_metrics(self._socket)
         self._looked = time.monotonic()
         if now is None or now.in_flight or now != self._last:
@@ -93,7 +103,7 @@ class Idle:
 
 
 def _retire(directory: Path, idle: Idle) -> None:
-    """Ends the engine for good reason, under its lock: who asks for it then starts another, and counts no death."""
+    """End the idle engine under its lock, so that the next client starts another one and counts no death."""
     with contextlib.suppress(BlockingIOError), locked(directory, wait=False):
         if idle.is_over_now():
             EngineRecord.load(directory).retire().save(directory)
@@ -101,14 +111,14 @@ def _retire(directory: Path, idle: Idle) -> None:
 
 
 def _end_hung(directory: Path, hang_seconds: str) -> None:
-    """Ends an engine that hangs. Its users find their connections broken, as with any that died, and start it again."""
+    """End an engine that hangs. Its clients find their connections broken, as after any death, and start it again."""
     with (directory / "engine.log").open("a", encoding="utf-8") as log:
         log.write(f"{HANGS}: prompts waited {float(hang_seconds):g} s (engine.hang_seconds) and it counted no token\n")
     end_processes(find_processes(os.getpid(), directory))
 
 
 def _die_with_parent() -> None:
-    """In the engine before exec: should the supervisor itself be killed, the kernel ends the engine."""
+    """Make the kernel end the engine if the supervisor is killed. This runs in the engine's process before exec."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 

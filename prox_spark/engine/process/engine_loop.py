@@ -1,4 +1,4 @@
-"""vLLM's engine in one thread, those who ask it in another."""
+"""vLLM's engine in one thread, and the event loop of its clients in another."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ T = TypeVar("T")
 
 
 class Refusal(Exception):
-    """Why a request is not answered; the engine is well."""
+    """vLLM does not take a request, although the engine works."""
 
 
 class EngineLoop:
-    """Steps an engine in the thread that calls `run` for as long as there is anything to answer.
+    """The loop that steps an engine, in the thread that calls `run`, while there are requests to answer.
 
     Args:
-        engine: vLLM's, which is not made for several threads.
+        engine: vLLM's engine, which must be used from one thread.
         asking: the event loop, of another thread, that awaits the answers.
-        fatal: what the engine raises when it is dead; anything else concerns the request alone.
+        fatal: the exception that a dead engine raises; any other concerns only the request.
     """
 
     def __init__(self, engine: LLMEngine, asking: asyncio.AbstractEventLoop, fatal: type[Exception]) -> None:
@@ -43,11 +43,11 @@ class EngineLoop:
 
     @property
     def n_in_flight(self) -> int:
-        """Requests that wait for their answer. vLLM's own gauges stand still with its steps, also after an abort."""
+        """Requests that wait for their answer. vLLM's own gauges change only with its steps, even after an abort."""
         return len(self._answers)
 
     def run(self) -> None:
-        """Until the engine fails, with what it raises."""
+        """Run until the engine fails, and raise its exception."""
         while True:
             if not self._engine.has_unfinished_requests():
                 self._work.get()()
@@ -55,16 +55,16 @@ class EngineLoop:
                 self._work.get()()
             if self._engine.has_unfinished_requests():
                 finished = [output for output in self._engine.step() if output.finished]
-                if finished:  # one wake-up for all of a step
+                if finished:  # one wake-up for all answers of a step
                     self._asking.call_soon_threadsafe(self._answer, finished)
 
     async def call(self, function: Callable[[LLMEngine], T]) -> T:
-        """What a function of the engine returns or raises, called between two steps."""
+        """Call a function of the engine between two steps, and return or raise what it does."""
         result: Future[T] = Future()
 
         def call() -> None:
             if not result.set_running_or_notify_cancel():
-                return  # nobody waits for it any more
+                return  # its caller has gone
             try:
                 result.set_result(function(self._engine))
             except self._fatal:
@@ -78,10 +78,10 @@ class EngineLoop:
     async def generate(
         self, prompt: TokensInput, parameters: SamplingParams, adapter: LoRARequest | None
     ) -> RequestOutput:
-        """The answer to a prompt. Cancelled, it ends in the engine, too.
+        """Return the answer to a prompt. Cancelling it also ends the prompt in the engine.
 
         Raises:
-            Refusal: vLLM does not take it.
+            Refusal: vLLM does not take the prompt.
         """
         request_id = next(self._ids)
         answer = self._answers[request_id] = self._asking.create_future()
@@ -91,27 +91,27 @@ class EngineLoop:
                 self._engine.add_request(request_id, prompt, parameters, lora_request=adapter)
             except self._fatal:
                 raise
-            except Exception as error:  # vLLM's validation has several of its own
-                self._engine.abort_request([request_id])  # it may have been taken halfway
+            except Exception as error:  # vLLM's validation raises several kinds
+                self._engine.abort_request([request_id])  # the engine may have taken it in part
                 self._asking.call_soon_threadsafe(self._refuse, request_id, error)
 
         self._work.put(add)
         try:
             return await answer
         finally:
-            if self._answers.pop(request_id, None):  # nobody waits for it any more
+            if self._answers.pop(request_id, None):  # cancelled
                 self._work.put(partial(self._engine.abort_request, [request_id]))
 
     def _answer(self, outputs: list[RequestOutput]) -> None:
         for output in outputs:
-            if answer := self._awaited(output.request_id):
+            if answer := self._take(output.request_id):
                 answer.set_result(output)
 
     def _refuse(self, request_id: str, why: Exception) -> None:
-        if answer := self._awaited(request_id):
+        if answer := self._take(request_id):
             answer.set_exception(Refusal(f"{type(why).__name__}: {why}"))
 
-    def _awaited(self, request_id: str) -> asyncio.Future[RequestOutput] | None:
-        """What is to be told now, if anybody still waits for it."""
+    def _take(self, request_id: str) -> asyncio.Future[RequestOutput] | None:
+        """Remove and return the future of an answer; None where nothing waits for it any more."""
         answer = self._answers.pop(request_id, None)
         return answer if answer and not answer.done() else None

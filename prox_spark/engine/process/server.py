@@ -1,9 +1,10 @@
-"""The server of a resident engine: vLLM in one process, behind those routes of OpenAI's completions API that we ask.
+"""The server of a resident engine: vLLM in one process, behind the routes of OpenAI's completions API that we use.
 
-Run with `--uds SOCKET` and arguments of vLLM's engine. vLLM's own server is two processes, each of which imports vLLM when it
-starts, and each request pays for its web framework and for the way from one to the other. Here vLLM's `LLMEngine` runs in the main
-thread, as `LLM.generate` runs it, and HTTP in another. (On a GPU vLLM gives scheduler and model a process of their own, as it does
-for `LLM.generate`.) Measured on two cores with a tiny random model: ready after 16 s, not 28, and a fifth more tokens per second.
+Run with `--uds SOCKET` and arguments of vLLM's engine. vLLM's own server is two processes, each of which imports vLLM
+when it starts, and each request pays for its web framework and for the way between the processes. Here vLLM's
+`LLMEngine` runs in the main thread, as `LLM.generate` runs it, and HTTP in another thread. (On a GPU vLLM runs
+scheduler and model in a process of their own, as it does for `LLM.generate`.) Measured on two cores with a tiny random
+model: ready after 16 s, not 28, and a fifth more tokens per second.
 """
 
 from __future__ import annotations
@@ -44,17 +45,17 @@ from vllm.v1.engine.llm_engine import LLMEngine
 
 from prox_spark.engine.process.engine_loop import EngineLoop, Refusal
 
-# Of a request: prompts of a million tokens.
+# Limit on a request's body, enough for a prompt of a million tokens.
 _MAX_BODY_BYTES = 2**24
 _EXIT_CODE_SECONDS = 5.0
-# A window's connections come all at once.
+# All connections of a window may come at once.
 _BACKLOG = 2048
 # OpenAI's least log probability: JSON has no infinity.
 _LEAST_LOG_PROBABILITY = -9999.0
 
 
 def main() -> None:
-    """Serves until the engine fails."""
+    """Serve until the engine fails."""
     parser = EngineArgs.add_cli_args(FlexibleArgumentParser(description=__doc__))
     parser.add_argument("--uds", required=True, metavar="SOCKET", help="path of the Unix socket to listen on")
     arguments = parser.parse_args()
@@ -66,11 +67,11 @@ def main() -> None:
         serve(EngineArgs.from_cli_args(arguments), arguments.uds)
     except Exception:
         traceback.print_exc()
-    os._exit(1)  # at once, whatever vLLM's threads and processes still wait for: those who ask are to notice
+    os._exit(1)  # at once, without waiting for vLLM's threads and processes, so that clients notice
 
 
 def serve(arguments: EngineArgs, path: str) -> None:
-    """Starts an engine and answers on a Unix socket until the engine fails, with what it raises."""
+    """Start an engine and serve it on a Unix socket until the engine fails, and raise its exception."""
     _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))  # a connection for each request in flight
     engine = LLMEngine.from_engine_args(arguments, UsageContext.LLM_CLASS)
@@ -80,25 +81,33 @@ def serve(arguments: EngineArgs, path: str) -> None:
     loop = EngineLoop(engine, http, fatal=EngineDeadError)
     server = Server(loop, engine.model_config.served_model_name, engine.model_config.get_diff_sampling_param())
     _listening = asyncio.run_coroutine_threadsafe(listen(server, path), http).result()
-    freeze_gc_heap()  # as vLLM's own servers do: to look through all that a start leaves holds up every request for 0.4 s
+    # As vLLM's own servers do: a collection over all objects of the start holds up every request for 0.4 s.
+    freeze_gc_heap()
     loop.run()
 
 
 def die_with(processes: Sequence[BaseProcess]) -> None:
-    """Ends this process when one of vLLM's does; without any it returns. vLLM 0.32's `step` would wait for its answers for ever."""
+    """End this process when one of vLLM's ends; return if there are none.
+
+    vLLM 0.32's `step` would wait for its answers for ever.
+    """
     if processes and wait([process.sentinel for process in processes]):
-        # It has gone before it can be asked how, and vLLM's own watch asks at the same moment.
+        # The sentinel fires before the exit code is readable, and vLLM's watcher reads it too.
         deadline = time.monotonic() + _EXIT_CODE_SECONDS
         while not (failed := {p.name: p.exitcode for p in processes if p.exitcode is not None}):
             if time.monotonic() > deadline:
                 break
             time.sleep(0.01)
-        print(f"Failed core proc(s): {failed}", file=sys.stderr, flush=True)  # as vLLM says it of a start
+        # The text that vLLM writes when a start fails.
+        print(f"Failed core proc(s): {failed}", file=sys.stderr, flush=True)
         os._exit(1)
 
 
 async def listen(server: Server, path: str) -> web.AppRunner:
-    """Serves on a Unix socket from now on, for as long as what it returns is held: uvloop leaves that to its caller."""
+    """Start serving on a Unix socket.
+
+    Keep a reference to the returned runner while it serves, because uvloop keeps none.
+    """
     application = web.Application(client_max_size=_MAX_BODY_BYTES)
     application.add_routes(
         [
@@ -108,7 +117,7 @@ async def listen(server: Server, path: str) -> web.AppRunner:
             web.get("/metrics", server.metrics),
         ]
     )
-    # Cancelled when the client has gone: its request then ends in the engine, too.
+    # Handlers are cancelled when their client disconnects, so that its request also ends in the engine.
     runner = web.AppRunner(application, access_log=None, handler_cancellation=True)
     await runner.setup()
     await web.UnixSite(runner, path, backlog=_BACKLOG).start()
@@ -116,51 +125,53 @@ async def listen(server: Server, path: str) -> web.AppRunner:
 
 
 class Server:
-    """What the routes answer.
+    """The handlers of the routes.
 
     Args:
-        loop: the engine.
-        name: of the model.
-        defaults: of sampling, where a request says nothing.
+        loop: the loop of the engine.
+        name: name of the model.
+        defaults: sampling parameters where a request gives none.
     """
 
     def __init__(self, loop: EngineLoop, name: str, defaults: dict[str, Any]) -> None:
         self._loop = loop
-        self._sampling = lru_cache(maxsize=64)(partial(_sampling, defaults=defaults))  # a stage's are all alike
+        # All requests of a stage have the same parameters.
+        self._sampling = lru_cache(maxsize=64)(partial(_build_sampling, defaults=defaults))
         self._adapters: dict[str, LoRARequest | None] = {name: None}
-        self._adapter_ids = itertools.count(1)  # 0 is the base; one whose load was broken off may be taken
+        # Never used twice: 0 is the base, and the id of an adapter whose load was broken off may be in use.
+        self._adapter_ids = itertools.count(1)
         self._loading = asyncio.Lock()
         in_flight = prometheus_client.Gauge("prox_spark:requests_in_flight", "Requests that wait for their answer.")
         in_flight.set_function(lambda: loop.n_in_flight)
         self._refused = prometheus_client.Counter("prox_spark:requests_refused", "Requests that vLLM did not take.")
 
     async def complete(self, request: web.Request) -> web.Response:
-        """OpenAI's completions for one prompt of token ids. Of its answer what `read_answer` reads."""
+        """Answer OpenAI's completions route for one prompt of token ids, with the fields that `read_answer` reads."""
         body = orjson.loads(await request.read())
         model, prompt = body.pop("model"), body.pop("prompt")
         if model not in self._adapters:
-            return _error(404, f"no model or adapter {model!r} is loaded")
+            return _build_error(404, f"no model or adapter {model!r} is loaded")
         if not _are_token_ids(prompt):
-            return _error(400, "the prompt is no list of token ids")
+            return _build_error(400, "the prompt is no list of token ids")
         if body.get("stream") or body.get("n", 1) != 1:
-            return _error(400, "a request has one answer here, in one piece")
+            return _build_error(400, "a request has one answer here, in one piece")
         try:
             parameters = self._sampling(orjson.dumps(body))
             output = await self._loop.generate(tokens_input(prompt), parameters, self._adapters[model])
         except Refusal as error:
             self._refused.inc()
-            return _error(400, str(error))
+            return _build_error(400, str(error))
         except (VLLMError, ValueError) as error:
-            return _error(400, str(error))
+            return _build_error(400, str(error))
         how = output.outputs[0].finish_reason
         if how in ("stop", "length"):
-            return web.json_response(_completion(output))
-        if how == "abort" and request.transport:  # by a core that is ending: the next engine is to be asked
+            return web.json_response(_build_completion(output))
+        if how == "abort" and request.transport:  # a core that is ending aborts; the client must ask the next engine
             request.transport.abort()
-        return _error(500, f"vLLM ended the answer with {how!r}, see the engine's log")
+        return _build_error(500, f"vLLM ended the answer with {how!r}, see the engine's log")
 
     async def load_adapter(self, request: web.Request) -> web.Response:
-        """Makes an adapter known as a model; one that is known already stays."""
+        """Load an adapter and serve it as a model. An adapter that is loaded already stays."""
         body = await request.json()
         name = body["lora_name"]
         async with self._loading:
@@ -168,23 +179,23 @@ class Server:
                 adapter = LoRARequest(name, next(self._adapter_ids), body["lora_path"])
                 try:
                     await self._loop.call(lambda engine: engine.add_lora(adapter))
-                except Exception as error:  # anything that vLLM finds in the adapter's files
-                    return _error(400, f"{type(error).__name__}: {error}")
+                except Exception as error:  # vLLM raises many kinds about an adapter's files
+                    return _build_error(400, f"{type(error).__name__}: {error}")
                 self._adapters[name] = adapter
         return web.Response()
 
     async def health(self, _: web.Request) -> web.Response:
-        """It answers; whether the engine gets on, its counters say."""
+        """Answer that the server runs. Only the counters show whether the engine makes progress."""
         return web.Response()
 
     async def metrics(self, _: web.Request) -> web.Response:
-        """What vLLM counts, and we, for Prometheus."""
+        """Return vLLM's and our metrics in Prometheus' format."""
         text = prometheus_client.generate_latest()
         return web.Response(body=text, headers={"Content-Type": prometheus_client.CONTENT_TYPE_LATEST})
 
 
 def _are_token_ids(prompt: object) -> bool:
-    """True for a list of integers from 0 on. An array takes a sixth of the time of a look at each in Python."""
+    """Return True for a list of integers from 0 on. An array checks them in a sixth of the time of a loop in Python."""
     if not isinstance(prompt, list):
         return False
     try:
@@ -194,13 +205,19 @@ def _are_token_ids(prompt: object) -> bool:
     return True
 
 
-def _sampling(parameters: bytes, defaults: dict[str, Any]) -> SamplingParams:
+def _build_sampling(parameters: bytes, defaults: dict[str, Any]) -> SamplingParams:
+    """Build sampling parameters from a request's JSON.
+
+    Raises:
+        ValueError: a parameter is not usable.
+    """
     request = CompletionRequest.model_validate({"prompt": [0], **orjson.loads(parameters)})
-    assert request.max_tokens is not None, "has a default"
+    if request.max_tokens is None:
+        raise ValueError("max_tokens is null: give a number, or leave it out for OpenAI's default")
     return request.to_sampling_params(request.max_tokens, defaults)
 
 
-def _completion(output: RequestOutput) -> dict[str, Any]:
+def _build_completion(output: RequestOutput) -> dict[str, Any]:
     [choice] = output.outputs
     top = None
     if choice.logprobs:
@@ -223,5 +240,5 @@ def _completion(output: RequestOutput) -> dict[str, Any]:
     return {"choices": [content], "usage": usage, "metrics": queued}
 
 
-def _error(status: int, message: str) -> web.Response:
+def _build_error(status: int, message: str) -> web.Response:
     return web.json_response({"error": {"message": message}}, status=status)

@@ -1,4 +1,4 @@
-"""What an engine answers, read from the body of an OpenAI-compatible completions response."""
+"""Answers of an engine, read from the bodies of OpenAI-compatible completions responses."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from prox_spark.errors import ReasonCode
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back for one prompt.
+    """The answer to one prompt.
 
     Attributes:
         text: the generated text; None with error_code.
         finish_reason: stop or length; None with error_code.
-        output_tokens: generated tokens.
-        log_probabilities: by token id, natural logarithm, where they were asked for.
-        error_code, error_message: the request failed; the engine is well.
-        engine_id: who answered; None for a remote engine, whose starts are not ours.
-        queue_seconds: waiting inside the engine; None where the server does not say.
-        cached_tokens: of the prompt, found in the engine's prefix cache; None where the server does not say.
+        output_tokens: number of generated tokens.
+        log_probabilities: by token id, natural logarithm; empty where the request asked for none.
+        error_code, error_message: set where the request failed although the engine works.
+        engine_id: the engine that answered; None for a remote engine, which we do not start.
+        queue_seconds: time spent waiting inside the engine; None where the server does not say.
+        cached_tokens: prompt tokens found in the engine's prefix cache; None where the server does not say.
         answered_at: seconds since the epoch.
-        seconds: from the last sending to the answer.
-        n_sends: more than 1 where an engine died with it in flight, or a remote one was busy.
+        seconds: time from the last sending to the answer.
+        n_sends: more than 1 where an engine died with the prompt in flight, or a remote engine was busy.
     """
 
     text: str | None = None
@@ -43,7 +43,7 @@ class Answer:
     n_sends: int = field(default=1, compare=False)
 
     def stamp(self, sent: float) -> Answer:
-        """With its time: it has just come.
+        """Return the answer stamped with its arrival time, which is now, and its duration.
 
         Args:
             sent: `time.monotonic()` of its last sending.
@@ -52,18 +52,18 @@ class Answer:
 
 
 def read_answer(body: bytes, engine_id: str | None) -> Answer:
-    """The answer in the body of a 200 response."""
+    """Read the answer in the body of a 200 response."""
     content = json.loads(body)
     choice = content["choices"][0]
     top = (choice.get("logprobs") or {}).get("top_logprobs") or [{}]
     usage = content["usage"]
-    # As our server says them, and vLLM's with --enable-per-request-metrics and --enable-prompt-tokens-details.
+    # Our server sends both. vLLM's needs --enable-per-request-metrics and --enable-prompt-tokens-details.
     queue_milliseconds = (content.get("metrics") or {}).get("queue_time_ms")
     return Answer(
         text=choice["text"],
         finish_reason=choice["finish_reason"],
         output_tokens=usage["completion_tokens"],
-        # Asked for as `token_id:N`, see PromptBuilder.request_parameters.
+        # Requests ask for names of the form `token_id:N`, see PromptBuilder.request_parameters.
         log_probabilities={
             int(token.split(":")[1]): value for token, value in top[0].items() if token.startswith("token_id:")
         },
@@ -74,14 +74,14 @@ def read_answer(body: bytes, engine_id: str | None) -> Answer:
 
 
 def read_refusal(status: int, body: bytes, engine_id: str | None) -> Answer:
-    """The error of a request that was refused, in the server's words. One that the server failed is asked again by another run."""
-    message = f"{status}: {error_message(body)}"[:500]
+    """Read the error of a refused request, in the server's words. After a 5xx status another run asks again."""
+    message = f"{status}: {read_error_message(body)}"[:500]
     code = ReasonCode.REQUEST_TIMEOUT if status >= 500 else ReasonCode.REQUEST_REFUSED
     return Answer(error_code=code, error_message=message, engine_id=engine_id)
 
 
-def error_message(body: bytes) -> str:
-    """What a response of another status than 200 says: OpenAI's error object, FastAPI's detail, or plain text."""
+def read_error_message(body: bytes) -> str:
+    """Read the message of a response without status 200: OpenAI's error object, FastAPI's detail, or plain text."""
     text = body.decode(errors="replace")
     try:
         content: Any = json.loads(text)

@@ -1,7 +1,7 @@
 """HTTP to the resident engine: keep-alive connections over its Unix socket.
 
-No more of HTTP than the engine speaks (a Content-Length on every answer). A general client takes three times the CPU time per
-request, and where the engine is fast the window waits for just that.
+The client implements only the part of HTTP that the engine speaks (a Content-Length on every answer). A general client
+takes three times the CPU time per request, and with a fast engine the window waits for exactly that time.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ class BrokenConnection(ConnectionError):
 
 
 class Connections:
-    """As many connections as there are requests in flight. To be used within one event loop.
+    """A pool of connections, one for each request in flight. Use it within one event loop.
 
     Args:
-        path: of the Unix socket.
+        path: path of the Unix socket.
     """
 
     def __init__(self, path: str) -> None:
@@ -30,13 +30,13 @@ class Connections:
         self._idle: list[_Connection] = []
 
     async def post(self, path: str, body: bytes) -> tuple[int, bytes]:
-        """Status and body of the answer to a JSON body. Cancelled, it ends the request in the server too.
+        """Send a JSON body and return the answer's status and body. Cancelling it also ends the request in the server.
 
         Raises:
-            BrokenConnection: the request was sent and will have no answer.
-            OSError: it was not sent: nobody listens.
+            BrokenConnection: the request was sent and will get no answer.
+            OSError: the request was not sent, because nothing listens on the socket.
         """
-        connection = self._idle.pop() if self._idle else await self._connected()
+        connection = self._idle.pop() if self._idle else await self._connect()
         try:
             answer = await connection.exchange(
                 b"POST %b HTTP/1.1\r\nHost: engine\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
@@ -50,11 +50,11 @@ class Connections:
         return answer
 
     def close(self) -> None:
-        """Ends all connections and the requests on them."""
+        """Close all connections, which ends the requests on them."""
         for connection in list(self._all):
             connection.close()
 
-    async def _connected(self) -> _Connection:
+    async def _connect(self) -> _Connection:
         loop = asyncio.get_running_loop()
         _, connection = await loop.create_unix_connection(lambda: _Connection(self), self._path)
         self._all.add(connection)
@@ -67,7 +67,7 @@ class Connections:
 
 
 class _Connection(asyncio.Protocol):
-    """One request after the other."""
+    """A connection that carries one request after the other."""
 
     def __init__(self, pool: Connections) -> None:
         self._pool = pool
@@ -88,7 +88,8 @@ class _Connection(asyncio.Protocol):
         self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.WriteTransport, transport)  # by its methods: uvloop's is no subclass
+        # A cast, because uvloop's transport has the methods, but is no subclass.
+        self._transport = cast(asyncio.WriteTransport, transport)
 
     def data_received(self, data: bytes) -> None:
         self._received += data

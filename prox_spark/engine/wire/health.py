@@ -1,4 +1,7 @@
-"""What a running server says of itself over its Unix socket. Standard library only: the supervisor asks, too."""
+"""Questions to a running server over its Unix socket.
+
+Uses the standard library only, because the supervisor asks too.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from prox_spark.engine.wire.metrics import Metrics
 
 
 def request(socket_path: str, path: str, seconds: float = 5.0) -> str | None:
-    """GET over a Unix socket: the body of a 200 answer, None for anything else."""
+    """Send a GET over a Unix socket and return the body of a 200 answer; None for any other outcome."""
     status, body = exchange(socket_path, "GET", path, seconds=seconds)
     return body if status == 200 else None
 
@@ -19,7 +22,10 @@ def request(socket_path: str, path: str, seconds: float = 5.0) -> str | None:
 def exchange(
     socket_path: str, method: str, path: str, content: dict[str, Any] | None = None, seconds: float = 5.0
 ) -> tuple[int, str]:
-    """A request over a Unix socket, with JSON if there is content: status and body; status 0 where nobody answers."""
+    """Send a request over a Unix socket, with any content as JSON, and return status and body.
+
+    Status 0 without an answer.
+    """
     connection = http.client.HTTPConnection("localhost", timeout=seconds)
     try:
         connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -36,11 +42,11 @@ def exchange(
 
 
 def is_healthy(socket_path: str, seconds: float = 5.0) -> bool:
-    """Does the server at a Unix socket answer its health check."""
+    """Return True if the server at a Unix socket answers its health check."""
     return request(socket_path, "/health", seconds) is not None
 
 
 def read_metrics(socket_path: str, seconds: float = 5.0) -> Metrics | None:
-    """What a server has done and holds; None when it does not say."""
+    """Read a server's metrics; None where it does not answer or does not count."""
     body = request(socket_path, "/metrics", seconds)
     return None if body is None else Metrics.read(body)

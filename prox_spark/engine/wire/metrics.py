@@ -1,4 +1,4 @@
-"""An engine's metrics, as it tells them on its socket, and what they came to since somebody began to look."""
+"""Metrics that an engine reports on its socket, and their growth since an observer began to look."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
-# Source: vLLM 0.32, v1/metrics/loggers.py; the Prometheus client adds _total to the names of counters. And two of our server's.
+# Source: vLLM 0.32, v1/metrics/loggers.py; the Prometheus client adds _total to the names of counters. Two are our
+# server's own.
 _FIELDS = {
     "vllm:request_success_total": "answered",
     "prox_spark:requests_refused_total": "refused",
@@ -21,14 +22,14 @@ _SAMPLE = re.compile(rf"^({'|'.join(_FIELDS)})(?:\{{[^}}]*\}})? (\S+)", re.M)
 
 @dataclass(frozen=True)
 class Metrics:
-    """Of an engine since its start, or of several.
+    """Metrics of an engine since its start, or of several engines.
 
     Attributes:
-        answered: requests.
-        refused: requests that vLLM did not take.
-        tokens: of prompts and answers.
-        cached_tokens, cacheable_tokens: prompt tokens found in the prefix cache, of how many looked for.
-        in_flight: requests decoded and held back now.
+        answered: number of answered requests.
+        refused: number of requests that vLLM did not take.
+        tokens: number of tokens of prompts and answers.
+        cached_tokens, cacheable_tokens: prompt tokens found in the prefix cache, and prompt tokens looked up there.
+        in_flight: requests that the engine decodes or holds back now.
     """
 
     answered: float = 0.0
@@ -40,7 +41,10 @@ class Metrics:
 
     @classmethod
     def read(cls, text: str) -> Metrics | None:
-        """Of the text at /metrics; samples that differ in their labels are added up. None of an engine that was told not to count."""
+        """Read the text at /metrics and add up samples that differ only in labels.
+
+        None for an engine that was told not to count.
+        """
         values = dict.fromkeys(_FIELDS.values(), 0.0)
         samples = _SAMPLE.findall(text)
         if not any(name.startswith("vllm:") for name, _ in samples):
@@ -50,8 +54,8 @@ class Metrics:
         return cls(**values)
 
     @property
-    def counted(self) -> Metrics:
-        """What an engine that hangs has no more of; those who ask it may go, and others come."""
+    def counters(self) -> Metrics:
+        """The counters that only a working engine advances (without `in_flight`, which clients change)."""
         return replace(self, in_flight=0.0)
 
     def __add__(self, other: Metrics) -> Metrics:
@@ -62,13 +66,13 @@ class Metrics:
 
 
 class Growth:
-    """What engines have done since it was made, through their deaths and restarts.
+    """Growth of engines' metrics since this object was made, across deaths and restarts of engines.
 
     Args:
-        engines: metrics by engine id, as they were at the beginning.
+        engines: metrics by engine id at the beginning.
 
     Attributes:
-        total: since the beginning; requests in flight are those of now.
+        total: growth since the beginning; `in_flight` is the present number.
     """
 
     def __init__(self, engines: Mapping[str, Metrics]) -> None:
@@ -76,9 +80,9 @@ class Growth:
         self.total = Metrics(in_flight=sum(metrics.in_flight for metrics in engines.values()))
 
     def update(self, engines: Mapping[str, Metrics]) -> Metrics:
-        """What was added since the last look."""
+        """Take the present metrics by engine id and return their growth since the last update."""
         added = sum((now - self._last.get(name, Metrics()) for name, now in engines.items()), Metrics())
-        # Of a dead engine nothing is in flight any more; what it has done stays.
+        # A dead engine has nothing in flight any more. Its counters still count.
         gone = sum((Metrics(in_flight=m.in_flight) for name, m in self._last.items() if name not in engines), Metrics())
         self.total = self.total + added - gone
         self._last = dict(engines)

@@ -307,7 +307,7 @@ def test_a_key_in_the_place_of_its_variable_is_refused(key: str) -> None:
 
 def test_a_url_with_a_password_is_stored_without_it() -> None:
     recipe = Recipe.parse({"engine": {"endpoint": f"https://user:{KEY}@llm.example.org/v1"}})
-    assert KEY not in json.dumps(recipe.redacted())
+    assert KEY not in json.dumps(recipe.redact())
 
 
 @pytest.mark.parametrize(

@@ -129,13 +129,15 @@ def test_executors_of_another_container_or_host_are_not_looked_at(
     gone = Owner(2**22 - 1, 1.0)
     locate_owner_directory(gone).mkdir(parents=True)
     locate_owner_directory(ME).mkdir()
-    monkeypatch.setattr("prox_spark.engine.host.executor._world", lambda: "abcdef")
+    monkeypatch.setattr("prox_spark.engine.host.executor._pid_namespace", lambda: "abcdef")
     theirs = locate_owner_directory(gone)
     theirs.mkdir()
     assert list(list_owner_directories()) == [(theirs, False)]
     monkeypatch.undo()
     monkeypatch.setenv("PROX_SPARK_RUNTIME", str(runtime))
-    assert sorted(list_owner_directories()) == sorted([(locate_owner_directory(gone), False), (locate_owner_directory(ME), True)])
+    assert sorted(list_owner_directories()) == sorted(
+        [(locate_owner_directory(gone), False), (locate_owner_directory(ME), True)]
+    )
 
 
 def test_the_path_of_a_socket_is_short_enough_for_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:

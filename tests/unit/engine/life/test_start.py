@@ -21,7 +21,7 @@ from prox_spark.engine.host.executor import Owner, locate_owner_directory, make_
 from prox_spark.engine.life import resident
 from prox_spark.engine.life.record import EngineRecord
 from prox_spark.engine.life.resident import connect, find_running_engines, forgive
-from prox_spark.engine.life.start import _model, build_engine_environment
+from prox_spark.engine.life.start import _find_or_build_model, build_engine_environment
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.errors import EngineStartError
 from prox_spark.refiners import find
@@ -133,7 +133,7 @@ def test_a_model_is_served_from_where_it_was_built(fake: Any, tmp_path: Path, mo
     monkeypatch.setattr("prox_spark.engine.life.start.is_built", lambda _: False)
     monkeypatch.setattr(subprocess, "run", build)
     spec = fake()
-    assert _model(spec, {}) == there
+    assert _find_or_build_model(spec, {}) == there
     assert asked[0][-3:] == ["--expect", spec.refiner.model_fingerprint, spec.refiner.reference]
 
 
@@ -244,7 +244,7 @@ def test_forgiven_deaths_do_not_count(fake: Any) -> None:
 
 
 def test_the_wait_before_a_restart_grows_and_is_bounded() -> None:
-    waits = [resident._back_off_seconds(deaths) for deaths in range(9)]
+    waits = [resident._choose_back_off_seconds(deaths) for deaths in range(9)]
     assert waits[:5] == [0, 1, 2, 4, 8] and waits[-1] == 30
 
 
