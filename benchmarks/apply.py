@@ -1,13 +1,14 @@
-"""Applying programs, beside a plain copy of the table, the join alone, the pure-Python executor, and the build before.
+"""Applying programs, compared with a copy of the table, the join alone, the pure-Python executor and an older build.
 
     python benchmarks/apply.py [--documents 20000 200000] [--rounds 3] [--before REV]
 
-Makes a Delta table of documents (lines of the demo's sample, lengths log-normal around 2,000 characters) and one of random
-programs, then times in turn, on local[2]: `copy` reads the documents and writes them again; `join` reads both, gathers the programs of each
-document and writes the two side by side; `apply` executes them, too; `python` does so with the pure-Python executor in `mapInArrow`;
-`before` is `apply` of an older revision, in a process of its own. Prints seconds (medians of the rounds), ratios, how many documents come
-out of `apply` and `python` differently in any field, and the peak memory of a Python worker. One document in ten has programs that
-go the long way (ranges that overlap, strings that are not there).
+Makes a Delta table of documents (lines of the demo's sample, lengths log-normal around 2,000 characters) and one of
+random programs. Then it times in turn, on local[2]: `copy` reads and writes the documents; `join` reads both tables,
+gathers the programs of each document and writes documents with programs; `apply` executes the programs, too; `python`
+does so with the pure-Python executor in `mapInArrow`; `before` is `apply` of an older revision, in a process of its
+own. Prints seconds (medians of the rounds), ratios, the number of documents for which `apply` and `python` differ in
+any field, and the peak memory of a Python worker. One document in ten has unusual programs, which the pure-Python
+executor handles in all ways (overlapping ranges, absent strings).
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Worker:
         )
 
     def ask(self, *words: object) -> dict[str, Any]:
-        """Send a line, and return the answer."""
+        """Send a line and return the answer."""
         assert self._process.stdin and self._process.stdout
         print(*words, file=self._process.stdin, flush=True)
         line = self._process.stdout.readline()
@@ -63,11 +64,11 @@ class Worker:
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--documents", type=int, nargs="+", default=[20_000, 200_000])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--before", default=BEFORE, help="git revision of the build before; empty: none")
+    parser.add_argument("--before", default=BEFORE, help="git revision of an older build; empty: none")
     args = parser.parse_args()
     with ExitStack() as stack:
         folder = stack.enter_context(temporary_folder())
@@ -80,7 +81,7 @@ def main() -> None:
 
 
 def compare(this: Worker, before: Worker | None, n: int, n_rounds: int) -> None:
-    """Measure one size."""
+    """Measure one number of documents and print the figures."""
     made = this.ask("make", n)
     size = made["bytes"] / 1e6
     print(

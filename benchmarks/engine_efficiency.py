@@ -1,12 +1,13 @@
-"""The generate stage on Spark beside plain `LLM.generate` and beside the usual way, an engine per Python worker.
+"""The generate stage on Spark, compared with plain `LLM.generate` and with the usual way, an engine per Python worker.
 
-    python benchmarks/engine_efficiency.py [--documents 100] [--prompts 2000] [--rounds 1] [--device cuda] [--set engine.cpu_cores=1]
+    python benchmarks/engine_efficiency.py [--documents 100] [--prompts 2000] [--rounds 1] [--device cuda]
+                                           [--set engine.cpu_cores=1]
 
-Same prompts, same engine settings, warm, in turn: (a) one call of `LLM.generate` with all prompts; (b) our generate UDF in
-local[2], its engine resident (what its stage reads from and commits to Delta is not timed); (c) a pandas UDF in local[2] that
-calls `LLM.generate` per Arrow batch, an engine per worker, each bound to half of the cores (on a GPU: each with half of its
-memory). Once with the recipe's refiner, and once with a random model so small that what surrounds the engine shows. Prints
-tokens per second, prompts and answers together, and ratios.
+Same prompts, same engine settings, warm, in turn: (a) one call of `LLM.generate` with all prompts; (b) our generate
+UDF in local[2] with a resident engine (the stage's reads and commits are not timed); (c) a pandas UDF in local[2]
+that calls `LLM.generate` per Arrow batch, with an engine per worker, each bound to half of the cores (on a GPU: each
+with half of its memory). Once with the recipe's refiner, and once with a random model so small that the code around
+the engine dominates. Prints tokens per second, prompts and answers together, and ratios.
 """
 
 from __future__ import annotations
@@ -29,19 +30,21 @@ from prox_spark.demo import PAGES
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--input", type=Path, default=PAGES, help="JSON Lines with `text`")
-    parser.add_argument("--documents", type=int, default=100, help="for the recipe's refiner; 0 leaves it out")
-    parser.add_argument("--prompts", type=int, default=2000, help="for the tiny model; 0 leaves it out")
+    parser.add_argument(
+        "--documents", type=int, default=100, help="documents for the recipe's refiner; 0 leaves it out"
+    )
+    parser.add_argument("--prompts", type=int, default=2000, help="prompts for the tiny model; 0 leaves it out")
     parser.add_argument("--batch-rows", type=int, default=256, help="rows of an Arrow batch in (c)")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument(
-        "--set", metavar="KEY=VALUE", action="append", default=[], help="a field of the recipe; again for more"
+        "--set", metavar="KEY=VALUE", action="append", default=[], help="a field of the recipe; may be repeated"
     )
     args = parser.parse_args()
-    # Spark's workers import the ways, too.
+    # Spark's workers import these modules, too.
     here = str(Path(__file__).parent)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
     recipe = Recipe.load(None, [f"engine.device={args.device}", *args.set])
@@ -56,7 +59,7 @@ def main() -> None:
 def compare(
     cases: Sequence[Case], ways: dict[str, Callable[[Sequence[Case]], dict[str, float]]], n_rounds: int
 ) -> None:
-    """Prints the rates of all ways and what they are to each other."""
+    """Print the rates of all ways and their ratios."""
     for case in cases:
         lengths = [len(prompt) for prompt in case.prompts]
         print(
@@ -80,8 +83,8 @@ def compare(
 
 
 def in_process(way: Callable[[Sequence[Case]], dict[str, float]], cases: Sequence[Case]) -> dict[str, float]:
-    """Calls in a fresh process: an engine's and Spark's leave no trace in the next."""
-    # Not multiprocessing.Pool: its workers may not have children, and vLLM has on a GPU.
+    """Run a way in a fresh process, so that no engine or Spark session affects the next way."""
+    # Not multiprocessing.Pool: its workers may have no children, but vLLM starts some on a GPU.
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(_called, way, cases).result()
 
@@ -89,7 +92,7 @@ def in_process(way: Callable[[Sequence[Case]], dict[str, float]], cases: Sequenc
 def _called(way: Callable[[Sequence[Case]], dict[str, float]], cases: Sequence[Case]) -> dict[str, float]:
     try:
         return way(cases)
-    except Exception as error:  # Spark's can't be sent to another process
+    except Exception as error:  # Spark's errors can't be sent to another process
         raise RuntimeError(f"{type(error).__name__}: {error}") from None
 
 

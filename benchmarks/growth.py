@@ -1,10 +1,10 @@
-"""Whether a wave costs what is in it, or what is in the lake: one refine run of many waves, the first ones beside the last ones.
+"""Growth of a wave's cost with the lake: the first and the last waves of one refine run with many waves.
 
     python benchmarks/growth.py [--documents 1000000] [--wave 10000] [--before REV]
 
-A lake of short documents (two lines), local[2], and a FAKE engine that answers at once. Prints seconds and bytes read (Spark's task
-metrics) of the last ten waves over those of waves 5 to 14, the JVM's live heap, and the files of each table; with --before the same of an
-older revision.
+A lake of short documents (two lines), local[2], and a FAKE engine that answers at once. Prints seconds and bytes read
+(Spark's task metrics) of waves 5 to 14 and of the last ten waves with their ratio, the JVM's live heap, and the files
+of each table; with --before also those of an older revision.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ BAR = 1.15
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--documents", type=int, default=1_000_000)
     parser.add_argument("--wave", type=int, default=10_000, help="documents in a wave")
-    parser.add_argument("--before", default="", help="git revision of a build to run, too")
+    parser.add_argument("--before", default="", help="git revision of an older build to run, too")
     args = parser.parse_args()
     if args.documents < 25 * args.wave:
         parser.error("take at least 25 waves: the first ten of them are compared with the last ten")
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def run(root: Path, folder: Path, recipe: Path, lake: Path) -> dict[str, Any]:
-    """Refine a new lake with a build, and return what the worker saw."""
+    """Refine a new lake with a build, and return the worker's figures."""
     command = [sys.executable, str(WORKER), str(recipe), str(lake)]
     done = subprocess.run(command, env=environment(root, folder), stdout=subprocess.PIPE, text=True)
     if done.returncode:
@@ -53,19 +53,21 @@ def run(root: Path, folder: Path, recipe: Path, lake: Path) -> dict[str, Any]:
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
-def show(name: str, told: dict[str, Any]) -> None:
+def show(name: str, figures: dict[str, Any]) -> None:
     """Print the figures of a run."""
-    print(f"{name}: {len(told['waves']) + 1} waves, {told['refine']:.0f} s, then ingest apart {told['ingest']:.0f} s")
+    print(
+        f"{name}: {len(figures['waves']) + 1} waves, {figures['refine']:.0f} s; ingest before {figures['ingest']:.0f} s"
+    )
     for what, unit in (("waves", 1), ("bytes", 1e6)):
-        early, late = (median(told[what][part]) / unit for part in (slice(3, 13), slice(-10, None)))
+        early, late = (median(figures[what][part]) / unit for part in (slice(3, 13), slice(-10, None)))
         verdict = "held" if late / early <= BAR else "NOT held"
         label = "seconds" if what == "waves" else "MB read"
         print(
             f"  {label}: waves 5 to 14 {early:8.1f}, last ten {late:8.1f}, ratio {late / early:.2f} (at most {BAR}: {verdict})"
         )
-    heap = ", ".join(f"wave {wave} {n_bytes / 2**20:,.0f}" for wave, n_bytes in told["heap"].items())
+    heap = ", ".join(f"wave {wave} {n_bytes / 2**20:,.0f}" for wave, n_bytes in figures["heap"].items())
     print(f"  live heap, MiB: {heap}")
-    print(f"  files: {', '.join(f'{table} {n:,}' for table, n in told['files'].items())}", flush=True)
+    print(f"  files: {', '.join(f'{table} {n:,}' for table, n in figures['files'].items())}", flush=True)
 
 
 if __name__ == "__main__":

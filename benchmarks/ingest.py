@@ -1,20 +1,22 @@
-"""Ingest beside the build before and beside datatrove: the same files, in turn, in one run.
+"""Ingest of this build, of an older build and of datatrove: the same files, in turn, in one run.
 
-    python benchmarks/ingest.py [--quick] [--size 1.0] [--rounds 3] [--formats jsonl.gz parquet] [--before REV] [--no-memory]
+    python benchmarks/ingest.py [--quick] [--size 1.0] [--rounds 3] [--formats jsonl.gz parquet] [--before REV]
+                                [--no-memory]
 
-Makes web-like documents out of the demo's vocabulary (the same for the same --seed): 200,000 of them as JSONL.gz (160 MB, in four
-files, and again in one), JSONL.zst and Parquet, and 200 MB of WARC.gz: pages with mark-up, requests, images. Then each way takes
-them, in an order that alternates from round to round: this build and the build before, each in a process that starts Spark, warms up with
-a tiny ingest, ingests into a new lake and then once more, where nothing has changed; and datatrove's reader and Parquet
-writer (pages by the extractor of `ingest`, with its settings) on two workers and, to see, on one. Seconds are medians; the JVM's
-start and datatrove's imports are apart. Last, the peak memory of Spark's Python workers over 200 MB and 2 GB of JSON Lines in one file.
+Makes web-like documents of the demo's vocabulary (the same for the same --seed): 200,000 of them as JSONL.gz (160 MB,
+in four files, and again in one), JSONL.zst and Parquet, and 200 MB of WARC.gz: pages with mark-up, requests, images.
+Then each way reads them, in an order that alternates from round to round. Both builds run in a process that starts
+Spark, warms up with a tiny ingest, ingests into a new lake, and then ingests the same input again. datatrove's reader
+and Parquet writer (pages by the extractor of `ingest`, with its settings) run on two workers and, for comparison, on
+one. Seconds are medians; the JVM's start and datatrove's imports are reported apart. Last comes the peak memory of
+Spark's Python workers over 200 MB and 2 GB of JSON Lines in one file.
 
-datatrove is looked for in .cache/datatrove, where `make bench` installs it, and in this environment:
+datatrove is taken from .cache/datatrove, where `make bench` installs it, or from this environment:
 
     pip install -r benchmarks/door/datatrove.txt
 
-Needs 8 GB of disk in the temporary folder, and about 45 minutes on two cores. The bars are those for two idle cores at full size:
-CPU seconds, beside the seconds, tell what else the machine was doing.
+Needs 8 GB of disk in the temporary folder, and about 45 minutes on two cores. The bars are for two idle cores at full
+size: CPU seconds beside the seconds show how busy the machine was with other work.
 """
 
 from __future__ import annotations
@@ -40,15 +42,15 @@ BEFORE = "b0f2049"
 CORES = 2
 WAYS = ("this", "before", "datatrove")
 QUICK_SIZE = 0.02
-# Documents that warm Spark up.
+# Size of the warm-up's input.
 WARM_SIZE = 0.002
 
 
 def main() -> int:
-    """Measures and prints.
+    """Measure and print.
 
     Returns:
-        0 when all was measured, whatever the figures; 1 when a way failed, 2 when datatrove is missing, 130 after Ctrl-C.
+        0 if all was measured, whatever the figures; 1 if a way failed, 2 if datatrove is missing, 130 after Ctrl-C.
     """
     args = parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -80,23 +82,21 @@ def main() -> int:
 
 
 def parse_args() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--size", type=float, default=1.0, help="of the inputs, also those for --memory; the bars are for 1")
-    add("--quick", action="store_true", help=f"--size {QUICK_SIZE} --rounds 1: does it run at all")
-    add(
-        "--formats", nargs="*", choices=FORMATS, default=[*FORMATS], help="which are timed; none with nothing behind it"
-    )
+    add("--size", type=float, default=1.0, help="size of the inputs, also of those for --memory; the bars are for 1")
+    add("--quick", action="store_true", help=f"--size {QUICK_SIZE} --rounds 1: a check that it runs")
+    add("--formats", nargs="*", choices=FORMATS, default=[*FORMATS], help="formats to time; without a value none")
     add("--rounds", type=int, default=3)
     add("--memory", action=argparse.BooleanOptionalAction, default=True, help="measure the workers' memory, too")
-    add("--before", default=BEFORE, help="git revision of the build before")
-    add("--ways", nargs="+", choices=WAYS, default=WAYS, help="which are measured")
-    add("--datatrove-python", type=Path, help="interpreter of the environment that has datatrove")
-    add("--driver-memory", help="spark.driver_memory of both builds; unset: each build's own default")
+    add("--before", default=BEFORE, help="git revision of the older build")
+    add("--ways", nargs="+", choices=WAYS, default=WAYS, help="ways to measure")
+    add("--datatrove-python", type=Path, help="interpreter of datatrove's environment")
+    add("--driver-memory", help="spark.driver_memory of both builds; unset: each build's default")
     add("--seed", type=int, default=0)
-    add("--inputs", type=Path, help="folder where the inputs are made and stay, and are found by the next run")
-    add("--output", type=Path, help="file for all that was measured, as JSON")
+    add("--inputs", type=Path, help="folder that keeps the inputs for the next run")
+    add("--output", type=Path, help="file for all figures, as JSON")
     args = parser.parse_args()
     if args.quick:
         args.size, args.rounds = QUICK_SIZE, 1
@@ -106,7 +106,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def ways_of(args: argparse.Namespace, datatrove: Path | None, stack: ExitStack) -> list[Build | Datatrove]:
-    """The ways that are measured; the checkout of the build before is there until the stack is closed."""
+    """Return the ways to measure; the checkout of the older build is removed when the stack is closed."""
     ways: list[Build | Datatrove] = []
     if "this" in args.ways:
         ways.append(Build("this build", ROOT, CORES, args.driver_memory))
@@ -119,7 +119,7 @@ def ways_of(args: argparse.Namespace, datatrove: Path | None, stack: ExitStack) 
 
 
 def compare(ways: list[Build | Datatrove], root: Path, args: argparse.Namespace, results: Results) -> None:
-    """Measures all ways on all formats, the ways in turn."""
+    """Measure all ways on all formats, the ways in turn."""
     say(f"making the inputs in {root}")
     warm = {made.name: made for made in make_inputs(root / "warm", args.formats, WARM_SIZE, args.seed + 1, CORES)}
     inputs: list[Made] = []
@@ -135,7 +135,7 @@ def compare(ways: list[Build | Datatrove], root: Path, args: argparse.Namespace,
                 try:
                     measured = way.measure(made, warm[made.name])
                 except ChildError as error:
-                    # The others are still worth measuring, and a build before may fail where this one does not.
+                    # The other ways are still measured: an older build may fail where this one does not.
                     results["speed"][made.name]["failed"][way.name] = str(error)
                     say(f"  round {turn + 1}, {made.name:<11} {way.name:<20} failed: {error}")
                     continue
@@ -151,12 +151,12 @@ def compare(ways: list[Build | Datatrove], root: Path, args: argparse.Namespace,
 
 
 def say(line: str) -> None:
-    """Tells what is going on."""
+    """Print a progress message with the time."""
     print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
 
 
 def machine(args: argparse.Namespace) -> dict[str, Any]:
-    """What figures depend on."""
+    """Return the conditions that the figures depend on."""
     git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
     revision = subprocess.run(git, capture_output=True, text=True).stdout.strip()
     settings = {

@@ -1,9 +1,10 @@
-"""Applying programs to a document of 50 MB, and to one of 200,000 lines, beside ordinary documents of as many bytes.
+"""Applying programs to a document of 50 MB and to one of 200,000 lines, compared with ordinary documents.
 
     python benchmarks/large_documents.py [--rounds 3]
 
-Times the executor alone, on one Arrow batch, CPU seconds, medians of the rounds; holds what it makes of each document to the pure-Python
-executor's. The lines and programs are those of benchmarks/apply.py: two removals or replacements for each 3,000 characters.
+Times the executor alone, on one Arrow batch: CPU seconds, medians of the rounds. Checks each result against the
+pure-Python executor. Lines and programs are those of benchmarks/apply.py: two removals or replacements per 3,000
+characters.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ Row = tuple[Any, ...]
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--bytes", type=int, default=50_000_000, help="of the large document")
-    parser.add_argument("--lines", type=int, default=200_000, help="of the one with many")
+    parser.add_argument("--bytes", type=int, default=50_000_000, help="size of the large document")
+    parser.add_argument("--lines", type=int, default=200_000, help="lines of the document with many")
     args = parser.parse_args()
     lines = sample_lines()
     short = [line for line in lines if line][:1000]
@@ -62,7 +63,7 @@ def main() -> None:
 
 
 def up_to(n_bytes: int, make: Make) -> Iterator[Row]:
-    """Ordinary documents of so many bytes."""
+    """Yield ordinary documents until they have this many bytes."""
     number = 0
     while n_bytes > 0:
         number += 1
@@ -72,7 +73,7 @@ def up_to(n_bytes: int, make: Make) -> Iterator[Row]:
 
 
 def timed(rows: list[Row], n_rounds: int) -> float:
-    """Return how long the executor takes; ends the process where it makes something else of a document than pure Python."""
+    """Return the executor's CPU seconds; end the process if a result differs from the pure-Python executor's."""
     names = MADE.names
     texts = pa.array([row[names.index("text")] for row in rows], pa.string())
     words = pa.array([row[names.index("n_words")] for row in rows], pa.int64())

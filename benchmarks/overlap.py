@@ -1,10 +1,10 @@
-"""What overlapping waves gain on a cluster: the same refine run with waves that overlap, and one by one.
+"""Gain of overlapping waves on a cluster: the same refine run with overlapping waves and with waves one by one.
 
     python benchmarks/overlap.py [--documents 2000] [--waves 4] [--latency 0.3] [--slots 4] [--rounds 1]
 
-A real standalone cluster with one executor on this host, and a FAKE engine that answers every prompt after the same time, 32 at
-once: as with a GPU, Spark has the CPU for itself. Prints, in turn and warm, seconds of a run, the share of them in which the engine had
-prompts, and the ratio of both ways.
+A real standalone cluster with one executor on this host, and a FAKE engine that answers every prompt after the same
+time, 32 at once: as with a GPU, Spark has the CPU for itself. Prints, in turn and warm, the seconds of a run, the
+share of them in which the engine had prompts, and the ratio of both ways.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ TASKS = {
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--documents", type=int, default=2_000)
     parser.add_argument("--waves", type=int, default=4)
-    parser.add_argument("--latency", type=float, default=0.3, help="seconds in which the FAKE engine answers")
+    parser.add_argument("--latency", type=float, default=0.3, help="seconds until the FAKE engine answers")
     parser.add_argument("--slots", type=int, default=4, help="task slots of the executor")
     parser.add_argument("--rounds", type=int, default=1)
     args = parser.parse_args()
@@ -54,12 +54,12 @@ def main() -> None:
 
 
 def measure(folder: Path, master: str, args: argparse.Namespace) -> None:
-    """Runs both ways in turn.
+    """Run both ways in turn.
 
     Args:
-        folder: for lakes.
+        folder: folder for the lakes.
         master: URL of the cluster.
-        args: of the command line.
+        args: the command line.
     """
     recipe = recipe_of(folder, master, args)
     spark = build_session(recipe)
@@ -86,7 +86,7 @@ def measure(folder: Path, master: str, args: argparse.Namespace) -> None:
 
 
 def recipe_of(folder: Path, master: str, args: argparse.Namespace) -> Recipe:
-    """Pages, a refiner without weights, and the recipe that refines the ones by the other."""
+    """Write pages and a refiner without weights, and return a recipe that refines these pages with it."""
     with (folder / "pages.jsonl").open("w") as pages:
         for number in range(args.documents):
             lines = [f"Line {line} of page {number} says {number * line} words of no importance." for line in range(5)]
@@ -101,7 +101,7 @@ def recipe_of(folder: Path, master: str, args: argparse.Namespace) -> Recipe:
             "lake": {"root": str(folder / "lake")},
             "refiners": {"doc": name, "chunk": name},
             "engine": {"device": "cpu", "max_num_seqs": WINDOW, "window_factor": 1.0},
-            "self_test": {"enabled": False},  # the FAKE's answers are no refiner's
+            "self_test": {"enabled": False},  # the answers of a FAKE would fail it
             "waves": {"documents": -(-args.documents // args.waves)},
             "spark": {"master": master, "conf": executors(args.slots, "1g")},
         }

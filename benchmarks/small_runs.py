@@ -1,10 +1,10 @@
-"""What small runs cost, beside the build before: waves of 1,000 documents, `apply` over five, and a refine run that finds nothing new.
+"""Cost of small runs, beside an older build: waves of 1,000 documents, refine without new ones, `apply` over five.
 
     python benchmarks/small_runs.py [--rounds 3] [--unchanged 100000] [--before REV]
 
-On local[2], with a FAKE engine that answers at once: what is left is Spark, Delta and our own code. `apply` is a process, its JVM's
-start included, that derives five documents anew under another threshold; beside it stands a bare session that reads one Delta table and appends
-to it twice. Prints medians of the rounds, and ratios.
+On local[2], with a FAKE engine that answers at once, so that only Spark, Delta and our own code take time. `apply` is
+a process, with its JVM's start, that derives five documents again under another threshold; it is compared with a bare
+session that reads one Delta table and appends to it twice. Prints medians of the rounds, and ratios.
 """
 
 from __future__ import annotations
@@ -37,11 +37,13 @@ spark.stop()
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--unchanged", type=int, default=100_000, help="documents of the lake that has nothing new")
-    parser.add_argument("--before", default=BEFORE, help="git revision of the build before")
+    parser.add_argument(
+        "--unchanged", type=int, default=100_000, help="documents of the lake without new ones; 0 leaves this part out"
+    )
+    parser.add_argument("--before", default=BEFORE, help="git revision of the older build")
     args = parser.parse_args()
     with ExitStack() as stack:
         folder = stack.enter_context(temporary_folder())
@@ -53,7 +55,7 @@ def main() -> None:
         for turn in range(args.rounds):
             for number, (name, root) in enumerate(builds.items()):
                 lake = folder / f"lake-{turn}-{number}"
-                # From the end of one document stage to that of the next: waves 5 to 9.
+                # Waves 5 to 9, each from the end of one document stage to that of the next.
                 waves[name].append(median(run(root, folder, thousand, lake)["waves"][3:]))
                 shutil.rmtree(lake)
                 if args.unchanged:
@@ -68,7 +70,7 @@ def main() -> None:
             recipes[name] = make(folder, f"five-{number}", 5, 5, 1_000)
             for command in ("ingest", "refine"):
                 seconds_of(root, folder, [command, "--recipe", recipes[name]])
-        # Of its own: what it appends is no row of a lake.
+        # A table of its own: the appended rows are not rows of a lake.
         table = shutil.copytree(folder / "five-0-lake" / "refined", folder / "bare")
         for turn in range(args.rounds):
             for name, root in builds.items():
@@ -81,13 +83,13 @@ def main() -> None:
 
 
 def seconds_of(root: Path, folder: Path, arguments: list[Any]) -> float:
-    """Run a command of a build to its end."""
+    """Run a command of a build, and return its seconds."""
     command = "import sys; from prox_spark.cli import main; sys.exit(main(sys.argv[1:]))"
     return timed([sys.executable, "-c", command, *map(str, arguments)], root, folder)
 
 
 def timed(command: list[str], root: Path, folder: Path) -> float:
-    """Run a process with a build, and return how long it took."""
+    """Run a process with a build, and return its seconds."""
     begun = time.monotonic()
     done = subprocess.run(command, env=environment(root, folder), capture_output=True, text=True)
     if done.returncode:
@@ -96,7 +98,7 @@ def timed(command: list[str], root: Path, folder: Path) -> float:
 
 
 def compare(what: str, seconds: dict[str, list[float]], at_most: float) -> None:
-    """Print medians, and the ratio of this build to the one before."""
+    """Print medians, and the ratio of this build to the older one."""
     print(what)
     for name, found in seconds.items():
         print(f"  {name:<14}{median(found):8.2f} s   ({', '.join(f'{one:.2f}' for one in found)})")

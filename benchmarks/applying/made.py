@@ -1,4 +1,4 @@
-"""Documents and programs to apply: lines of the demo's sample, and what refiners would say of them."""
+"""Documents of lines from the demo's sample, and random programs for them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from builds import import_first
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from builds import import_first
 from prox_spark import schemas
 from prox_spark.demo import PAGES
 from prox_spark.programs.words import count_words
@@ -27,7 +27,7 @@ MADE = T.StructType([*DOCUMENT.fields, T.StructField("programs", T.ArrayType(sch
 
 
 class Make:
-    """For `mapInArrow` over `id`: documents with their programs, the same for the same id."""
+    """A function for `mapInArrow` over `id`: it makes documents with programs, the same for the same id."""
 
     def __init__(self, lines: list[str]) -> None:
         self.lines = lines
@@ -37,7 +37,12 @@ class Make:
             yield to_batch([self.row(i) for i in batch.column("id").to_pylist()], MADE)
 
     def row(self, i: int, length: float | None = None) -> tuple[Any, ...]:
-        """A document of so many characters, by default as many as pages have, and its programs; in the columns of `MADE`."""
+        """Return a document and its programs as a row of `MADE`.
+
+        Args:
+            i: number of the document.
+            length: characters of the document; None: a random length as of web pages.
+        """
         rng = random.Random(i)
         ordinary = min(rng.lognormvariate(7.2, 1.0), 500_000)
         length = ordinary if length is None else length
@@ -51,7 +56,7 @@ class Make:
         return self.row_of(i, "\n".join(lines), rng)
 
     def row_of(self, i: int, text: str, rng: random.Random | None = None) -> tuple[Any, ...]:
-        """A document with this text and random programs."""
+        """Return a document with this text and random programs as a row of `MADE`."""
         rng = rng or random.Random(i)
         lines, doc_id = text.split("\n"), f"doc-{i:07d}"
         programs = [self._program(doc_id, rng, lines, n, *chunk) for n, chunk in enumerate(_chunks(lines))]
@@ -61,7 +66,7 @@ class Make:
         self, doc_id: str, rng: random.Random, lines: list[str], n: int, first: int, last: int
     ) -> dict[str, Any]:
         row = dict.fromkeys(schemas.PROGRAMS.columns)
-        # As refiners write them: in the order of the lines, one chunk in ten apart.
+        # Refiners write operations in the order of the lines; one chunk in ten is an exception.
         starts = [rng.randint(first, last) for _ in range(rng.choice([0, 1, 1, 2, 3, 4]))]
         starts = starts if rng.random() < 0.1 else sorted(set(starts))
         ends = [
@@ -96,7 +101,7 @@ def _chunks(lines: list[str]) -> Iterator[tuple[int, int]]:
 
 
 def make(spark: SparkSession, root: Path, n: int) -> None:
-    """Writes `documents` and `programs` below a folder."""
+    """Write the tables `documents` and `programs` below a folder."""
     made = spark.range(0, n, 1, 8).mapInArrow(Make(sample_lines()), MADE)
     made.write.format("delta").save(str(root / "made"))
     made = spark.read.format("delta").load(str(root / "made"))
@@ -105,7 +110,7 @@ def make(spark: SparkSession, root: Path, n: int) -> None:
 
 
 def sample_lines() -> list[str]:
-    """Lines of the demo's sample."""
+    """Return the lines of the demo's sample."""
     return [
         line
         for page in PAGES.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -117,5 +122,5 @@ def sample_lines() -> list[str]:
 def _text(page: str) -> str:
     try:
         return json.loads(page).get("text") or ""
-    except ValueError:  # the sample holds broken records on purpose
+    except ValueError:  # the sample has broken records on purpose
         return ""

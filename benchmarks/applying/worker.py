@@ -1,4 +1,4 @@
-"""A process of its own for one build, which PYTHONPATH names: applies programs the ways that it is told on stdin, and times them.
+"""A process for the build on PYTHONPATH: it applies programs in the ways that stdin names, and times them.
 
 A line of stdin is `make N`, `time N WAY` or `differ N`; the answer is a line of JSON.
 """
@@ -16,12 +16,12 @@ from typing import Any
 
 import psutil
 import pyarrow as pa
+from builds import import_first
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from applying.made import DOCUMENT, make, to_batch
-from builds import import_first
 from prox_spark import schemas
 from prox_spark.config import ApplyConfig, Recipe
 from prox_spark.programs import ChunkProgram, Operation, OpName, Program, execute_chunks
@@ -36,12 +36,12 @@ execute_programs = import_first(
     "prox_spark.pipeline.execute.executed",
 )
 CONFIG = ApplyConfig(drop_threshold=0.5)
-# Programs and texts of 200,000 documents are joined as a wave is: where the texts are.
+# Programs are joined to texts as in a wave: by a broadcast, up to 200,000 documents.
 BROADCAST = {"spark.sql.autoBroadcastJoinThreshold": "512m"}
 
 
 class ExecuteInPython:
-    """For `mapInArrow`: the pure-Python strict executor on the same rows."""
+    """A function for `mapInArrow`: the pure-Python strict executor on the same rows."""
 
     def __init__(self, columns: T.StructType) -> None:
         self.columns = columns
@@ -57,11 +57,19 @@ class ExecuteInPython:
                 done = execute_chunks(row["text"], chunks)
                 spans = [_fields(span) for span in done.removed]
                 replaced = [_fields(normalization) for normalization in done.normalized]
-                verdicts = [
-                    {"chunk_index": v.chunk_index, "diagnostics": [], "status": str(v.verdict), "reason": v.reason}
-                    for v in done.verdicts
+                # Builds before chunk_outcomes call them verdicts.
+                is_new = hasattr(done, "chunk_outcomes")
+                chunk_outcomes = [
+                    {
+                        "chunk_index": one.chunk_index,
+                        "diagnostics": [],
+                        "status": str(one.status if is_new else one.verdict),
+                        "reason": one.reason,
+                    }
+                    for one in (done.chunk_outcomes if is_new else done.verdicts)
                 ]
-                outcome = (done.text, str(done.status), done.words_before, done.words_after, spans, replaced, verdicts)
+                counts = (done.words_before, done.words_after)
+                outcome = (done.text, str(done.status), *counts, spans, replaced, chunk_outcomes)
                 rows.append(
                     (
                         row["doc_id"],
@@ -83,7 +91,7 @@ def _fields(item: Any) -> dict[str, Any]:
 
 
 def ways(spark: SparkSession, root: Path) -> dict[str, Callable[[], DataFrame]]:
-    """What is timed, as frames to be written."""
+    """Return the timed ways: functions that return the frame to write."""
 
     def read(name: str) -> DataFrame:
         return spark.read.format("delta").load(str(root / name))
@@ -107,19 +115,23 @@ def ways(spark: SparkSession, root: Path) -> dict[str, Callable[[], DataFrame]]:
 
 
 def count_differences(spark: SparkSession, root: Path) -> int:
-    """Documents that `apply` and the pure-Python executor make something else of."""
-    fields = ("text", "status", "words_before", "words_after", "removed", "normalized", "verdicts.status")
-    one, other = (
-        ways(spark, root)[name]().select("doc_id", F.xxhash64(*fields).alias(name)) for name in ("apply", "python")
-    )
+    """Count the documents for which `apply` and the pure-Python executor differ."""
+    fields = ("text", "status", "words_before", "words_after", "removed", "normalized")
+
+    def hashes(name: str) -> DataFrame:
+        rows = ways(spark, root)[name]()
+        of_chunks = next(column for column in ("chunk_outcomes", "verdicts") if column in rows.columns)
+        return rows.select("doc_id", F.xxhash64(*fields, f"{of_chunks}.status").alias(name))
+
+    one, other = hashes("apply"), hashes("python")
     return one.join(other, on="doc_id").where("apply <> python").count()
 
 
 def peak_of_workers(pid: int) -> int:
-    """Largest memory so far of a Python worker that is alive, in bytes."""
+    """Return the largest peak memory of the living Python workers, in bytes."""
     peak = 0
     for child in psutil.Process(pid).children(recursive=True):
-        with suppress(psutil.Error, OSError):  # it may end while it is looked at
+        with suppress(psutil.Error, OSError):  # the process may end meanwhile
             if "pyspark.daemon" in " ".join(child.cmdline()):
                 lines = Path(f"/proc/{child.pid}/status").read_text().splitlines()
                 peak = max(peak, *(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM:")))
@@ -127,7 +139,7 @@ def peak_of_workers(pid: int) -> int:
 
 
 def answer(spark: SparkSession, folder: Path, command: str, n: str, *more: str) -> dict[str, Any]:
-    """Do one thing."""
+    """Carry out one line of stdin."""
     root = folder / n
     if command == "make":
         make(spark, root, int(n))
@@ -147,7 +159,7 @@ def answer(spark: SparkSession, folder: Path, command: str, n: str, *more: str) 
 
 
 def main() -> None:
-    """Answers until stdin ends."""
+    """Answer until stdin ends."""
     folder = Path(sys.argv[1])
     spark = build_session(Recipe.parse({"spark": {"driver_memory": "4g", "conf": BROADCAST}}))
     for line in sys.stdin:

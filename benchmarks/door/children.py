@@ -1,4 +1,4 @@
-"""Processes that are measured: none is left over, whatever ends the benchmark."""
+"""Measured processes: none is left over, however the benchmark ends."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ _SAMPLE_SECONDS = 0.1
 
 
 class ChildError(Exception):
-    """A measured process failed; the message holds the last lines that it printed."""
+    """A measured process failed; the message holds its last printed lines."""
 
 
 def run_child(
     command: list[str], environment: dict[str, str], folder: Path, watch: Callable[[int], None] | None = None
 ) -> dict[str, Any]:
-    """Runs a program that prints one JSON object as its last line.
+    """Run a program that prints one JSON object as its last line.
 
     Args:
         command: program and arguments.
-        environment: all of it.
-        folder: where it runs, and its log is.
-        watch: called ten times a second with its process id.
+        environment: the program's whole environment.
+        folder: working folder of the program and folder of its log.
+        watch: called ten times a second with the program's process id.
 
     Returns:
-        What it printed.
+        The printed object.
 
     Raises:
-        ChildError: it failed.
+        ChildError: the program failed.
     """
     log = folder / "log"
     with log.open("wb") as errors, _process(command, environment, folder, errors) as process:
@@ -51,7 +51,7 @@ def run_child(
         printed = out.read().decode().strip()
         process.wait()
     if process.returncode or not printed:
-        # Without Java's stack traces: what failed stands above them.
+        # Java's stack traces are left out: the error stands above them.
         lines = [line for line in log.read_text(errors="replace").splitlines() if not line.startswith("\tat ")]
         tail = lines[-_TAIL_LINES:]
         raise ChildError("\n".join([f"{' '.join(command[:2])} ended with {process.returncode}:", *tail]))
@@ -62,7 +62,7 @@ def run_child(
 def _process(
     command: list[str], environment: dict[str, str], folder: Path, errors: Any
 ) -> Iterator[subprocess.Popen[bytes]]:
-    # A session of its own: Ctrl-C reaches this process only, which then ends the whole group, JVM and workers too.
+    # The child has a session of its own: Ctrl-C reaches only this process, which then ends JVM and workers, too.
     process = subprocess.Popen(
         command, env=environment, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
         start_new_session=True,
@@ -88,21 +88,21 @@ def _members(pid: int) -> list[psutil.Process]:
 
 
 class WorkerMemory:
-    """Peaks of resident memory of Spark's Python workers below a process."""
+    """Peak resident memory of each Python worker of Spark below a process."""
 
     def __init__(self) -> None:
-        """Begins with none seen."""
+        """Start without any worker."""
         self.peaks: dict[int, int] = {}
 
     def __call__(self, pid: int) -> None:
-        """Looks once."""
+        """Read the memory of all workers once."""
         for process in _members(pid):
-            # The JVM forks and execs the daemon: for a moment it has the JVM's memory and another name.
+            # The JVM forks and execs the daemon: between the two it has the JVM's memory and another name.
             with contextlib.suppress(psutil.Error, IndexError):
                 if any("pyspark.daemon" in part for part in process.cmdline()):
                     self.peaks[process.pid] = max(self.peaks.get(process.pid, 0), process.memory_info().rss)
 
     @property
     def peak_bytes(self) -> int:
-        """Of the largest worker."""
+        """Peak of the largest worker, in bytes."""
         return max(self.peaks.values(), default=0)

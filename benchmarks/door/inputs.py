@@ -1,4 +1,4 @@
-"""The files that are ingested, made anew in seconds: the same bytes for the same seed and size."""
+"""Input files, made in seconds: the same bytes for the same seed and size."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from door.warcs import write_warc
 
 N_FILES = 4
 N_DOCUMENTS = 200_000
-# What makes WARC.gz files of 200 MB together.
+# This many pages make 200 MB of WARC.gz files.
 N_WARC_PAGES = 13_000
 _ROW_GROUP = 5_000
 
@@ -32,12 +32,12 @@ class Made:
     """Files of one format.
 
     Attributes:
-        name: for the table.
-        folder: holds these files and no others.
+        name: name in tables.
+        folder: folder of these files and no others.
         kind: format as `ingest --format` names it.
-        n_documents: what must come out.
-        n_files: how many files, and so how many can be read side by side.
-        n_bytes: what they take on disk.
+        n_documents: number of documents that reading must return.
+        n_files: number of files, which is how many can be read in parallel.
+        n_bytes: their size on disk.
     """
 
     name: str
@@ -48,23 +48,23 @@ class Made:
     n_bytes: int
 
     def __str__(self) -> str:
-        """For people."""
+        """Describe the files in one line."""
         files = "1 file" if self.n_files == 1 else f"{self.n_files} files"
         return f"{self.name}: {self.n_documents:,} documents, {self.n_bytes / 1e6:,.1f} MB in {files}"
 
 
 def make_inputs(root: Path, formats: list[str], size: float, seed: int, n_processes: int) -> Iterator[Made]:
-    """Makes the files of each format in a folder of its name.
+    """Make the files of each format in a folder of its name.
 
     Args:
-        root: where; what is there already is taken as it is.
+        root: folder of these folders; a folder that exists is used as it is.
         formats: names of `FORMATS`.
         size: 1 for the full size.
-        seed: of all that is drawn.
-        n_processes: how many files are made at once.
+        seed: seed of the random documents.
+        n_processes: number of files that are made in parallel.
 
     Yields:
-        Each format when its files are there.
+        Each format as soon as its files are written.
     """
     for name in formats:
         write, n_files, n_full, suffix = FORMATS[name]
@@ -87,7 +87,7 @@ def make_inputs(root: Path, formats: list[str], size: float, seed: int, n_proces
 
 
 def write_jsonl_gz(path: Path, seed: int, first: int, after: int, level: int = 6) -> None:
-    """The documents of these numbers, as a line each."""
+    """Write the documents `first` to `after - 1`, one per line."""
     with path.open("wb") as raw, gzip.GzipFile("", "wb", level, raw, mtime=0) as out:
         _write_lines(out, seed, first, after)
 
@@ -101,7 +101,7 @@ def _write_lines(out: BinaryIO, seed: int, first: int, after: int) -> None:
     pages = Pages(seed)
     with io.BufferedWriter(out, 1 << 20) as lines:  # type: ignore[arg-type]
         for number in range(first, after):
-            # A writer in four leaves it at the default of json.dumps, and its texts are full of \\uXXXX.
+            # One writer in four uses the default of json.dumps, with \\uXXXX for all but ASCII.
             line = json.dumps(pages.document(number), ensure_ascii=number % 4 == 0)
             lines.write(line.encode() + b"\n")
 
@@ -121,7 +121,7 @@ _META = pa.struct(
 _STRINGS = ("id", "text", "url", "date", "dump", "language")
 _SCHEMA = pa.schema([*((name, pa.string()) for name in _STRINGS), ("language_score", pa.float64()), ("meta", _META)])
 
-# Name → what writes a file, how many files, documents of all at full size, suffix.
+# Name → function that writes a file, number of files, number of documents at full size, suffix.
 FORMATS: dict[str, tuple[Any, int, int, str]] = {
     "jsonl.gz": (write_jsonl_gz, N_FILES, N_DOCUMENTS, "jsonl.gz"),
     "jsonl.gz-1": (write_jsonl_gz, 1, N_DOCUMENTS, "jsonl.gz"),

@@ -1,4 +1,4 @@
-"""How much memory Spark's Python workers take while one of them reads a small and a large file."""
+"""Memory of Spark's Python workers while one of them reads a small or a large file."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from door.children import WorkerMemory
 from door.inputs import Made, write_jsonl_gz
 from door.ways import Build
 
-# Of text and keys, before it is compressed.
+# Bytes of text and keys before compression.
 PLAIN_BYTES = (200_000_000, 2_000_000_000)
-# What a document takes, plain.
+# Bytes of a document before compression.
 _DOCUMENT_BYTES = 2_660
 
 
 def measure_memory(
     build: Build, root: Path, size: float, seed: int, say: Callable[[str], None]
 ) -> list[dict[str, Any]]:
-    """Ingests JSONL.gz files of both sizes and watches the workers.
+    """Ingest JSONL.gz files of both sizes and watch the workers.
 
     Args:
-        build: the one that is watched.
-        root: where the files are made; they are removed afterwards.
+        build: the build to watch.
+        root: folder for the files; they are removed afterwards.
         size: 1 for 200 MB and 2 GB.
-        seed: of the documents.
-        say: told what goes on.
+        seed: seed of the documents.
+        say: called with progress messages.
 
     Returns:
-        For each size the plain bytes and the peak of the largest worker in bytes.
+        For each size the uncompressed bytes and the peak of the largest worker, in bytes.
     """
     found = []
     for plain in PLAIN_BYTES:

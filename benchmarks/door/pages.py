@@ -1,4 +1,4 @@
-"""Web-like texts out of the demo pages' vocabulary: the same for the same seed, and nobody's copyright."""
+"""Web-like texts made of the demo pages' vocabulary: the same for the same seed, and free of copyright."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 
 from prox_spark.demo import PAGES
 
-# Large against the windows of gzip (32 KiB) and of zstd (2 MiB): a text that repeats within them would compress as no page does.
+# Many for the windows of gzip (32 KiB) and zstd (2 MiB): texts that repeat within them would compress too well.
 N_SENTENCES = 40_000
 # Lengths of web pages are log-normal; these give a mean of 1,700 characters and a few pages of 100,000.
 _MEDIAN_CHARS, _SIGMA, _MAX_CHARS = 1_000, 1.0, 200_000
-# Sentences that one page is put together from.
+# Number of sentences that one page is made of.
 _SUBJECT = 60
-# How a sentence becomes one of another script or spelling: language, its share, and what its letters turn into.
+# Languages: share of documents, and the letters that replace those of an English sentence.
 _LATIN = "abcdefghijklmnoprstuvyz"
 _SCRIPTS = {
     "en": (0.72, ""),
@@ -32,7 +32,7 @@ class Pages:
     """Documents by number: the same number and seed give the same document."""
 
     def __init__(self, seed: int) -> None:
-        """Makes the sentences that all documents are put together from."""
+        """Make the sentences of all documents."""
         self.seed = seed
         rng = random.Random(f"{seed} sentences")
         lines = _lines()
@@ -41,7 +41,7 @@ class Pages:
         self._sentences = {language: [*map(_in_script(language), english)] for language in _SCRIPTS}
 
     def document(self, number: int) -> dict[str, Any]:
-        """A document as data sets of web text have it, text and all."""
+        """Return a document with the keys of web data sets."""
         rng = random.Random(f"{self.seed} document {number}")
         language = rng.choices([*_SCRIPTS], [share for share, _ in _SCRIPTS.values()])[0]
         host = f"{rng.choice(('www', 'blog', 'news', 'shop'))}.site-{rng.randrange(20_000)}.example"
@@ -63,12 +63,12 @@ class Pages:
         }
 
     def paragraphs(self, rng: random.Random, language: str = "en") -> Iterator[str]:
-        """Lines of one page: headings and menus of some words, paragraphs of some sentences."""
-        # A page keeps to its subject, and says some things twice.
+        """Yield the lines of one page: headings and menus of a few words, paragraphs of a few sentences."""
+        # A page keeps to its subject and repeats some sentences.
         start = rng.randrange(N_SENTENCES - _SUBJECT)
         sentences = self._sentences[language][start : start + _SUBJECT]
         left = min(rng.lognormvariate(math.log(_MEDIAN_CHARS), _SIGMA), _MAX_CHARS)
-        # Text in a script without blanks says as much in a third of the characters.
+        # A script without blanks says the same in a third of the characters.
         left = left / 3 if language == "zh" else left
         while left > 0:
             whole = rng.choices(sentences, k=rng.choice((1, 2, 3, 4, 5)))
@@ -77,24 +77,24 @@ class Pages:
             yield line
 
     def some_sentences(self, rng: random.Random, n: int) -> list[str]:
-        """Any English ones."""
+        """Return n random English sentences."""
         return rng.choices(self._sentences["en"], k=n)
 
 
 def _lines() -> list[list[str]]:
-    """The lines of the demo's pages, in words."""
+    """Return the lines of the demo's pages as lists of words."""
     lines: list[list[str]] = []
     for page in PAGES.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             text = json.loads(page).get("text") or ""
-        except ValueError:  # the sample holds broken records on purpose
+        except ValueError:  # the sample has broken records on purpose
             continue
         lines += [line.split() for line in text.split("\n") if line.strip()]
     return lines
 
 
 def _sentence(rng: random.Random, lines: list[list[str]], weights: list[int]) -> str:
-    """Runs of words, each from another place of the demo."""
+    """Make a sentence of runs of words from several places of the demo."""
     words: list[str] = []
     for line in rng.choices(lines, cum_weights=weights, k=rng.choice((1, 2, 3, 4))):
         start = rng.randrange(len(line))

@@ -1,4 +1,4 @@
-"""What was measured, as tables: seconds, ratios, and the bars beside them."""
+"""Tables of the figures: seconds, ratios and their bars."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class Results(TypedDict):
 
 @dataclass(frozen=True)
 class Ratio:
-    """Seconds of one pass of one way by those of another.
+    """A ratio of seconds: one pass of this build, divided by a pass of another way.
 
     Attributes:
-        pass_name: of the build that is above the line.
-        over: prefix of the way below the line; its `first` pass counts, but for builds the same pass.
-        at_most: the bar by format; none for those that are not named.
+        pass_name: pass of this build, the numerator.
+        over: prefix of the other way's name, the denominator: the same pass of a build, else the pass `first`.
+        at_most: the bar by format; formats without one are not judged.
     """
 
     pass_name: str
@@ -37,12 +37,12 @@ RATIOS = (
     Ratio("first", BEFORE, {"parquet": 0.5}),
     Ratio("unchanged", BEFORE, {}),
 )
-# Peak of a worker over the large input by that over the small one.
+# Bar of a worker's peak memory: that for the large input divided by that for the small one.
 FLAT = 1.10
 
 
 def print_speed(results: Results, size: float) -> None:
-    """Seconds of each way, then the ratios. What was not measured is left out."""
+    """Print the seconds of each way, then the ratios. Missing measurements are left out."""
     for found in results["speed"].values():
         ways = {name: rounds for name, rounds in found["ways"].items() if rounds}
         if not ways and not found["failed"]:
@@ -67,7 +67,7 @@ def print_speed(results: Results, size: float) -> None:
 
 
 def print_memory(results: Results) -> None:
-    """Peaks of the Python workers, and if they grow with the input."""
+    """Print the peaks of the Python workers, and their ratio."""
     if not results["memory"]:
         return
     print("\nPeak memory of a Python worker, JSONL.gz in one file")
@@ -104,7 +104,7 @@ def _cell(rounds: list[dict[str, Any]], key: str) -> str:
 
 def _apart(rounds: list[dict[str, Any]]) -> str:
     names = {"jvm": "JVM's start", "warm_up": "warming up", "with_import": "with imports"}
-    return ", ".join(f"{said} {_median(rounds, key):.1f}" for key, said in names.items() if key in rounds[0])
+    return ", ".join(f"{name} {_median(rounds, key):.1f}" for key, name in names.items() if key in rounds[0])
 
 
 def _median(rounds: list[dict[str, Any]], key: str) -> float:

@@ -1,7 +1,7 @@
-"""A process of its own for one build, which PYTHONPATH names: starts Spark, warms it up, then ingests.
+"""A process for the build on PYTHONPATH: it starts Spark, warms it up, then ingests.
 
-Uses only what every build has: `Recipe.parse`, `build_session` and `ingest(spark, recipe)`. Prints what it measured as JSON, the
-seconds of each step and what the summary counted.
+It uses only names that every build has: `Recipe.parse`, `build_session` and `ingest(spark, recipe)`. It prints
+seconds and the summary's counts as JSON.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import psutil
 
 
 def main(job: dict[str, Any]) -> None:
-    """Runs one job: each pass but the first finds nothing new."""
+    """Run one job: every pass after the first finds nothing new."""
     import prox_spark
 
     found = Path(prox_spark.__file__).parents[1]
@@ -55,14 +55,14 @@ def main(job: dict[str, Any]) -> None:
 
 
 def _cpu_seconds() -> float:
-    """Of this process, the JVM and the Python workers, also those that are gone."""
+    """Return the CPU seconds of this process, the JVM and the Python workers, ended ones included."""
     me = psutil.Process()
-    # A process that has ended counts with its parent.
+    # The time of an ended process is added to that of its parent.
     return sum(sum(process.cpu_times()[:4]) for process in [me, *me.children(recursive=True)])
 
 
 def _machine_seconds() -> float:
-    """Of all processes on this machine."""
+    """Return the CPU seconds of all processes on this machine."""
     times = psutil.cpu_times()
     return float(times.user + times.nice + times.system)
 

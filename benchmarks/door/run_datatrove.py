@@ -1,6 +1,6 @@
-"""A process of its own, in datatrove's environment: reads the files of a folder and writes Parquet, one task a file.
+"""A process in datatrove's environment: it reads the files of a folder and writes Parquet, one task per file.
 
-Knows nothing of prox_spark. Prints what it measured as JSON.
+It does not import prox_spark. It prints its figures as JSON.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ READERS = {"jsonl": JsonlReader, "parquet": ParquetReader, "warc": WarcReader}
 
 
 class Extract(PipelineStep):
-    """HTML to text in the process that reads: datatrove's own extractors send each page to another process and back."""
+    """HTML to text in the reading process: datatrove's own extractors send each page to another process and back."""
 
     name = "plain text"
     type = "extractor"
 
     def __init__(self, settings: dict[str, bool]) -> None:
-        """Takes the arguments of `extract_plain_text`."""
+        """Keep the arguments of `extract_plain_text`."""
         super().__init__()
         self.settings = settings
 
     def run(self, data, rank: int = 0, world_size: int = 1):
-        """Yields the documents with their text."""
+        """Yield the documents with their text."""
         from resiliparse.extract.html2text import extract_plain_text
 
         for document in data:
@@ -43,12 +43,12 @@ class Extract(PipelineStep):
 
 
 def main(job: dict) -> None:
-    """Runs one job."""
+    """Run one job."""
     steps = [READERS[job["kind"]](job["folder"])]
     if job["kind"] == "warc":
         steps.append(Extract(job["extract"]))
     steps.append(ParquetWriter(job["out"]))
-    # Forked workers have imported already: what imports cost is apart, as the JVM's start is.
+    # Forked workers need no imports: their cost is reported apart, like the JVM's start.
     executor = LocalPipelineExecutor(
         steps, tasks=job["tasks"], workers=job["workers"], logging_dir=job["logs"], start_method="fork"
     )
@@ -66,12 +66,12 @@ def main(job: dict) -> None:
 
 
 def own_seconds() -> float:
-    """CPU seconds of this process and of its workers, which have ended."""
+    """Return the CPU seconds of this process and of its ended workers."""
     return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
 def machine_seconds() -> float:
-    """CPU seconds of all processes on this machine."""
+    """Return the CPU seconds of all processes on this machine."""
     times = psutil.cpu_times()
     return times.user + times.nice + times.system
 

@@ -1,4 +1,4 @@
-"""WARC files as crawlers write them: pages with all their mark-up, the requests for them, and some images."""
+"""WARC files as crawlers write them: pages with all their mark-up, their requests, and some images."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Any
 from door.pages import Pages
 
 _COMPRESSION = 6
-# Of a hundred pages, so many come compressed by the server, and so many in chunks; and how many images there are to them.
+# Of a hundred pages: those that the server compresses, those in chunks, and the images beside them.
 _COMPRESSED, _CHUNKED, _IMAGES = 15, 5, 6
 _PROPERTIES = ("color", "margin", "padding", "font-size", "line-height", "display", "border", "background", "width")
 _VALUES = ("#3a6ea5", "0 auto", "12px", "1.5em", "block", "none", "1px solid #ddd", "100%", "inherit", "flex")
 
 
 def write_warc(path: Path, seed: int, first: int, after: int) -> None:
-    """A file of the pages of these numbers, a gzip member for each record."""
+    """Write the pages `first` to `after - 1`, with a gzip member for each record."""
     pages = Pages(seed)
     with path.open("wb") as out:
 
@@ -79,7 +79,7 @@ def _response(number: int, body: bytes) -> bytes:
 
 
 def _page(document: dict[str, Any], pages: Pages, rng: random.Random) -> str:
-    """A page around a text: styles, scripts, menus, links, lists, a table, a form, a footer."""
+    """Return a page around a text, with styles, scripts, menus, links, lists, a table, a form and a footer."""
     lines = document["text"].split("\n")
     title = html.escape(lines[0][:70])
     menu = "\n".join(f"      {_item(rng, words)}" for words in _words(pages, rng, 60))

@@ -1,4 +1,4 @@
-"""The ways that are compared: builds of this repository, and datatrove."""
+"""The compared ways: builds of this repository, and datatrove."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class Build:
     """A checkout of this repository, run in this environment.
 
     Attributes:
-        name: for the table.
-        root: the checkout.
-        cores: Spark's.
-        driver_memory: heap of Spark's JVM; None for the build's own default.
+        name: name in tables.
+        root: folder of the checkout.
+        cores: number of Spark's task slots.
+        driver_memory: heap of Spark's JVM; None for the build's default.
     """
 
     name: str
@@ -48,11 +48,11 @@ class Build:
     def measure(
         self, made: Made, warm: Made, passes: tuple[str, ...] = PASSES, watch: Callable[[int], None] | None = None
     ) -> dict[str, Any]:
-        """Ingests into a new lake, and once more for each further pass.
+        """Ingest into a new lake, and again for each further pass.
 
         Args:
-            made: what is timed.
-            warm: what warms Spark up, of the same format.
+            made: the timed input.
+            warm: the input of the warm-up, in the same format.
             passes: names of the ingests.
             watch: see `run_child`.
 
@@ -60,7 +60,7 @@ class Build:
             Seconds of each pass, of the JVM's start and of the warm-up; CPU seconds as NAME_cpu.
 
         Raises:
-            ChildError: it failed, or did not take up every document once.
+            ChildError: it failed, or did not ingest every document once.
         """
         with temporary_folder() as folder:
             job = {
@@ -69,7 +69,7 @@ class Build:
                 "warm_folder": str(warm.folder), "warm_lake": str(folder / "warm"),
             }  # fmt: skip
             command = [sys.executable, str(HERE / "run_build.py"), json.dumps(job)]
-            # What Spark leaves behind when it is killed goes with the folder, too.
+            # The files that a killed Spark leaves behind are removed with the folder.
             options = f"{os.environ.get('JDK_JAVA_OPTIONS', '')} -Djava.io.tmpdir={folder}"
             environment = {"PYTHONPATH": str(self.root), "TMPDIR": str(folder), "JDK_JAVA_OPTIONS": options.strip()}
             measured = run_child(command, os.environ | environment, folder, watch)
@@ -82,12 +82,12 @@ class Build:
 
 @dataclass(frozen=True)
 class Datatrove:
-    """datatrove's reader and its Parquet writer, a task a file.
+    """datatrove's reader and its Parquet writer, one task per file.
 
     Attributes:
-        name: for the table.
-        python: the interpreter that has datatrove.
-        workers: how many tasks run side by side.
+        name: name in tables.
+        python: interpreter of datatrove's environment.
+        workers: number of tasks that run in parallel.
     """
 
     name: str
@@ -95,10 +95,10 @@ class Datatrove:
     workers: int
 
     def measure(self, made: Made, warm: Made) -> dict[str, Any]:
-        """Reads and writes all documents; there is nothing to warm up.
+        """Read and write all documents; no warm-up is needed.
 
         Returns:
-            Seconds without the imports as `first`, with them as `with_import`, and `first_cpu`.
+            Seconds without the imports as `first`, with them as `with_import`, and CPU seconds as `first_cpu`.
 
         Raises:
             ChildError: it failed, or did not write every document once.
@@ -119,7 +119,7 @@ class Datatrove:
 
 
 def find_datatrove(python: Path | None) -> tuple[Path | None, str]:
-    """The interpreter that has datatrove, or None and what to do about it."""
+    """Return the interpreter of datatrove's environment; or None, and how to install it."""
     modules = "datatrove, psutil, orjson, warcio, cchardet, magic, pyarrow, resiliparse.extract.html2text"
     installed = [DATATROVE_PYTHON] if DATATROVE_PYTHON.exists() else []
     why = ""
@@ -137,10 +137,10 @@ def find_datatrove(python: Path | None) -> tuple[Path | None, str]:
 
 @contextmanager
 def checkout(revision: str) -> Iterator[Path]:
-    """A checkout of a revision in a temporary folder; git forgets it afterwards.
+    """Check a revision out into a temporary folder, and remove it after the block.
 
     Raises:
-        ChildError: there is no such revision, or no git here.
+        ChildError: the revision or git is missing.
     """
     with temporary_folder() as folder:
         tree = folder / "tree"
@@ -158,13 +158,13 @@ def checkout(revision: str) -> Iterator[Path]:
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A folder that is gone afterwards."""
+    """Make a folder, and remove it after the block."""
     with tempfile.TemporaryDirectory(prefix="prox-spark-bench-", ignore_cleanup_errors=True) as name:
         yield Path(name).resolve()
 
 
 def _extractor_settings() -> dict[str, bool]:
-    """With what `ingest` calls the extractor: datatrove's text is made the same way, whatever that becomes."""
+    """Return the settings with which `ingest` calls the extractor, so that datatrove extracts with the same ones."""
     from prox_spark.readers.warc import html_to_text
 
     with patch("resiliparse.extract.html2text.extract_plain_text", return_value="") as extract:

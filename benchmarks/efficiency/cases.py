@@ -1,4 +1,4 @@
-"""What all ways are given: one engine's settings, and the requests of a stage."""
+"""The input of all ways: one engine's settings, and the requests of a stage."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class Case:
     """Requests that are timed together.
 
     Attributes:
-        name: for the printed lines.
+        name: name in printed lines.
         recipe: engine settings and refiner.
         generate: the stage's UDF, with engine and request parameters.
-        request: body of a request but for the prompt.
-        prompts: token ids.
-        warm_up: token ids of a prompt that is asked before; shares nothing with the others but the template.
+        request: body of a request without the prompt.
+        prompts: token ids of each prompt.
+        warm_up: token ids of a prompt that is asked first; it shares only the template with the others.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Case:
 
 
 def refiner_cases(recipe: Recipe, pages: Path, n_documents: int) -> list[Case]:
-    """Both stages of the recipe's refiner over the texts of a JSON Lines file."""
+    """Return both stages of the recipe's refiner over the texts of a JSON Lines file."""
     stages = RefinerStages.of(recipe)
     documents = texts(pages, n_documents)
     warm_up = "A page about nothing in particular, so that the engine has answered once.\n" * 3
@@ -60,15 +60,15 @@ def refiner_cases(recipe: Recipe, pages: Path, n_documents: int) -> list[Case]:
             recipe=recipe,
             generate=stage.generate,
             request=stage.builder.request_parameters,
-            prompts=[p.token_ids for text in documents for p in stage.builder.prompts(text) if not p.skip_reason],
-            warm_up=stage.builder.prompts(warm_up)[0].token_ids,
+            prompts=[p.token_ids for text in documents for p in stage.builder.build_prompts(text) if not p.skip_reason],
+            warm_up=stage.builder.build_prompts(warm_up)[0].token_ids,
         )
         for stage in (stages.doc, stages.chunk)
     ]
 
 
 def tiny_cases(recipe: Recipe, folder: Path, n_prompts: int) -> list[Case]:
-    """Many short prompts for a random Llama of two small layers, so fast that what surrounds the engine shows."""
+    """Return many short prompts for a random Llama so small and fast that the code around the engine dominates."""
     sys.path.append(str(Path(__file__).parents[2] / "tests" / "support"))
     from random_llama import write_random_llama  # the tests' model
 
@@ -81,21 +81,21 @@ def tiny_cases(recipe: Recipe, folder: Path, n_prompts: int) -> list[Case]:
     draw = random.Random(0)
     n_vocabulary = stage.builder.tokenizer.get_vocab_size()
     prompts = [[1, *draw.choices(range(3, n_vocabulary), k=draw.randint(100, 300))] for _ in range(n_prompts + 1)]
-    # A random model's answers end nowhere in particular; these have one length.
+    # A random model's answers end anywhere; without an end token all have one length.
     request = {**stage.builder.request_parameters, "ignore_eos": True}
     generate = Generate(stage.generate.spec, json.dumps(request))
     return [Case("tiny-random chunk", recipe, generate, request, prompts[:-1], prompts[-1])]
 
 
 def texts(path: Path, limit: int) -> list[str]:
-    """The first readable texts of a JSON Lines file."""
+    """Return the first readable texts of a JSON Lines file."""
     found: list[str] = []
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
         for line in lines:
             try:
                 text = json.loads(line.decode()).get("text")
             except ValueError:
-                continue  # the sample holds broken records on purpose
+                continue  # the sample has broken records on purpose
             if text and text.split():
                 found.append(text)
             if len(found) == limit:
@@ -104,7 +104,7 @@ def texts(path: Path, limit: int) -> list[str]:
 
 
 def sampling(request: dict[str, Any]) -> Any:
-    """The same for vLLM's Python interface; what only shapes the server's JSON is left out."""
+    """Return a request's parameters for vLLM's Python interface, without those that only shape the server's JSON."""
     from vllm import SamplingParams
 
     settings = {k: v for k, v in request.items() if k not in ("return_tokens_as_token_ids", "structured_outputs")}
@@ -114,5 +114,5 @@ def sampling(request: dict[str, Any]) -> Any:
 
 
 def n_tokens(outputs: Sequence[Any]) -> int:
-    """Prompt and answer tokens of vLLM's outputs."""
+    """Count the prompt and answer tokens of vLLM's outputs."""
     return sum(len(o.prompt_token_ids) + len(o.outputs[0].token_ids) for o in outputs)

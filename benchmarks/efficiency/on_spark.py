@@ -1,4 +1,4 @@
-"""Timing a way of asking on Spark: the same query over a few prompts before, so that all is warm."""
+"""Timing of a way to ask on Spark, after a warm-up with the same query over a few prompts."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pyspark.sql import DataFrame, SparkSession
 
 from efficiency.cases import Case
 
-# Task slots, and rows that warm them up.
+# Task slots, and rows of the warm-up.
 N_SLOTS = 2
 
 
 def rates(spark: SparkSession, cases: Sequence[Case], ask: Callable[[Case, DataFrame], int]) -> dict[str, float]:
-    """Tokens per second of each case; stops Spark.
+    """Measure the tokens per second of each case, then stop Spark.
 
     Args:
-        spark: in local[2].
-        cases: of one engine.
-        ask: sends the prompts of rows of (generation_key, token_ids); returns the tokens that were read and written.
+        spark: a session in local[2].
+        cases: cases of one engine.
+        ask: sends the prompts of rows of (generation_key, token_ids), and returns their prompt and answer tokens.
     """
 
     def rate(case: Case, prompts: Sequence[list[int]]) -> float:
@@ -38,6 +38,6 @@ def rates(spark: SparkSession, cases: Sequence[Case], ask: Callable[[Case, DataF
 
 
 def _requests(spark: SparkSession, prompts: Sequence[list[int]]) -> DataFrame:
-    """Rows as the generate stage gets them, half of them for each task slot."""
+    """Return rows as the generate stage gets them, half of them for each task slot."""
     rows = [(str(number), prompt) for number, prompt in enumerate(prompts)]
     return spark.createDataFrame(rows, "generation_key string, token_ids array<int>").repartition(N_SLOTS)

@@ -18,15 +18,15 @@ from prox_spark.engine.host.cores import format_cores
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.session import build_session
 
-# Of this Python worker, which serves one task after the other.
+# The engines of this Python worker, which runs one task after the other.
 _ENGINES: dict[str, Any] = {}
 
 
 def measure(cases: Sequence[Case], batch_rows: int) -> dict[str, float]:
-    """Tokens per second of each case in local[2], both engines started before.
+    """Measure the tokens per second of each case in local[2], with both engines started before.
 
     Args:
-        cases: of one engine.
+        cases: cases of one engine.
         batch_rows: rows of an Arrow batch; Spark's default is 10,000.
     """
     spark = build_session(cases[0].recipe)
@@ -40,14 +40,14 @@ def _ask(case: Case, rows: DataFrame) -> int:
 
 
 class GenerateBatches:
-    """For `mapInPandas` over token_ids: tokens read and written per batch."""
+    """A function for `mapInPandas` over token_ids: it returns the prompt and answer tokens of each batch."""
 
     def __init__(self, spec: EngineSpec, request: dict[str, Any]) -> None:
         self.spec = spec
         self.request = request
 
     def __call__(self, batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-        """As such UDFs are written."""
+        """Generate batch by batch, as such UDFs usually do."""
         llm, parameters = engine_of_this_worker(self.spec), sampling(self.request)
         for batch in batches:
             prompts = [{"prompt_token_ids": ids.tolist()} for ids in batch["token_ids"]]
@@ -55,7 +55,7 @@ class GenerateBatches:
 
 
 def engine_of_this_worker(spec: EngineSpec) -> Any:
-    """Started on first use. The workers divide the machine as a careful user has them do: cores, and memory for the KV cache."""
+    """Return this worker's engine, started on first use; the workers share cores and KV cache memory equally."""
     if spec.key not in _ENGINES:
         context = TaskContext.get()
         assert context

@@ -1,4 +1,4 @@
-"""Plain `LLM.generate`: one call with all prompts, nothing around it. What the others are measured by."""
+"""Plain `LLM.generate`: one call with all prompts, the baseline of the other ways."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from prox_spark.refiners.build import build
 
 
 def engine(spec: EngineSpec, cores: str | None = None, kv_share: float = 1.0) -> Any:
-    """vLLM in this process, on a CPU its scheduler and the model, too, with exactly the settings of the server's command line.
+    """Start vLLM in this process, on a CPU with scheduler and model, with the settings of the server's command line.
 
     Args:
-        spec: of the server.
-        cores: bound to it on a CPU; None: those of the spec.
-        kv_share: of the spec's KV cache, where several engines share a machine.
+        spec: specification of the server.
+        cores: cores to bind on a CPU; None: those of the spec.
+        kv_share: share of the spec's KV cache, below 1 if several engines share a machine.
     """
     os.environ.pop("OMP_NUM_THREADS", None)  # Spark sets it in its workers, the server has its own
     os.environ.update(spec.build_environment() | {"VLLM_LOGGING_LEVEL": "ERROR"})
@@ -41,7 +41,7 @@ def engine(spec: EngineSpec, cores: str | None = None, kv_share: float = 1.0) ->
 
 
 def measure(cases: Sequence[Case]) -> dict[str, float]:
-    """Tokens per second of each case, one engine for all."""
+    """Measure the tokens per second of each case with one engine for all."""
     llm = engine(cases[0].generate.spec)
     rates = {}
     for case in cases:
@@ -51,5 +51,5 @@ def measure(cases: Sequence[Case]) -> dict[str, float]:
         begun = time.monotonic()
         outputs = llm.generate(prompts, parameters, use_tqdm=False)
         rates[case.name] = n_tokens(outputs) / (time.monotonic() - begun)
-    llm.llm_engine.engine_core.shutdown()  # on a GPU its processes would keep this one from ending
+    llm.llm_engine.engine_core.shutdown()  # on a GPU this process could not end before its children
     return rates

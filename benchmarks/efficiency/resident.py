@@ -1,4 +1,4 @@
-"""The UDF of our generate stage: one resident engine that all task slots feed. What the stage reads and commits is not timed."""
+"""The UDF of our generate stage, with one resident engine; reads and commits of the stage are not timed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from prox_spark.udfs.generate import ANSWERS
 
 
 def measure(cases: Sequence[Case]) -> dict[str, float]:
-    """Tokens per second of each case in local[2], the engine started before.
+    """Measure the tokens per second of each case in local[2], with the engine started before.
 
     Raises:
         AssertionError: a request failed.

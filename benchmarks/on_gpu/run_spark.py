@@ -17,7 +17,7 @@ from prox_spark.config import LakeConfig, Recipe
 from prox_spark.engine.host.executor import list_owner_directories
 from prox_spark.engine.life.record import read_records
 from prox_spark.engine.wire.health import request
-from prox_spark.lake.tables import Lake
+from prox_spark.lake.lake import Lake
 from prox_spark.pipeline.ingest import ingest
 from prox_spark.pipeline.refine import refine_lake
 

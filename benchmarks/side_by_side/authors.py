@@ -63,7 +63,7 @@ def run_rank(job: dict[str, Any]) -> None:
         outputs = llm.generate(asked, vllm.SamplingParams(**parameters), use_tqdm=False)
         return [output.outputs[0].text for output in outputs]
 
-    builder = replace(refinement.doc, free_verdict=True)
+    builder = refinement.doc.without_constraints()
     answers([refinement.doc_prompt(job["warm_up"])], builder.request_parameters)
 
     begun = time.time()
@@ -75,7 +75,7 @@ def run_rank(job: dict[str, Any]) -> None:
     else:
         rows = documents(out / f"doc-{rank}.jsonl")
         packing = replace(refinement.chunk, packing="reference")
-        prompts = [[p for p in packing.prompts(row["text"]) if not p.skip_reason] for row in rows]
+        prompts = [[p for p in packing.build_prompts(row["text"]) if not p.skip_reason] for row in rows]
         said = answers([p.token_ids for own in prompts for p in own], packing.request_parameters)
         _write(out / f"chunk-{rank}.jsonl", _refined(rows, prompts, said))
     print(json.dumps([begun, time.time()]), flush=True)

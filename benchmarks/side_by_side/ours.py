@@ -16,7 +16,7 @@ from typing import Any
 from pyspark.sql import functions as F
 
 from prox_spark.config import Recipe
-from prox_spark.lake.tables import Lake
+from prox_spark.lake.lake import Lake
 from prox_spark.pipeline.ingest import ingest
 from prox_spark.pipeline.refine import refine_lake
 from prox_spark.session import build_session

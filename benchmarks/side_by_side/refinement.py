@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from prox_spark.programs import ChunkProgram, DocumentStatus, execute_chunks, parse
-from prox_spark.prompts import Prompt, PromptBuilder
+from prox_spark.prompts import ChunkPrompts, Prompt, VerdictPrompts
 from prox_spark.refiners.card import RefinerCard
 
 
@@ -28,12 +28,12 @@ class Refinement:
     def __init__(self, job: dict[str, Any]) -> None:
         card = RefinerCard.model_validate_json(job["card"])
         tokenizer = (Path(job["model"]) / "tokenizer.json").read_text(encoding="utf-8")
-        self.doc = PromptBuilder(card, "doc", job["fingerprint"], tokenizer)
-        self.chunk = PromptBuilder(card, "chunk", job["fingerprint"], tokenizer)
+        self.doc = VerdictPrompts(card, job["fingerprint"], tokenizer)
+        self.chunk = ChunkPrompts(card, job["fingerprint"], tokenizer)
 
     def doc_prompt(self, text: str) -> list[int]:
         """Token ids of the document stage's prompt."""
-        [prompt] = self.doc.prompts(text)
+        [prompt] = self.doc.build_prompts(text)
         return prompt.token_ids
 
     @property
@@ -49,7 +49,7 @@ class Refinement:
 
     def chunk_prompts(self, text: str) -> list[Prompt]:
         """Prompts of the chunk stage; none is too long, for the builder halves chunks."""
-        return [prompt for prompt in self.chunk.prompts(text) if not prompt.skip_reason]
+        return [prompt for prompt in self.chunk.build_prompts(text) if not prompt.skip_reason]
 
     def outcome(self, text: str, prompts: Sequence[Prompt], answers: Sequence[str]) -> dict[str, str]:
         """What becomes of a kept document.

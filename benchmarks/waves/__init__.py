@@ -1,1 +1,1 @@
-"""Refine runs with a FAKE engine that answers at once: what is left is Spark, Delta and our own code."""
+"""Refine runs with a FAKE engine that answers at once, so that only Spark, Delta and our own code take time."""

@@ -1,4 +1,4 @@
-"""Pages, a refiner without weights, and the recipe that refines the ones by the other."""
+"""Pages, a refiner without weights, and a recipe that refines these pages with it."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def make(folder: Path, name: str, n_documents: int, n_lines: int, wave: int) -> 
     """Write pages and a recipe.
 
     Args:
-        folder: for both.
-        name: of the recipe and its lake.
-        n_documents: pages, all different.
-        n_lines: of each, some 50 bytes a line.
+        folder: folder for both.
+        name: name of the recipe and of its lake.
+        n_documents: number of pages, all different.
+        n_lines: lines of a page, about 50 bytes each.
         wave: documents in a wave.
 
     Returns:
-        The recipe's file.
+        The file of the recipe.
     """
     pages = folder / f"{name}.jsonl"
     with pages.open("w") as out:
@@ -50,7 +50,7 @@ def make(folder: Path, name: str, n_documents: int, n_lines: int, wave: int) -> 
         "lake": {"root": str(folder / f"{name}-lake")},
         "refiners": {"doc": weightless, "chunk": weightless},
         "engine": {"device": "cpu", "max_num_seqs": 32, "window_factor": 1.0},
-        "self_test": {"enabled": False},  # the FAKE's answers are no refiner's
+        "self_test": {"enabled": False},  # the answers of a FAKE would fail it
         "waves": {"documents": wave},
         "spark": {"driver_memory": "2g", "conf": {"spark.ui.retainedStages": "1000000"}},
     }
@@ -64,7 +64,7 @@ def environment(root: Path, folder: Path) -> dict[str, str]:
 
     Args:
         root: checkout of the build.
-        folder: for what engines leave behind.
+        folder: folder for the engines' files.
     """
     path = os.pathsep.join([str(TESTS / "support" / "fake_engine"), str(root), str(ROOT / "benchmarks")])
     ours = {"PYTHONPATH": path, "PROX_SPARK_RUNTIME": str(folder / "runtime"), "SPARK_LOCAL_IP": "127.0.0.1"}

@@ -1,8 +1,8 @@
-"""A process of its own for one build, which PYTHONPATH names: ingests, refines, refines once more, and prints as JSON what it saw.
+"""A process for the build on PYTHONPATH: it ingests, refines, refines again, and prints its figures as JSON.
 
     python worker.py RECIPE LAKE
 
-When a wave ended its document stage is what the build logs: from one such line to the next is the time of a wave.
+The build logs the end of each wave's document stage: the time of a wave is that from one such line to the next.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _WAVES_BETWEEN_LOOKS = 10
 
 
 class Waves(logging.Handler):
-    """When each wave's document stage ended, and the JVM's live heap then."""
+    """The end of each wave's document stage, and the JVM's live heap then."""
 
     def __init__(self, jvm: Any) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Waves(logging.Handler):
         self.heap: dict[int, int] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Notes the time of such a line."""
+        """Note the time of a line about the document stage."""
         if record.getMessage().startswith("doc stage"):
             self.ended.append(time.time())
             if len(self.ended) % _WAVES_BETWEEN_LOOKS == 5:
@@ -44,7 +44,7 @@ class Waves(logging.Handler):
 
 
 def read_bytes(spark: Any, ended: list[float]) -> list[int]:
-    """Return the bytes that the tasks of each wave read, of files and of persisted rows."""
+    """Return the bytes of files and persisted rows that the tasks of each wave read."""
     store = spark.sparkContext._jsc.sc().statusStore()
     defaults = (getattr(store, f"stageList$default${n}")() for n in (2, 3, 4, 5))
     stages = store.stageList(None, *defaults)
@@ -61,7 +61,7 @@ def read_bytes(spark: Any, ended: list[float]) -> list[int]:
 
 
 def main() -> None:
-    """Runs."""
+    """Run the benchmark of one build."""
     recipe = Recipe.load(sys.argv[1], overrides=[f"lake.root={sys.argv[2]}"])
     spark = build_session(recipe)
     begun = time.monotonic()
@@ -79,12 +79,12 @@ def main() -> None:
     details = (f"DESCRIBE DETAIL delta.`{sys.argv[2]}/{table}`" for table in tables)
     files = {table: spark.sql(detail).first()["numFiles"] for table, detail in zip(tables, details, strict=True)}
     waves_seconds = [end - begin for begin, end in zip(waves.ended, waves.ended[1:], strict=False)]
-    told = {
+    figures = {
         "ingest": ingested, "refine": done.run.total_seconds, "waves": waves_seconds, "bytes": n_bytes, "heap": waves.heap,
         "unchanged": again.run.total_seconds, "files": files, "statuses": done.statuses,
     }  # fmt: skip
     spark.stop()
-    print(json.dumps(told), flush=True)
+    print(json.dumps(figures), flush=True)
 
 
 if __name__ == "__main__":
