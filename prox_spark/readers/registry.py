@@ -24,7 +24,7 @@ from prox_spark.readers.beside import join_beside
 from prox_spark.readers.records import Item, Place, ReadOptions, Record, Rejected
 from prox_spark.readers.signatures import looks_like_json
 
-# What a file that is damaged, cut off or not readable raises while it is read.
+# Errors that reading a damaged, cut-off or unreadable file raises.
 _READ_ERRORS = (EOFError, OSError, zlib.error, zstandard.ZstdError)
 # Errors that another attempt would meet, too.
 _LASTING = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.ELOOP, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG)

@@ -6,7 +6,7 @@ import re
 
 from prox_spark.readers.codecs import find_codec_by_content
 
-# Length of the longest signature and more: no more of a file's first bytes is looked at.
+# Number of a file's first bytes that are looked at. All signatures fit in.
 HEAD_BYTES = 512
 
 _BOMS = {

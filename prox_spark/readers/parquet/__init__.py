@@ -1,4 +1,4 @@
-"""Parquet as any writer makes it: columns of many files as one schema, types that Spark has not, what is damaged named."""
+"""The reader of Parquet from any writer. It makes one schema of many files, casts types that Spark lacks, and names damage."""
 
 from prox_spark.readers.parquet.pieces import Piece, Rows
 from prox_spark.readers.parquet.plan import Layout, ParquetFolder, ReadPlan, plan_reading

@@ -1,7 +1,7 @@
-"""Days before 1582-10-15 in files of writers that counted them in the Julian calendar: Spark 2, and Spark 3 in legacy mode.
+"""Days before 1582-10-15 from writers that counted in the Julian calendar: Spark 2, and Spark 3 in legacy mode.
 
-Such a writer had 1582-10-04 on the day before, which the calendar of today calls 1582-10-14. The date is what was meant, not the
-day, and Spark's own reader gives the date back. pyarrow and pandas do not.
+For such a writer the day before was 1582-10-04, which today's calendar calls 1582-10-14. The writer meant the date and not the
+day. Spark's own reader restores the date; pyarrow and pandas do not.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from prox_spark.readers.parquet.leaves import change_leaves
 
 # 1582-10-15 in days from 1970-01-01.
 _FIRST_NEW_DAY: Final = -141_427
-# Days from the begin of the Julian day numbers to 1970-01-01.
+# Days from the beginning of the Julian day numbers to 1970-01-01.
 _JULIAN_DAY: Final = 2_440_588
 _DAY_MICROSECONDS: Final = 86_400 * 10**6
 _SPARK: Final = b"org.apache.spark."
 
 
 def is_julian(metadata: Mapping[bytes, bytes] | None) -> bool:
-    """True if a file's writer says that it counted in that calendar, or is a Spark that did."""
+    """Return True if a file's metadata say that its writer counted in that calendar, or was a Spark that did."""
     said = metadata or {}
     if _SPARK + b"legacyDateTime" in said or _SPARK + b"legacyINT96" in said:
         return True
@@ -35,7 +35,7 @@ def is_julian(metadata: Mapping[bytes, bytes] | None) -> bool:
 
 
 def to_new_calendar(array: Any) -> Any:
-    """Return dates and timestamps in microseconds, also those within, as the calendar of today counts them."""
+    """Return the array with its dates and timestamps in microseconds, also nested ones, in today's calendar."""
     return change_leaves(array, _rebase)
 
 
@@ -57,15 +57,15 @@ def _rebase(array: Any) -> Any:
 
 
 def _shift_to_same_date(days: Any) -> Any:
-    """Return the days that the calendar of today calls as the Julian one calls these.
+    """Return the days that have the same dates in today's calendar as these have in the Julian one.
 
     Source: E. G. Richards, Calendars, in: Explanatory Supplement to the Astronomical Almanac, 3rd edition, 15.11.3.
     """
-    # In years of four that begin on March 1: the day that is put in is the last one.
+    # Counted in periods of four years that begin on March 1, so that a leap day is the last day.
     since = days + _JULIAN_DAY + 32_082
     years = (4 * since + 3) // 1461
     day_of_year = since - 1461 * years // 4
-    # Of the calendar of today the same year began on another day.
+    # In today's calendar the same year began on another day.
     years -= 4800
     century = years // 100
     begin = 365 * years + years // 4 - century + century // 4

@@ -1,4 +1,4 @@
-"""Values of one Arrow type as another that `unify` found for them: exactly, or not at all."""
+"""Casts of Arrow arrays to the types that `unify` found. A value is cast exactly or not at all."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from prox_spark.readers.parquet.kinds import BINARY, STRING, TIMESTAMP
 from prox_spark.readers.parquet.leaves import replace_parts
 from prox_spark.readers.parquet.unify import make_distinct
 
-# Whole numbers from here on have digits that 32 bits do not keep.
+# From here on 32-bit floats don't hold every whole number.
 _ALL_DIGITS: Final = 1 << 24
-# Ticks of each unit that Arrow counts time in, per second.
+# Ticks per second of each of Arrow's units of time.
 _PER_SECOND: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
 def cast(array: Any, target: Any) -> Any:
-    """An array as another type.
+    """Return an array as another type.
 
     Args:
-        array: of a Parquet file.
-        target: what `unify` found for its column.
+        array: values from a Parquet file.
+        target: the type that `unify` found for the column.
 
     Raises:
-        pa.ArrowInvalid, pa.ArrowNotImplementedError: a value that the type can't hold; the footers said otherwise.
+        pa.ArrowInvalid, pa.ArrowNotImplementedError: the type can't hold a value, although the footers said that it could.
     """
     if array.type == target:
         return array
@@ -56,7 +56,7 @@ def cast(array: Any, target: Any) -> Any:
 
 
 def unwrap_array(array: Any) -> Any:
-    """The array without what Arrow adds to types that Parquet has: dictionaries, extensions, fixed lengths of lists, views."""
+    """Return the array with dictionaries, extensions, runs, views and lists of fixed length as plain values and lists."""
     while array.type != (stored := kinds.unwrap(array.type)):
         if isinstance(array, pa.ExtensionArray):
             is_flag = array.type.extension_name == "arrow.bool8"
@@ -69,12 +69,12 @@ def unwrap_array(array: Any) -> Any:
         plain_list = pa.list_(array.type.value_type)
         if pat.is_fixed_size_list(array.type):
             return array.cast(plain_list)
-        return pa.array(array.to_pylist(), plain_list)  # Arrow 26 makes an invalid array of a list view
+        return pa.array(array.to_pylist(), plain_list)  # Arrow 26 casts a list view to an invalid array.
     return array
 
 
 def to_texts(array: Any) -> Any:
-    r"""Return values as text: strings as they are, numbers as JSON has them, times as ISO 8601, what has parts as JSON.
+    r"""Return values as text: strings as they are, numbers as in JSON, times in ISO 8601, nested values as JSON.
 
     Bytes that are not UTF-8 become `\\xff`.
     """
@@ -113,7 +113,7 @@ def _cast_struct(array: Any, target: Any) -> Any:
 
 
 def _to_instants(array: Any) -> Any:
-    """Timestamps with a zone or without as instants of UTC in microseconds; dates as their midnight."""
+    """Return timestamps, with a zone or without, as instants in microseconds of UTC, and dates as their midnights."""
     if pat.is_date(array.type):
         return array.cast(pa.timestamp("us")).view(TIMESTAMP)
     unit = array.type.unit
@@ -121,7 +121,7 @@ def _to_instants(array: Any) -> Any:
         return array.view(TIMESTAMP)
     if unit != "ns":
         return array.cast(pa.timestamp("us", array.type.tz)).view(TIMESTAMP)
-    # Arrow cuts towards 1970, as numbers are cut; what lies before would become later.
+    # Arrow truncates towards 1970, which would make earlier times later.
     ticks = array.view(pa.int64())
     nanoseconds = ticks.fill_null(0).to_numpy(zero_copy_only=False)
     microseconds = pa.array(np.floor_divide(nanoseconds, 1000), mask=_find_nulls(ticks))
@@ -133,7 +133,7 @@ def _find_nulls(array: Any) -> Any:
 
 
 def _find_json_kind(kind: Any) -> Any:
-    """The type with text in place of all that JSON has no values for."""
+    """Return the type with string in place of types that JSON lacks; bytes stay binary."""
     kind = kinds.unwrap(kind)
     if pat.is_struct(kind):
         names = make_distinct(field.name for field in kind)
@@ -155,8 +155,8 @@ def _decode_bytes(array: Any) -> Any:
 
 
 def _write_floats(array: Any) -> Any:
-    # The shortest text that is read as the same number, of its own width: 0.1 of 32 bits is 0.1. Not of whole numbers that
-    # have more digits than that: 138598256 is not 138598260.
+    # The shortest text that reads back as the same number of its width: 0.1 of 32 bits is 0.1. Large whole numbers keep all
+    # digits, because 138598256 is not 138598260.
     dtype = {16: np.float16, 32: np.float32, 64: np.float64}[array.type.bit_width]
     numbers = array.fill_null(0).to_numpy(zero_copy_only=False).astype(dtype)
     names = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
@@ -167,20 +167,20 @@ def _write_floats(array: Any) -> Any:
 def _write_timestamps(array: Any) -> Any:
     unit, ticks = array.type.unit, array.view(pa.int64())
     written = ticks.view(pa.timestamp(unit)).cast(STRING)
-    is_beyond = pc.starts_with(written, "<")  # of the years that Arrow writes
+    is_beyond = pc.starts_with(written, "<")  # Arrow does not print years beyond its range.
     written = _strip_zeros(pc.replace_substring(written, " ", "T", max_replacements=1))
     written = pc.binary_join_element_wise(written, "Z", "") if array.type.tz else written
     return pc.if_else(is_beyond, pc.binary_join_element_wise(ticks.cast(STRING), unit, " "), written)
 
 
 def _strip_zeros(written: Any) -> Any:
-    """Without the zeros at the end of fractions of seconds."""
+    """Remove the zeros at the end of fractions of seconds."""
     written = pc.replace_substring_regex(written, r"(\.[0-9]*[1-9])0+$", r"\1")
     return pc.replace_substring_regex(written, r"\.0+$", "")
 
 
 def _write_duration(ticks: int, per_second: int) -> str:
-    """ISO 8601 as Java's Duration and pandas read it.
+    """Return a duration in ISO 8601 as Java's Duration and pandas read it.
 
     Example:
         >>> _write_duration(-90_500, 1000), _write_duration(0, 1)

@@ -1,4 +1,4 @@
-"""Columns that stand in the names of folders, as Hive and Spark write them: `day=2024-03-05/lang=en/part-0.parquet`."""
+"""Columns in the names of folders, as Hive and Spark write them: `day=2024-03-05/lang=en/part-0.parquet`."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _NAME_AND_VALUE: Final = re.compile(r"([^=]+)=(.*)")
 
 
 def read_folder_values(uri: str, root: str | None) -> dict[str, str | None]:
-    """Values in the names of the folders that a file lies in.
+    """Return the values in the names of the folders of a file, by column; None for Hive's null.
 
     Args:
-        uri: of the file.
-        root: the folder below which such names count; None: nowhere.
+        uri: the file.
+        root: the folder below which such names count; None if they count nowhere.
 
     Example:
         >>> read_folder_values("/pages/day=1/site=a%2Fb/p.parquet", "/pages")
@@ -35,7 +35,7 @@ def read_folder_values(uri: str, root: str | None) -> dict[str, str | None]:
 
 
 def find_folder_kind(values: Iterable[str | None]) -> Any:
-    """The type that holds all values of a column and gives their text back: int, bigint, date, double, or string."""
+    """Return the type that holds all values of a column and prints them unchanged: int, bigint, date, double, or string."""
     there = {value for value in values if value is not None}
     if not there:
         return STRING
@@ -46,7 +46,7 @@ def find_folder_kind(values: Iterable[str | None]) -> Any:
 
 
 def parse_folder_value(value: str | None, kind: Any) -> Any:
-    """The value of a folder as an Arrow scalar."""
+    """Return the value in a folder's name as an Arrow scalar of a type."""
     if value is None:
         return pa.scalar(None, kind)
     return pa.scalar(_PARSERS.get(kind, str)(value), kind)
@@ -60,7 +60,7 @@ def _parse_integer(value: str, bits: int) -> int:
 
 
 def _parse_fraction(value: str) -> float:
-    # Not nan, which is also what Min Nan is called as a language.
+    # `nan` is no number here: it is also the code of the language Min Nan.
     if value[-1:].isalpha():
         raise ValueError(value)
     return float(value)
@@ -75,7 +75,7 @@ _PARSERS: Final[dict[Any, Callable[[str], Any]]] = {
 
 
 def _round_trips(value: str, parse: Callable[[str], Any]) -> bool:
-    # 007 and 1_0 are Python's 7 and 10, and not what the folder is called.
+    # Python reads 007 and 1_0 as 7 and 10, which are not the folders' names.
     try:
         return str(parse(value)) == value
     except ValueError:

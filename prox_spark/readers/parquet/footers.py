@@ -1,4 +1,4 @@
-"""What the footers of Parquet files say: columns, row groups, bounds of values. Read before any row is."""
+"""The footers of Parquet files: columns, row groups, and bounds of values. They are read before any row."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from prox_spark.readers.parquet.unify import Bounds
 
 LOG = logging.getLogger(__name__)
 
-# A footer is a read of kilobytes, and of a store mostly waiting.
+# Reading a footer takes kilobytes, and on a store mostly waiting.
 _THREADS: Final = 16
 _LOG_SECONDS: Final = 10
-# Column chunks are read piece by piece: a row group may be larger than the memory of a worker.
+# Column chunks are read piece by piece, because a row group may be larger than a worker's memory.
 _READ_BYTES: Final = 1 << 20
 _NOT_PARQUET: Final = "the file can't be read as Parquet"
 _MAGIC, _ENCRYPTED = b"PAR1", b"PARE"
-# What a file that is damaged, cut off, or none of Parquet makes Arrow raise.
+# Errors that Arrow raises for files that are damaged, cut off, or no Parquet.
 UNREADABLE: Final = (OSError, pa.ArrowException, EOFError, UnicodeDecodeError)
 
 
 @dataclass(frozen=True)
 class RowGroup:
-    """A part of a file that is read by itself.
+    """A row group of a file, which is read independently.
 
     Attributes:
-        n_rows: its rows.
-        n_bytes: as the pages have them decompressed.
+        n_rows: number of its rows.
+        n_bytes: size of its decompressed pages.
     """
 
     n_rows: int
@@ -48,14 +48,14 @@ class RowGroup:
 
 @dataclass(frozen=True)
 class Footer:
-    """What a file says of itself.
+    """The footer of a file.
 
     Attributes:
         uri: the file.
-        schema: its columns; equal schemas are one object.
+        schema: its columns. Equal schemas are the same object.
         groups: its row groups, in order.
-        old_calendar: its days before 1582-10-15 are those of the Julian calendar.
-        bounds: of leaf columns whose type alone does not say how they are carried, by their number.
+        old_calendar: days before 1582-10-15 are counted in the Julian calendar.
+        bounds: bounds by leaf number, for the leaf columns whose type alone does not decide how they are carried.
     """
 
     uri: str
@@ -66,13 +66,13 @@ class Footer:
 
     @property
     def n_rows(self) -> int:
-        """Rows of the file."""
+        """Return the number of rows of the file."""
         return sum(group.n_rows for group in self.groups)
 
 
 @contextmanager
 def open_parquet(uri: str) -> Iterator[Any]:
-    """Opens a file for reading piece by piece.
+    """Open a file for reading piece by piece.
 
     Yields:
         A `pyarrow.parquet.ParquetFile`.
@@ -86,16 +86,16 @@ def open_parquet(uri: str) -> Iterator[Any]:
             pre_buffer=False,
             buffer_size=_READ_BYTES,
             page_checksum_verification=True,
-            # In nanoseconds, as it would be otherwise, the years are 1677 to 2262, and others wrap around.
+            # The default of nanoseconds holds the years 1677 to 2262 only, and others wrap around.
             coerce_int96_timestamp_unit="us",
         )
 
 
 def read_footers(uris: Sequence[str]) -> tuple[list[Footer], dict[str, str]]:
-    """Reads the footers of all files, some at a time.
+    """Read the footers of all files, several at a time.
 
     Returns:
-        (those that can be read, in the order given; of each other file why it can't be).
+        The footers that can be read, in the given order, and for each other file the reason why it can't be read.
     """
     schemas: dict[bytes, Any] = {}
     found: list[Footer] = []
@@ -111,10 +111,10 @@ def read_footers(uris: Sequence[str]) -> tuple[list[Footer], dict[str, str]]:
 
 
 def read_bounds(uris: Sequence[str], leaves: Sequence[int]) -> dict[int, Bounds]:
-    """Bounds of leaf columns over files of one schema.
+    """Return the bounds of leaf columns over files of one schema.
 
     Args:
-        uris: the files; one that can't be read any more has unknown values.
+        uris: the files. The bounds of a file that can't be read any more are unknown.
         leaves: numbers of the columns.
     """
 
@@ -130,7 +130,7 @@ def read_bounds(uris: Sequence[str], leaves: Sequence[int]) -> dict[int, Bounds]
 
 
 def merge_bounds(bounds: Iterable[Bounds]) -> Bounds:
-    """Bounds of the values of all."""
+    """Return the bounds that hold all of these."""
     filled = [one for one in bounds if one.has_values]
     if not filled:
         return Bounds(has_values=False)
@@ -175,7 +175,7 @@ def _explain_unreadable(uri: str, error: BaseException) -> str:
 
 
 def _find_watched(schema: Any) -> Iterator[int]:
-    """Leaves that are timestamps not in microseconds: what they hold may not be held by these."""
+    """Yield the leaf numbers of timestamps in other units than microseconds, whose values microseconds may not hold."""
     leaf = 0
     for column in schema:
         for kind in _walk_leaf_kinds(column.type):
@@ -213,7 +213,7 @@ def _read_group_bounds(group: Any, leaf: int) -> Bounds:
         return Bounds(has_values=False)
     if not statistics.has_min_max:
         return Bounds()
-    # As Python's own types, timestamps beyond its years raise; unsigned integers are right only so.
+    # Python's own types raise for timestamps beyond its years, but only they give unsigned integers correctly.
     as_stored = statistics.logical_type.type == "TIMESTAMP"
     low, high = (statistics.min_raw, statistics.max_raw) if as_stored else (statistics.min, statistics.max)
     is_ordered = isinstance(low, (int, bytes)) and type(low) is type(high) and not isinstance(low, bool)
@@ -221,7 +221,7 @@ def _read_group_bounds(group: Any, leaf: int) -> Bounds:
 
 
 def _map_in_threads(read: Any, uris: Sequence[str], what: str) -> Iterator[Any]:
-    """Yields results in the order of the files; says how far it is where that takes long."""
+    """Yield results in the order of the files, and log the progress if that takes long."""
     last = time.monotonic()
     with ThreadPoolExecutor(min(_THREADS, len(uris) or 1)) as pool:
         for n_read, result in enumerate(pool.map(read, uris), start=1):

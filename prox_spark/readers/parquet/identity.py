@@ -1,4 +1,4 @@
-"""Texts, ids, URLs and sources out of the columns that have these roles."""
+"""Texts, ids, URLs and sources from the columns that have these roles."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from prox_spark.readers.parquet.casts import to_texts, unwrap_array
 from prox_spark.readers.parquet.kinds import BINARY, STRING
 from prox_spark.readers.parquet.leaves import change_leaves
 
-# Integers up to here are doubles exactly.
+# Doubles hold every integer up to here.
 _EXACT = float(1 << 53)
 
 
 def to_raw_texts(array: Any) -> Any:
-    """Return a column of text as strings whose bytes are whatever the file has, not looked at."""
+    """Return a column of text as strings with the file's bytes, which are not checked to be UTF-8."""
     array = unwrap_array(array)
     if kinds.is_binary(array.type):
         array = array.cast(BINARY)
@@ -31,7 +31,7 @@ def to_raw_texts(array: Any) -> Any:
 
 
 def find_invalid_rows(array: Any) -> list[int]:
-    """Return the numbers of the strings that are not valid UTF-8."""
+    """Return the row numbers of the strings that are not valid UTF-8."""
     if is_valid(array):
         return []
     there = array.cast(BINARY).to_pylist()
@@ -39,7 +39,7 @@ def find_invalid_rows(array: Any) -> list[int]:
 
 
 def is_valid(array: Any) -> bool:
-    """True if all strings of an array, also those in its parts, are valid UTF-8."""
+    """Return True if all strings of an array, also nested ones, are valid UTF-8."""
     try:
         array.validate(full=True)
     except pa.ArrowInvalid:
@@ -48,14 +48,14 @@ def is_valid(array: Any) -> bool:
 
 
 def repair_strings(array: Any) -> Any:
-    """Return the array with U+FFFD where its strings are not UTF-8: nothing could read them in the lake."""
+    """Return the array with U+FFFD for bytes that are not UTF-8, because nothing could read such strings in the lake."""
     return array if is_valid(array) else change_leaves(array, _repair)
 
 
 def to_id_texts(array: Any) -> Any:
-    """Return ids as text: whole numbers without a point, a UUID as it is written, other bytes in hex where they are no text.
+    """Return ids as text: whole numbers without a point, UUIDs as usual, other bytes in hex if they are no text.
 
-    pandas makes doubles of the integers of a column in which one is missing.
+    A whole number may be a double, because pandas makes doubles of integers if one is missing.
     """
     if isinstance(array.type, pa.BaseExtensionType) and array.type.extension_name == "arrow.uuid":
         return pa.array([None if value is None else str(value) for value in array.to_pylist()], STRING)

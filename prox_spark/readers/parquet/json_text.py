@@ -1,4 +1,4 @@
-"""JSON text of values that have parts."""
+"""JSON text of nested values."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import pyarrow.types as pat
 
 
 def write_json_texts(array: Any) -> Iterator[str | None]:
-    """Yields the JSON text of each value, None for null. Fields that are null are left out, as Spark's `to_json` does.
+    """Yield the JSON text of each value, and None for null. Fields that are null are left out, as in Spark's `to_json`.
 
     Args:
-        array: of strings, numbers, booleans, bytes (base64 in JSON), and lists, maps and structs of such.
+        array: strings, numbers, booleans, bytes (base64 in JSON), or lists, maps and structs of these.
     """
     for value in array:
         yield None if not value.is_valid else json.dumps(_to_python(value), ensure_ascii=False, separators=(",", ":"))
@@ -26,7 +26,7 @@ def _to_python(scalar: Any) -> Any:
     if not scalar.is_valid:
         return None
     if isinstance(scalar, pa.StructScalar):
-        # By position: two fields of one name are two of an Arrow struct.
+        # Fields are taken by position, because an Arrow struct may have two of one name.
         parts = ((field.name, scalar[place]) for place, field in enumerate(scalar.type))
         return {name: _to_python(part) for name, part in parts if part.is_valid}
     if pat.is_map(scalar.type):

@@ -1,4 +1,4 @@
-"""Arrow types as the lake's tables can have them: which type of Spark's a column of one file becomes."""
+"""Arrow types, and the types of the lake's tables that columns of these types become."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import pyarrow.types as pat
 
 STRING: Final = pa.string()
 BINARY: Final = pa.binary()
-# An instant: what has no time zone is one of UTC's. Delta's own type without a zone would be a feature that old readers refuse.
+# An instant; times without a zone count as UTC. Delta's type without a zone is a table feature that old readers refuse.
 TIMESTAMP: Final = pa.timestamp("us", tz="UTC")
 _SIGNED: Final = {8: pa.int8(), 16: pa.int16(), 32: pa.int32(), 64: pa.int64()}
 _MAX_DIGITS: Final = 38
 
 
 def to_spark(kind: Any) -> Any:
-    """Return the nearest type that Spark has and that holds every value; null stays null. Its names are those of the column.
+    """Return the nearest type of Spark's that holds every value of a type. Null stays null, and fields keep their names.
 
     Args:
-        kind: an Arrow type as a Parquet file gives it.
+        kind: an Arrow type of a Parquet file's column.
 
     Returns:
-        string, binary, bool, intN, float, double, decimal128, date32, `TIMESTAMP`, or list, map and struct of such.
+        string, binary, bool, intN, float, double, decimal128, date32, `TIMESTAMP`, or list, map and struct of these.
     """
     kind = unwrap(kind)
     if pat.is_null(kind) or pat.is_boolean(kind) or pat.is_float32(kind) or pat.is_float64(kind):
@@ -47,12 +47,12 @@ def to_spark(kind: Any) -> Any:
         return pa.map_(to_spark(kind.key_type), to_spark(kind.item_type))
     if is_list(kind):
         return pa.list_(pa.field("element", to_spark(kind.value_type)))
-    # Strings of every width; times, durations and intervals, which Delta has no types for.
+    # Strings of every width, and times, durations and intervals, for which Delta has no types.
     return STRING
 
 
 def unwrap(kind: Any) -> Any:
-    """Return the type below what Arrow adds to it: of a dictionary, an extension (UUID, JSON and others), or runs."""
+    """Return the type of the values inside a dictionary, an extension (UUID, JSON and others), or runs."""
     while True:
         if pat.is_dictionary(kind) or pat.is_run_end_encoded(kind):
             kind = kind.value_type
@@ -65,7 +65,7 @@ def unwrap(kind: Any) -> Any:
 
 
 def replace_null(kind: Any) -> Any:
-    """Return the type with string in place of null throughout: a column can't be of no type."""
+    """Return the type with string in place of null throughout, because a column must have a type."""
     if pat.is_null(kind):
         return STRING
     if pat.is_struct(kind):
@@ -78,24 +78,24 @@ def replace_null(kind: Any) -> Any:
 
 
 def is_text(kind: Any) -> bool:
-    """True if the values are characters, or bytes that may be: Parquet writers of old put no mark on text."""
+    """Return True if the values are text, or bytes that may be text, because old Parquet writers did not mark text."""
     kind = unwrap(kind)
     return _is_string(kind) or is_binary(kind)
 
 
 def is_text_or_null(kind: Any) -> bool:
-    """True if it is text, or would be had it values."""
+    """Return True if the values are text or all null."""
     return is_text(kind) or bool(pat.is_null(unwrap(kind)))
 
 
 def is_binary(kind: Any) -> bool:
-    """True if the values are bytes, of a fixed length or not."""
+    """Return True if the values are bytes, of a fixed length or not."""
     is_view = getattr(pat, "is_binary_view", lambda _: False)
     return bool(pat.is_binary(kind) or pat.is_large_binary(kind) or pat.is_fixed_size_binary(kind) or is_view(kind))
 
 
 def is_list(kind: Any) -> bool:
-    """True if the values are lists, of whichever of Arrow's kinds."""
+    """Return True if the values are lists of any of Arrow's kinds."""
     is_views = (getattr(pat, name, lambda _: False) for name in ("is_list_view", "is_large_list_view"))
     return bool(
         pat.is_list(kind) or pat.is_large_list(kind) or pat.is_fixed_size_list(kind) or any(f(kind) for f in is_views)
@@ -103,12 +103,12 @@ def is_list(kind: Any) -> bool:
 
 
 def is_nested(kind: Any) -> bool:
-    """True if the values have parts: lists, maps, structs."""
+    """Return True if the values are lists, maps or structs."""
     return bool(pat.is_nested(kind))
 
 
 def name_kind(kind: Any) -> str:
-    """Return the type as messages call it; of a nested one only which it is."""
+    """Return the name of a type in messages, without the parts of nested types."""
     kind = unwrap(kind)
     for is_kind, name in _NAMES:
         if is_kind(kind):
@@ -124,7 +124,7 @@ def _is_string(kind: Any) -> bool:
 
 
 def _to_decimal(kind: Any) -> Any:
-    # Arrow allows scales that SQL does not: 123E+2 has -2.
+    # Arrow allows negative scales, which SQL does not: 123E+2 has -2.
     scale = max(kind.scale, 0)
     digits = max(kind.precision + scale - kind.scale, scale)
     return pa.decimal128(digits, scale) if digits <= _MAX_DIGITS else STRING

@@ -1,4 +1,4 @@
-"""Values without parts, wherever in an array they are."""
+"""Changes to the leaf values of nested arrays."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from prox_spark.readers.parquet import kinds
 
 
 def change_leaves(array: Any, change: Callable[[Any], Any]) -> Any:
-    """Return an array with the values in it changed that have no parts.
+    """Return an array with its leaf values changed.
 
     Args:
-        array: without what Arrow adds to types, see `casts.unwrap_array`.
-        change: from an array without parts to another of its type.
+        array: values as `casts.unwrap_array` returns them.
+        change: takes an array of leaf values and returns another of the same type.
     """
     kind = array.type
     if pat.is_struct(kind):
@@ -31,18 +31,18 @@ def change_leaves(array: Any, change: Callable[[Any], Any]) -> Any:
 
 
 def replace_parts(array: Any, kind: Any, parts: Sequence[Any]) -> Any:
-    """Return the lists or maps of an array with other values in them.
+    """Return the lists or maps of an array with their values replaced.
 
     Args:
-        array: of lists or maps.
-        kind: the type of the result, list or map.
-        parts: the values; of maps the keys and the values.
+        array: lists or maps.
+        kind: type of the result, list or map.
+        parts: the values; for maps the keys and the values.
     """
     if pat.is_map(kind):
         values = pa.StructArray.from_arrays(parts, fields=[kind.key_field, kind.item_field])
     else:
         (values,) = parts
-    # `from_arrays` takes nulls in the offsets, and then adds what lies under a null to the list before it.
+    # `from_arrays` marks nulls in the offsets, which adds the values under a null to the list before it.
     offsets = pa.array(array.offsets.to_numpy(), pa.int64() if pat.is_large_list(kind) else pa.int32())
     validity = array.is_valid().buffers()[1] if array.null_count else None
     return pa.Array.from_buffers(

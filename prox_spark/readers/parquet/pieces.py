@@ -1,4 +1,4 @@
-"""Parts of Parquet files that are read by themselves, and which task reads which."""
+"""Pieces of Parquet files that are read independently, and the tasks that read them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from prox_spark.readers.parquet.footers import Footer
 _MIN_PIECE_BYTES: Final = 4 << 20
 _MAX_PIECE_BYTES: Final = 64 << 20
 _PIECES_PER_SLOT: Final = 4
-# Parts of a row group: reading it from its begin to the end of each costs as much as reading it four times.
+# Parts of a row group. Each part is read from the group's beginning, which together costs as much as reading the group four times.
 _MAX_PARTS: Final = 8
-# A task that opens more files than this waits for the store more than it computes.
+# A task with more files waits for the store more than it computes.
 _MAX_FILES_PER_TASK: Final = 50
-# More tasks than this only cost scheduling.
+# More tasks only cost scheduling.
 _MAX_TASKS: Final = 4_096
 
 
@@ -25,10 +25,10 @@ class Rows(NamedTuple):
     """Rows of one row group.
 
     Attributes:
-        group: its number in the file.
-        first: number of the first of the rows in the file.
-        skipped: rows of the group before that one: they can only be read too, and are thrown away.
-        n: how many.
+        group: number of the group in the file.
+        first: number of the first row in the file.
+        skipped: number of rows of the group before that one. They have to be read, too, and are dropped.
+        n: number of rows.
     """
 
     group: int
@@ -39,16 +39,16 @@ class Rows(NamedTuple):
 
 @dataclass(frozen=True)
 class Piece:
-    """Rows of a file that are read one after the other; or a file that can't be.
+    """Rows of a file that are read one after the other, or a file that can't be read.
 
     Attributes:
         uri: the file.
-        source: of documents that have none of their own.
-        layout: number in `ReadPlan.layouts`.
-        rows: which, in order.
-        n_bytes: as the pages have them decompressed.
+        source: source of documents that have none of their own.
+        layout: index in `ReadPlan.layouts`.
+        rows: the rows, in order.
+        n_bytes: size of their decompressed pages.
         folders: values of the columns in the names of folders, in the order of the layout.
-        problem: why the file can't be read.
+        problem: why the file can't be read; None if it can.
     """
 
     uri: str
@@ -61,11 +61,11 @@ class Piece:
 
 
 def cut_files(footers: Sequence[Footer], n_slots: int) -> Iterator[tuple[Footer, tuple[Rows, ...], int]]:
-    """Yield the pieces of all files: whole row groups, of small ones several, of few large ones parts."""
+    """Yield the pieces of all files: row groups, several small ones together, or parts of them if there are few large ones."""
     groups = [group for footer in footers for group in footer.groups if group.n_rows]
     n_bytes = sum(group.n_bytes for group in groups)
     wanted = min(max(n_bytes // (_PIECES_PER_SLOT * n_slots), _MIN_PIECE_BYTES), _MAX_PIECE_BYTES)
-    # What pandas writes has one row group. Each part costs reading what lies before it too.
+    # Files from pandas have one row group. Reading a part costs reading all before it in the group, too.
     n_parts = min(-(-n_slots // max(len(groups), 1)), _MAX_PARTS)
     for footer in footers:
         held: list[Rows] = []
@@ -91,7 +91,7 @@ def _cut_group(number: int, first: int, n_rows: int, n_parts: int) -> Iterator[R
 
 
 def deal_pieces(pieces: list[Piece], n_slots: int) -> list[list[Piece]]:
-    """Return tasks of about equal bytes, the largest pieces dealt first: one that starts last would hold up all."""
+    """Deal pieces to tasks of about equal bytes. The largest pieces are read first, because a late one would delay the end."""
     n_bytes = sum(piece.n_bytes for piece in pieces)
     wanted = max(n_bytes // _MAX_PIECE_BYTES, len(pieces) // _MAX_FILES_PER_TASK, _PIECES_PER_SLOT * n_slots)
     tasks: list[list[Piece]] = [[] for _ in range(min(wanted, len(pieces), _MAX_TASKS))]

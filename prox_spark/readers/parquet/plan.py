@@ -1,4 +1,4 @@
-"""How the Parquet files of an input are read: one schema for all of them, and tasks of about equal bytes."""
+"""The plan for reading the Parquet files of an input: one schema for all of them, and tasks of about equal bytes."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class ParquetFolder:
     """Parquet files that were found under one path of the recipe.
 
     Attributes:
-        path: names them in messages.
-        source: what their documents' source is where nothing else says.
+        path: their name in messages.
+        source: source of documents that have none of their own.
         uris: the files.
-        root: folder below which folders that are called `name=value` are columns; None: there are none such.
+        root: folder below which folders called `name=value` are columns; None if there are no such folders.
     """
 
     path: str
@@ -39,10 +39,10 @@ class Layout:
     """How the columns of some files become those of documents.
 
     Attributes:
-        names: of the columns, those in the names of folders last.
-        roles: which are text, id, URL and source.
-        carried: for each field of `ReadPlan.carried` the column that holds it; None: these files have none.
-        folders: names and types of the columns that are in the names of folders.
+        names: names of the columns; those in the names of folders come last.
+        roles: the columns of text, id, URL and source.
+        carried: for each field of `ReadPlan.carried` the number of its column; None if these files lack it.
+        folders: names and types of the columns in the names of folders.
         old_calendar: see `Footer`.
     """
 
@@ -55,14 +55,14 @@ class Layout:
 
 @dataclass(frozen=True)
 class ReadPlan:
-    """All that an executor must know.
+    """The plan that executors read by.
 
     Attributes:
         options: how columns are named, and limits.
-        layouts: of the files.
-        carried: struct of the columns that are carried, by the input's own names; None: there are none.
+        layouts: the layouts that files have.
+        carried: struct type of the carried columns, with the input's own names; None if no column is carried.
         tasks: the pieces of each task.
-        notes: what is carried in another way than it comes.
+        notes: sentences about columns that are carried in another type than their files have.
     """
 
     options: ReadOptions
@@ -87,17 +87,17 @@ class _Group:
 
 
 def plan_reading(folders: Sequence[ParquetFolder], options: ReadOptions, n_slots: int) -> ReadPlan:
-    """Read the footers of all files, and find for each column the type that holds what all of them have.
+    """Read the footers of all files, and find the type of each column that holds the values of all files.
 
     Args:
         folders: at least one.
         options: how columns are named, and limits.
-        n_slots: tasks that run at the same time.
+        n_slots: number of tasks that run at the same time.
 
     Raises:
-        RecipeError: no file has a column that the recipe names, or its type can't be what it is named for.
+        RecipeError: no file has a column that the recipe names, or its type does not fit its role.
     """
-    # A file that two paths match is one input.
+    # A file that two paths match is read once.
     found = {uri: folder for folder in folders for uri in folder.uris}
     footers, broken = read_footers(list(found))
     values = {uri: read_folder_values(uri, folder.root) for uri, folder in found.items()}
@@ -144,7 +144,7 @@ def _group(footers: Iterable[Footer], values: dict[str, dict[str, str | None]], 
         if key not in groups:
             names = make_distinct(footer.schema.names)
             columns = list(zip(names, footer.schema.types, strict=True))
-            # What a file itself holds is nearer than what its folder is called.
+            # A column of the file itself takes precedence over its folder's name.
             of_folders = tuple((name, folder_kinds[name]) for name in values[footer.uri] if name not in names)
             columns += of_folders
             groups[key] = _Group(columns, of_folders, [], find_roles(columns, options))
@@ -153,7 +153,7 @@ def _group(footers: Iterable[Footer], values: dict[str, dict[str, str | None]], 
 
 
 def _unify_columns(groups: list[_Group], options: ReadOptions) -> tuple[dict[str, Any], list[str]]:
-    """Return the carried columns with their types, and sentences about them."""
+    """Return the types of the carried columns by name, and notes about them."""
     known: dict[tuple[int, int], Bounds] = {}
     while True:
         asked: set[tuple[int, int]] = set()
@@ -171,7 +171,7 @@ def _unify_columns(groups: list[_Group], options: ReadOptions) -> tuple[dict[str
         }
         if not asked:
             return carried, notes
-        # What footers are read for a second time is read for all columns at once.
+        # If footers are read a second time, the bounds of all columns are read at once.
         for number, group in enumerate(groups):
             known.update(_read_asked(number, group, {leaf for one, leaf in asked if one == number}))
 

@@ -1,4 +1,4 @@
-"""Which columns of a file are the text, the id, the URL and the source of its documents."""
+"""The columns of a file that hold the text, the id, the URL and the source of its documents."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from prox_spark.readers.parquet import kinds
 from prox_spark.readers.parquet.casts import unwrap_array
 from prox_spark.readers.records import ReadOptions
 
-# Where a value is: the number of its column in the file, below it numbers of fields and keys of maps.
+# The path to a value: the number of its column in the file, then numbers of fields and keys of maps.
 Way = tuple[int | str, ...]
 
 
 @dataclass(frozen=True)
 class Roles:
-    """Where the columns of a file are that documents have by name; None or empty: the file has none such.
+    """The paths to the values of documents in a file's columns; None or empty if the file lacks them.
 
     Attributes:
-        text: of whatever type: of what is no text each row is rejected.
-        doc_ids: values without parts that are no booleans; a row's id is in the first that has one.
-        url: likewise.
-        source: likewise.
+        text: a column of any type. If it is no text, every row is rejected.
+        doc_ids: scalars other than booleans. A row's id is the first that is not null.
+        url: a scalar, likewise.
+        source: a scalar, likewise.
     """
 
     text: Way | None
@@ -36,19 +36,19 @@ class Roles:
     source: Way | None
 
     def find_used(self, ids_of_file: bool) -> set[int]:
-        """Return the columns that need not be carried: not what is a field of a struct, and no id that is none of the lake's."""
-        # Of two, the second is an id in some rows and a value in others: it is carried.
+        """Return the columns that need not be carried: those used as a whole, but not ids that are unique within a file only."""
+        # The second of two id columns is an id in some rows and a value in others, so it is carried.
         doc_ids = () if ids_of_file else self.doc_ids[:1]
         ways = (self.text, *doc_ids, self.url, self.source)
         return {int(way[0]) for way in ways if way is not None and len(way) == 1}
 
 
 def find_roles(columns: Sequence[tuple[str, Any]], options: ReadOptions) -> Roles:
-    """Find the columns that the recipe names, or those of the usual names.
+    """Find the columns that the recipe names, or those with the default names.
 
     Args:
         columns: names and types of the columns.
-        options: how they are called.
+        options: how columns are named.
     """
     named = options.id_column
     doc_ids = (_find_scalar(columns, name) for name in ((named,) if named else ("doc_id", "id")))
@@ -61,18 +61,19 @@ def find_roles(columns: Sequence[tuple[str, Any]], options: ReadOptions) -> Role
 
 
 def check_columns(files: Sequence[Sequence[tuple[str, Any]]], options: ReadOptions, path: str) -> list[str]:
-    """See that a file has each column that the recipe names, in a type that can be what it is named for.
+    """Check that some file has each column that the recipe names, in a type that fits its role.
 
     Args:
-        files: names and types of the columns of each.
-        options: how they are called.
-        path: what the files were found by.
+        files: for each file, names and types of its columns.
+        options: how columns are named.
+        path: the path that the files were found by.
 
     Returns:
-        Notes about ways into structs that lead nowhere: a recipe for many data sets may name one that some of them lack.
+        Notes about paths into structs that no file has. They are no errors, because a recipe for many data sets may name
+        fields that some data sets lack.
 
     Raises:
-        RecipeError: not one has it.
+        RecipeError: no file has the column, or none has it in a type that fits.
     """
     asked = {
         "text_column": (options.text_column, kinds.is_text_or_null, "string"),
@@ -97,7 +98,7 @@ def check_columns(files: Sequence[Sequence[tuple[str, Any]]], options: ReadOptio
 
 
 def find(columns: Sequence[tuple[str, Any]], name: str) -> Way | None:
-    """Return the column of this name, else the field that its dots lead to, else what differs in letter case only."""
+    """Return the path to the column of this name, else the field that its dots lead to, else either in other letter case."""
     exactly, any_case = (lambda one: one), str.lower
     for spelt in (exactly, any_case):
         if way := _find_column(columns, name, spelt) or _find_field(columns, name, spelt):
@@ -106,7 +107,7 @@ def find(columns: Sequence[tuple[str, Any]], name: str) -> Way | None:
 
 
 def find_kind(columns: Sequence[tuple[str, Any]], way: Way) -> Any:
-    """Return the type of what lies there."""
+    """Return the type of the value at a path."""
     kind = columns[int(way[0])][1]
     for step in way[1:]:
         kind = kinds.unwrap(kind)
@@ -115,7 +116,7 @@ def find_kind(columns: Sequence[tuple[str, Any]], way: Way) -> Any:
 
 
 def take_values(columns: Sequence[Any], way: Way) -> Any:
-    """Return the values that lie there, of columns as Arrow has read them."""
+    """Return the values at a path in columns that Arrow has read."""
     values = columns[int(way[0])]
     for step in way[1:]:
         values = unwrap_array(values)
@@ -127,7 +128,7 @@ def take_values(columns: Sequence[Any], way: Way) -> Any:
 
 
 def is_scalar(kind: Any) -> bool:
-    """True if a value can be an id or a URL. A boolean tells two documents apart at most."""
+    """Return True if a value can be an id or a URL. Booleans can't: they tell two documents apart at most."""
     kind = kinds.unwrap(kind)
     return not (kinds.is_nested(kind) or pat.is_boolean(kind))
 
@@ -142,7 +143,7 @@ def _find_column(columns: Sequence[tuple[str, Any]], name: str, spelt: Any) -> W
 
 
 def _find_field(columns: Sequence[tuple[str, Any]], name: str, spelt: Any) -> Way | None:
-    """Try each dot: names of columns may have some themselves."""
+    """Return the path to the field that a dotted name leads to. Each dot is tried, because names may contain dots, too."""
     for end in (place for place, character in enumerate(name) if character == "."):
         rest = name[end + 1 :]
         for place, (column, kind) in enumerate(columns):

@@ -1,4 +1,4 @@
-"""One type for a column that files give several: the narrowest that holds all values, else text."""
+"""One type for a column that has several types in several files: the narrowest that holds all values, else text."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from prox_spark.readers.parquet.kinds import BINARY, STRING, TIMESTAMP
 
 _DOUBLE: Final = pa.float64()
 _INTEGERS: Final = (pa.int8(), pa.int16(), pa.int32(), pa.int64())
-# Decimal digits of the widest value of each.
+# Decimal digits of the largest value of each.
 _DIGITS: Final = dict(zip(_INTEGERS, (3, 5, 10, 19), strict=True))
-# Integers up to here are doubles exactly.
+# Doubles hold every integer up to here.
 _EXACT: Final = 1 << 53
-# Writers of footers that cut values keep at least as many bytes.
+# Writers that truncate the bounds in footers keep at least this many bytes.
 _MIN_CUT_BYTES: Final = 15
-# Microseconds as 64 bits hold them.
+# Largest times, in each unit, that 64 bits hold in microseconds.
 _MAX_TICKS: Final = {"s": (1 << 63) // 10**6, "ms": (1 << 63) // 10**3}
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What the footers say of the values of a leaf column.
+    """The bounds of a leaf column's values, from the footers.
 
     Attributes:
-        has_values: False where each value is null. True where nobody knows.
-        low: least value: an int of integers and of timestamps in their unit, bytes of binary; None: unknown.
-        high: greatest value.
+        has_values: False if every value is null; True also if that is unknown.
+        low: least value: an int for integers and for timestamps (in their unit), bytes for binary; None if unknown.
+        high: greatest value, likewise.
     """
 
     has_values: bool = True
@@ -40,7 +40,7 @@ class Bounds:
     high: Any = None
 
     def are_within(self, limit: int) -> bool:
-        """True if each value is known to lie between -limit and limit."""
+        """Return True if every value is known to be between -limit and limit."""
         return not self.has_values or (self.low is not None and self.low >= -limit and self.high <= limit)
 
 
@@ -49,13 +49,13 @@ UNKNOWN: Final = Bounds()
 
 @dataclass(frozen=True)
 class Seen:
-    """A type that some files give a column, or a part of one.
+    """A type of a column, or of a part of one, in some of the files.
 
     Attributes:
-        kind: as the files have it.
-        file: one of them, for messages.
-        bounds: of the leaf columns below it, by their number from 0; asked only where something depends on it.
-        leaf: number of its first leaf.
+        kind: the type as the files have it.
+        file: one of the files, for messages.
+        bounds: returns the bounds of a leaf column by its number from 0; called only if the result depends on it.
+        leaf: number of its first leaf column.
     """
 
     kind: Any
@@ -64,25 +64,25 @@ class Seen:
     leaf: int = 0
 
     def select_part(self, kind: Any, leaf: int) -> Seen:
-        """What is seen of a part of it."""
+        """Return the type of a part of the column, whose first leaf is the given number of leaves further."""
         return Seen(kind, self.file, self.bounds, self.leaf + leaf)
 
     @property
     def has_values(self) -> bool:
-        """False for a leaf that is null throughout."""
+        """False if this is a leaf whose values are all null."""
         return kinds.is_nested(self.kind) or self.bounds(self.leaf).has_values
 
 
 def unify(name: str, seen: Sequence[Seen], notes: list[str]) -> Any:
-    """Finds the type that a column of several files is carried in.
+    """Find the type that carries a column of several files.
 
     Args:
-        name: the column, or the way to a part of it, for notes.
-        seen: the types that files give it, at least one.
-        notes: sentences about what is carried as another type than a file has it are added here.
+        name: the column, or the path to a part of it, for notes.
+        seen: its types in the files; at least one.
+        notes: takes a sentence for each column whose type differs from a file's.
 
     Returns:
-        A type of `kinds.replace_null`. Each of `seen` can be cast to it by `casts.cast`.
+        A type as `kinds.replace_null` returns it. `casts.cast` can cast each of `seen` to it.
     """
     there = [one for one in seen if not pat.is_null(kinds.unwrap(one.kind))]
     if _count_kinds(there) > 1:
@@ -103,7 +103,7 @@ def unify(name: str, seen: Sequence[Seen], notes: list[str]) -> Any:
 
 
 def count_leaves(kind: Any) -> int:
-    """Leaf columns that a Parquet file has for a column of the type."""
+    """Return the number of leaf columns that a Parquet file has for a column of a type."""
     kind = kinds.unwrap(kind)
     if pat.is_struct(kind):
         return sum(count_leaves(field.type) for field in kind)
@@ -113,7 +113,7 @@ def count_leaves(kind: Any) -> int:
 
 
 def _count_kinds(seen: Iterable[Seen]) -> int:
-    """How many different kinds there are, any two structs being one."""
+    """Count the different types, with all structs as one."""
     return len({kinds.name_kind(kinds.to_spark(one.kind)) for one in seen})
 
 
@@ -138,7 +138,7 @@ def _unify_maps(name: str, seen: Sequence[Seen], notes: list[str]) -> Any:
 
 
 def make_distinct(names: Iterable[str]) -> list[str]:
-    """The names of the columns of a file, the second of the same name with a number: Parquet allows that.
+    """Return the names of a file's columns with numbers added to repeated ones, which Parquet allows.
 
     Example:
         >>> make_distinct(["a", "b", "a"])
@@ -155,7 +155,7 @@ def make_distinct(names: Iterable[str]) -> list[str]:
 
 
 def _find_narrowest(seen: Sequence[Seen]) -> Any:
-    """The narrowest type that holds the values of leaves, or text."""
+    """Return the narrowest type that holds all values of some leaves, or string."""
     found = {kinds.to_spark(one.kind) for one in seen}
     if TIMESTAMP in found and not all(map(_fits_microseconds, seen)):
         return STRING
@@ -191,7 +191,7 @@ def _fits_double(one: Seen) -> bool:
     if pat.is_integer(kind) and kind.bit_width <= 32:
         return True
     stored = kinds.unwrap(one.kind)
-    # 15 digits before and behind the point are as many as a double keeps; behind it they are no powers of two.
+    # A double keeps 15 decimal digits, but not exactly those after the point, which are no sums of powers of two.
     if pat.is_decimal(stored):
         return bool(stored.scale == 0 and stored.precision <= 15)
     return one.bounds(one.leaf).are_within(_EXACT)
@@ -205,13 +205,13 @@ def _fits_microseconds(one: Seen) -> bool:
 
 
 def _may_be_text(one: Seen) -> bool:
-    """True unless the footers show bytes that are not UTF-8."""
+    """Return False only if the footers show bytes that are not UTF-8."""
     bounds = one.bounds(one.leaf) if kinds.is_binary(kinds.unwrap(one.kind)) else UNKNOWN
     return all(_begins_as_text(value) for value in (bounds.low, bounds.high) if value is not None)
 
 
 def _begins_as_text(value: bytes) -> bool:
-    # Footers cut long values, perhaps within a character, and may count the last byte up.
+    # Footers truncate long values, perhaps within a character, and may increment the last byte.
     is_cut = len(value) > _MIN_CUT_BYTES
     try:
         codecs.getincrementaldecoder("utf-8")().decode(value[:-4] if is_cut else value, final=not is_cut)
@@ -221,7 +221,7 @@ def _begins_as_text(value: bytes) -> bool:
 
 
 def _note(name: str, seen: Sequence[Seen], found: Any, notes: list[str]) -> None:
-    """Adds a sentence where values are carried as what they are not in their files, or not to the last digit."""
+    """Add a note if values are carried as another type than in their files, or lose digits."""
     files: dict[str, str] = {}
     for one in seen:
         files.setdefault(kinds.name_kind(one.kind), one.file)

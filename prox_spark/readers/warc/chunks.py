@@ -1,4 +1,4 @@
-"""Chunks of a body, joined; a body that has none stays as it is."""
+"""The chunked transfer encoding of a body. A body without chunks stays as it is."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _MAX_GUESSES = 100
 def unchunk(body: bytes) -> tuple[bytes, str | None]:
     """Join the chunks of a body.
 
-    Sizes may have extensions and be padded, the last chunk may be missing, and behind it there may be anything. Where a
-    size is wrong the chunk ends at another size from which on all sizes are right.
+    Sizes may have extensions and be padded, the last chunk may be missing, and anything may follow it. If a size is wrong, the
+    chunk ends at the first later size from which on all sizes are right.
 
     Returns:
-        The body, and why some of it is missing, or None.
+        The body, and the reason if some of it is missing, else None.
     """
     parts: list[bytes] = []
     at = len(body) - len(body.lstrip(b"\r\n"))
@@ -46,12 +46,12 @@ def unchunk(body: bytes) -> tuple[bytes, str | None]:
 
 
 def _is_chunk_end(body: bytes, end: int) -> bool:
-    """True if a size or nothing follows."""
+    """Return True if another size follows, or nothing."""
     return bool(_NEXT_SIZE.match(body, end)) or (end <= len(body) and not body[end:].strip(b"\r\n"))
 
 
 def _guess_end(body: bytes, begin: int) -> int | None:
-    """Return the first place from which on sizes lead to the last chunk."""
+    """Return the first offset from which on sizes lead to the last chunk; None if there is none."""
     for n, line in enumerate(_NEXT_SIZE.finditer(body, begin)):
         if n == _MAX_GUESSES:
             break

@@ -1,4 +1,4 @@
-"""Transfer-Encoding and Content-Encoding, undone step by step. A claim that is not true leaves the bytes as they are."""
+"""Decoding of Transfer-Encoding and Content-Encoding, step by step. A false claim leaves the bytes as they are."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from prox_spark.readers.warc.chunks import unchunk
 from prox_spark.readers.warc.packages import require
 
 _GZIP, _ZSTD = b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd"
-# Servers name gzip and deflate for each other. `deflate` is zlib's format by the standard, and often has no header at all.
+# Servers confuse gzip and deflate. `deflate` is zlib's format by the standard, but often has no header at all.
 _NAMES = {
     **dict.fromkeys(("gzip", "x-gzip", "gz", "deflate", "x-deflate", "zlib"), "deflate"),
     **dict.fromkeys(("br", "x-br", "brotli"), "br"),
     **dict.fromkeys(("zstd", "x-zstd"), "zstd"),
 }
-# A page that was compressed more often than its head says is unpacked so many times more.
+# A page that was compressed more often than its head says is decompressed up to this many times more.
 _HIDDEN, _MAX_HIDDEN = "", 3
-# What a decompressor gets at once. What it makes of that is bounded by its format: a thousandfold, of zstd 32,000-fold.
+# Bytes that a decompressor gets at once. Its format bounds the output: it is a thousandfold at most, for zstd 32,000-fold.
 _STEP_BYTES, _ZSTD_STEP_BYTES = 16 << 10, 1 << 10
 _BROTLI_BYTES = 1 << 20
 
-# A tenth of what is compressed are these, of a text next to nothing.
+# These are a tenth of compressed bytes, and hardly any of a text's.
 _CONTROLS = bytes({*range(9), *range(14, 27), *range(28, 32)})
 _MAX_CONTROLS = 0.05
 _SAMPLE_BYTES = 512
-# So much of a text hardly comes out of what is no stream.
+# Bytes that are no compressed stream hardly ever decompress to this much text.
 _MIN_TEXT_BYTES = 200
 _WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -44,9 +44,9 @@ class Body:
     """A body without its codings.
 
     Attributes:
-        content: as far as it could be read.
-        problem: why some of it is missing; None: nothing is.
-        is_too_large: it has more bytes than the limit, and is not whole for that.
+        content: the bytes that could be read.
+        problem: the reason if some are missing, else None.
+        is_too_large: the content has more bytes than the limit, and is incomplete for that reason.
     """
 
     content: bytes
@@ -55,22 +55,22 @@ class Body:
 
 
 def undo_codings(body: bytes, transfer: Iterable[str], content: Iterable[str], max_bytes: int) -> Body:
-    """Undo the codings that a head names, and a compression that it does not name.
+    """Undo the codings that a head names, and compressions that it does not name.
 
     Args:
-        body: as it stands in the record.
+        body: the body as it is in the record.
         transfer: items of Transfer-Encoding, in the order of the head.
-        content: items of Content-Encoding likewise.
-        max_bytes: of the result: a small body can become a very large one.
+        content: items of Content-Encoding, likewise.
+        max_bytes: limit of the result, because a small body can become a very large one.
 
     Raises:
         UndecodableError: it is compressed, and nothing of it can be read.
     """
     problems: list[str] = []
     names = [name.lower().split(";")[0].strip("\"' ") for name in [*content, *transfer]]
-    # The one that was made last is undone first. What is no coding is passed over: `identity`, but also `none` and `utf-8`.
+    # The last coding is undone first. Words that are no coding are ignored: `identity`, but also `none` and `utf-8`.
     steps = [name for name in reversed(names) if name in _NAMES or name == "chunked"]
-    # No page begins like a compressed one, whatever the head says.
+    # A body with a compression's signature is compressed, whatever the head says.
     for name in [*steps, *[_HIDDEN] * _MAX_HIDDEN]:
         if name == "chunked":
             body, problem = unchunk(body)
@@ -84,40 +84,40 @@ def undo_codings(body: bytes, transfer: Iterable[str], content: Iterable[str], m
 
 
 def _decompress(body: bytes, coding: str, max_bytes: int) -> tuple[bytes, str | None]:
-    """Undo a compression, known by its signature where it has one; a text that is not compressed is returned as it is.
+    """Undo a compression, detected by its signature if it has one. A text that is not compressed is returned as it is.
 
     Returns:
-        The content, a bounded part more of it than `max_bytes`; and why some of it is missing, or None.
+        The content, cut somewhat after `max_bytes`; and the reason if some of it is missing, else None.
     """
     if coding and body[:1].isspace() and body.lstrip().startswith((_GZIP, _ZSTD)):
-        # What a script printed before the server compressed the rest.
+        # A script printed white space before the server compressed the rest.
         body = body.lstrip()
     if body.startswith(_GZIP):
-        run = _decompress_members(lambda: zlib.decompressobj(31), _GZIP, body, max_bytes, _STEP_BYTES)
+        done = _decompress_members(lambda: zlib.decompressobj(31), _GZIP, body, max_bytes, _STEP_BYTES)
     elif body.startswith(_ZSTD):
-        run = _decompress_members(
+        done = _decompress_members(
             lambda: zstandard.ZstdDecompressor().decompressobj(), _ZSTD, body, max_bytes, _ZSTD_STEP_BYTES
         )
     elif coding in ("deflate", "br") and body:
         bits = 15 if body[0] & 15 == 8 and int.from_bytes(body[:2], "big") % 31 == 0 else -15
         new = (lambda: _Brotli(max_bytes)) if coding == "br" else (lambda: zlib.decompressobj(bits))
-        run = _decompress_member(new, body, max_bytes, _STEP_BYTES)
-        # Without a signature a text, or another compression, may be taken for a stream; it hardly is a whole one.
-        if run.problem or run.rest.strip(b"\r\n \x00"):
-            is_text = len(run.content) >= _MIN_TEXT_BYTES and _has_few_controls(run.content)
+        done = _decompress_member(new, body, max_bytes, _STEP_BYTES)
+        # Without a signature, a text or another compression may look like a stream, but hardly like a whole one.
+        if done.problem or done.rest.strip(b"\r\n \x00"):
+            is_text = len(done.content) >= _MIN_TEXT_BYTES and _has_few_controls(done.content)
             if _is_utf8(body) or (not is_text and _has_few_controls(body)):
                 return body, None
             if not is_text:
-                raise UndecodableError(run.problem or "its compressed data are damaged")
+                raise UndecodableError(done.problem or "its compressed data are damaged")
     else:
         return body, None
-    if run.problem and not run.content:
-        raise UndecodableError(run.problem)
-    return run.content, run.problem
+    if done.problem and not done.content:
+        raise UndecodableError(done.problem)
+    return done.content, done.problem
 
 
 def _is_utf8(body: bytes) -> bool:
-    """True if it begins with text in UTF-8."""
+    """Return True if the body begins with text in UTF-8."""
     try:
         codecs.getincrementaldecoder("utf-8")().decode(body[:_SAMPLE_BYTES])
     except UnicodeDecodeError:
@@ -126,7 +126,7 @@ def _is_utf8(body: bytes) -> bool:
 
 
 def _has_few_controls(body: bytes) -> bool:
-    """True if it begins like text in any encoding."""
+    """Return True if the body begins like text in any encoding."""
     sample = body[:_SAMPLE_BYTES]
     n_controls = len(sample) - len(sample.translate(None, _CONTROLS))
     return n_controls <= max(1, _MAX_CONTROLS * len(sample)) or sample.startswith(_WIDE_MARKS)
@@ -134,7 +134,7 @@ def _has_few_controls(body: bytes) -> bool:
 
 @dataclass(frozen=True)
 class _Decompressed:
-    """What a decompressor made: the content, what stands behind the end, and why the end was not reached."""
+    """The output of a decompressor: the content, the bytes after the end, and the reason if the end was not reached."""
 
     content: bytes
     rest: bytes = b""
@@ -144,18 +144,18 @@ class _Decompressed:
 def _decompress_members(
     new: Callable[[], Any], signature: bytes, body: bytes, max_bytes: int, step: int
 ) -> _Decompressed:
-    """Decompress all members of a body; what else stands behind one is passed over."""
-    run = _decompress_member(new, body, max_bytes, step)
-    while run.problem is None and run.rest.startswith(signature) and len(run.content) <= max_bytes:
-        more = _decompress_member(new, run.rest, max_bytes, step)
+    """Decompress all members of a body, ignoring other bytes after one."""
+    done = _decompress_member(new, body, max_bytes, step)
+    while done.problem is None and done.rest.startswith(signature) and len(done.content) <= max_bytes:
+        more = _decompress_member(new, done.rest, max_bytes, step)
         if more.problem and not more.content:
             break
-        run = _Decompressed(run.content + more.content, more.rest, more.problem)
-    return run
+        done = _Decompressed(done.content + more.content, more.rest, more.problem)
+    return done
 
 
 def _decompress_member(new: Callable[[], Any], body: bytes, max_bytes: int, step: int) -> _Decompressed:
-    """Decompress one member, until it has become larger than the limit."""
+    """Decompress one member, or until the content is larger than the limit."""
     decompressor, parts, n_bytes = new(), [], 0
     view = memoryview(body)
     begin = 0
@@ -164,7 +164,7 @@ def _decompress_member(new: Callable[[], Any], body: bytes, max_bytes: int, step
             parts.append(decompressor.decompress(view[begin : begin + step]))
         except _list_errors() as error:
             if step > 1:
-                # It returns nothing of what it had got from the same bytes: here it gets them one by one.
+                # It returned nothing of the content of these bytes. Here a new one gets them one by one.
                 decompressor = new()
                 for at in range(0, begin, step):
                     decompressor.decompress(view[at : min(at + step, begin)])
@@ -179,7 +179,7 @@ def _decompress_member(new: Callable[[], Any], body: bytes, max_bytes: int, step
 
 
 class _Brotli:
-    """A decompressor with the names that the others have."""
+    """A Brotli decompressor with the interface of the others."""
 
     unused_data = b""
 

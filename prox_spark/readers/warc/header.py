@@ -1,11 +1,11 @@
-"""The header of a WARC record, as writers write it rather than as the standard has it."""
+"""The headers of WARC records, as writers write them rather than as the standard has them."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-# What may stand more than once: the values are joined. Of any other field of the standard the first one counts.
+# These fields may repeat, and their values are joined. Of any other field of the standard the first one counts.
 _REPEATED = ("WARC-Concurrent-To", "WARC-Protocol")
 _FIELDS = (
     *_REPEATED,
@@ -17,17 +17,17 @@ _FIELDS = (
 )
 _SPELLING = {name.lower(): name for name in _FIELDS}
 _KNOWN = {name: name for name in _FIELDS}
-# What HTTP calls a token: a torn value that has a colon in it seldom is one.
+# An HTTP token. A line of a broken value seldom begins with a token and a colon.
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]*")
 _LENGTH = re.compile(r"\d{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Fields of a record.
+    """The header of a record.
 
     Attributes:
-        fields: names as the standard spells them, whatever the case in the file.
+        fields: values by name. Names are spelled as in the standard, whatever their case in the file.
         has_cr: lines end in CR LF.
     """
 
@@ -36,41 +36,41 @@ class Header:
 
     @property
     def kind(self) -> str:
-        """Return WARC-Type in lower case; empty where there is none."""
+        """Return WARC-Type in lower case; empty if there is none."""
         return self.fields.get("WARC-Type", "").lower()
 
     @property
     def length(self) -> int | None:
-        """Return Content-Length; None where there is none that is a number."""
+        """Return Content-Length; None if it is missing or no number."""
         value = self.fields.get("Content-Length", "")
         return int(value) if _LENGTH.fullmatch(value) and value.isascii() else None
 
     @property
     def doc_id(self) -> str | None:
-        """Return WARC-Record-ID without what all of them have."""
+        """Return WARC-Record-ID without brackets and `urn:uuid:`; None if there is none."""
         return self.fields.get("WARC-Record-ID", "").strip("<> ").removeprefix("urn:uuid:") or None
 
     @property
     def url(self) -> str | None:
-        """Return WARC-Target-URI; some tools write <https://…>, as early drafts of the standard had it."""
+        """Return WARC-Target-URI; None if there is none. Some tools write <https://…>, as early drafts of the standard did."""
         return self.fields.get("WARC-Target-URI", "").strip("<> ") or None
 
 
 def parse_header(block: bytes) -> Header:
-    """Parse what stands before the blank line.
+    """Parse a header up to its blank line.
 
-    A line that begins with white space belongs to the one before it. A line that is no field is passed over, but for the
-    rest of an address that has a line end in it, which belongs to the address as it does in a browser.
+    A line that begins with white space continues the one before it. A line that is no field is passed over, unless it is the
+    rest of an address with a line end in it, which belongs to the address as in a browser.
 
     Args:
-        block: from the line of the version on.
+        block: the header from the line of the version on.
     """
     version, *lines = _decode_lines(block)
     fields: dict[str, str] = {}
     name = ""
     for line in lines:
         key, colon, value = line.partition(":")
-        # Most fields are known; the others take a closer look.
+        # Most fields are known. The pattern is tried on the others only.
         found = _KNOWN.get(key) if colon else None
         if found is None and colon and _NAME.fullmatch(key):
             found = _SPELLING.get(key.strip().lower(), key.strip())
@@ -89,7 +89,7 @@ def parse_header(block: bytes) -> Header:
 
 
 def _decode_lines(block: bytes) -> list[str]:
-    """UTF-8; a line that is not, Latin-1, in which every byte is something."""
+    """Decode lines as UTF-8, and those that are not UTF-8 as Latin-1, which has a character for every byte."""
     try:
         return block.decode("utf-8").split("\n")
     except UnicodeDecodeError:

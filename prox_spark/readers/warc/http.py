@@ -1,4 +1,4 @@
-"""The head of an HTTP response as servers send it, read the way browsers do."""
+"""The heads of HTTP responses as servers send them, parsed as browsers do."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 HTML_TYPES = ("text/html", "application/xhtml+xml", "application/vnd.wap.xhtml+xml")
 
-# A status line may lack the version's digits, the reason phrase and even the code: it is 200 then.
+# A status line may lack the version's digits, the reason phrase and even the code, which is 200 then.
 _STATUS = re.compile(rb"[\r\n \t]*HTTP(?:/\d+(?:\.\d+)?)?(?:[ \t]+(\d{3})|[ \t]*\r*\n|[ \t]+[A-Za-z])", re.IGNORECASE)
 _END = re.compile(rb"\n\r*\n")
 _TYPE = re.compile(r"[!#$%&'*+.^_`|~\w-]+/[!#$%&'*+.^_`|~\w-]+", re.ASCII)
 _CHARSET = re.compile(r"""charset\s*=\s*["']?\s*([^\s;,"']+)""", re.IGNORECASE)
 _LIST_ITEM = re.compile(r'(?:[^,"]|"(?:\\.|[^"\\])*"?)+')
 _UNKNOWN_TYPES = ("unknown/unknown", "application/unknown", "*/*")
-# What a page begins with by the standard on sniffing types, behind white space, comments' beginnings included; or as XHTML.
+# A page begins with one of these after white space, by the standard on MIME sniffing, or as XHTML. Comments count, too.
 _HTML_BEGINS = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*(?=<(?:!doctype\s|html)))?"
     rb"<(?:!--|(?:!doctype\shtml|html|head|script|iframe|h1|div|font|table|a|style|title|b|body|br|p)[\s>])",
@@ -25,12 +25,12 @@ _HTML_BEGINS = re.compile(
 
 @dataclass(frozen=True)
 class Head:
-    """What precedes a body.
+    """The head of a response, which precedes its body.
 
     Attributes:
-        status: the code.
-        fields: lower-case name → values in their order.
-        n_bytes: where the body begins.
+        status: the status code.
+        fields: values in their order, by name in lower case.
+        n_bytes: length of the head, interim responses included: the offset of the body.
     """
 
     status: int
@@ -39,24 +39,24 @@ class Head:
 
     @property
     def media_type(self) -> tuple[str | None, str | None]:
-        """Return the type and the charset of the body; None for what the head does not say."""
+        """Return the type and the charset of the body; None for each that the head does not name."""
         return read_media_type(self.fields.get("content-type", ()))
 
 
 def is_response(block: bytes) -> bool:
-    """True if a status line begins here."""
+    """Return True if a block begins with a status line."""
     return bool(_STATUS.match(block))
 
 
 def parse_head(block: bytes, is_whole: bool) -> Head | None:
-    """Parse the head that a block begins with; heads of interim responses (100 Continue) before it are passed over.
+    """Parse the head at the beginning of a block, after the heads of any interim responses (100 Continue).
 
     Args:
         block: the first bytes of a response.
-        is_whole: there are no more: a head without an end goes on to theirs.
+        is_whole: the block is the whole response, so a head without an end reaches to its end.
 
     Returns:
-        None where there is no status line, or no end.
+        The head; None if it has no status line, or no end.
     """
     begin = 0
     while True:
@@ -69,14 +69,14 @@ def parse_head(block: bytes, is_whole: bool) -> Head | None:
         n_bytes = end.end() if end else len(block)
         code = int(status[1]) if status[1] else 200
         fields = _parse_fields(block[status.end() - 1 : n_bytes])
-        # What a proxy says of its tunnel has no type either.
+        # A proxy's answer about its tunnel has no type, like interim responses.
         if not (_STATUS.match(block, n_bytes) and (code < 200 or "content-type" not in fields)):
             return Head(code, fields, n_bytes)
         begin = n_bytes
 
 
 def _parse_fields(block: bytes) -> dict[str, list[str]]:
-    """Parse the lines behind the status code; one without a colon is passed over."""
+    """Parse the lines after the status code, passing over those without a colon."""
     fields: dict[str, list[str]] = {}
     last: list[str] | None = None
     for line in block.decode("latin-1").split("\n")[1:]:
@@ -91,7 +91,7 @@ def _parse_fields(block: bytes) -> dict[str, list[str]]:
 
 
 def read_media_type(values: Sequence[str]) -> tuple[str | None, str | None]:
-    """Return type and charset that Content-Type fields name: the last usable type counts, as in browsers.
+    """Return the type and charset that Content-Type fields name. The last usable type counts, as in browsers.
 
     Source: https://fetch.spec.whatwg.org/#concept-header-extract-mime-type
     """
@@ -110,7 +110,7 @@ def read_media_type(values: Sequence[str]) -> tuple[str | None, str | None]:
 
 
 def list_items(values: Sequence[str]) -> Iterator[str]:
-    """Yield the parts between commas, of all fields of a name; not the empty ones."""
+    """Yield the parts between commas of all fields of a name, without empty ones."""
     for value in values:
         for item in _LIST_ITEM.findall(value) if "," in value else (value,):
             if item := item.strip():
@@ -118,7 +118,7 @@ def list_items(values: Sequence[str]) -> Iterator[str]:
 
 
 def looks_like_html(body: bytes) -> bool:
-    """True if a browser takes a body without a type for a page.
+    """Return True if a browser would show a body without a type as a page.
 
     Source: https://mimesniff.spec.whatwg.org/#identifying-a-resource-with-an-unknown-mime-type
     """

@@ -1,4 +1,4 @@
-"""The packages of the extra `warc`, imported where they are needed."""
+"""The packages of the extra `warc`, imported only when they are needed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from prox_spark.errors import ProxSparkError
 
 
 def require(*names: str) -> list[ModuleType]:
-    """Import modules of the extra.
+    """Import modules of the extra `warc`.
 
     Raises:
         ProxSparkError: one is not installed.

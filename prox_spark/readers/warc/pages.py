@@ -1,4 +1,4 @@
-"""What becomes of a record: a page or a text that is a document, or a kind that is passed over."""
+"""The pages and texts in records, and the kinds of records that hold none."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from prox_spark.readers.warc.packages import require
 
 # Records of these kinds hold no page, whatever their type.
 _OTHER_KINDS = ("warcinfo", "request", "metadata", "revisit", "continuation")
-# These may hold one, by their type.
+# Records of these kinds may hold one, depending on the type.
 PAGE_KINDS = ("response", "resource", "conversion")
 _KIND = re.compile(r"[a-z][a-z-]{2,30}")
 _HTTP_TYPES = ("application/http", "message/http")
-# Kinds of media of which nobody asks for the format.
+# Media that the summary counts without their format.
 _MEDIA = ("image", "video", "audio", "font")
 _NO_TYPE = "no Content-Type"
-# What crawlers keep of themselves: wget's and wpull's logs and arguments are records of plain text.
+# Addresses of crawlers' own records: wget and wpull keep their logs and arguments as plain text.
 _CRAWLER = re.compile(r"metadata:|urn:x-", re.IGNORECASE)
 
 
 class NoPageError(Exception):
-    """The record holds no document. The message says of what kind it is, for the count of what was passed over."""
+    """The record holds no document. The message is its kind, for the counts of skipped records."""
 
 
 class BrokenPageError(Exception):
-    """The record should hold a document, and can't be read. The message says why."""
+    """The record should hold a document, but can't be read. The message says why."""
 
 
 class LargePageError(Exception):
@@ -49,8 +49,8 @@ class PageText:
     """A document's text.
 
     Attributes:
-        text: as the file has it, or as the page shows it.
-        problem: why some of it is missing; None: nothing is.
+        text: the text as the file has it, or as the page shows it.
+        problem: the reason if some of it is missing, else None.
     """
 
     text: str
@@ -62,10 +62,10 @@ class RecordPlan:
     """How the content of a record is read.
 
     Attributes:
-        type: HTML, plain text, or None where the content is to show that.
-        charset: what the record says.
-        head: of an HTTP response.
-        is_http: the content begins with one, even if it is not known yet.
+        type: HTML, plain text, or None if the content must show it.
+        charset: the charset that the record names; None if it names none.
+        head: head of the HTTP response; None if there is none or it is not complete yet.
+        is_http: the content begins with a head, even if `head` is None.
     """
 
     type: str | None
@@ -75,11 +75,11 @@ class RecordPlan:
 
 
 def plan_record(header: Header, start: bytes) -> RecordPlan:
-    """Say how to read a record, of its header and the first bytes of its content.
+    """Plan how to read a record, by its header and the first bytes of its content.
 
     Raises:
-        NoPageError: it is of a kind that is passed over.
-        BrokenPageError: it is damaged.
+        NoPageError: the record is of a kind that holds no page.
+        BrokenPageError: the record is damaged.
     """
     kind = header.kind
     if kind in _OTHER_KINDS:
@@ -101,7 +101,7 @@ def plan_record(header: Header, start: bytes) -> RecordPlan:
         type_ = "text/plain" if kind == "conversion" else _read_identified_type(header)
     if type_ is None or type_ in HTML_TYPES or (type_ == "text/plain" and kind != "response"):
         return RecordPlan(type_, charset)
-    raise NoPageError(_group(type_))
+    raise NoPageError(_name_group(type_))
 
 
 def _plan_http(header: Header, start: bytes, is_whole: bool) -> RecordPlan:
@@ -116,22 +116,22 @@ def _plan_http(header: Header, start: bytes, is_whole: bool) -> RecordPlan:
     type_ = type_ or _read_identified_type(header)
     if type_ is None or type_ in HTML_TYPES:
         return RecordPlan(type_, charset, head, is_http=True)
-    raise NoPageError(_group(type_))
+    raise NoPageError(_name_group(type_))
 
 
 def read_content(header: Header, plan: RecordPlan, content: bytes, max_bytes: int) -> PageText:
     """Read the text of a record.
 
     Args:
-        header: of the record.
-        plan: what `plan_record` made of it.
-        content: of the record, whole.
+        header: header of the record.
+        plan: result of `plan_record`.
+        content: the whole content of the record.
         max_bytes: largest page.
 
     Raises:
-        NoPageError: the content shows only now that it is none.
+        NoPageError: the content shows that it is no page.
         BrokenPageError: nothing of it can be read.
-        LargePageError: the page has more bytes.
+        LargePageError: the page has more bytes than `max_bytes`.
         UndecodableError: it is compressed, and nothing of it can be read.
         ProxSparkError: Resiliparse is not installed.
     """
@@ -159,10 +159,10 @@ def read_content(header: Header, plan: RecordPlan, content: bytes, max_bytes: in
 
 
 def check_large(plan: RecordPlan, start: bytes) -> None:
-    """Say what a record is whose content is too large to be held, of its first bytes.
+    """Raise the error for a record whose content is too large to be held, by its first bytes.
 
     Raises:
-        LargePageError: a page.
+        LargePageError: it is a page.
         NoPageError: it has no type, and does not look like a page.
     """
     if plan.type is None and not looks_like_html(start[plan.head.n_bytes if plan.head else 0 :]):
@@ -171,41 +171,41 @@ def check_large(plan: RecordPlan, start: bytes) -> None:
 
 
 def _plan_late(header: Header, content: bytes) -> RecordPlan:
-    """Say how to read a response whose head was not in its first bytes."""
+    """Plan how to read a response whose head was not complete in its first bytes."""
     if is_response(content):
         return _plan_http(header, content, is_whole=True)
     if not content:
         raise NoPageError("empty response")
-    # HTTP/0.9 has no head: what looks like a page is one.
+    # HTTP/0.9 has no head, so content that looks like a page is one.
     if looks_like_html(content):
         return RecordPlan(HTML_TYPES[0])
     raise BrokenPageError("the response has no status line")
 
 
 def _read_identified_type(header: Header) -> str | None:
-    """Return the type that the crawler found out."""
+    """Return the type that the crawler identified; None if there is none."""
     return read_media_type([header.fields.get("WARC-Identified-Payload-Type", "")])[0]
 
 
-def _group(type_: str) -> str:
-    """Return how the summary names a type."""
+def _name_group(type_: str) -> str:
+    """Return the name of a type in the summary."""
     media = type_.split("/")[0]
     return f"{media}/*" if media in _MEDIA else type_
 
 
 def read_plain_text(content: bytes, charset: str | None, guesses: bool) -> str:
-    """Decode a text.
+    """Decode a plain text.
 
     Args:
         content: the bytes.
-        charset: what the record says; None: UTF-8.
-        guesses: what is not UTF-8 may be another encoding though the record names none.
+        charset: the charset that the record names; None for UTF-8.
+        guesses: guess the encoding of bytes that are not UTF-8, even if the record names none.
 
     Raises:
-        UnicodeDecodeError: it is not UTF-8, and another encoding can't be.
+        UnicodeDecodeError: it is not UTF-8, and no other encoding may be tried.
     """
     try:
-        # A mark of the encoding is no text in a file; in a conversion everything is.
+        # A byte order mark is no text in a file, but in a conversion everything is text.
         return content.decode("utf-8-sig" if guesses else "utf-8")
     except UnicodeDecodeError:
         if not (charset or guesses):
@@ -214,23 +214,23 @@ def read_plain_text(content: bytes, charset: str | None, guesses: bool) -> str:
 
 
 def html_to_text(body: bytes, charset: str | None) -> str:
-    """The visible text of a page, one block per line.
+    """Return the visible text of a page, one block per line.
 
     Args:
-        body: HTML, content encodings undone.
-        charset: what the HTTP header says; None to look into the page.
+        body: HTML, with content encodings undone.
+        charset: the charset in the HTTP header; None to look into the page.
 
-    Source: the settings follow what ProX's data went through, plain text with the page's noise: which lines are noise
-    is what the refiner decides, so no main-content heuristic may take them away first.
+    Source: the settings follow the preparation of ProX's data, plain text with the page's noise. The refiner decides which
+    lines are noise, so no main-content heuristic may remove them first.
     """
     (html2text,) = require("resiliparse.extract.html2text")
     text = html2text.extract_plain_text(
         decode_page(body, charset),
-        # Blocks stay lines: the refiner removes lines.
+        # Blocks stay lines, because the refiner removes lines.
         preserve_formatting=True,
         main_content=False,
-        # Bullets tell lists from sentences; what no reader of the page sees (link targets, alternative texts, form
-        # values, noscript fallbacks) is no text of it.
+        # Bullets tell lists from sentences. Link targets, alternative texts, form values and noscript fallbacks are no text
+        # that a reader of the page sees.
         list_bullets=True,
         alt_texts=False,
         links=False,
@@ -243,7 +243,7 @@ def html_to_text(body: bytes, charset: str | None) -> str:
 def decode_page(body: bytes, charset: str | None) -> str:
     """Decode bytes as browsers do."""
     (encoding,) = require("resiliparse.parse.encoding")
-    # The names as the web means them: iso-8859-1 is windows-1252; a name of no encoding is as good as none.
+    # On the web iso-8859-1 means windows-1252. A name that is no encoding's counts as none.
     charset = charset and encoding.map_encoding_to_html5(charset, fallback_utf8=False)
     charset = charset or encoding.detect_encoding(body, from_html_meta=True)
     # Falls back to UTF-8 and Windows-1252 when the page is not what its header says, as browsers do.

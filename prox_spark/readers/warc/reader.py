@@ -1,4 +1,4 @@
-"""Files of WARC records as documents, rejections, and counts of what is passed over."""
+"""The readers of WARC and WET files. They yield documents, rejections, and counts of skipped records."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ from prox_spark.readers.warc.pages import (
 from prox_spark.readers.warc.records import Block, Damage, RecordReader
 from prox_spark.readers.warc.window import Container
 
-# Mark-up outweighs text about ten times; a page beyond this is not even parsed.
+# Markup takes about ten times the bytes of the text. A page beyond this is not even parsed.
 _HTML_BYTES_PER_CHAR = 32
-# Most heads of HTTP are within this.
+# Most HTTP heads are shorter than this.
 _START_BYTES = 64 << 10
-# Servers send types that nobody has heard of; beyond so many they are one kind.
+# Servers invent types. Beyond this many they are counted as one kind.
 _MAX_KINDS = 100
 
 Item = Record | Rejected
@@ -46,11 +46,11 @@ Item = Record | Rejected
 def read_warc(uri: str, options: ReadOptions) -> Iterator[Item | Skipped]:
     """Yield the text of each page: of HTML responses, and of resource and conversion records with HTML or plain text.
 
-    What is damaged or can't be read is a rejection, and reading goes on behind it. What is no page by its kind is counted
-    at the end.
+    A damaged or unreadable record is a rejection, and reading continues after it. Counts of records of other kinds come at the
+    end.
 
     Raises:
-        EOFError, OSError: the file is cut off, is no WARC file, or its store fails; what stands before that was yielded.
+        EOFError, OSError: the file is cut off, is no WARC file, or its store fails. Everything before that was yielded.
         ProxSparkError: Resiliparse or Brotli is not installed.
     """
     require("resiliparse.extract.html2text", "resiliparse.parse.encoding", "brotli")
@@ -58,7 +58,7 @@ def read_warc(uri: str, options: ReadOptions) -> Iterator[Item | Skipped]:
 
 
 def read_wet(uri: str, options: ReadOptions) -> Iterator[Item | Skipped]:
-    """Yield the text of each conversion record; in all else as `read_warc`."""
+    """Yield the text of each conversion record. Everything else is as in `read_warc`."""
     skipped: Counter[str] = Counter()
     max_bytes = _HTML_BYTES_PER_CHAR * options.max_text_chars
     problem: Exception | None = None
@@ -81,7 +81,7 @@ def read_wet(uri: str, options: ReadOptions) -> Iterator[Item | Skipped]:
 def _read_record(
     reader: RecordReader, header: Header, uri: str, options: ReadOptions, skipped: Counter[str]
 ) -> Iterator[Item]:
-    """Yield what becomes of a record, with a note where some of it is missing; or count it."""
+    """Yield the document or rejection of a record, with a note if some of it is missing; or count the record."""
     start = reader.peek(_START_BYTES) if header.kind in PAGE_KINDS else b""
     try:
         plan = plan_record(header, start)
@@ -119,7 +119,7 @@ def _read_record(
         reason, message = ReasonCode.INVALID_RECORD, str(error)
     except ProxSparkError:
         raise
-    # Whatever one page does to the parsers must not end the file: the web holds everything.
+    # A page that crashes a parser must not end the file, and the web has every kind of page.
     except Exception as error:
         reason, message = ReasonCode.INVALID_RECORD, f"the page can't be read: {error!r}"
     else:
@@ -148,7 +148,7 @@ def _make_document(text: PageText, header: Header, block: Block, place: Place, o
 
 def _describe(damage: Damage, uri: str) -> Rejected:
     place = Place(uri, damage.offset, damage.length)
-    # What tells it from another one whose place is not known either.
+    # The digest tells damages apart whose places are unknown.
     digest = sha256(damage.snippet or damage.message.encode())
     shown = cut_snippet(damage.snippet) or None
     return Rejected(ReasonCode.INVALID_RECORD, damage.message, place, shown, damage.doc_id, digest)

@@ -1,4 +1,4 @@
-"""The records of a WARC or WET file, one after the other. What is no record is a `Damage`, and reading goes on behind it."""
+"""The records of a WARC or WET file, one after the other. A part that is no record is a `Damage`, and reading continues after it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from prox_spark.readers.warc.window import ByteWindow, Container
 
 _MAX_HEADER_BYTES = 1 << 20
 _SNIPPET_BYTES = 800
-# A length may be off by so much without a word: as long as what stands behind a record is.
+# A length may be wrong by this much without a note. The separator after a record is as long.
 _SLACK_BYTES = 4
 _CUT_HEADER = "the file ends within the header of a record: it is cut off"
 _CUT_VERSION = re.compile(rb"W(?:A(?:R(?:C(?:/[\d.]{0,8})?)?)?)?\r?$")
@@ -27,11 +27,11 @@ class Damage:
     """A part of the file that is no record.
 
     Attributes:
-        message: for people.
-        offset: where it begins in the file, as stored; None where no member begins there.
-        length: None where that is not known.
+        message: sentence for people.
+        offset: its offset in the stored file; None if no member begins there.
+        length: its length in the stored file; None if unknown.
         snippet: its first bytes.
-        doc_id: of the record that is damaged, as far as that could be read.
+        doc_id: id of the damaged record; None if it could not be read.
     """
 
     message: str
@@ -42,13 +42,13 @@ class Damage:
 
 
 class Block(NamedTuple):
-    """What is behind the header of a record.
+    """The block of a record, which follows its header.
 
     Attributes:
-        content: None where it was not asked for, or is larger than the limit.
-        offset: of the record in the file, as stored; None where it shares a member with others.
-        length: of the record in the file, with all that belongs to it.
-        n_missing: bytes that the header promises and that are not there.
+        content: its bytes; None if they were not asked for, or are more than the limit.
+        offset: offset of the record in the stored file; None if it shares a member with others.
+        length: length of the whole record in the stored file; None likewise.
+        n_missing: number of bytes that the header promises and the file lacks.
     """
 
     content: bytes | None
@@ -58,13 +58,13 @@ class Block(NamedTuple):
 
 
 class RecordReader:
-    """Reads records: for each header that iterating yields `finish` is called, `peek` before it if need be.
+    """A reader of records. Iterating yields headers; for each call `finish`, and `peek` before it if needed.
 
-    What is no record is passed over, up to where one begins.
+    Bytes that are no record are passed over up to the next record.
     """
 
     def __init__(self, container: Container, max_bytes: int) -> None:
-        """Begins at the beginning.
+        """Start at the beginning of the file.
 
         Args:
             container: the file.
@@ -74,20 +74,20 @@ class RecordReader:
         self._window = ByteWindow(container)
         self._search = Search(self._window, container.is_plain)
         self._ends = ContentEnds(self._window, self._search, container, max_bytes)
-        # Where the next record is looked for; and of one that was found, where it, its content, its member and the blank
-        # lines before it begin.
+        # Positions: of the search for the next record, then of the found record, its content, and the blank lines before it.
+        # Then the offset of its member.
         self._position = self._begin = self._content = self._blank_from = 0
         self._member_at: int | None = None
         self._header, self._start = Header({}, True), b""
         self._damage: Damage | None = None
-        # Why nothing more can be read.
+        # The reason why nothing more can be read.
         self._cut: str | None = None
 
     def __iter__(self) -> Iterator[Header | Damage]:
         """Yield headers and damages in the order of the file.
 
         Raises:
-            EOFError: nothing behind the last one can be read, or there was no record at all.
+            EOFError: nothing after the last one can be read, or the file has no record at all.
         """
         self._window.ensure(START_BYTES)
         first, has_records = self._window.view(0, 2 * START_BYTES), False
@@ -95,12 +95,12 @@ class RecordReader:
             if not self._read_header(begin):
                 continue
             if self._damage:
-                yield self._measure_damage(begin)
+                yield self._measure_damage(self._damage, begin)
                 self._damage = None
             has_records = True
             self._search.note_record(self._member_at is not None)
             yield self._header
-        # A damage that goes on to where the file is cut off is the same.
+        # A damage that reaches to where the file is cut off is part of that.
         found = self._damage.message if self._damage else None, self._cut
         messages = dict.fromkeys(message for message in found if message)
         if not has_records:
@@ -109,10 +109,10 @@ class RecordReader:
         if self._cut:
             raise EOFError("; ".join(messages))
         if self._damage:
-            yield self._measure_damage(None)
+            yield self._measure_damage(self._damage, None)
 
     def peek(self, n_bytes: int) -> bytes:
-        """Return the first bytes of the content, fewer where it ends."""
+        """Return the first bytes of the content, fewer if it ends before."""
         length = self._header.length
         end = self._content + (n_bytes if length is None else min(n_bytes, length))
         self._window.ensure(end)
@@ -124,10 +124,10 @@ class RecordReader:
         """Move behind the record.
 
         Args:
-            keep: the content is needed.
+            keep: return the content.
 
         Returns:
-            None for a record that can't be read: the next item tells of it.
+            The block; None if the record can't be read. The next item then tells of it.
         """
         length = self._header.length
         if length is None and keep:
@@ -142,7 +142,7 @@ class RecordReader:
             self._cut = end
             return None
         if end == self._content and (length or 0) > _SLACK_BYTES:
-            # What was taken for its header goes on to the end of the record.
+            # The bytes taken for its header reach to the end of the record.
             self._position = end
             self._lose(f"the record has none of its {length:,} bytes", self._begin)
             return None
@@ -156,7 +156,7 @@ class RecordReader:
     # Finding records
 
     def _find_record(self) -> int | None:
-        """Return where the next record begins, with what lies before it dropped; None at the end."""
+        """Return the position of the next record, with the bytes before it dropped; None at the end."""
         window = self._window
         while True:
             if self._damage:
@@ -186,7 +186,7 @@ class RecordReader:
             self._position = self._blank_from = window.end
 
     def _read_header(self, begin: int) -> bool:
-        """Read the header that begins there; False if it has no end, and the search goes on."""
+        """Read the header at a position. Return False if it has no end, and the search must continue."""
         window = self._window
         searched = begin
         while not (blank := END_OF_HEADER.search(window.buffer, searched - window.begin)):
@@ -211,10 +211,10 @@ class RecordReader:
         return False
 
     def _close(self, end: int) -> tuple[int | None, int | None] | None:
-        """Move behind what follows a content.
+        """Move behind the separator that follows a content.
 
         Returns:
-            Offset and length of the record in the file; None where its member is damaged and holds nothing else.
+            Offset and length of the record in the stored file; None if its member is damaged and holds nothing else.
         """
         window, container = self._window, self._container
         self._blank_from = end
@@ -231,26 +231,26 @@ class RecordReader:
         return self._member_at, ended_at - self._member_at
 
     def _find_member(self, begin: int) -> int | None:
-        """Return where the member begins in the file that has nothing but blank lines before a place; None: there is none."""
+        """Return the offset of the member that has only blank lines before a position; None if there is no such member."""
         mark = self._window.find_mark_before(begin)
         return mark.offset if mark and mark.position >= self._blank_from else None
 
     # Damage
 
     def _lose(self, message: str, begin: int) -> None:
-        """Note that what begins there is no record. What follows is part of the same damage up to where a record begins."""
+        """Note that no record begins at a position. Everything up to the next record is part of the same damage."""
         if self._damage:
             return
         window, offset, doc_id = self._window, self._find_member(begin), None
         start = window.view(begin, begin + _SNIPPET_BYTES)
         if begin == self._begin and self._start:
-            # The window may be past it.
+            # The window may have dropped it.
             offset, doc_id = self._member_at, self._header.doc_id
             start = start or self._start[:_SNIPPET_BYTES]
         self._damage = Damage(message, begin if self._container.is_plain else offset, None, start, doc_id)
 
     def _lose_to_gap(self) -> None:
-        """Note that the record is damaged by the gap that the window ends at."""
+        """Note that the gap after the window damages the record."""
         gap = self._window.gap
         if gap and gap.end is None:
             self._cut = gap.message
@@ -258,14 +258,13 @@ class RecordReader:
             self._position = self._window.end
             self._lose(gap.message, self._begin)
 
-    def _measure_damage(self, position: int | None) -> Damage:
-        """Return the damage with its length; None: it goes on to the file's end."""
-        assert self._damage
+    def _measure_damage(self, damage: Damage, position: int | None) -> Damage:
+        """Return a damage that reaches to a position (None: to the file's end) with its length in the stored file."""
         end: int | None = self._container.size
         if position is not None and self._container.is_plain:
             end = position
         elif position is not None:
             end = self._find_member(position)
-        if self._damage.offset is None or end is None:
-            return replace(self._damage, offset=None)
-        return replace(self._damage, length=end - self._damage.offset)
+        if damage.offset is None or end is None:
+            return replace(damage, offset=None)
+        return replace(damage, length=end - damage.offset)

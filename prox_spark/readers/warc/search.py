@@ -1,4 +1,4 @@
-"""Where records begin in a file, and where they end if their length is wrong."""
+"""Searches for the beginnings of records in a file, and for their ends if their lengths are wrong."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from enum import Enum, auto
 from prox_spark.readers.warc.header import parse_header
 from prox_spark.readers.warc.window import ByteWindow
 
-# The line of the version and the name of the first field fit in.
+# Holds the line of the version and the name of the first field.
 START_BYTES = 256
-# What stands behind a record by the standard, and in files with the line ends of Unix.
+# These stand after a record, by the standard and in files with Unix line ends.
 SEPARATORS = (b"\r\n\r\n", b"\n\n")
 
 _MAX_BLANK_BYTES = 1 << 20
 _VERSION = re.compile(rb"WARC/\d+\.\d+[ \t]*\r*\n", re.IGNORECASE)
-# Within other bytes more must look like a record: texts about the format have the line of the version too. It need not be
-# at the beginning of a line, as what is before it may be damaged.
+# Within other bytes more than the line of the version must match, because texts about the format have it, too. The match need
+# not begin a line, because the bytes before it may be damaged.
 _SIGNATURE = b"WARC/"
 _START = re.compile(rb"WARC/\d+\.\d+[ \t]*\r*\n(?i:WARC|Content)-[A-Za-z-]+[ \t]*:")
-# Some tools fill up with zeros, or put a byte order mark before what they save.
+# Some tools pad with zeros, or write a byte order mark before each record.
 BLANKS = re.compile(rb"(?:[\r\n \t\x00]+|\xef\xbb\xbf)*")
 END_OF_HEADER = re.compile(rb"\n\r*\n")
 
 
 class Fit(Enum):
-    """How well a place fits as the end of a record: `ROUGH` is an end that a wrong length may have hit by chance."""
+    """How well a position fits as the end of a record. A wrong length may hit a `ROUGH` end by chance."""
 
     EXACT = auto()
     ROUGH = auto()
@@ -33,9 +33,9 @@ class Fit(Enum):
 
 
 class Search:
-    """Looks for records in a window.
+    """A search for records in a window.
 
-    The place for one is the next member if all records so far had a member each, else a line that begins a header.
+    If all records so far had a member each, only members begin records. Otherwise any line that begins a header does.
     """
 
     def __init__(self, window: ByteWindow, is_plain: bool) -> None:
@@ -43,25 +43,25 @@ class Search:
         self._are_aligned, self._n_records = not is_plain, 0
 
     def note_record(self, begins_member: bool) -> None:
-        """Learn from a record that was found how records lie in the file."""
+        """Take note of whether a record that was found begins a member."""
         self._n_records += 1
         self._are_aligned = self._are_aligned and begins_member
 
     @property
     def is_aligned(self) -> bool:
-        """True if records have a member each, as far as two of them show: only members begin records then."""
+        """True if at least two records were found, each with a member of its own. Only members begin records then."""
         return self._are_aligned and self._n_records > 1
 
     def begins_record(self, position: int) -> bool:
-        """True if the line of the version is there."""
+        """Return True if the line of the version is at a position."""
         self._window.ensure(position + START_BYTES)
         return bool(self._window.match(_VERSION, position))
 
     def skip_blanks(self, begin: int) -> tuple[int, int | None]:
-        """Drop what lies before a place, and blank lines and zeros there.
+        """Drop what is before a position, and the blank lines and zeros at it.
 
         Returns:
-            The place behind them, and where the first member that ends on the way ends in the file.
+            The position after them, and the offset in the stored file of the first member's end on the way; None if none ends.
         """
         window, ended_at = self._window, None
         while True:
@@ -77,11 +77,11 @@ class Search:
                 return begin, ended_at
 
     def rate_end(self, end: int, begin: int) -> Fit:
-        """Say whether what follows a place is what follows a record.
+        """Rate a position as the end of a record by what follows it.
 
         Args:
-            end: the place.
-            begin: of the record.
+            end: the position.
+            begin: position of the record.
         """
         window = self._window
         window.ensure(end + len(SEPARATORS[0]))
@@ -99,12 +99,12 @@ class Search:
         return Fit.ROUGH if is_separated or is_followed else Fit.NONE
 
     def holds_record(self, begin: int, end: int, max_bytes: int) -> bool:
-        """True if there is a record between two places that ends, by its own length, where another one begins.
+        """Return True if a record between two positions ends, by its own length, where another one begins.
 
         Args:
-            begin: what lies behind it is in the window.
-            end: where it begins at the latest.
-            max_bytes: how far behind the end it may go on.
+            begin: first position; the window has all bytes from it on.
+            end: the record begins before this position.
+            max_bytes: the record may end this far after `end`.
         """
         window = self._window
         start = self.find(begin, end)
@@ -119,15 +119,15 @@ class Search:
         return self.begins_record(window.begin + blanks.end() if blanks else content + length)
 
     def scan(self, begin: int, max_held: int | None = None, any_member: bool = False) -> int | None:
-        """Find the next place where a record can begin.
+        """Find the next position where a record can begin, reading on as needed.
 
         Args:
-            begin: where to look from.
-            max_held: None: what lies before the place is dropped; else it is held, and given up when it has more bytes.
-            any_member: a member will do if records have a member each.
+            begin: position to search from.
+            max_held: number of searched bytes that are held before the search is given up; None to drop them instead.
+            any_member: accept any member if records have a member each.
 
         Returns:
-            None: a gap, the end, or the bound comes first.
+            The position; None if a gap, the end, or the bound comes first.
         """
         window, first = self._window, begin
         while True:
@@ -143,7 +143,7 @@ class Search:
                 return None
 
     def find(self, begin: int, end: int, any_member: bool = False) -> int | None:
-        """Return the first place from `begin` on and before `end`, in the window, where a record can begin."""
+        """Return the first position in the window, from `begin` to before `end`, where a record can begin."""
         window, found = self._window, None
         if not self.is_aligned:
             found = self._find_line(begin, end)

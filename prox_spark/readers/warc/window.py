@@ -1,4 +1,4 @@
-"""A file of records as decompressed bytes that are read from its beginning on, with the members that they come from."""
+"""A file of records as a window of decompressed bytes, with the members that they come from."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _WARC = re.compile(rb"(?:\xef\xbb\xbf)?[\s\x00]*WARC/", re.IGNORECASE)
 class Container:
     """A file of records, compressed or not.
 
-    The first bytes say how it is compressed; its name only counts where they are damaged.
+    The first bytes say how it is compressed. Its name only counts if they are damaged.
 
     Attributes:
         size: in bytes, as stored.
-        is_plain: it is not compressed.
-        start: its first bytes, as stored, if they are not those of the compression that its name promises.
+        is_plain: the file is not compressed.
+        start: its first bytes as stored; empty if they are those of a compression.
     """
 
     def __init__(self, raw: BinaryIO, uri: str, max_window_bytes: int) -> None:
@@ -38,7 +38,7 @@ class Container:
         self._members = Members(self._source, codec, max_window_bytes) if codec else None
 
     def read(self, begin: int) -> Iterator[MemberPart | Gap]:
-        """Yield the content from a place in the file on, where a member begins if it is compressed."""
+        """Yield the content from an offset in the stored file on. In a compressed file a member must begin there."""
         if self._members:
             yield from self._members.read(begin)
             return
@@ -51,9 +51,9 @@ class Mark(NamedTuple):
     """The beginning of a member.
 
     Attributes:
-        position: of its first byte among the decompressed ones.
-        offset: of the member in the file, as stored.
-        ended_at: where in the file the member before it ends; None where that is not known.
+        position: position of its first byte among the decompressed ones.
+        offset: offset of the member in the stored file.
+        ended_at: offset in the stored file where the member before it ends; None if unknown.
     """
 
     position: int
@@ -62,15 +62,15 @@ class Mark(NamedTuple):
 
 
 class ByteWindow:
-    """What was decompressed and is still needed. Positions count decompressed bytes, whatever was dropped.
+    """The decompressed bytes that are still needed. Positions count all decompressed bytes, also the dropped ones.
 
     Attributes:
         buffer: the bytes.
-        begin: position of the first one.
-        marks: beginnings of members in it, and of the one that its first byte belongs to.
-        gap: what it ends at, until it is passed.
-        is_at_end: there is nothing more.
-        ended_at: where in the file the member of the last byte ends, once it has.
+        begin: position of the first byte.
+        marks: beginnings of the members in the buffer, and of the member of its first byte.
+        gap: the gap that follows the buffer, until it is passed; None if none does.
+        is_at_end: the file has no more bytes.
+        ended_at: offset in the stored file where the member of the last byte ends; None until it has ended.
     """
 
     def __init__(self, container: Container) -> None:
@@ -78,8 +78,8 @@ class ByteWindow:
         self.go_to(0, 0)
 
     def go_to(self, offset: int, position: int) -> None:
-        """Read on from the member, or in a plain file the byte, at an offset; it has the position."""
-        self._pieces = self._container.read(offset)
+        """Read on from the member at an offset, or the byte in a plain file, and give that byte the position."""
+        self._parts = self._container.read(offset)
         self.buffer = bytearray()
         self.begin = position
         self.marks: list[Mark] = []
@@ -89,54 +89,54 @@ class ByteWindow:
 
     @property
     def end(self) -> int:
-        """Return the position behind the last byte."""
+        """Return the position after the last byte."""
         return self.begin + len(self.buffer)
 
     def read_more(self) -> bool:
-        """Take in some more bytes; False if a gap or the end is there instead."""
+        """Take in some more bytes. Return False if a gap or the end comes instead."""
         if self.gap or self.is_at_end:
             return False
         begins_at = None
-        for piece in self._pieces:
-            if isinstance(piece, Gap):
-                self.gap = piece
+        for part in self._parts:
+            if isinstance(part, Gap):
+                self.gap = part
                 return False
-            if piece.begins_at is not None:
-                begins_at = piece.begins_at
-            if piece.content:
+            if part.begins_at is not None:
+                begins_at = part.begins_at
+            if part.content:
                 if begins_at is not None:
                     self.marks.append(Mark(self.end, begins_at, self.ended_at))
-                self.buffer += piece.content
-                self.ended_at = piece.ends_at
+                self.buffer += part.content
+                self.ended_at = part.ends_at
                 return True
-            # An empty member ends nothing: what counts is the one that the last byte belongs to.
+            # `ended_at` is about the member of the last byte; an empty member after it changes nothing.
             if self.ended_at is None:
-                self.ended_at = piece.ends_at
+                self.ended_at = part.ends_at
         self.is_at_end = True
         return False
 
     def ensure(self, end: int) -> bool:
-        """Take in what lies before a position; False if a gap or the end comes before it."""
+        """Take in all bytes before a position. Return False if a gap or the end comes before it."""
         while self.end < end:
             if not self.read_more():
                 return False
         return True
 
     def pass_gap(self) -> None:
-        """Go on behind the gap, without what lies before it."""
+        """Continue after the gap, and drop what is before it."""
         self.drop(self.end)
         self.marks.clear()
         self.gap = self.ended_at = None
 
     def drop(self, position: int) -> None:
-        """Forget what lies before a position."""
+        """Drop the bytes before a position."""
         del self.buffer[: position - self.begin]
         self.begin = position
         while len(self.marks) > 1 and self.marks[1].position <= position:
             del self.marks[0]
 
     def view(self, begin: int, end: int) -> bytes:
-        """Return a copy of the bytes between two positions, as far as they are there."""
+        """Return a copy of the bytes between two positions, as far as the window has them."""
         return bytes(self.buffer[max(0, begin - self.begin) : max(0, end - self.begin)])
 
     def match(self, pattern: re.Pattern[bytes], position: int) -> re.Match[bytes] | None:
@@ -144,9 +144,9 @@ class ByteWindow:
         return pattern.match(self.buffer, position - self.begin)
 
     def find_mark_at(self, position: int) -> Mark | None:
-        """Return the beginning of a member that is just there."""
+        """Return the member that begins at a position; None if none does."""
         return next((mark for mark in self.marks if mark.position == position), None)
 
     def find_mark_before(self, position: int) -> Mark | None:
-        """Return the beginning of the member that the byte at a position belongs to, if the window has it."""
+        """Return the member of the byte at a position; None if the window has no beginning of it."""
         return next((mark for mark in reversed(self.marks) if mark.position <= position), None)

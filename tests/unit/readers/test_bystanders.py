@@ -37,7 +37,7 @@ pytestmark = pytest.mark.unit
     ],
 )
 def test_bystanders_are_told_by_their_names(why: str, names: str) -> None:
-    # A dot or underscore first is seen before all else.
+    # A leading dot or underscore is checked before everything else.
     assert {name: explain_passed_over(name) for name in names.split()} == {
         name: "hidden" if name[0] in "._" else why for name in names.split()
     }

@@ -26,7 +26,7 @@ WORDS = ["heron", "water", "fish", "tide", "island", "evening", "mud", "flats", 
 
 
 def make_text(n: int, seed: int) -> str:
-    """Some words to some kilobytes of them, with a number that no other text has."""
+    """Return a text of a few words to a few kilobytes, with a number that no other text has."""
     source = random.Random(f"{seed} {n}")
     size = source.choice([3, 40, 400, 3_000])
     return f"Page {n} " + " ".join(f"{source.choice(WORDS)}{source.randrange(999)}" for _ in range(size))
@@ -36,7 +36,7 @@ def make_page(n: int, seed: int) -> bytes:
     body = f"<html><body><p>{make_text(n, seed)}</p></body></html>".encode()
     if (n + seed) % 3:
         return response(n, body=body)
-    # Bytes that no second compression changes stand in the file as they are.
+    # Compressed bytes are incompressible, so a second compression stores them unchanged.
     return response(n, "Content-Encoding: gzip", body=gzip.compress(body, mtime=0))
 
 
@@ -79,14 +79,14 @@ FORMATS = {
     "WARC.lz4": Format(".warc.lz4", InputFormat.WARC, make_page, lz4.frame.compress),
     "WET": Format(".warc.wet", InputFormat.WET, make_conversion),
     "WET.gz": Format(".warc.wet.gz", InputFormat.WET, make_conversion, zip_),
-    # One member for all lines: the damage is done to a line.
+    # All lines share one member, so the damage hits a line.
     "JSONL.gz": Format(".jsonl.gz", InputFormat.JSONL, make_line, pack_all=zip_),
 }
 
 
 @dataclass(frozen=True)
 class Damage:
-    """What is done to which record.
+    """A damage, and the record that it hits.
 
     Attributes:
         kind: `flip`, `cut`, `insert` and `zero` change stored bytes; `lines` swaps two lines of the record's header (or keys of
@@ -105,7 +105,7 @@ class Damage:
 
     @property
     def hit(self) -> set[int]:
-        """Numbers of the records that it is done to."""
+        """Return the numbers of the records that it hits."""
         return {self.record, self.other} if self.kind == "headers" else {self.record}
 
     def apply(self, form: Format) -> bytes:
@@ -118,7 +118,7 @@ class Damage:
             records[self.record] = self._swap_lines(records[self.record])
         stored = [form.pack(record) for record in records]
         if self.kind not in ("headers", "lines"):
-            # Without its end a line is one with the next: two records were hit then.
+            # A line without its end merges with the next one, so two records are hit.
             end = b"\n" if form.kind is InputFormat.JSONL else b""
             stored[self.record] = self._change(stored[self.record].removesuffix(end)) + end
         return form.pack_all(b"".join(stored))
@@ -134,7 +134,7 @@ class Damage:
     def _change(self, content: bytes) -> bytes:
         source = random.Random(self.seed)
         begin = min(int(self.at * len(content)), len(content) - 1)
-        # Half of the record is left: of what is gone altogether nobody can tell.
+        # Half of the record stays, because a record that is missing entirely leaves no trace.
         n_bytes = min(self.n_bytes, len(content) // 2)
         before, hit, after = content[:begin], content[begin : begin + n_bytes], content[begin + n_bytes :]
         if self.kind == "flip":
@@ -149,7 +149,7 @@ class Damage:
 
 
 def _split(record: bytes) -> tuple[bytes, bytes]:
-    """Header and content of a WARC record, or the keys of a line and its text."""
+    """Split a record into header and content, or a line into its keys and its text."""
     end = record.find(b"\r\n\r\n") if record.startswith(b"WARC") else record.find(b', "text"')
     return record[:end], record[end:]
 
@@ -166,7 +166,7 @@ DAMAGES = st.builds(
 
 
 def check(form: Format, damage: Damage, path: Path) -> None:
-    """Read the damaged file and see that nothing else is lost."""
+    """Read the damaged file and check that nothing else is lost."""
     path.write_bytes(damage.apply(form))
     documents: dict[str | None, str] = {}
     n_rejected, n_notes, n_skipped = 0, 0, 0
@@ -183,9 +183,9 @@ def check(form: Format, damage: Damage, path: Path) -> None:
     assert not lost
     n_lost = N_RECORDS - len(documents)
     assert n_lost <= len(damage.hit)
-    # What is no document is a row, or is counted as something else than a page.
+    # A record that is no document is a row in quarantine, or is counted as another kind than a page.
     assert n_lost <= n_rejected + n_skipped
-    # One finding for one damage, or two where it makes two records of one. A line may become many.
+    # One damage makes one finding, or two if it splits a record. A line may become many.
     if form.kind is not InputFormat.JSONL:
         assert n_rejected + n_notes + n_skipped <= 2 * len(damage.hit)
 

@@ -1,4 +1,4 @@
-"""HTTP as servers send it: heads, transfer and content codings."""
+"""HTTP as servers send it: heads, transfer codings and content codings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LONG = b"<p>" + " ".join(map(str, random.Random(1).choices(range(10**6), k=40_00
 
 
 def deflate(content: bytes) -> bytes:
-    """Without a header."""
+    """Compress with deflate, without a header."""
     compress = zlib.compressobj(wbits=-15)
     return compress.compress(content) + compress.flush()
 
@@ -38,7 +38,7 @@ def chunked(content: bytes, size: int = 40, extension: str = "", end: str = "\r\
 
 
 def undo(body: bytes, content: str = "", transfer: str = "", max_bytes: int = 10**7) -> bytes:
-    """The body, with nothing missing."""
+    """Return the decoded body after checking that nothing is missing."""
     found = undo_codings(body, transfer.split(","), content.split(","), max_bytes)
     assert (found.problem, found.is_too_large) == (None, False)
     return found.content
@@ -218,7 +218,7 @@ def test_a_chunk_that_is_cut_off_is_read_and_noted() -> None:
         ("gzip, gzip", gzip.compress(gzip.compress(LONG))),
         ("gzip, br", brotli.compress(gzip.compress(LONG))),
         ("br,gzip", gzip.compress(brotli.compress(LONG))),
-        # Untrue, or half of it.
+        # Claims that are false or half true.
         *[(name, LONG) for name in ("gzip", "deflate", "br", "zstd", "none", "identity", "utf-8", "", "gzip,br")],
         ("gzip, gzip", gzip.compress(LONG)),
         ("gzip, deflate", gzip.compress(LONG)),
@@ -228,7 +228,7 @@ def test_a_chunk_that_is_cut_off_is_read_and_noted() -> None:
         ("br", gzip.compress(LONG)),
         ("deflate", gzip.compress(LONG)),
         ("gzip", zlib.compress(LONG)),
-        # With something before, between or behind.
+        # Bytes before, between or after members.
         ("gzip", b"\r\n" + gzip.compress(LONG)),
         ("gzip", gzip.compress(LONG[:999]) + gzip.compress(LONG[999:])),
         ("zstd", zstandard.compress(LONG[:999]) + zstandard.compress(LONG[999:]) + b"junk"),

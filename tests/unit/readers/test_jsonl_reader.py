@@ -21,7 +21,7 @@ def read(path: Path, content: bytes, **options: object) -> list:
 
 
 def read_records(uri: str, options: ReadOptions) -> list:
-    """What a file holds, without the types of its keys."""
+    """Read the items of a file without the types of its keys."""
     *records, keys = read_file(uri, InputFormat.JSONL, options)
     assert isinstance(keys, Keys)
     return records
@@ -90,7 +90,7 @@ def test_lines_beside_a_gap_are_told_from_whole_ones() -> None:
     assert [(line.content, line.number, line.is_torn) for line in found if not line.gap] == [
         (b"a", 1, False),
         (b"b", 2, True),
-        # Behind a gap nobody knows the number of a line.
+        # The number of a line after a gap is unknown.
         (b"x", None, True),
         (b"y", None, False),
         (b"z", None, False),
@@ -127,7 +127,7 @@ def test_several_gzip_members_and_zstd_frames_are_one_file(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("compress", [gzip.compress, zstandard.compress])
 def test_truncated_compressed_file_yields_what_is_readable_and_one_rejection(tmp_path: Path, compress) -> None:
-    # Noise, so that the cut is far into the lines and not in the compressor's first block only.
+    # Noise takes many blocks, so the cut is far into the lines and not in the compressor's first block.
     import random
 
     noise = random.Random(1)

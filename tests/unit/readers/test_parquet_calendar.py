@@ -10,7 +10,7 @@ from prox_spark.readers.parquet.calendar import is_julian, to_new_calendar
 
 pytestmark = pytest.mark.unit
 
-# Spark's own table (RebaseDateTime.julianGregDiffs): from each day on, what is added to a day of the old calendar.
+# Spark's own table (RebaseDateTime.julianGregDiffs): the difference that is added to old-calendar days from each day on.
 FROM_DAY = [-719164, -682945, -646420, -609895, -536845, -500320, -463795, -390745, -354220, -317695, -244645, -208120, -171595, -141427]  # fmt: skip
 ADDED = [2, 1, 0, -1, -2, -3, -4, -5, -6, -7, -8, -9, -10, 0]
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.unit
         (["1", "3000000000"], pa.int64(), 1),
         (["2024-03-05", "0001-01-01"], pa.date32(), date(2024, 3, 5)),
         (["1.5", "2.0"], pa.float64(), 1.5),
-        # What would not be written so again is text.
+        # Values that would be printed differently are text.
         (["007", "1"], pa.string(), "007"),
         (["1.50"], pa.string(), "1.50"),
         (["1_0"], pa.string(), "1_0"),

@@ -29,7 +29,7 @@ def struct(**fields: Any) -> Any:
 
 
 def one_type(*seen: Any) -> tuple[Any, list[str]]:
-    """The type for those that files a, b, c … have, each a type or (type, bounds of its values)."""
+    """Unify the types of files a, b, c …; each is a type or a pair of a type and the bounds of its values."""
     notes: list[str] = []
     pairs = [one if isinstance(one, tuple) else (one, Bounds()) for one in seen]
     found = [Seen(kind, file, lambda _, b=bounds: b) for (kind, bounds), file in zip(pairs, "abcdefgh", strict=False)]
@@ -46,7 +46,7 @@ def one_type(*seen: Any) -> tuple[Any, list[str]]:
         ([pa.int32(), pa.float32()], DOUBLE),
         ([pa.float16(), pa.float32()], pa.float32()),
         ([pa.float32(), DOUBLE], DOUBLE),
-        # Only what the footers say is held exactly.
+        # Doubles only if the footers show that all values are exact.
         ([(INT, SMALL), DOUBLE], DOUBLE),
         ([(INT, Bounds(True, 0, (1 << 53) + 1)), DOUBLE], STRING),
         ([INT, DOUBLE], STRING),
@@ -63,16 +63,16 @@ def one_type(*seen: Any) -> tuple[Any, list[str]]:
         ([pa.timestamp("ns"), pa.timestamp("s", "Asia/Tokyo")], TIMESTAMP),
         ([pa.timestamp("us"), STRING], STRING),
         ([pa.timestamp("us"), INT], STRING),
-        # Milliseconds that no microseconds can count.
+        # Milliseconds beyond the range of microseconds.
         ([(pa.timestamp("ms"), Bounds(True, 0, 1 << 62))], STRING),
         ([(pa.timestamp("ms"), Bounds(True, 0, 1 << 40))], TIMESTAMP),
-        # Bytes without a mark are text where the footers show no others.
+        # Unmarked bytes are text if the footers show no bytes that are not UTF-8.
         ([(pa.binary(), Bounds(True, "é".encode(), "ü".encode())), STRING], STRING),
         ([(pa.binary(), Bounds(True, b"\x00", b"\xff\xfe")), STRING], pa.binary()),
-        # Footers cut long values within a character.
+        # Footers truncate long values within a character.
         ([(pa.binary(), Bounds(True, ("é" * 40).encode()[:63], b"z")), STRING], STRING),
         ([pa.binary(), INT], STRING),
-        # What is null throughout takes the other's type, whatever its writer called it.
+        # A column that is all null takes the other's type, whatever type it has itself.
         ([pa.null(), INT], INT),
         ([pa.null()], STRING),
         ([(pa.int32(), NONE), STRING], STRING),
@@ -242,7 +242,7 @@ def test_json_of_a_value_with_odd_parts_is_exact() -> None:
 @pytest.mark.parametrize(
     ("array", "target", "expected"),
     [
-        # Before 1970 what is cut off makes a time earlier, not later.
+        # Before 1970, dropped digits make a time earlier, not later.
         (pa.array([-1, 1_709_634_030_123_456_789, None], pa.timestamp("ns")), TIMESTAMP,
          [datetime(1969, 12, 31, 23, 59, 59, 999_999, UTC), AT.replace(tzinfo=UTC), None]),
         (pa.array([1], pa.timestamp("s", "Asia/Tokyo")), TIMESTAMP, [datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)]),
@@ -259,7 +259,7 @@ def test_json_of_a_value_with_odd_parts_is_exact() -> None:
 )  # fmt: skip
 @pytest.mark.parametrize("cut", [0, 1])
 def test_values_are_cast_with_their_nulls_and_parts(array: Any, target: Any, expected: list[Any], cut: int) -> None:
-    # Slices of arrays have offsets, at all depths.
+    # Slices of arrays have offsets at all depths.
     found = cast(array.slice(cut), target)
     found.validate(full=True)
     assert (found.type, found.to_pylist()) == (target, expected[cut:])
@@ -303,7 +303,7 @@ def test_no_value_of_any_column_is_lost(arrays: list[Any]) -> None:
 
 
 def comes_back(before: Any, after: Any) -> bool:
-    """True if the value is there, perhaps written out."""
+    """Return True if the cast value equals the value or its text."""
     if before is None or after is None:
         return before is after
     if isinstance(after, str) and isinstance(before, float):

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.unit
 
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     ".gz": gzip.compress,
-    # With a checksum, as the command line tools write it.
+    # The command line tools write a checksum, too.
     ".zst": zstandard.ZstdCompressor(write_checksum=True).compress,
     ".lz4": lambda content: lz4.frame.compress(content, content_checksum=True),
     ".bz2": bz2.compress,
@@ -118,7 +118,7 @@ def test_everything_before_the_damage_in_a_long_gzip_member_is_read(tmp_path: Pa
     place = int(len(whole) * at)
     whole[place : place + 8] = bytes(8)
     found, (gap,) = read(tmp_path / "a.gz", bytes(whole))
-    # A tool that reads byte by byte gets no more.
+    # Reading byte by byte yields no more.
     slow, n_slow = zlib.decompressobj(31), 0
     with pytest.raises(zlib.error):
         for i in range(len(whole)):
@@ -229,7 +229,7 @@ def test_random_damage_to_one_member_costs_no_other_one(tmp_path: Path, suffix: 
         found, gaps = read(tmp_path / "a", b"".join([*members[:number], bad, *members[number + 1 :]]))
         before, behind = b"".join(parts[:number]), b"".join(parts[number + 1 :])
         if number == 0 and not found.startswith(b"{"):
-            continue  # not to be told by its first bytes any more, nor by its name
+            continue  # Neither its first bytes nor its name tell the compression any more.
         assert found.startswith(before) and found.endswith(behind), (kind, place, number)
         assert len(gaps) <= 1
 

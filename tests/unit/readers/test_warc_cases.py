@@ -1,4 +1,4 @@
-"""WARC and WET files after public bug reports, and what is right for each."""
+"""WARC and WET files from public bug reports, with the right result for each."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_non_ascii_and_long_headers() -> None:
 
 def test_loose_http_headers() -> None:
     found = read_case("warc-loose-http-headers/loose.warc.gz")
-    # The last three have no type, or no head at all: they begin like a page, as browsers see it.
+    # The last three have no type, or no head at all, but browsers show them as pages by how they begin.
     check_silence(found, [text(name) for name in found.names])
     assert len(found.names) == 19 and found.names[-3:] == ["no-type", "no-headers", "http09"]
 
@@ -160,7 +160,7 @@ def test_zst_with_a_dictionary(tmp_path: Path) -> None:
     for n_bytes, n_documents in ((8_500, 2), (8_458, 2), (8_394, 1), (8_330, 0), (1_000, 0)):
         cut = read(tmp_path / "cut.warc.zst", content[:n_bytes])
         assert cut.texts == [text(n) for n in range(1, n_documents + 1)]
-        # Cut between two frames nothing shows.
+        # A cut between two frames is invisible.
         whole = n_bytes in (8_458, 8_394)
         assert [r.reason for r in cut.rejected] == ([] if whole else [ReasonCode.UNREADABLE_FILE])
 
@@ -183,6 +183,6 @@ def test_wet_header_variants() -> None:
     assert "\r\nWARC/1.0\r\n" in by_name["inner-warc"]
     assert by_name["crlf"] == "One line.\r\nAnother line.\r\n"
     assert by_name["nul"] == "before\x00after the nul\n"
-    # Which of two texts under one id is the document is said where all files are known.
+    # Two texts with one id are judged later, when all files are known.
     standard, dup = by_text["Marsh birds, part standard"], found.documents[found.names.index("dup")]
     assert standard.doc_id == dup.doc_id and standard.place.offset < dup.place.offset

@@ -37,7 +37,7 @@ def test_records_come_out_in_the_order_of_the_file_however_it_is_stored(tmp_path
 
 @pytest.mark.parametrize("how", ["plain", "gzip", "zstd", "lz4"])
 def test_offset_and_length_cut_the_record_out_of_the_file(tmp_path: Path, how: str) -> None:
-    # Short records and long ones: what is read ahead must not move the places.
+    # Records are short and long, because reading ahead must not move the places.
     records = [INFO, response(1), conversion(2, ""), conversion(3, "x"), response(4, body=html(4) * 3_000), response(5)]
     path = store(tmp_path, how, records)
     found = read(path)
@@ -193,7 +193,7 @@ def test_charset_is_found_like_a_browser_does(body: bytes, charset: str | None) 
 @every_store
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
 def test_cut_off_file_yields_whole_records_and_one_rejection(tmp_path: Path, how: str, share: float) -> None:
-    # Texts that don't repeat, up to their ends: of a compressed file each byte stands for about as much, the last ones too.
+    # Texts don't repeat up to their ends, so that each byte of a compressed file, also the last, holds about as much text.
     rng = random.Random(12)
     records = [response(n, body=html(n) + rng.randbytes(2000).hex().encode()) for n in range(12)]
     path = store(tmp_path, how, records)

@@ -1,4 +1,4 @@
-"""Records that are not as the standard has them: each costs itself at most."""
+"""Records that break the standard. Each one loses itself at most."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ IMAGE = b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\n\r\n"
 
 
 def with_line(line: bytes, name: object = 2) -> bytes:
-    """A response with one more line in the header of the record."""
+    """Return a response with an additional line in the record's header."""
     return response(name).replace(b"\r\nWARC-Date", b"\r\n" + line + b"\r\nWARC-Date", 1)
 
 
@@ -130,7 +130,7 @@ def test_a_header_beyond_all_measure_is_rejected_alone(tmp_path: Path, how: str)
 def test_lf_for_cr_lf_is_read(tmp_path: Path, how: str) -> None:
     records = [INFO, conversion("c"), response(1), response(2)]
     lf = [r.replace(b"\r\n", b"\n") for r in records]
-    # The bytes that are gone were counted too.
+    # The length still counts the bytes that were removed.
     assert read(store(tmp_path, how, lf)).texts[1:] == [text(1), text(2)]
     only_header = [r.replace(b"\r\n\r\n", b"\n\n", 1).replace(b"\r\nWARC-", b"\nWARC-") for r in records]
     assert read(store(tmp_path, how, only_header)).texts == [text("c"), text(1), text(2)]
@@ -298,7 +298,7 @@ def test_every_kind_of_address_reaches_the_document(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["response", "conversion"])
 def test_a_header_that_lost_its_end_costs_no_other_record(tmp_path: Path, how: str, kind: str) -> None:
     make = response if kind == "response" else conversion
-    # The next blank line is behind the record.
+    # The next blank line is after the record.
     broken = make(2).replace(b"\r\n\r\n", b"\r\n\r ", 1).replace(b"\n\n", b"\n").replace(b"\r\n\r\n<", b"\r\n<")
     found = read(store(tmp_path, how, [INFO, make(1), broken, make(3), make(4)]))
     assert found.names == ["1", "3", "4"]

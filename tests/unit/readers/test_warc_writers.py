@@ -1,4 +1,4 @@
-"""Files of other writers: the same pages as reading them with warcio."""
+"""Files of other writers. Reading them with warcio gives the same pages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from warcio.warcwriter import WARCWriter
 from prox_spark.readers.warc import html_to_text
 
 pytestmark = pytest.mark.unit
-# Written by wget 1.21.3 with --recursive --level=1, of a site of thirteen addresses; the second with --no-warc-compression.
+# Written by wget 1.21.3 with --recursive --level=1 from a site of thirteen addresses; the second with --no-warc-compression.
 WGET = Path(__file__).parents[2] / "data/wget"
 PAGE = "<html><body><p>Start of page {0}.</p><p>Größe</p><p>End.</p></body></html>"
 CHUNKS = b"4\r\n<p>c\r\n7\r\nhunks</\r\n2\r\np>\r\n0\r\n\r\n"
@@ -72,7 +72,7 @@ def write_with_fastwarc(path: Path, compress: Callable[[Any], Any]) -> None:
 
 
 def read_with_warcio(path: Path) -> Iterator[tuple[str, str]]:
-    """Address and text of each HTML response that has some."""
+    """Yield address and text of each HTML response that has text."""
     with path.open("rb") as stream:
         for record in ArchiveIterator(stream):
             if record.rec_type != "response" or not record.http_headers.get_statuscode().startswith("2"):
@@ -92,7 +92,7 @@ def read_with_ours(path: Path) -> list[tuple[str | None, str]]:
 
 @pytest.fixture(params=["warcio.warc.gz", "warcio.warc", "fastwarc.warc.gz", "wget.warc.gz", "wget-plain.warc"])
 def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A file of one of three writers."""
+    """Write a file with one of three writers."""
     path = tmp_path / request.param
     if request.param.startswith("wget"):
         return WGET / request.param
