@@ -105,3 +105,8 @@ def test_places_know_neither_spark_nor_readers() -> None:
     code = "import sys, prox_spark.places; print([n for n in sys.modules if n.startswith(('pyspark', 'prox_spark.'))])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['prox_spark.places']"
+
+
+def test_the_lake_knows_no_reader() -> None:
+    lake = Path(__file__).parents[2] / "prox_spark/lake"
+    assert not [path.name for path in lake.glob("*.py") if "prox_spark.readers" in path.read_text(encoding="utf-8")]
