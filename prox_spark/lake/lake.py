@@ -50,7 +50,7 @@ class Lake(Tables):
 
     Args:
         spark: a session with Delta.
-        config: root or catalog; one must be set.
+        config: root or catalog; one must be set. A string is a root.
 
     Attributes:
         partition_columns: of documents and refined, known once `ensure` was called.
@@ -60,7 +60,7 @@ class Lake(Tables):
         RecipeError: neither is set.
     """
 
-    def __init__(self, spark: SparkSession, config: LakeConfig) -> None:
+    def __init__(self, spark: SparkSession, config: LakeConfig | str) -> None:
         super().__init__(spark, config)
         self.partition_columns: dict[str, tuple[str, ...]] = {}
         self.written = set[str]()

@@ -34,7 +34,7 @@ class Tables:
 
     Args:
         spark: a session with Delta.
-        config: root or catalog; one must be set.
+        config: root or catalog; one must be set. A string is a root.
 
     Attributes:
         beside_others: names of the tables that others were seen to change, or in which a killed run left doubled rows.
@@ -43,7 +43,8 @@ class Tables:
         RecipeError: neither is set.
     """
 
-    def __init__(self, spark: SparkSession, config: LakeConfig) -> None:
+    def __init__(self, spark: SparkSession, config: LakeConfig | str) -> None:
+        config = LakeConfig(root=config) if isinstance(config, str) else config
         if not (config.root or config.catalog):
             raise RecipeError("no lake: give --lake ROOT or --catalog NAME.SCHEMA, or set lake.root in the recipe")
         self.spark = spark

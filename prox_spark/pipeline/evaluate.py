@@ -126,14 +126,16 @@ def _read(parsed: DataFrame, lined: DataFrame, config: ApplyConfig, n_labels: in
     # Programs count lines from the beginning of the document. `F.repeat` takes a column since Spark 4.
     lines_before = F.call_function("repeat", F.lit("\n"), F.col("first_line"))
     whole = lined.withColumn("text", F.concat(lines_before, "text"))
-    for row in execute_programs(whole, chunks, config).select("doc_id", "removed", "verdicts", "chunks").collect():
+    for row in (
+        execute_programs(whole, chunks, config).select("doc_id", "removed", "chunk_outcomes", "chunks").collect()
+    ):
         number = int(row["doc_id"])
         spans = ((span["line_start"], span["line_end"]) for span in row["removed"])
         removed[number] = frozenset(n for start, end in spans for n in range(start, end + 1))
         n_operations = {chunk["chunk_index"]: len(chunk["ops"]) for chunk in row["chunks"] or ()}
         programs += [
-            (n_operations[verdict["chunk_index"]], [finding["code"] for finding in verdict["diagnostics"]])
-            for verdict in row["verdicts"]
+            (n_operations[outcome["chunk_index"]], [finding["code"] for finding in outcome["diagnostics"]])
+            for outcome in row["chunk_outcomes"]
         ]
     predictions = [Prediction(drop_probability.get(n), removed.get(n)) for n in range(n_labels)]
     return _Answers(predictions, score_programs(programs), n_unanswered_chunks)

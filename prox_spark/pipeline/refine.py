@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from prox_spark.config import Recipe
 from prox_spark.engine.driver import is_local
 from prox_spark.errors import ConservationError
-from prox_spark.frames import persisted, persisted_rows
 from prox_spark.interpreted import planned_for
 from prox_spark.lake.lake import Lake
 from prox_spark.pipeline.applying.commit import ApplyAnswers
+from prox_spark.pipeline.asking.answer_wave import answer_wave
 from prox_spark.pipeline.asking.generate import GenerateMissing
 from prox_spark.pipeline.asking.gpu_profile import gpus_per_executor
 from prox_spark.pipeline.asking.self_test import SelfTest
 from prox_spark.pipeline.asking.stages import RefinerStages
-from prox_spark.pipeline.asking.wave_prompts import WavePrompts, keep_documents, make_prompts
 from prox_spark.pipeline.plan import Plan, check_conservation, make_plan, open_lake
 from prox_spark.pipeline.waves import Turn, Wave, run_one_by_one, run_staggered
 from prox_spark.runs.run import Run, recorded
@@ -71,19 +69,12 @@ def _refine_in_waves(lake: Lake, plan: Plan, run: Run) -> None:
     apply = ApplyAnswers(lake, stages, settings, plan.versions, run.run_id)
 
     def refine(wave: Wave, turn: Turn) -> None:
-        # Texts are read from the table once and prompts are made once. Generating and applying read both.
-        with ExitStack() as stack:
-            with turn("doc"), run.timed("doc"):
-                # Within the turn, because settings of the session change for a moment, and one wave at a time may do that.
-                documents = stack.enter_context(persisted_rows(wave.documents))
-                doc = stack.enter_context(persisted(make_prompts(documents, stages.doc, with_token_ids=True)))
-                verdicts = stack.enter_context(generate(doc, stages.doc, wave.number, f"doc stage{wave}"))
-            kept = keep_documents(documents, doc, verdicts, settings.chunk_below)
-            chunk = stack.enter_context(persisted(make_prompts(kept, stages.chunk, with_token_ids=True)))
-            with turn("chunk"), run.timed("chunk"):
-                programs = stack.enter_context(generate(chunk, stages.chunk, wave.number, f"chunk stage{wave}"))
-            with turn("apply"), run.timed("apply"):
-                lost = apply(wave, documents, WavePrompts(doc, chunk), verdicts.unionByName(programs))
+        with (
+            answer_wave(wave, turn, generate, stages, settings, run) as answered,
+            turn("apply"),
+            run.timed("apply"),
+        ):
+            lost = apply(wave, answered.documents, answered.prompts, answered.generations)
         if lost:
             raise ConservationError(
                 f"{lost:,} documents have prompts without a generation: the table generations was changed during the run. "

@@ -16,7 +16,7 @@ from prox_spark.engine.host.executor import find_owner
 from prox_spark.engine.life.resident import connect, find_running_engines
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.errors import EngineStartError
-from prox_spark.prompts import PromptBuilder
+from prox_spark.prompts import ChunkPrompts
 from prox_spark.refiners import Refiner, find
 from prox_spark.refiners.build import build, tokenizer_json
 from prox_spark.udfs.generate import Generate
@@ -61,8 +61,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def answers(spec: EngineSpec) -> list[str]:
     """The texts for all chunks of a page, in order."""
     tokenizer = tokenizer_json(spec.served).read_text()
-    builder = PromptBuilder(spec.refiner.card, "chunk", spec.refiner.model_fingerprint, tokenizer)
-    prompts = builder.prompts(TEXT)
+    builder = ChunkPrompts(spec.refiner.card, spec.refiner.model_fingerprint, tokenizer)
+    prompts = builder.build_prompts(TEXT)
     columns = {
         "generation_key": [p.key for p in prompts],
         "token_ids": pa.array([p.token_ids for p in prompts], pa.list_(pa.int32())),

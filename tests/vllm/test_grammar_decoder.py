@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from program_pattern import PROGRAM_PATTERN
 
-from prox_spark.programs.grammar import PROGRAM_GRAMMAR, PROGRAM_PATTERN
+from prox_spark.programs.grammar import PROGRAM_GRAMMAR
 
 pytestmark = pytest.mark.engine
 

@@ -15,7 +15,7 @@ from prox_spark.config import EngineConfig
 from prox_spark.engine.life.resident import connect
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.errors import RefinerError
-from prox_spark.prompts import Prompt, PromptBuilder
+from prox_spark.prompts import ChunkPrompts, Prompt, VerdictPrompts
 from prox_spark.refiners import Stage, find
 from prox_spark.refiners.build import build, built_path
 from prox_spark.udfs.generate import Generate
@@ -39,8 +39,8 @@ def test_model_that_the_hub_does_not_give_is_named_with_what_to_do(hub_cache: Pa
 def test_prompt_of_a_released_model_has_one_bos_and_its_chat_format(hub_cache: Path) -> None:
     refiner = find("gair-prox/web-chunk-refining-lm")
     tokenizer = (build(refiner) / "tokenizer.json").read_text()
-    builder = PromptBuilder(refiner.card, "chunk", refiner.model_fingerprint, tokenizer)
-    [prompt] = builder.prompts("First line.\nSecond line.")
+    builder = ChunkPrompts(refiner.card, refiner.model_fingerprint, tokenizer)
+    [prompt] = builder.build_prompts("First line.\nSecond line.")
     text = builder.tokenizer.decode(prompt.token_ids, skip_special_tokens=False)
     assert prompt.token_ids.count(builder.tokenizer.token_to_id("<s>")) == 1
     assert "[INST] <<SYS>>" in text and "[doc]\n[000]First line.\n[001]Second line.\n[/doc] [/INST]" in text
@@ -67,11 +67,11 @@ def test_models_of_the_released_size_are_served_in_both_stages(empty_hub_cache: 
 def answered(name: str, stage: Stage) -> tuple[list[Prompt], list[dict[str, Any]]]:
     """A page's prompts, and the rows that the UDF makes of them."""
     refiner = find(name)
-    builder = PromptBuilder(
-        refiner.card, stage, refiner.model_fingerprint, (build(refiner) / "tokenizer.json").read_text()
-    )
+    kind = VerdictPrompts if stage == "doc" else ChunkPrompts
+    tokenizer = (build(refiner) / "tokenizer.json").read_text()
+    builder: VerdictPrompts | ChunkPrompts = kind(refiner.card, refiner.model_fingerprint, tokenizer)
     config = EngineConfig(device="cpu", max_num_seqs=8, cpu_kv_cache_gib=0.5)
-    prompts = builder.prompts("\n".join(f"Line {n} of a page." for n in range(40)))
+    prompts = builder.build_prompts("\n".join(f"Line {n} of a page." for n in range(40)))
     columns = {
         "generation_key": [p.key for p in prompts],
         "token_ids": pa.array([p.token_ids for p in prompts], pa.list_(pa.int32())),

@@ -30,9 +30,9 @@ from prox_spark.engine.slots.sharing import Share
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.engine.wire.health import exchange, read_metrics, request
 from prox_spark.errors import EngineStartError, ReasonCode
-from prox_spark.prompts import PromptBuilder
+from prox_spark.prompts import ChunkPrompts, VerdictPrompts
 from prox_spark.refiners import find
-from prox_spark.udfs.generate import Generate, Verdict
+from prox_spark.udfs.generate import Generate, VerdictTokens
 
 pytestmark = pytest.mark.engine
 
@@ -69,9 +69,10 @@ def engine(spec: EngineSpec) -> Iterator[Engine]:
         os.kill(found.pid, signal.SIGTERM)
 
 
-def builder(spec: EngineSpec, stage: str, tiny_llama: Path) -> PromptBuilder:
+def builder(spec: EngineSpec, stage: str, tiny_llama: Path) -> VerdictPrompts | ChunkPrompts:
     tokenizer = (tiny_llama / "tokenizer.json").read_text()
-    return PromptBuilder(spec.refiner.card, stage, spec.refiner.model_fingerprint, tokenizer)  # type: ignore[arg-type]
+    kind = VerdictPrompts if stage == "doc" else ChunkPrompts
+    return kind(spec.refiner.card, spec.refiner.model_fingerprint, tokenizer)
 
 
 def window(spec: EngineSpec, parameters: dict[str, Any], size: int) -> RequestWindow[int]:
@@ -81,16 +82,18 @@ def window(spec: EngineSpec, parameters: dict[str, Any], size: int) -> RequestWi
     return RequestWindow(session, Share(make_engine_directory(find_owner(), spec.key) / "slots", size))
 
 
-def generate(spec: EngineSpec, prompts: PromptBuilder, texts: list[str]) -> list[dict[str, object]]:
-    made = [prompt for text in texts for prompt in prompts.prompts(text)]
-    verdict = Verdict(*prompts.verdict_token_ids, "keep_doc()", "drop_doc()") if prompts.stage == "doc" else None
+def generate(spec: EngineSpec, prompts: VerdictPrompts | ChunkPrompts, texts: list[str]) -> list[dict[str, object]]:
+    made = [prompt for text in texts for prompt in prompts.build_prompts(text)]
+    verdict = (
+        VerdictTokens(*prompts.verdict_token_ids, "keep_doc()", "drop_doc()") if isinstance(prompts, VerdictPrompts) else None
+    )
     columns = {
         "generation_key": [p.key for p in made],
         "token_ids": pa.array([p.token_ids for p in made], pa.list_(pa.int32())),
     }
     # Two Arrow batches: the window spans them.
     batches = pa.Table.from_pydict(columns).to_batches(max_chunksize=max(1, len(made) // 2))
-    return [row for batch in Generate(spec, prompts.sampling, verdict)(iter(batches)) for row in batch.to_pylist()]
+    return [row for batch in Generate(spec, prompts.sampling, verdict_tokens)(iter(batches)) for row in batch.to_pylist()]
 
 
 def test_a_fresh_engine_tells_the_counters_that_a_hang_is_known_by(engine: Engine) -> None:
@@ -132,7 +135,7 @@ def test_probability_is_that_of_the_two_words_alone(spec: EngineSpec, engine: En
     prompts = builder(spec, "doc", tiny_llama)
     [row] = generate(spec, prompts, ["a page of text"])
     model = AutoModelForCausalLM.from_pretrained(tiny_llama, dtype=torch.float32)
-    [prompt] = prompts.prompts("a page of text")
+    [prompt] = prompts.build_prompts("a page of text")
     with torch.no_grad():
         logits = model(torch.tensor([prompt.token_ids])).logits[0, -1]
     keep, drop = prompts.verdict_token_ids
@@ -144,7 +147,7 @@ def test_chunk_stage_answers_every_chunk(spec: EngineSpec, engine: Engine, tiny_
     prompts = builder(spec, "chunk", tiny_llama)
     texts = ["\n".join(f"line {n} of page {page}" for n in range(30)) for page in range(6)]
     rows = generate(spec, prompts, texts)
-    assert {row["generation_key"] for row in rows} == {p.key for text in texts for p in prompts.prompts(text)}
+    assert {row["generation_key"] for row in rows} == {p.key for text in texts for p in prompts.build_prompts(text)}
     assert all(row["error_code"] is None and 1 <= row["output_tokens"] <= 12 for row in rows)  # type: ignore[operator]
 
 
@@ -152,7 +155,7 @@ def test_grammar_constrains_what_is_decoded(spec: EngineSpec, engine: Engine, ti
     from prox_spark.programs.grammar import PROGRAM_GRAMMAR
 
     parameters = {"temperature": 0, "max_tokens": 12, "structured_outputs": {"grammar": PROGRAM_GRAMMAR}}
-    [prompt] = builder(spec, "chunk", tiny_llama).prompts("a page of text")
+    [prompt] = builder(spec, "chunk", tiny_llama).build_prompts("a page of text")
     [(_, answer)] = window(spec, parameters, 4).ask_all([(0, prompt.token_ids)])
     # Random weights never write a program of themselves.
     assert answer.text and answer.text.lstrip().startswith(("keep_chunk", "remove_lines", "normalize")), answer

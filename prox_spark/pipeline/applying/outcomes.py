@@ -11,7 +11,7 @@ from prox_spark import schemas
 from prox_spark.config import ApplyConfig
 from prox_spark.pipeline.applying.execute import execute_programs
 from prox_spark.pipeline.asking.stored_answers import NO_GENERATION
-from prox_spark.programs import DocumentStatus, OpName, Verdict
+from prox_spark.programs import DocumentStatus, OpName, ProgramStatus
 from prox_spark.schemas import DOCUMENT_KEY
 from prox_spark.udfs.parse import DOC_STAGE
 from prox_spark.udfs.programs import CHUNK
@@ -88,7 +88,7 @@ def _programs_of() -> Column:
     operation = F.struct(op, nothing, nothing, nothing, nothing).cast(schemas.OPERATION)
     verdict = F.struct(
         F.lit(DOC_STAGE), nothing, nothing, F.col("verdict.generation_key"), F.array(operation), F.array(),
-        F.lit(str(Verdict.APPLIED)),
+        F.lit(str(ProgramStatus.APPLIED)),
     ).cast(_PROGRAM)  # fmt: skip
 
     def with_findings(chunk: Column, found: Column) -> Column:
@@ -96,7 +96,7 @@ def _programs_of() -> Column:
         return F.struct(*parsed, found["diagnostics"], found["status"]).cast(_PROGRAM)
 
     none = _none_of(_PROGRAM)
-    chunks = F.coalesce(F.zip_with("chunks", "verdicts", with_findings), none)
+    chunks = F.coalesce(F.zip_with("chunks", "chunk_outcomes", with_findings), none)
     return F.concat(F.when(F.col("verdict").isNotNull(), F.array(verdict)).otherwise(none), chunks)
 
 

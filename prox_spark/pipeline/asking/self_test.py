@@ -50,7 +50,7 @@ class SelfTest:
         if not self.config.enabled or name in self._passed:
             return
         free = stage.in_its_own_words()
-        prompts = [(page, prompt) for page in PAGES for prompt in free.builder.prompts(page)]
+        prompts = [(page, prompt) for page in PAGES for prompt in free.builder.build_prompts(page)]
         told = check(stage.refiner.card, name, self._ask(free, prompts), self.config)
         LOG.info("self-test of the %s stage: %s", name, told)
         self._passed.add(name)

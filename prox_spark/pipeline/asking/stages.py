@@ -10,12 +10,11 @@ from prox_spark.errors import RecipeError
 from prox_spark.fingerprint import fingerprint
 from prox_spark.pipeline.asking.settings import Settings
 from prox_spark.programs.grammar import PROGRAM_GRAMMAR
-from prox_spark.prompts import PromptBuilder
+from prox_spark.prompts import ChunkPrompts, PromptBuilder, VerdictPrompts
 from prox_spark.refiners import Refiner, Stage, find
 from prox_spark.refiners.adapters import check_rank
 from prox_spark.refiners.build import build, tokenizer_json
-from prox_spark.refiners.card import DocTask
-from prox_spark.udfs.generate import Generate, Verdict
+from prox_spark.udfs.generate import Generate, VerdictTokens
 
 
 def prepare_engine(refiner: Refiner, engine: EngineConfig, asks: bool = True) -> EngineSpec:
@@ -55,24 +54,23 @@ class RefinerStage:
             RefinerError: the refiner is unknown, can't be built or does not serve the stage.
         """
         refiner = find(getattr(recipe.refiners, stage))
-        task = refiner.card.task(stage)
+        card = refiner.card
+        _ = card.task(stage)  # It is refused before it is built.
         spec = prepare_engine(refiner, recipe.engine, asks)
-        builder = PromptBuilder(
-            refiner.card,
-            stage,
-            refiner.model_fingerprint,
-            tokenizer_json(spec.served).read_text(encoding="utf-8"),
-            grammar=PROGRAM_GRAMMAR if recipe.generation.grammar and stage == "chunk" else None,
-            packing=recipe.generation.packing,
-        )
-        verdict = Verdict(*builder.verdict_token_ids, task.keep, task.drop) if isinstance(task, DocTask) else None
-        return cls(refiner, builder, Generate(spec, builder.sampling, verdict, stage=stage))
+        text = tokenizer_json(spec.served).read_text(encoding="utf-8")
+        if stage == "doc":
+            verdicts = VerdictPrompts(card, refiner.model_fingerprint, text)
+            verdict_tokens = VerdictTokens(*verdicts.verdict_token_ids, card.doc.keep, card.doc.drop)
+            return cls(refiner, verdicts, Generate(spec, verdicts.sampling, verdict_tokens, stage=stage))
+        grammar = PROGRAM_GRAMMAR if recipe.generation.grammar else None
+        chunks = ChunkPrompts(card, refiner.model_fingerprint, text, grammar, recipe.generation.packing)
+        return cls(refiner, chunks, Generate(spec, chunks.sampling, stage=stage))
 
     def in_its_own_words(self) -> RefinerStage:
         """Return the stage without a grammar or fixed answers: what the model writes of its own accord."""
-        builder = replace(self.builder, grammar=None, free_verdict=self.builder.stage == "doc")
+        builder = self.builder.without_constraints()
         return replace(
-            self, builder=builder, generate=replace(self.generate, parameters=builder.sampling, verdict=None)
+            self, builder=builder, generate=replace(self.generate, parameters=builder.sampling, verdict_tokens=None)
         )
 
 

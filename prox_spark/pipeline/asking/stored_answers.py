@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 from prox_spark.config.recipe import Semantics
 from prox_spark.pipeline.asking.stages import RefinerStages
 from prox_spark.pipeline.asking.wave_prompts import WavePrompts
-from prox_spark.udfs.parse import ANSWERS, DOC_STAGE, PARSED, ParseAnswers
+from prox_spark.udfs.parse import DOC_STAGE, PARSED, STORED_ANSWERS, ParseAnswers
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -71,6 +71,6 @@ def parse_answers(
                 ),
             }
         )
-        .select(*ANSWERS.names)
+        .select(*STORED_ANSWERS.names)
         .mapInArrow(ParseAnswers(semantics), PARSED)
     )

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from prox_spark import threads
-from prox_spark.pipeline.plan import Wave
-from prox_spark.pipeline.waves import Turn, Turns, Work, run_one_by_one, run_staggered
+from prox_spark.pipeline.waves import Turn, Turns, Wave, Work, run_one_by_one, run_staggered
 
 STAGES = ("doc", "chunk", "apply")
 SECONDS = 20.0

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from prox_spark.lake.buckets import EVERY, Buckets
 from prox_spark.pipeline.asking.generate import AskedBefore
-from prox_spark.pipeline.plan import waves
+from prox_spark.pipeline.waves import cut_waves
 from prox_spark.schemas import N_BUCKETS
+
+pytestmark = pytest.mark.unit
 
 COUNTS = st.dictionaries(
     st.integers(0, N_BUCKETS - 1), st.tuples(st.integers(1, 5), st.booleans()), min_size=1, max_size=200
@@ -26,7 +29,7 @@ def choose(buckets: Buckets) -> Any:
 def test_every_document_is_in_one_wave_and_waves_are_about_as_large_as_asked(
     counts: dict[int, tuple[int, bool]], size: int
 ) -> None:
-    made = waves(counts, size, choose)
+    made = cut_waves(counts, size, choose)
     assert [wave.number for wave in made] == list(range(len(made)))
     assert {wave.n_waves for wave in made} == {len(made)}
     parts = [[b for b in counts if wave.buckets.first <= b <= wave.buckets.last] for wave in made]
@@ -38,13 +41,13 @@ def test_every_document_is_in_one_wave_and_waves_are_about_as_large_as_asked(
 
 
 def test_the_only_wave_has_every_bucket() -> None:
-    (wave,) = waves({3: (2, False), 70: (1, False)}, 3, choose)
+    (wave,) = cut_waves({3: (2, False), 70: (1, False)}, 3, choose)
     assert wave.documents is EVERY
     assert str(wave) == ""
 
 
 def test_nothing_pending_makes_no_wave() -> None:
-    assert waves({}, 10, choose) == []
+    assert cut_waves({}, 10, choose) == []
 
 
 def test_what_was_asked_may_be_stored_and_nothing_else() -> None:

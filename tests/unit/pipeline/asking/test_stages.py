@@ -65,7 +65,7 @@ def prints(refiner: str, **sections: Any) -> tuple[str, str, str]:
     """Keys of a verdict and of a chunk, and the fingerprint of the recipe."""
     recipe = recipe_with(refiner, **sections)
     stages = RefinerStages.of(recipe)
-    keys = (stage.builder.prompts(PAGE)[0].key for stage in (stages.doc, stages.chunk))
+    keys = (stage.builder.build_prompts(PAGE)[0].key for stage in (stages.doc, stages.chunk))
     return (*keys, stages.settle(recipe).fingerprint)
 
 
@@ -205,15 +205,15 @@ def test_a_refiner_that_is_not_asked_is_not_built(refiner: str, monkeypatch: pyt
 def test_answers_in_a_models_own_words_are_other_generations_and_are_held_to_nothing(refiner: str) -> None:
     stages = RefinerStages.of(recipe_with(refiner, generation={"grammar": True}))
     doc, chunk = stages.doc.in_its_own_words(), stages.chunk.in_its_own_words()
-    assert doc.generate.verdict is None and stages.doc.generate.verdict is not None
+    assert doc.generate.verdict_tokens is None and stages.doc.generate.verdict_tokens is not None
     for held, free in ((stages.doc, doc), (stages.chunk, chunk)):
-        (of_held,), (of_free,) = held.builder.prompts(PAGE), free.builder.prompts(PAGE)
+        (of_held,), (of_free,) = held.builder.build_prompts(PAGE), free.builder.build_prompts(PAGE)
         assert of_held.token_ids == of_free.token_ids and of_held.key != of_free.key
         assert set(free.builder.request_parameters) == {"temperature", "max_tokens"}
         assert free.generate.parameters == free.builder.sampling
     # Where nothing holds the chunk stage, its answers are those of a run.
     plain = RefinerStages.of(recipe_with(refiner)).chunk
-    assert plain.in_its_own_words().builder.prompts(PAGE) == plain.builder.prompts(PAGE)
+    assert plain.in_its_own_words().builder.build_prompts(PAGE) == plain.builder.build_prompts(PAGE)
 
 
 def test_the_self_test_asks_an_endpoint_for_the_model_of_its_own_stage(refiner: str) -> None:
