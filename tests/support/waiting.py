@@ -1,7 +1,8 @@
-"""Waiting for what another thread or process does, with a deadline."""
+"""Waiting for what another thread, process or task does, with a deadline."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 
@@ -10,11 +11,11 @@ _LONGEST_PAUSE_SECONDS = 0.25
 
 
 def wait_until(condition: Callable[[], object], what: str, seconds: float = 20) -> None:
-    """Returns when the condition holds; fails after the deadline, and says what was waited for.
+    """Wait until the condition holds. Fail after the deadline, with what was waited for.
 
     Args:
-        condition: asked again and again, ever more rarely.
-        what: holds then, in words.
+        condition: checked again and again, ever more rarely.
+        what: the condition in words.
         seconds: the deadline.
     """
     deadline, pause = time.monotonic() + seconds, _FIRST_PAUSE_SECONDS
@@ -22,3 +23,11 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = 20) 
         assert time.monotonic() < deadline, f"after {seconds:g} s still not: {what}"
         time.sleep(pause)
         pause = min(1.5 * pause, _LONGEST_PAUSE_SECONDS)
+
+
+async def wait_in_loop(condition: Callable[[], object], what: str, seconds: float = 20) -> None:
+    """Wait as `wait_until` does, for what another task of this event loop does."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"after {seconds:g} s still not: {what}"
+        await asyncio.sleep(_FIRST_PAUSE_SECONDS)
