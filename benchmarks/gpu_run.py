@@ -1,19 +1,21 @@
-"""One command for a GPU: refine with the released architecture on Spark, beside plain `LLM`, and what share of the card that uses.
+"""One command for a GPU: refining with the released architecture on Spark and by plain `LLM`, and the card's use.
 
     python benchmarks/gpu_run.py [--documents 10000] [--waves 4] [--set engine.max_num_seqs=512]
     python benchmarks/gpu_run.py --dry-run
 
-Needs one NVIDIA GPU, this repository with its extras `gpu`, `spark` and `dev`, Java, and no network: the refiner is a Llama of
-the released refiners' size, 0.35 B, with random weights made on the spot, and the documents are put together of the demo's vocabulary.
-A standalone cluster whose worker discovers the GPU by conf/discover_gpus.sh runs ingest; a warm-up that starts the engine; the document
-stage alone; and both stages, over waves that overlap. Then comes the peak of the card, a product of bfloat16 matrices, and plain
-`LLM` over the same documents. Random weights end no answer: each program has --answer-tokens. Last, where its weights
-can be built, the demo's refiner web-135m refines the demo's pages: real answers on this GPU.
+Needs one NVIDIA GPU, this repository with its extras `gpu`, `spark` and `dev`, Java, and no network: the refiner is a
+Llama of the released refiners' size, 0.35 B, with random weights, and the documents are made of the demo's
+vocabulary. A standalone cluster, whose worker discovers the GPU by conf/discover_gpus.sh, runs ingest, a warm-up that
+starts the engine, the document stage alone, and both stages over overlapping waves. Then come the peak of the card,
+measured by a product of bfloat16 matrices, and plain `LLM` over the same documents. Random weights end no answer, so
+each program has --answer-tokens. Last, if its weights can be built, the demo's refiner web-135m refines the demo's
+pages: real answers on this GPU.
 
-Prints documents per second, prompt tokens per second, how long of a run the engine had prompts, the share of the peak, and where the
-rest of the time goes: the engine's own queue, prefill and decode times and the length of its steps beside what the arithmetic of a
-step would take at the peak. Ends by itself after --limit seconds, with what it has by then. --dry-run takes a tiny
-model, a few documents, the CPU and a made-up GPU, and leaves out the warm-up and the document stage alone: its figures mean nothing.
+Prints documents per second, prompt tokens per second, the share of a run in which the engine had prompts, the share
+of the peak, and the rest of the time: the engine's queue, prefill and decode times, and the length of its steps
+beside that of their arithmetic at the peak. Ends by itself after --limit seconds, with the figures so far. --dry-run
+uses a tiny model, a few documents, the CPU and a fake GPU, and leaves out the warm-up and the document stage alone:
+its figures mean nothing.
 """
 
 from __future__ import annotations
@@ -49,26 +51,26 @@ from prox_spark.report.summaries import describe_refine
 from prox_spark.session import build_session
 
 sys.path.append(str(ROOT / "tests" / "support"))
-from cluster import engines, environment, executors, standalone
+from cluster import find_supervisors, make_environment, make_executor_settings, standalone
 from short_runs import UNCOMPILED
 from waiting import wait_until
 
 OF_PLAIN, OF_PEAK = 0.97, 0.35
-# Seconds that starting web-135m and refining the demo's pages may take.
+# Seconds reserved for starting web-135m and refining the demo's pages.
 _DEMO_SECONDS = 60
-# Seconds until plain `LLM` is up, the measuring of the peak included.
+# Seconds until plain `LLM` is ready, with the measurement of the peak.
 _PLAIN_SECONDS = 75
 
 
 class OutOfTimeError(Exception):
-    """The limit is reached."""
+    """The time limit is reached."""
 
 
 def main() -> int:
-    """Measures and prints.
+    """Measure and print.
 
     Returns:
-        0 when all was measured, whatever the figures, and where there is no GPU; 1 when it failed or ran out of time.
+        0 if all was measured, whatever the figures, or if there is no GPU; 1 if it failed or ran out of time.
     """
     args = parse_args()
     if not args.dry_run and shutil.which("nvidia-smi") is None:
@@ -76,12 +78,12 @@ def main() -> int:
         return 0
     signal.signal(signal.SIGALRM, _out_of_time)
     signal.alarm(args.limit)
-    # Sockets lie in it, whose paths are short.
+    # A short name: the folder holds sockets, whose paths have a limit.
     with tempfile.TemporaryDirectory(prefix="pg", ignore_cleanup_errors=True) as name:
         try:
             measure(Path(name), args, time.monotonic() + args.limit)
         except OutOfTimeError:
-            print(f"gpu_run: stopped after {args.limit} s: what stands above is all there is")
+            print(f"gpu_run: stopped after {args.limit} s; the figures above are all")
             return 1
         except ChildError as error:
             print(f"gpu_run: plain LLM failed: {error}", file=sys.stderr)
@@ -92,10 +94,15 @@ def main() -> int:
 
 
 def parse_args() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--documents", type=int, default=10_000, help="in the document stage; fewer in both where time is short")
+    add(
+        "--documents",
+        type=int,
+        default=10_000,
+        help="documents of the document stage; both stages take fewer if time is short",
+    )
     add("--waves", type=int, default=4)
     add("--slots", type=int, default=max(2, (os.cpu_count() or 2) - 4), help="task slots of the executor")
     add("--answer-tokens", type=int, default=24, help="tokens of each program")
@@ -105,10 +112,10 @@ def parse_args() -> argparse.Namespace:
     add(
         "--demo",
         action=argparse.BooleanOptionalAction,
-        help="web-135m over the demo's pages, if there is time; not in a dry run",
+        help="run web-135m over the demo's pages, if there is time; not in a dry run",
     )
-    add("--dry-run", action="store_true", help="on the CPU: does it run at all")
-    add("--set", metavar="KEY=VALUE", action="append", default=[], help="a field of the recipe; again for more")
+    add("--dry-run", action="store_true", help="run on the CPU, to check that it works")
+    add("--set", metavar="KEY=VALUE", action="append", default=[], help="a field of the recipe; may be repeated")
     args = parser.parse_args()
     args.demo = not args.dry_run if args.demo is None else args.demo
     if args.dry_run:
@@ -117,12 +124,12 @@ def parse_args() -> argparse.Namespace:
 
 
 def measure(folder: Path, args: argparse.Namespace, deadline: float) -> None:
-    """All of it.
+    """Run all measurements.
 
     Args:
-        folder: for everything that is made.
-        args: of the command line.
-        deadline: of the monotonic clock.
+        folder: folder for all files.
+        args: the command line.
+        deadline: end by the monotonic clock, in seconds.
     """
     n = args.documents
     with step("making the refiner"):
@@ -141,7 +148,7 @@ def measure(folder: Path, args: argparse.Namespace, deadline: float) -> None:
                 doc = refine_copy(spark, recipe, folder / "doc", DROP_ALL)
                 say(f"document stage alone {doc.seconds:.1f} s, {_parts(doc)}")
                 if (fewer := affordable(n, doc.seconds, deadline - time.monotonic())) < n:
-                    say(f"time is left for both stages, and plain LLM, over {fewer:,} documents")
+                    say(f"the time left allows {fewer:,} documents for both stages and plain LLM")
                     n, recipe = fewer, recipe_of(folder, url, args, fewer)
                     taken = take_in(spark, recipe)
             both = refine_copy(spark, recipe, folder / "both", DROP_NONE)
@@ -157,26 +164,26 @@ def measure(folder: Path, args: argparse.Namespace, deadline: float) -> None:
 
 
 def affordable(n: int, doc_seconds: float, left: float) -> int:
-    """Documents that both ways can put through both stages in the time that is left.
+    """Return the number of documents that both ways can refine in the time left.
 
     Args:
-        n: documents that went through the document stage.
-        doc_seconds: in which they did; both stages take about 2.5 times as long.
-        left: seconds.
+        n: documents of the document stage.
+        doc_seconds: seconds of the document stage; both stages take about 2.5 times as long.
+        left: seconds left.
     """
     return max(n // 20, min(n, int(n * (left - _PLAIN_SECONDS) / (2 * 2.5 * doc_seconds))))
 
 
 def engines_end() -> None:
-    """Waits for the end of the engines of a session that has stopped: the next one needs their memory."""
-    wait_until(lambda: not engines(), "the engines end with their executor", 60)
+    """Wait until the engines of a stopped session have ended: the next one needs their memory."""
+    wait_until(lambda: not find_supervisors(), "the engines end with their executor", 60)
 
 
 @contextmanager
 def cluster(folder: Path, args: argparse.Namespace) -> Iterator[str]:
-    """A master and a worker with one GPU. Yields its URL."""
+    """Run a master and a worker with one GPU, and yield the URL."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    own = environment(PYTHONPATH=path, PROX_SPARK_RUNTIME=str(folder / "run"))
+    own = make_environment(PYTHONPATH=path, PROX_SPARK_RUNTIME=str(folder / "run"))
     if args.dry_run:
         smi = folder / "bin" / "nvidia-smi"
         smi.parent.mkdir(exist_ok=True)
@@ -193,17 +200,17 @@ def cluster(folder: Path, args: argparse.Namespace) -> Iterator[str]:
 
 
 def recipe_of(folder: Path, master: str, args: argparse.Namespace, n: int) -> Recipe:
-    """The refiner over so many documents, which are made, in waves."""
+    """Write n documents, and return the recipe that refines them in waves."""
     pages = folder / f"pages-{n}.jsonl"
     write_pages(pages, n, args.seed)
-    conf = executors(args.slots, args.memory) | {
+    conf = make_executor_settings(args.slots, args.memory) | {
         "spark.sql.shuffle.partitions": str(args.slots),
         "spark.executor.resource.gpu.amount": "1",
         "spark.driver.memory": "1g" if args.dry_run else "4g",
     }
     if args.dry_run:
         conf |= UNCOMPILED
-    # On a GPU as conf/recipes/gpu.yaml has it.
+    # The GPU settings are those of conf/recipes/gpu.yaml.
     settings = ["engine.device=cpu"] if args.dry_run else ["engine.device=cuda", "engine.max_num_seqs=256"]
     recipe = Recipe.load(None, [*settings, "self_test.enabled=false", *args.set])
     own = {
@@ -217,7 +224,7 @@ def recipe_of(folder: Path, master: str, args: argparse.Namespace, n: int) -> Re
 
 
 def run_plain(folder: Path, recipe: Recipe, args: argparse.Namespace) -> dict[str, Any]:
-    """The peak of the device, and plain `LLM` with the engine settings of the recipe."""
+    """Measure the peak of the device, and plain `LLM` with the engine settings of the recipe."""
     out = folder / "plain"
     out.mkdir()
     job = job_of(recipe, Path(recipe.input.paths[0])) | {
@@ -226,7 +233,7 @@ def run_plain(folder: Path, recipe: Recipe, args: argparse.Namespace) -> dict[st
         "device": recipe.engine.device,
         "peak_side": 512 if args.dry_run else 8192,
     }
-    job["engine"]["disable_log_stats"] = False  # as our server has it
+    job["engine"]["disable_log_stats"] = False  # as in our server
     own = environment_of(recipe, ROOT, Path(sys.executable), out, binds=True)
     with step("peak and plain LLM, its start included"):
         return run_child(
@@ -237,16 +244,16 @@ def run_plain(folder: Path, recipe: Recipe, args: argparse.Namespace) -> dict[st
 def report(
     doc: Refined, n_doc: int, both: Refined, n: int, taken: float, plain: dict[str, Any], size: dict[str, int]
 ) -> None:
-    """Prints the figures and the bars.
+    """Print the figures and the bars.
 
     Args:
-        doc: the document stage alone, over `n_doc` documents.
-        n_doc: likewise.
-        both: both stages, over `n` documents, as plain `LLM` had.
-        n: likewise.
+        doc: figures of the document stage alone.
+        n_doc: number of its documents.
+        both: figures of both stages.
+        n: number of documents of both stages and of plain `LLM`.
         taken: seconds of the ingest of these.
-        plain: what its process printed.
-        size: of the model.
+        plain: the printed figures of plain `LLM`.
+        size: size of the model, as in `random_llama`.
     """
     peak = plain["peak"]
     [[begun, ended]] = plain["spans"]
@@ -289,7 +296,7 @@ def report(
 
 
 def demo(folder: Path, recipe: Recipe) -> None:
-    """The demo's refiner over its pages: what real answers become."""
+    """Refine the demo's pages with its refiner, for real answers."""
     name = "web-135m"
     own = Recipe.parse(
         recipe.model_dump(mode="json")
@@ -314,7 +321,7 @@ def demo(folder: Path, recipe: Recipe) -> None:
 
 
 def write_pages(path: Path, n: int, seed: int) -> None:
-    """Documents as JSON Lines."""
+    """Write documents as JSON Lines."""
     made = Pages(seed)
     with path.open("w", encoding="utf-8") as out:
         for number in range(n):
@@ -323,14 +330,14 @@ def write_pages(path: Path, n: int, seed: int) -> None:
 
 @contextmanager
 def step(name: str) -> Iterator[None]:
-    """Tells how long the block took."""
+    """Print the seconds of the block."""
     begun = time.monotonic()
     yield
     say(f"{name} {time.monotonic() - begun:.1f} s")
 
 
 def say(line: str) -> None:
-    """Tells what is going on."""
+    """Print a progress message with the time."""
     print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
 
 

@@ -26,7 +26,7 @@ from prox_spark.session import build_session
 TESTS = Path(__file__).parents[1] / "tests"
 sys.path[:0] = [str(TESTS / "support")]
 
-from cluster import executors, fake_engine_environment, standalone  # noqa: E402
+from cluster import make_executor_settings, make_fake_engine_environment, standalone  # noqa: E402
 from tiny_tokenizer import bytes_json  # noqa: E402
 from weightless import write_weightless  # noqa: E402
 
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--slots", type=int, default=4, help="task slots of the executor")
     parser.add_argument("--rounds", type=int, default=1)
     args = parser.parse_args()
-    os.environ |= fake_engine_environment(FAKE_ENGINE=json.dumps({"latency": args.latency}))
+    os.environ |= make_fake_engine_environment(FAKE_ENGINE=json.dumps({"latency": args.latency}))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with standalone(folder, [{}], args.slots, dict(os.environ)) as cluster:
@@ -103,7 +103,7 @@ def recipe_of(folder: Path, master: str, args: argparse.Namespace) -> Recipe:
             "engine": {"device": "cpu", "max_num_seqs": WINDOW, "window_factor": 1.0},
             "self_test": {"enabled": False},  # the answers of a FAKE would fail it
             "waves": {"documents": -(-args.documents // args.waves)},
-            "spark": {"master": master, "conf": executors(args.slots, "1g")},
+            "spark": {"master": master, "conf": make_executor_settings(args.slots, "1g")},
         }
     )
 

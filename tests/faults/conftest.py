@@ -1,4 +1,4 @@
-"""Engines whose server is a FAKE (tests/support/fake_engine) that is slow, dies or hangs as it is told."""
+"""Engines whose server is a FAKE (tests/support/fake_engine), which is slow, dies or hangs as told."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from prox_spark.refiners import find
 
 @pytest.fixture
 def runtime(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Where engines have their directories; at the end none of their processes is left."""
+    """The directory of engines' directories. At the end none of their processes is left."""
     monkeypatch.setenv("PROX_SPARK_RUNTIME", str(short_path))
     monkeypatch.setattr(resident, "_BACK_OFF_SECONDS", 0.01)
     yield short_path
@@ -36,7 +36,10 @@ def runtime(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 @pytest.fixture
 def make_spec(tmp_path: Path, runtime: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., EngineSpec]:
-    """Makes specs of FAKE engines; `name` is a refiner's, without weights, and `card` more of its card."""
+    """Make specs of FAKE engines.
+
+    `name` is the name of a refiner without weights, and `card` adds fields to its card.
+    """
     monkeypatch.syspath_prepend(str(FAKE_ENGINE))
 
     def make(

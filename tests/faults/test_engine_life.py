@@ -46,7 +46,9 @@ except OSError as error:
 def ask(spec: EngineSpec, answered: list[str | None]) -> None:
     """One prompt; the id of the engine that answered it is added."""
     session = ResidentSession(lambda: connect(spec), {"max_tokens": 1}, 60, lambda n: forgive(spec, n), 1)
-    window: RequestWindow[int] = RequestWindow(session, Share(make_engine_directory(find_owner(), spec.key) / "slots", size=1))
+    window: RequestWindow[int] = RequestWindow(
+        session, Share(make_engine_directory(find_owner(), spec.key) / "slots", size=1)
+    )
     answered.extend(answer.engine_id for _, answer in window.ask_all([(0, [1, 2, 3])]))
 
 
@@ -97,7 +99,9 @@ def test_what_an_executor_left_that_is_gone_ends_at_the_next_start_on_the_host(
 def killed_with_its_guard(engine: Engine, runtime: Path) -> list[psutil.Process]:
     """Kills supervisor and guard; returns the processes that live on."""
     started = family(engine)[1:]
-    (guard,) = [process for process in find_processes_in(runtime) if "prox_spark.engine.life.guard" in process.cmdline()]
+    (guard,) = [
+        process for process in find_processes_in(runtime) if "prox_spark.engine.life.guard" in process.cmdline()
+    ]
     both = [guard, psutil.Process(engine.pid)]
     for process in both:
         process.kill()

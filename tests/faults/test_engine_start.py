@@ -111,7 +111,9 @@ def test_server_that_the_kernel_kills_while_it_starts_is_told_from_one_that_fail
 
     def servers() -> list[psutil.Process]:
         return [
-            p for p in find_processes_in(runtime) if "--uds" in p.cmdline() and "supervisor" not in " ".join(p.cmdline())
+            p
+            for p in find_processes_in(runtime)
+            if "--uds" in p.cmdline() and "supervisor" not in " ".join(p.cmdline())
         ]
 
     killer = threading.Thread(target=kill_server)

@@ -1,4 +1,4 @@
-"""Task slots that feed one FAKE engine, each a process of its own as Spark's Python workers are, and what may happen to them."""
+"""Faults while task slots, each a process as Spark's Python workers are, feed one FAKE engine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import os
 import struct
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +31,7 @@ pytestmark = pytest.mark.faults
 ROOT = Path(__file__).parents[2]
 POISON = 666
 WINDOW = 16
-# A task slot: the generate UDF over Arrow batches of the prompts on its command line; prints each row as it comes.
+# A task slot: the generate UDF over Arrow batches of the prompts on its command line. It prints each row as it comes.
 SLOT = """
 import json, sys
 import pyarrow as pa
@@ -54,22 +53,36 @@ for batch in generate.Generate(spec, json.dumps({"max_tokens": 8}))(batches()):
 """
 
 
+# Before SLOT: the slot also writes a line to stderr whenever it is refused a lock of the isolation.
+TELL_REFUSALS = """
+import sys
+from prox_spark.engine.slots import isolation
+try_lock = isolation.try_lock
+def watch(file, how):
+    is_locked = try_lock(file, how)
+    if not is_locked:
+        print("refused", file=sys.stderr, flush=True)
+    return is_locked
+isolation.try_lock = watch
+"""
+
+
 @dataclass(frozen=True)
 class Executor:
-    """This process in the part of the executor's JVM: its children are the task slots of one executor."""
+    """This process in the role of the executor's JVM: its children are the task slots of one executor."""
 
     spec: EngineSpec
 
-    def slot(self, prompts: list[list[int]]) -> subprocess.Popen[str]:
+    def slot(self, prompts: list[list[int]], before: str = "") -> subprocess.Popen[str]:
         config = self.spec.config.model_dump_json()
-        command = [sys.executable, "-c", SLOT, str(self.spec.refiner.reference), config, json.dumps(prompts)]
+        command = [sys.executable, "-c", before + SLOT, str(self.spec.refiner.reference), config, json.dumps(prompts)]
         environment = os.environ | {
             "PYTHONPATH": os.pathsep.join([str(ROOT / "tests" / "support" / "fake_engine"), str(ROOT)])
         }
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
     def rows(self, *slots: subprocess.Popen[str]) -> dict[int, dict[str, Any]]:
-        """What the slots printed to their ends, by first token; each prompt once."""
+        """Wait for the slots to end and return the rows that they printed, by first token; each prompt once."""
         rows: dict[int, dict[str, Any]] = {}
         for slot in slots:
             output, errors = slot.communicate(timeout=120)
@@ -88,7 +101,7 @@ class Executor:
         return connect(self.spec)
 
     def count(self, metric: str) -> int:
-        """Of the engine's own counters."""
+        """Return one of the engine's own counters."""
         lines = (request(self.engine().socket, "/metrics") or "").splitlines()
         return next((int(float(line.split()[1])) for line in lines if metric in line), 0)
 
@@ -102,7 +115,7 @@ class Executor:
 
 @pytest.fixture
 def executor(tmp_path: Path, short_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Executor]]:
-    """Makes an executor whose fake engine behaves as told; at the end no process of its engine is left."""
+    """Make an executor whose fake engine behaves as told; at the end no process of its engine is left."""
     monkeypatch.setenv("PROX_SPARK_RUNTIME", str(short_path))
     monkeypatch.syspath_prepend(ROOT / "tests" / "support" / "fake_engine")
     monkeypatch.syspath_prepend(ROOT)
@@ -129,7 +142,7 @@ def executor(tmp_path: Path, short_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def _rename(name: str) -> None:
-    """The name of this process: an executor is known by the name of its JVM."""
+    """Set the name of this process, because an executor is known by the name of its JVM."""
     ctypes.CDLL(None).prctl(15, name.encode(), 0, 0, 0)
 
 
@@ -258,9 +271,9 @@ def test_a_slot_that_is_killed_while_it_asks_alone_holds_up_nobody(executor: Cal
     command = [sys.executable, "-c", hold, str(fed.directory / "door")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout and holder.stdout.readline() == "held\n"
-        slot = fed.slot(prompts(1000, 30))
-        wait_until((fed.directory / "room").exists, "the slot is at the door")
-        time.sleep(1)  # time enough to ask, if it did not heed the door
+        slot = fed.slot(prompts(1000, 30), before=TELL_REFUSALS)
+        assert slot.stderr and "refused\n" in slot.stderr, "it did not try the door"
+        assert "refused\n" in slot.stderr, "it did not try the door again"
         assert fed.count("request_success_total") == 0
         holder.kill()
     assert_all_but(fed.rows(slot), set())

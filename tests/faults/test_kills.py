@@ -1,4 +1,7 @@
-"""kill -9 in the middle of a refine run on a standalone cluster with two executors. The engine is a FAKE that takes its time."""
+"""kill -9 in the middle of a refine run on a standalone cluster with two executors.
+
+The engine is a FAKE that takes its time.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,11 @@ from cluster import (
     REPOSITORY,
     Cluster,
     Job,
-    engines,
-    executors,
-    fake_engine_environment,
+    find_marked,
+    find_supervisors,
     has_word,
-    marked,
+    make_executor_settings,
+    make_fake_engine_environment,
     standalone,
     start_job,
 )
@@ -40,7 +43,7 @@ FAKE = {"FAKE_ENGINE": json.dumps({"latency": 0.25})}
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with standalone(tmp_path_factory.mktemp("kills"), [{}, {}], 1, fake_engine_environment(**FAKE)) as running:
+    with standalone(tmp_path_factory.mktemp("kills"), [{}, {}], 1, make_fake_engine_environment(**FAKE)) as running:
         yield running
 
 
@@ -53,7 +56,7 @@ def ingested(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path
             lines = [f"Line {line} of page {number} says {number * line} words of no importance." for line in range(5)]
             pages.write(json.dumps({"id": f"page-{number}", "text": "\n".join(lines)}) + "\n")
     recipe = write_recipe(folder, "local[2]")
-    run_job("ingest.py", folder / "pages.jsonl", recipe=recipe).ended()
+    run_job("ingest.py", folder / "pages.jsonl", recipe=recipe).wait_for_end()
     return folder / "lake"
 
 
@@ -68,7 +71,7 @@ def write_recipe(folder: Path, master: str, wave_documents: int = N_DOCUMENTS) -
         "engine": {"device": "cpu", "max_num_seqs": 2},
         "self_test": {"enabled": False},  # the FAKE's answers are no refiner's
         "waves": {"documents": wave_documents},
-        "spark": {"master": master, "conf": executors(1, "512m")},
+        "spark": {"master": master, "conf": make_executor_settings(1, "512m")},
     }
     (folder / "recipe.yaml").write_text(json.dumps(recipe))
     return folder / "recipe.yaml"
@@ -76,7 +79,7 @@ def write_recipe(folder: Path, master: str, wave_documents: int = N_DOCUMENTS) -
 
 def run_job(name: str, *arguments: Path, recipe: Path) -> Job:
     command = [sys.executable, REPOSITORY / "jobs" / name, *arguments, "--recipe", recipe]
-    return start_job(command, recipe.parent, fake_engine_environment(**FAKE))
+    return start_job(command, recipe.parent, make_fake_engine_environment(**FAKE))
 
 
 def refine(lake: Path, cluster: Cluster, wave_documents: int = N_DOCUMENTS) -> Job:
@@ -105,7 +108,7 @@ class Middle:
         found: list[psutil.Process] = []
 
         def look() -> bool:
-            now = {supervisor: n_answered(supervisor) for supervisor in engines()}
+            now = {supervisor: n_answered(supervisor) for supervisor in find_supervisors()}
             found.extend(engine for engine, n in now.items() if n >= self._before.get(engine, 0) + 5)
             if found:
                 self._before = now
@@ -169,8 +172,8 @@ def test_a_run_ends_right_after_kill_9_of_every_part_but_the_driver(lake: Path, 
     # The executor first: it takes the answers of its task with it, and with them what they tell of its engines.
     for part in (executor, python_workers, server, servers_children):
         kill(part(middle.engine()))
-    job.ended()
-    wait_until(lambda: not marked(but=cluster.daemons), "no process is left", 15)
+    job.wait_for_end()
+    wait_until(lambda: not find_marked(but=cluster.daemons), "no process is left", 15)
     run = check_whole(lake)
     # Of those it killed; a busy host may lose another one besides.
     assert run["engine_restarts"] >= 2 and run["engine_starts"] >= run["engine_restarts"] + 1
@@ -186,15 +189,15 @@ def test_a_run_whose_driver_was_killed_fails_and_the_next_pays_for_the_rest_only
     python = psutil.Process(job.process.pid)
     if part == "JVM":
         kill(python.children())
-        job.ended(status=1)
+        job.wait_for_end(status=1)
         assert job.err.read_text().splitlines()[-1].startswith("prox-spark: the JVM of the Spark driver is gone")
     else:
         python.kill()
-        job.ended(status=-signal.SIGKILL)
-    wait_until(lambda: not marked(but=cluster.daemons), "no process is left", 15)
+        job.wait_for_end(status=-signal.SIGKILL)
+    wait_until(lambda: not find_marked(but=cluster.daemons), "no process is left", 15)
     paid = {row["generation_key"] for row in table(lake, "generations")}
     assert len(paid) == N_DOCUMENTS
-    refine(lake, cluster).ended()
+    refine(lake, cluster).wait_for_end()
     run = check_whole(lake)
     mine = {row["generation_key"] for row in table(lake, "generations") if row["run_id"] == run["run_id"]}
     assert mine and not mine & paid and dict(run["counts"])["generations"] == len(mine)

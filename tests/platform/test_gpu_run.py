@@ -6,14 +6,14 @@ import subprocess
 import sys
 
 import pytest
-from cluster import REPOSITORY, environment
+from cluster import REPOSITORY, make_environment
 
 pytestmark = pytest.mark.platform
 
 
 def gpu_run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(REPOSITORY / "benchmarks" / "gpu_run.py"), *arguments]
-    env = environment(PYTHONPATH=str(REPOSITORY), **variables)
+    env = make_environment(PYTHONPATH=str(REPOSITORY), **variables)
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
 
 

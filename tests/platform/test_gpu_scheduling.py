@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster import BIN, Cluster, fake_engine_environment, marked, standalone, start_job
+from cluster import BIN, Cluster, find_marked, make_fake_engine_environment, standalone, start_job
 from waiting import wait_until
 
 pytestmark = pytest.mark.platform
@@ -28,7 +28,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         script.chmod(0o755)
         gpu = "spark.worker.resource.gpu"
         workers.append({f"{gpu}.amount": "2", f"{gpu}.discoveryScript": str(script)})
-    with standalone(folder, workers, 4, fake_engine_environment(FAKE_ENGINE='{"latency": 0.3}')) as running:
+    with standalone(folder, workers, 4, make_fake_engine_environment(FAKE_ENGINE='{"latency": 0.3}')) as running:
         yield running
 
 
@@ -48,8 +48,8 @@ def tasks(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     }
     options = [word for key, value in settings.items() for word in ("--conf", f"{key}={value}")]
     command = [BIN / "spark-submit", "--master", cluster.url, *options, JOB]
-    said = start_job(command, tmp_path_factory.mktemp("job"), fake_engine_environment()).ended(seconds=300)
-    wait_until(lambda: not marked(but=cluster.daemons), "no process is left", 15)
+    said = start_job(command, tmp_path_factory.mktemp("job"), make_fake_engine_environment()).wait_for_end(seconds=300)
+    wait_until(lambda: not find_marked(but=cluster.daemons), "no process is left", 15)
     return json.loads(said)  # type: ignore[no-any-return]
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from cluster import BIN, REPOSITORY, engines, environment, standalone, start_job
+from cluster import BIN, REPOSITORY, find_supervisors, make_environment, standalone, start_job
 from short_runs import FEW_PARTITIONS
+from waiting import wait_until
 
 from prox_spark.demo import PAGES
 
@@ -20,15 +20,20 @@ pytestmark = pytest.mark.platform
 
 
 def spark_submit(job: str, *arguments: str, options: tuple[str, ...], folder: Path) -> tuple[str, set[int]]:
-    """Runs a job to its end. Returns what it printed, and the processes that supervised its engines."""
+    """Run a job to its end. Return its output, and the processes that supervised its engines."""
     command = [BIN / "spark-submit", *options, REPOSITORY / "jobs" / job, *arguments]
-    running = start_job(command, folder, environment())
+    running = start_job(command, folder, make_environment())
     seen: set[int] = set()
-    deadline = time.monotonic() + 900
-    while running.process.poll() is None and time.monotonic() < deadline:
-        seen |= {engine.pid for engine in engines()}
-        time.sleep(1)
-    return running.ended(seconds=0), seen
+
+    def has_ended() -> bool:
+        seen.update(engine.pid for engine in find_supervisors())
+        return running.process.poll() is not None
+
+    try:
+        wait_until(has_ended, f"{job} ends", 900)
+    finally:
+        running.process.kill()
+    return running.wait_for_end(), seen
 
 
 def write_recipe(path: Path, lake: Path) -> str:
@@ -44,7 +49,7 @@ def options(master: str) -> tuple[str, ...]:
 
 @pytest.fixture(scope="module")
 def ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A lake with three pages, taken up by the job."""
+    """A lake into which the job has ingested three pages."""
     folder = tmp_path_factory.mktemp("submit")
     pages, lake = folder / "pages.jsonl", folder / "lake"
     pages.write_bytes(b"\n".join(PAGES.read_bytes().splitlines()[:3]) + b"\n")
@@ -60,7 +65,7 @@ def master(where: str, tmp_path: Path) -> Iterator[str]:
     if where == "local":
         yield "local[2]"
     else:
-        with standalone(tmp_path, [{}], 2, environment()) as cluster:
+        with standalone(tmp_path, [{}], 2, make_environment()) as cluster:
             yield cluster.url
 
 
@@ -71,5 +76,5 @@ def test_jobs_run_by_spark_submit(master: str, tmp_path: Path, ingested: Path) -
     done, supervisors = spark_submit("refine.py", "--recipe", recipe, options=options(master), folder=tmp_path)
     assert re.search(r"refine: 3 of 3 documents .* 1 engine start", done), done
     assert len(supervisors) == 1
-    _, alive = psutil.wait_procs(engines(), timeout=15)
+    _, alive = psutil.wait_procs(find_supervisors(), timeout=15)
     assert not alive, "an engine outlived its executor"

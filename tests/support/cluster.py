@@ -1,4 +1,4 @@
-"""A Spark standalone cluster out of the pip package, and the processes that the tests' jobs start and must not leave."""
+"""A Spark standalone cluster from the pip package, and the processes that tests' jobs start and must not leave behind."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ REPOSITORY = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 FAKE_ENGINE = REPOSITORY / "tests" / "support" / "fake_engine"
 
-# Handed down to every process that these tests start; other tests may have engines of their own at the same time.
+# Every process that these tests start inherits it. Other tests may have engines of their own at the same time.
 MARK = {"PROX_SPARK_TEST_RUN": uuid.uuid4().hex}
 
 
-def environment(**more: str) -> dict[str, str]:
-    """Of a job or a daemon."""
+def make_environment(**more: str) -> dict[str, str]:
+    """Return the environment of a job or a daemon."""
     path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
     settings = {"PYSPARK_PYTHON": sys.executable, "PATH": path, "SPARK_LOCAL_IP": "127.0.0.1"}
     settings["JAVA_TOOL_OPTIONS"] = JAVA_OPTIONS
     return os.environ | MARK | settings | more
 
 
-def fake_engine_environment(**more: str) -> dict[str, str]:
-    """The same with the fake engine in place of vLLM."""
+def make_fake_engine_environment(**more: str) -> dict[str, str]:
+    """Return the same environment with the fake engine in place of vLLM."""
     path = os.pathsep.join(filter(None, [str(FAKE_ENGINE), str(REPOSITORY), os.environ.get("PYTHONPATH")]))
-    return environment(PYTHONPATH=path, **more)
+    return make_environment(PYTHONPATH=path, **more)
 
 
-def marked(but: Sequence[int] = ()) -> list[psutil.Process]:
-    """All that runs and was started by these tests, but for some.
+def find_marked(but: Sequence[int] = ()) -> list[psutil.Process]:
+    """Find the running processes that these tests have started.
 
     Args:
-        but: process ids, such as those of a cluster's daemons.
+        but: ids of processes to leave out, such as a cluster's daemons.
     """
     found = psutil.process_iter(["environ", "status"])
     return [
@@ -54,13 +54,13 @@ def marked(but: Sequence[int] = ()) -> list[psutil.Process]:
     ]
 
 
-def engines() -> list[psutil.Process]:
-    """The supervisors of the engines that these tests have started: their guards have the same command line."""
-    return [p for p in marked() if has_word(p, "prox_spark.engine.life.supervisor") and os.getsid(p.pid) == p.pid]
+def find_supervisors() -> list[psutil.Process]:
+    """Find the supervisors of the engines that these tests have started, without their guards, which share the command line."""
+    return [p for p in find_marked() if has_word(p, "prox_spark.engine.life.supervisor") and os.getsid(p.pid) == p.pid]
 
 
 def has_word(process: psutil.Process, word: str) -> bool:
-    """Does a word of the command line of a process end so; False when it has ended."""
+    """Return True if a word of a process's command line ends with `word`; False where the process has ended."""
     try:
         return any(part.endswith(word) for part in process.cmdline())
     except psutil.NoSuchProcess:
@@ -69,15 +69,15 @@ def has_word(process: psutil.Process, word: str) -> bool:
 
 @dataclass
 class Job:
-    """A job that runs."""
+    """A running job."""
 
     command: list[str]
     process: subprocess.Popen[bytes]
     out: Path
     err: Path
 
-    def ended(self, status: int = 0, seconds: float = 400) -> str:
-        """Waits for its end. Returns what it printed."""
+    def wait_for_end(self, status: int = 0, seconds: float = 400) -> str:
+        """Wait for its end and return its output."""
         try:
             self.process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -90,14 +90,14 @@ class Job:
 
 
 def start_job(command: Sequence[str | Path], folder: Path, env: Mapping[str, str]) -> Job:
-    """Starts a program of this repository or environment; its words go to files in a folder."""
+    """Start a program of this repository or environment. Its output goes to files in a folder."""
     words, out, err = list(map(str, command)), folder / "out", folder / "err"
     with out.open("wb") as printed, err.open("wb") as errors:
         return Job(words, subprocess.Popen(words, env=env, stdout=printed, stderr=errors), out, err)
 
 
-def executors(n_cores: int, memory: str) -> dict[str, str]:
-    """Settings of an application that begins when all its executors are there, and shows nothing of itself."""
+def make_executor_settings(n_cores: int, memory: str) -> dict[str, str]:
+    """Return settings of an application that begins when all its executors are registered, without UI and progress bar."""
     return {
         "spark.executor.cores": str(n_cores),
         "spark.executor.memory": memory,
@@ -110,7 +110,7 @@ def executors(n_cores: int, memory: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster that runs: its URL, and the process ids of its master and workers."""
+    """A running cluster: its URL, and the process ids of its master and workers."""
 
     url: str
     daemons: tuple[int, ...]
@@ -120,14 +120,14 @@ class Cluster:
 def standalone(
     folder: Path, workers: Sequence[Mapping[str, str]], n_cores: int, env: Mapping[str, str], memory: str = "2g"
 ) -> Iterator[Cluster]:
-    """A master and workers on this host, gone at the end.
+    """Run a master and workers on this host, and end them.
 
     Args:
-        folder: for logs and the executors' work.
-        workers: one for each; Spark settings of its own, such as the GPUs it announces.
-        n_cores: that each worker offers.
-        env: environment, handed down to the executors.
-        memory: that each worker offers.
+        folder: folder for logs and the executors' work.
+        workers: for each worker its own Spark settings, such as the GPUs that it announces.
+        n_cores: cores that each worker offers.
+        env: environment, which the executors inherit.
+        memory: memory that each worker offers.
     """
     import pyspark
 
@@ -165,5 +165,5 @@ def standalone(
         for process in reversed(processes):
             process.terminate()
             process.wait(20)
-        for left in marked():  # by a test that failed
+        for left in find_marked():  # left behind by a test that failed
             left.kill()

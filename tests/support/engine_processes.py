@@ -1,4 +1,4 @@
-"""Processes of engines, as tests look for them."""
+"""Search for processes of engines."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import psutil
 from prox_spark.engine.host.executor import Owner
 
 FAKE_ENGINE = Path(__file__).parent / "fake_engine"
-# Of these tests the engines' owner: no JVM is above it.
+# The owner of these tests' engines, because no JVM is above this process.
 ME = Owner.of(psutil.Process())
 
 
 def find_processes_in(directory: Path) -> list[psutil.Process]:
-    """Processes that work in a directory or below it: supervisors, their guards, servers and what those have started."""
+    """Find processes that work in a directory or below it: supervisors, guards, servers and the servers' children."""
     found = []
     for process in psutil.process_iter():
         try:

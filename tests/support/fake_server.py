@@ -23,28 +23,28 @@ ME = Owner.of(psutil.Process())
 
 
 def completion(text: str, top_logprobs: list[dict[str, float]] | None = None, n_tokens: int = 1) -> Reply:
-    """A 200 answer as vLLM gives it."""
+    """Make a 200 answer as vLLM gives it."""
     logprobs = {"top_logprobs": top_logprobs} if top_logprobs is not None else None
     choice = {"index": 0, "text": text, "finish_reason": "stop", "logprobs": logprobs}
     return 200, {"choices": [choice], "usage": {"prompt_tokens": 1, "completion_tokens": n_tokens}}
 
 
 def echo(prompt: list[int]) -> Reply:
-    """Answers with the prompt's numbers."""
+    """Answer with the prompt's numbers."""
     return completion(" ".join(map(str, prompt)))
 
 
 class FakeEngineServer:
-    """Not a model: answers as it is told, when it is told, and keeps count.
+    """A server without a model, which gives the answers it is told when it is told to, and counts.
 
     Args:
-        reply: from a prompt to the answer.
-        ready: is it time to answer this prompt; asked again after every change and on `recheck`.
+        reply: the answer to a prompt.
+        ready: True if it is time to answer this prompt; checked again after every change and on `recheck`.
         name: its engine id.
 
     Attributes:
-        received: prompts in the order they came.
-        answered: prompts whose reply was made, in that order; broken connections are no answers.
+        received: prompts in the order of their arrival.
+        answered: prompts in the order of their replies; broken connections are no answers.
         in_flight, most_in_flight: requests that wait for their answer, now and at most.
     """
 
@@ -64,7 +64,7 @@ class FakeEngineServer:
         self.is_well = True
 
     def __enter__(self) -> FakeEngineServer:
-        # Not pytest's folder, whose path may be longer than the 107 bytes that a socket's may have.
+        # Not pytest's folder, whose path may be too long for a socket (107 bytes).
         self.folder = Path(tempfile.mkdtemp(prefix="fake-"))
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fake-engine", daemon=True)
@@ -80,12 +80,15 @@ class FakeEngineServer:
         shutil.rmtree(self.folder)
 
     def engine(self, pid: int = ME.pid, started: float | None = None) -> Engine:
-        """What `connect` would return. Its supervisor is this test process unless another is given."""
+        """Return the engine that `connect` would return.
+
+        Its supervisor is this test process unless another is given.
+        """
         started = ME.started if started is None else started
         return Engine(self._name, pid, started, str(self.folder / "s"), str(self.folder / "engine.log"), 1)
 
     def recheck(self) -> None:
-        """Asks `ready` again, from any thread."""
+        """Check `ready` again, from any thread."""
         self._call(self._notify())
 
     def _call(self, work: Any) -> None:

@@ -11,12 +11,12 @@ TASKS = {"doc": {"template": "plain", "max_text_tokens": 8}}
 
 
 def make_weightless_card(name: str = "tiny", **fields: Any) -> dict[str, Any]:
-    """The card of a refiner whose base lies beside it; further fields win."""
+    """Make the card of a refiner whose base lies beside it. Further fields override its own."""
     return {"name": name, "licence": "MIT", "base": {"path": "."}, "context_tokens": 64, "tasks": TASKS, **fields}
 
 
 def write_weightless(folder: Path, **fields: Any) -> str:
-    """Writes such a refiner; returns its name for recipes. What stands for its weights is its name."""
+    """Write such a refiner and return its name for recipes. Its weights file holds its name."""
     card = make_weightless_card(**fields)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "refiner.yaml").write_text(yaml.safe_dump(card), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A FAKE vLLM. The server of an engine that imports it becomes the fake server and never comes back."""
+"""A FAKE vLLM. An engine's server that imports it becomes the fake server, and the import never returns."""
 
 import os
 

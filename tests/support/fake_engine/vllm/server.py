@@ -1,15 +1,17 @@
-"""A FAKE of an engine's server, for fault injection and for speed. It is no model: see `answer`.
+"""A FAKE of an engine's server, for fault injection and for speed. It has no model, see `answer`.
 
-With this folder's root (`tests/support/fake_engine`) first on PYTHONPATH the resident engine starts this server instead of vLLM, by the
-same command line (it takes over where vLLM is imported). It is ready at once and answers in no time, unless FAKE_ENGINE, a JSON object, says otherwise:
+With this folder's root (`tests/support/fake_engine`) first on PYTHONPATH the resident engine starts this server instead of
+vLLM, with the same command line: it takes over where vLLM is imported. It is ready and answers at once, unless FAKE_ENGINE, a
+JSON object, says otherwise:
 
     latency         seconds per request (0)
     start_seconds   before it listens (0)
     start           "ready"; "hang": never listens; "die": exits at once; "memory": dies like a server out of memory
     poison          a token id; a prompt that holds it kills the server
-    hang            a token id; from a prompt that holds it on no prompt is answered, while the server says that it is well
-    refuses_adapters  it takes none (false)
-    children        processes that it starts, as vLLM starts its engine core on a GPU (1); it dies with the first that does, as vLLM does
+    hang            a token id; after a prompt that holds it no prompt is answered, while the health check still passes
+    refuses_adapters  true: every adapter is refused (false)
+    children        number of processes that it starts, as vLLM starts its engine core on a GPU (1); like vLLM, it dies when
+                    one of them dies
 """
 
 from __future__ import annotations
@@ -43,9 +45,9 @@ DEFAULTS = {
 
 
 def answer(body: dict[str, Any]) -> dict[str, Any]:
-    """Depends on the prompt alone: a verdict for the document stage, one of several choices, else removal of line 0 or nothing."""
+    """Answer by the prompt alone: a verdict for the document stage, one of several choices, else removal of line 0 or of nothing."""
     prompt = body["prompt"]
-    # Spaced as json writes it: other bytes would be other answers, which tests count on.
+    # Spaced as json writes it, because other bytes would give other answers than tests count on.
     number = int.from_bytes(hashlib.sha256(orjson.dumps(prompt).replace(b",", b", ")).digest()[:4], "big")
     choice: dict[str, Any] = {"text": "keep_chunk()", "finish_reason": "stop", "logprobs": None}
     if number % 2:
@@ -53,20 +55,20 @@ def answer(body: dict[str, Any]) -> dict[str, Any]:
     if choices := body.get("structured_outputs", {}).get("choice"):
         choice["text"] = choices[number % len(choices)]
     if ids := body.get("allowed_token_ids"):
-        # Keep and drop, in this order; one document in eight is dropped.
+        # The ids are keep and drop, in this order. One document in eight is dropped.
         likely = 0 if number % 8 else 1
         scores = {f"token_id:{token}": -0.1 if i == likely else -2.4 for i, token in enumerate(ids)}
         choice |= {"text": "", "finish_reason": "length", "logprobs": {"top_logprobs": [scores]}}
-    # A FAKE cache and a FAKE queue: neither is there.
+    # FAKE figures: there is no cache and no queue.
     cached = {"cached_tokens": len(prompt) // 4}
     usage = {"prompt_tokens": len(prompt), "completion_tokens": 1, "prompt_tokens_details": cached}
     return {"choices": [choice], "usage": usage, "metrics": {"queue_time_ms": 250.0}}
 
 
 class FakeServer:
-    """Answers /v1/completions, /health, /metrics and /v1/load_lora_adapter.
+    """The routes /v1/completions, /health, /metrics and /v1/load_lora_adapter.
 
-    Its own HTTP: what a benchmark measures should not be the fake.
+    Its HTTP is minimal, so that benchmarks do not measure the fake.
     """
 
     def __init__(self, settings: dict[str, Any]) -> None:
@@ -84,7 +86,7 @@ class FakeServer:
         return orjson.dumps(answer(body))
 
     def load(self, body: dict[str, Any]) -> tuple[bytes, bytes]:
-        """An adapter is a folder that is there."""
+        """Load an adapter, which is any folder with an adapter_config.json."""
         name, path = body["lora_name"], body["lora_path"]
         if self.settings["refuses_adapters"]:
             return b"500 Internal Server Error", b"ValueError: fake engine was told to refuse it"
@@ -109,7 +111,7 @@ class FakeServer:
 
 
 class FakeConnection(asyncio.Protocol):
-    """One request after the other. One whose connection is gone is given up, as vLLM does."""
+    """A connection with one request after the other. Like vLLM, it gives a request up when the connection is lost."""
 
     def __init__(self, server: FakeServer) -> None:
         self.server = server
@@ -130,7 +132,7 @@ class FakeConnection(asyncio.Protocol):
         if path == b"/v1/completions":
             due = asyncio.get_running_loop().time() + self.server.settings["latency"]
             body = orjson.loads(content)
-            if body.get("model", "refiner") not in self.server.models:  # unnamed it is the base, as in vLLM
+            if body.get("model", "refiner") not in self.server.models:  # without a name it is the base, as in vLLM
                 self.respond(b"404 Not Found", b"{}")
                 return
             answered = self.server.complete(body)
@@ -160,7 +162,10 @@ class FakeConnection(asyncio.Protocol):
 
 
 class PreciseSelector(selectors.EpollSelector):
-    """Waits as long as it is told: epoll rounds up to whole milliseconds, which a benchmark would take for the client's."""
+    """A selector with exact timeouts.
+
+    epoll rounds up to whole milliseconds, which a benchmark would count as the client's time.
+    """
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None or timeout > 0:
@@ -175,7 +180,7 @@ def die_with(children: list[multiprocessing.process.BaseProcess]) -> None:
 
 
 def main() -> None:
-    """Takes the server's arguments and heeds --uds."""
+    """Serve, with the server's arguments, of which only --uds is used."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--uds", required=True)
     arguments, _ = parser.parse_known_args()

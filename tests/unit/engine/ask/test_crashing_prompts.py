@@ -56,7 +56,10 @@ def executor(tmp_path: Path) -> Iterator[Callable[..., FakeExecutor]]:
 
 
 def engine(kind: str, name: str) -> FakeEngineServer:
-    """`full`: dies when all prompts are in flight. `poison`: of its poison. `well`: never. `patient`: waits for them all."""
+    """`full`: dies when all prompts are in flight.
+
+    `poison`: of its poison. `well`: never. `patient`: waits for them all.
+    """
 
     def reply(prompt: list[int]) -> Reply:
         if kind == "full" or (kind == "poison" and prompt == POISON):
