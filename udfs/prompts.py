@@ -44,7 +44,7 @@ class BuildPrompts:
             rows = [
                 self._row(doc_id, sha, prompt)
                 for doc_id, sha, text, first_line in zip(*(batch.column(c).to_pylist() for c in columns), strict=True)
-                for prompt in self.builder.prompts(text, first_line)
+                for prompt in self.builder.build_prompts(text, first_line)
             ]
             yield to_batch(rows, PROMPTS)
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from prox_spark.annotation.questions import SCORES, Question
 from prox_spark.config import AnnotationConfig
 from prox_spark.errors import RecipeError, RefinerError
 from prox_spark.programs.grammar import PROGRAM_GRAMMAR
-from prox_spark.prompts import PromptBuilder
+from prox_spark.prompts import ChunkPrompts, DocumentPrompts, PromptBuilder
 from prox_spark.refiners.card import ChunkTask, DocTask, RefinerCard, Tasks
 
 # A digit, and the tokens that some tokenizers put before it.
@@ -23,38 +23,34 @@ _SLACK_TOKENS = 16
 _TODAY = datetime(2024, 7, 26)
 
 
-@dataclass(frozen=True, kw_only=True)
-class QuestionPrompts(PromptBuilder):
-    """Builder of one question's prompts; its `card` is the teacher's, with the question as its only task.
+@dataclass(frozen=True)
+class ScorePrompts(DocumentPrompts):
+    """Builder of the prompts that ask for a score; its `card` is the teacher's, with the question as its only task.
 
     Args:
-        question: the `stage` of its answers in `generations`.
-        constrained: whether the engine allows only a score, or only the grammar of programs, as the answer.
+        constrained: whether the engine allows only a score as the answer.
         answer_tokens: limit of an answer; a longer one is cut.
     """
 
-    question: str
     constrained: bool
     answer_tokens: int
-
-    @property
-    def name(self) -> str:
-        """The `stage` under which its generations are stored."""
-        return self.question
 
     @cached_property
     def request_parameters(self) -> dict[str, Any]:
         """Body of a completions request, without model and prompt."""
         parameters: dict[str, Any] = {"temperature": 0, "max_tokens": self.answer_tokens}
         if self.constrained:
-            forms = {"doc": {"choice": [str(score) for score in SCORES]}, "chunk": {"grammar": PROGRAM_GRAMMAR}}
-            parameters["structured_outputs"] = forms[self.stage]
+            parameters["structured_outputs"] = {"choice": [str(score) for score in SCORES]}
         return parameters
+
+    def without_constraints(self) -> Self:
+        """Return a builder of the same prompts whose answers may be any text."""
+        return replace(self, constrained=False)
 
 
 def build_question_prompts(
     question: Question, teacher: RefinerCard, fingerprint: str, tokenizer: Path, config: AnnotationConfig
-) -> QuestionPrompts:
+) -> PromptBuilder:
     """Return the builder of a question's prompts for a teacher.
 
     Args:
@@ -69,10 +65,16 @@ def build_question_prompts(
         RecipeError: question, text and answer together exceed the teacher's context.
     """
     template = format_chat(tokenizer, teacher.name, question.build_messages(config.constrained), config.constrained)
+    tokenizer_json = (tokenizer / "tokenizer.json").read_text(encoding="utf-8")
+    builder: PromptBuilder
     if question.asks_for_score:
         answer_tokens = _SCORE_TOKENS if config.constrained else config.max_answer_tokens
         tasks = Tasks(doc=DocTask(template=template, max_text_tokens=config.max_text_tokens))
         text_tokens = config.max_text_tokens + _SLACK_TOKENS
+        card = teacher.model_copy(update={"tasks": tasks})
+        builder = ScorePrompts(
+            card, fingerprint, tokenizer_json, config.constrained, answer_tokens, question=question.stage
+        )
     else:
         answer_tokens = config.max_answer_tokens
         # As in web-135m, a line may fill a third of the chunk.
@@ -82,19 +84,12 @@ def build_question_prompts(
             max_line_tokens=config.max_chunk_tokens // 3,
             max_answer_tokens=answer_tokens,
         )
-        tasks = Tasks(chunk=chunk)
         # A third more for the line breaks: each line has one, and its number alone is three tokens. While chunks fit
         # the context none is halved, so all questions are about the same chunks.
         text_tokens = config.max_chunk_tokens * 4 // 3 + _SLACK_TOKENS
-    builder = QuestionPrompts(
-        card=teacher.model_copy(update={"tasks": tasks}),
-        stage="doc" if question.asks_for_score else "chunk",
-        model_fingerprint=fingerprint,
-        tokenizer_json=(tokenizer / "tokenizer.json").read_text(encoding="utf-8"),
-        question=question.stage,
-        constrained=config.constrained,
-        answer_tokens=answer_tokens,
-    )
+        card = teacher.model_copy(update={"tasks": Tasks(chunk=chunk)})
+        grammar = PROGRAM_GRAMMAR if config.constrained else None
+        builder = ChunkPrompts(card, fingerprint, tokenizer_json, grammar, question=question.stage)
     if (needed := builder.frame_tokens + text_tokens + answer_tokens) > teacher.context_tokens:
         raise RecipeError(
             f"teacher {teacher.name} reads {teacher.context_tokens} tokens, and the question {question.name} with its text and "

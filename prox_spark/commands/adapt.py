@@ -10,7 +10,7 @@ from pathlib import Path
 from prox_spark.commands.arguments import add_override_arguments, run_command
 from prox_spark.paths import CONF, refiners_directory
 from prox_spark.pipeline.labels import read_places, relative_to
-from prox_spark.training.adapt import adapt, place_of
+from prox_spark.training.adapt import adapt, choose_directory
 from prox_spark.training.recipe import AdaptRecipe
 
 _DESCRIPTION = """Trains a refiner on labels: a LoRA adapter or all weights, on a GPU if there is one, else on the CPU. The
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         recipe = AdaptRecipe.load(args.recipe, overrides=args.set)
         if args.labels:
             recipe = recipe.with_places(relative_to(args.labels))
-        directory = args.output or place_of(recipe)
+        directory = args.output or choose_directory(recipe)
         print(adapt(recipe, read_places(recipe.places), directory, restart=args.restart).summary())
         return 0
 

@@ -16,9 +16,11 @@ from prox_spark.labels import Label
 from prox_spark.paths import refiners_directory
 from prox_spark.refiners import find, is_shipped
 from prox_spark.refiners.build import load_base
-from prox_spark.training.cards import adapted_card, training_card, write_cards
+from prox_spark.training.card_changes import make_result_card, make_training_card
+from prox_spark.training.cards import write_cards
 from prox_spark.training.data import TrainingData
 from prox_spark.training.recipe import AdaptRecipe
+from prox_spark.training.tracking import check_tracker
 
 if TYPE_CHECKING:
     import torch
@@ -31,12 +33,12 @@ _TRAINING = "training"
 
 @dataclass(frozen=True)
 class Adaptation:
-    """What `adapt` made.
+    """The result of `adapt`.
 
     Attributes:
-        directory: of the refiner: a card, its weights or adapter, a model card.
-        steps: of training, those of interrupted runs included.
-        metrics: on the validation examples; empty without any.
+        directory: directory of the refiner: its card, its weights or adapter, a model card.
+        steps: number of training steps, including those of interrupted runs.
+        metrics: figures on the validation examples; empty without any.
     """
 
     directory: Path
@@ -44,7 +46,7 @@ class Adaptation:
     metrics: dict[str, float]
 
     def summary(self) -> str:
-        """For the terminal."""
+        """Return the result in words, for the terminal."""
         figures = "".join(f"\n  {name:<38}{value:>9.4f}" for name, value in self.metrics.items())
         return f"adapt: {self.steps:,} steps; the refiner is {self.directory}{figures}"
 
@@ -52,40 +54,43 @@ class Adaptation:
 def adapt(
     recipe: AdaptRecipe, labels: Mapping[str, Sequence[Label]], directory: Path, restart: bool = False
 ) -> Adaptation:
-    """Trains a refiner. A run that was killed is started again with the same call and goes on from its last checkpoint.
+    """Train a refiner. A run that was killed goes on from its last checkpoint when it is called again with the same arguments.
 
     Args:
-        recipe: what from, on what, how long.
-        labels: of each of the recipe's places.
-        directory: where the refiner goes; checkpoints lie below it in `training` and stay there.
-        restart: throw away the checkpoints of an earlier run.
+        recipe: all settings.
+        labels: the labels at each place that the recipe names.
+        directory: of the result; checkpoints are written below it in `training` and stay there.
+        restart: delete the checkpoints of an earlier run.
 
     Raises:
-        LabelError: a place has no labels of use.
-        RefinerError: the start can't be had, or the checkpoints there are of another recipe.
-        RecipeError: the card can't be changed like that, or several processes are to train.
+        LabelError: a place has no usable labels.
+        RefinerError: the start can't be loaded, or the checkpoints in the directory are of another recipe.
+        RecipeError: the changes make no valid card, the tracker is not installed, or adapt runs in several processes.
     """
+    check_tracker(recipe)
     start = find(recipe.start.refiner)
-    card = adapted_card(recipe, start)
-    # The base comes first: it silences the library's bars, which is possible only before their import.
+    card = make_result_card(recipe, start)
+    # First of all: this silences progress bars, which is possible only before their library is imported.
     base, tokenizer = load_base(start)
-    # These import torch and transformers, which nothing else in the package needs.
+    # Imported here because they import torch and transformers.
     from prox_spark.training.loss import AnswerLoss, Collator
     from prox_spark.training.model import (
-        end_token_id,
-        in_words,
+        add_adapter,
+        copy_trained_state,
+        describe_trained,
+        find_end_token,
         round_linear_layers,
-        trained_state,
-        with_adapter,
         write_weights,
     )
-    from prox_spark.training.trainer import RefinerTrainer, computes_in_bfloat16, training_arguments
+    from prox_spark.training.trainer import RefinerTrainer, computes_in_bfloat16, make_training_arguments
     from prox_spark.training.validation import Validation
 
-    end_id = end_token_id(base, tokenizer)
+    end_id = find_end_token(base, tokenizer)
     tokenizer_json = tokenizer.backend_tokenizer.to_str()
-    data = TrainingData.of(recipe, labels, training_card(recipe, start), card, tokenizer_json, end_id)
-    made_of = fingerprint(recipe.model_dump(), card.model_dump(), start.model_fingerprint, data.fingerprint)
+    data = TrainingData.of(recipe, labels, make_training_card(recipe, start), card, tokenizer_json, end_id)
+    # A run may be resumed with another tracker.
+    settings = recipe.model_dump(exclude={"tracking"})
+    made_of = fingerprint(settings, card.model_dump(), start.model_fingerprint, data.fingerprint)
     _claim(directory / _TRAINING, made_of, restart)
     LOG.info("adapt: %s", data)
     collator = Collator(end_id, recipe.optimiser.verdict_weight)
@@ -96,25 +101,25 @@ def adapt(
     )
     if recipe.lora and computes_in_bfloat16(recipe):
         round_linear_layers(base)
-    model = with_adapter(base, recipe, start)
-    before = trained_state(model) if recipe.start.share else {}
+    model = add_adapter(base, recipe, start)
+    before = copy_trained_state(model) if recipe.start.share else {}
     loss = AnswerLoss(recipe.optimiser.line_weight, data.line_token_ids)
-    arguments = training_arguments(recipe, directory / _TRAINING)
+    arguments = make_training_arguments(recipe, directory / _TRAINING)
     trainer = RefinerTrainer(model, data.batches, collator, loss, validation, arguments)
-    done = trainer.train(resume_from_checkpoint=_last_checkpoint(directory / _TRAINING))
-    metrics = _best(trainer, recipe)
+    done = trainer.train(resume_from_checkpoint=_find_last_checkpoint(directory / _TRAINING))
+    metrics = _load_best(trainer, recipe)
     if before:
-        metrics = _blended(trainer, before, recipe)
+        metrics = _blend(trainer, before, recipe)
     write_weights(trainer.model, tokenizer, directory)
-    write_cards(recipe, card, start, data, in_words(model), made_of, metrics, directory)
+    write_cards(recipe, card, start, data, describe_trained(model), made_of, metrics, directory)
     return Adaptation(directory, done.global_step, metrics)
 
 
-def place_of(recipe: AdaptRecipe) -> Path:
-    """Where a refiner goes that is to be found by its name.
+def choose_directory(recipe: AdaptRecipe) -> Path:
+    """Return the directory in which the result is found by its name.
 
     Raises:
-        RecipeError: that name is another's.
+        RecipeError: a refiner that ships has this name.
     """
     if is_shipped(recipe.name):
         raise RecipeError(
@@ -125,7 +130,7 @@ def place_of(recipe: AdaptRecipe) -> Path:
 
 
 def _claim(directory: Path, made_of: str, restart: bool) -> None:
-    """Makes the folder of checkpoints, or checks that those in it are of the same recipe."""
+    """Make the folder of checkpoints, or check that those in it are of the same recipe."""
     if restart:
         shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True, exist_ok=True)
@@ -133,13 +138,13 @@ def _claim(directory: Path, made_of: str, restart: bool) -> None:
     if stamp.exists() and stamp.read_text(encoding="utf-8") != made_of:
         raise RefinerError(
             f"{directory} holds checkpoints of another recipe or other labels, or of ones that were changed since: take another --output, or "
-            "throw them away with --restart"
+            "delete them with --restart"
         )
     stamp.write_text(made_of, encoding="utf-8")
 
 
-def _checkpoints(directory: Path) -> list[Path]:
-    """Whole checkpoints, oldest first. The state is what the library writes last: one without it, or half of it, was cut short."""
+def _list_checkpoints(directory: Path) -> list[Path]:
+    """Return the complete checkpoints, oldest first. An incomplete one lacks its state, the last file written, or the end of it."""
     found = [path.parent for path in directory.glob("checkpoint-*/trainer_state.json") if _is_json(path)]
     return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]))
 
@@ -152,24 +157,24 @@ def _is_json(path: Path) -> bool:
     return True
 
 
-def _last_checkpoint(directory: Path) -> str | None:
-    whole = _checkpoints(directory)
-    if whole:
-        LOG.info("adapt: goes on from %s", whole[-1].name)
-    return str(whole[-1]) if whole else None
+def _find_last_checkpoint(directory: Path) -> str | None:
+    complete = _list_checkpoints(directory)
+    if complete:
+        LOG.info("adapt: goes on from %s", complete[-1].name)
+    return str(complete[-1]) if complete else None
 
 
-def _best(trainer: RefinerTrainer, recipe: AdaptRecipe) -> dict[str, float]:
-    """Leaves the best weights in the model: those of the best checkpoint, or the mean of the last ones. Returns their figures."""
+def _load_best(trainer: RefinerTrainer, recipe: AdaptRecipe) -> dict[str, float]:
+    """Load the best weights into the model, those of the best checkpoint or the mean of the last ones, and return their figures."""
     if not recipe.checkpoints.validation:
         return {}
     best = trainer.evaluate()
-    last = _checkpoints(Path(trainer.args.output_dir))[-recipe.checkpoints.average :]
+    last = _list_checkpoints(Path(trainer.args.output_dir))[-recipe.checkpoints.average :]
     if len(last) > 1:
-        from prox_spark.training.model import load_state, mean_state, trained_state
+        from prox_spark.training.model import average_checkpoints, copy_trained_state, load_state
 
-        single = trained_state(trainer.model)
-        load_state(trainer.model, mean_state(last))
+        single = copy_trained_state(trainer.model)
+        load_state(trainer.model, average_checkpoints(last))
         mean = trainer.evaluate()
         LOG.info(
             "adapt: loss %.4f of the best checkpoint, %.4f of the mean of the last %d",
@@ -181,18 +186,18 @@ def _best(trainer: RefinerTrainer, recipe: AdaptRecipe) -> dict[str, float]:
             best = mean
         else:
             load_state(trainer.model, single)
-    return _figures(best)
+    return _pick_figures(best)
 
 
-def _blended(trainer: RefinerTrainer, before: Mapping[str, torch.Tensor], recipe: AdaptRecipe) -> dict[str, float]:
-    """Leaves a mean of the weights before and after training in the model. Returns its figures."""
-    from prox_spark.training.model import load_state, trained_state
+def _blend(trainer: RefinerTrainer, before: Mapping[str, torch.Tensor], recipe: AdaptRecipe) -> dict[str, float]:
+    """Load a mean of the weights before and after training into the model, and return its figures."""
+    from prox_spark.training.model import copy_trained_state, load_state
 
-    after, share = trained_state(trainer.model), recipe.start.share
+    after, share = copy_trained_state(trainer.model), recipe.start.share
     load_state(trainer.model, {name: tensor.lerp(before[name].to(tensor), share) for name, tensor in after.items()})
-    return _figures(trainer.evaluate()) if recipe.checkpoints.validation else {}
+    return _pick_figures(trainer.evaluate()) if recipe.checkpoints.validation else {}
 
 
-def _figures(evaluated: Mapping[str, float]) -> dict[str, float]:
-    """Without the epoch that the library adds, which a plan of batches does not have."""
+def _pick_figures(evaluated: Mapping[str, float]) -> dict[str, float]:
+    """Return the figures alone, without the epoch that transformers adds: a plan of batches has none."""
     return {name.removeprefix("eval_"): value for name, value in evaluated.items() if name.startswith("eval_")}

@@ -1,94 +1,61 @@
-"""The card of a refiner that was trained: what serves it, and what a reader wants to know."""
+"""The files that describe a trained refiner: refiner.yaml for serving it, README.md for people, training.json to repeat it."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import yaml
-from pydantic import ValidationError
 
-from prox_spark.errors import RecipeError
 from prox_spark.refiners import Refiner, RefinerCard
-from prox_spark.training.recipe import AdaptRecipe, LabelSource
+from prox_spark.training.data import TrainingData
+from prox_spark.training.recipe import AdaptRecipe
 
 if TYPE_CHECKING:
-    from prox_spark.training.data import TrainingData
+    from huggingface_hub import ModelCardData
 
+README = "README.md"
+_TEMPLATE = """---
+{{ card_data }}
+---
 
-def adapted_card(recipe: AdaptRecipe, start: Refiner) -> RefinerCard:
-    """The card of the start with the changes of the recipe.
+# {{ recipe.name }}
 
-    Raises:
-        RecipeError: the changes make no valid card.
-    """
-    return _changed(recipe, start, recipe.card, "card")
+{{ recipe.description or "A refiner made by `prox-spark adapt`." }}
 
+| | |
+|---|---|
+| base | that of {{ start.name }} ({{ start.licence }})
+{%- if recipe.start.adapter %}, going on from the adapter of {{ start.name }}{% endif %} |
+| trained | {{ trained }}; {{ "{:,}".format(recipe.optimiser.steps) }} steps of {{ tokens_per_step }} tokens, learning rate {{ "{:g}".format(recipe.optimiser.learning_rate) }}, cosine |
+| tokens | {{ "{:,}".format(data.n_tokens) }} |
+| licence | {{ card.licence }} |
 
-def training_card(recipe: AdaptRecipe, start: Refiner) -> RefinerCard:
-    """The card that examples are made by: that of the result with the changes for training.
+| examples | seen (with repetitions) | available |
+|---|---|---|
+{%- for name, n in data.n_available.items() %}
+| {{ name }} | {{ "{:,}".format(data.n_seen.get(name, 0)) }} | {{ "{:,}".format(n) }} |
+{%- endfor %}
+{% if figures %}
+## Validation
 
-    Raises:
-        RecipeError: as for `adapted_card`.
-    """
-    return _changed(recipe, start, _merged(recipe.card, recipe.training_card), "training_card")
+| measure | value |
+|---|---|
+{%- for name, value in figures.items() %}
+| {{ name }} | {{ "{:.4f}".format(value) }} |
+{%- endfor %}
+{% endif %}
+{%- if recipe.attribution.strip() %}
+## Attribution
 
-
-def source_card(card: RefinerCard, source: LabelSource) -> RefinerCard:
-    """The card that the examples of one source are made by.
-
-    Args:
-        card: as `training_card` returns it.
-        source: says what is other in its examples.
-
-    Raises:
-        RecipeError: the changes make no valid card, or add a stage that the result does not serve.
-    """
-    field = f"card of {source.path}"
-    changed = _validated(_merged(card.model_dump(exclude_none=True), source.card), field)
-    added = [stage for stage in source.stages if getattr(changed.tasks, stage) and not getattr(card.tasks, stage)]
-    if added:
-        raise RecipeError(
-            f"`{field}` of the recipe adds the stage {added[0]}, which the result does not serve: put it into `card`"
-        )
-    return changed
-
-
-def _changed(recipe: AdaptRecipe, start: Refiner, changes: Mapping[str, Any], field: str) -> RefinerCard:
-    given = start.card.model_dump(exclude_none=True) | {"teaches": False}
-    if not (given.get("tasks") or changes.get("tasks")):
-        raise RecipeError(
-            f"{start.card.name} has no prompts of a refiner: set card.tasks, see a refiner.yaml that has them"
-        )
-    if recipe.lora is None:
-        given["base"] = {"path": "."}
-    elif start.card.base.path:
-        given["base"]["path"] = str(start.base_source)  # it stays where it is
-    own = {
-        "name": recipe.name,
-        "description": recipe.description,
-        "licence": recipe.licence or start.card.licence,
-        "adapter": None if recipe.lora is None else ".",
-    }
-    return _validated(_merged(given, changes) | own, field)
-
-
-def _validated(fields: Mapping[str, Any], field: str) -> RefinerCard:
-    try:
-        return RefinerCard.model_validate(fields)
-    except ValidationError as error:
-        raise RecipeError(f"`{field}` of the recipe makes no card of a refiner: {error}") from error
-
-
-def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    both = dict(old)
-    for key, value in new.items():
-        inner = both.get(key)
-        both[key] = _merged(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
-    return both
+{{ recipe.attribution.strip() }}
+{% endif %}
+Everything that decides the result is in training.json.
+"""
 
 
 def write_cards(
@@ -101,17 +68,17 @@ def write_cards(
     metrics: Mapping[str, float],
     directory: Path,
 ) -> None:
-    """Writes refiner.yaml for machines, README.md for people, training.json to make it again.
+    """Write refiner.yaml, README.md and training.json.
 
     Args:
-        recipe: what was asked for.
-        card: of the result, whose weights are in the directory.
-        start: what it was made from.
-        data: what it learnt.
-        trained: which weights, in words.
+        recipe: the recipe of the training.
+        card: card of the result, whose weights are in the directory.
+        start: the refiner that training started from.
+        data: the training data.
+        trained: which weights were trained, in words.
         made_of: fingerprint of recipe, card, start and data.
-        metrics: on the validation examples.
-        directory: of the result.
+        metrics: figures on the validation examples; empty without any.
+        directory: of the result. The head of a README.md in it, such as peft writes, is kept.
     """
     fields = card.model_dump(exclude_none=True, exclude_defaults=True) | {
         "tasks": card.tasks.model_dump(exclude_none=True)
@@ -119,8 +86,8 @@ def write_cards(
     (directory / "refiner.yaml").write_text(
         yaml.safe_dump(fields, sort_keys=False, allow_unicode=True), encoding="utf-8"
     )
-    told = {
-        "recipe": recipe.redacted(),
+    report = {
+        "recipe": recipe.redact(),
         "card": card.model_dump(mode="json", exclude_none=True),
         "fingerprints": {
             "made_of": made_of,
@@ -134,38 +101,53 @@ def write_cards(
         "tokens": data.n_tokens,
         "validation": dict(metrics),
     }
-    (directory / "training.json").write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    (directory / "README.md").write_text(_readme(recipe, card, start, data, trained, metrics), encoding="utf-8")
+    (directory / "training.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_readme(recipe, card, start, data, trained, metrics, directory / README)
 
 
-def _readme(
+def write_readme(
     recipe: AdaptRecipe,
     card: RefinerCard,
     start: Refiner,
     data: TrainingData,
     trained: str,
     metrics: Mapping[str, float],
-) -> str:
+    path: Path,
+) -> None:
+    """Write the model card, with a head that the hub reads. For the arguments see `write_cards`."""
+    from huggingface_hub import ModelCard, ModelCardData
+
+    head = ModelCard.load(path).data if path.exists() else ModelCardData()
+    _fill_head(head, card, start, metrics)
     optimiser = recipe.optimiser
-    going_on = f", going on from the adapter of {start.card.name}" if recipe.start.adapter else ""
-    seen = "\n".join(f"| {name} | {data.n_seen.get(name, 0):,} | {n:,} |" for name, n in data.n_available.items())
-    measured = "\n".join(f"| {name} | {value:.4f} |" for name, value in metrics.items())
-    measured = f"\n## Validation\n\n| measure | value |\n|---|---|\n{measured}\n" if measured else ""
-    attribution = f"\n## Attribution\n\n{recipe.attribution.strip()}\n" if recipe.attribution.strip() else ""
-    return f"""# {recipe.name}
+    ModelCard.from_template(
+        head,
+        template_str=_TEMPLATE,
+        recipe=recipe,
+        card=card,
+        start=start.card,
+        data=data,
+        trained=trained,
+        tokens_per_step=f"{optimiser.tokens_per_step * optimiser.accumulate:,}",
+        figures=metrics,
+    ).save(path)
 
-{recipe.description or "A refiner made by `prox-spark adapt`."}
 
-| | |
-|---|---|
-| base | that of {start.card.name} ({start.card.licence}){going_on} |
-| trained | {trained}; {optimiser.steps:,} steps of {optimiser.tokens_per_step * optimiser.accumulate:,} tokens, learning rate {optimiser.learning_rate:g}, cosine |
-| tokens | {data.n_tokens:,} |
-| licence | {card.licence} |
-
-| examples | seen (with repetitions) | available |
-|---|---|---|
-{seen}
-{measured}{attribution}
-Everything that decides the result is in training.json.
-"""
+def _fill_head(head: ModelCardData, card: RefinerCard, start: Refiner, metrics: Mapping[str, float]) -> None:
+    hub_id = start.card.base.hub
+    # In place of the local path that peft takes for the name of the base.
+    head.base_model = hub_id
+    tags = [tag for tag in head.tags or [] if not tag.startswith("base_model:")]
+    if hub_id and card.adapter:
+        tags.append(f"base_model:adapter:{hub_id}")
+    head.tags = sorted({*tags, "prox", "data-refinement"})
+    head.library_name = "peft" if card.adapter else "transformers"
+    head.pipeline_tag = "text-generation"
+    # The hub knows licences by their SPDX identifiers in small letters; an expression of several has no identifier.
+    is_single = re.fullmatch(r"[\w.-]+", card.licence)
+    head.license = card.licence.lower() if is_single else "other"
+    head.license_name = None if is_single else card.licence
+    measures = {"loss": "loss", "auc": "roc_auc"}
+    head.metrics = [
+        hub_name for ours, hub_name in measures.items() if any(name.endswith(ours) for name in metrics)
+    ] or None

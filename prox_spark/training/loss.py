@@ -1,4 +1,4 @@
-"""What is minimised, and what validation says of it. Imports torch: only `adapt` imports this."""
+"""The loss of training and validation. Imports torch: only `adapt` imports this."""
 
 from __future__ import annotations
 
@@ -16,25 +16,28 @@ Batch = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class Collator:
-    """Turns examples into one padded batch.
+    """A function that turns examples into one padded batch.
 
     Args:
-        pad_id: token that fills up on the right, where no answer attends to it.
-        verdict_weight: weight of the first answer token in the document stage.
+        pad_id: token to pad with, on the right, where no answer attends to it.
+        verdict_weight: loss weight of the first answer token in the document stage.
     """
 
     pad_id: int
     verdict_weight: float
 
     def __call__(self, batches: Sequence[Sequence[Example]]) -> Batch:
-        """One batch, as the loader hands it over: a list of one.
+        """Make the tensors of one batch.
+
+        Args:
+            batches: as the loader passes them, a list of one.
 
         Returns:
-            `input_ids`: (examples, longest), padded on the right: what causal attention never sees needs no mask, and
-            without one it computes half as much. `answers`, `weights`: (examples, longest answer), weight 0 where there is
-            none. `places`: of the same shape, the positions whose logits are of these answers. `doubts`, `others`: (examples,),
-            the probability that the first token should be another, and which. `line_ends`: (lines, 2),
-            example and position; `line_removed`: (lines,).
+            `input_ids`: (examples, longest), padded on the right. There is no mask: causal attention never sees the padding, and
+            without a mask it computes half as much. `answers`, `weights`: (examples, longest answer), weight 0 for padding.
+            `places`: same shape, the positions whose logits predict these answers. `doubts`, `others`: (examples,), the
+            probability that another first token is right, and that token. `line_ends`: (lines, 2), example and position;
+            `line_removed`: (lines,).
         """
         (examples,) = batches
         width = max(example.n_tokens for example in examples)
@@ -65,11 +68,11 @@ class Collator:
 
 @dataclass(frozen=True)
 class AnswerLoss:
-    """Weighted cross-entropy of the answers, and the second loss on lines.
+    """Weighted cross-entropy of the answers plus the second loss, on lines.
 
     Args:
-        line_weight: of the second loss; 0: none.
-        line_token_ids: the tokens that stand for a line that stays and one that goes, out of the model's own vocabulary, so
+        line_weight: weight of the second loss; 0 for none.
+        line_token_ids: tokens of the model's own vocabulary that stand for a line that stays and for one that is removed, so
             that the second loss needs no weights of its own.
     """
 
@@ -77,15 +80,15 @@ class AnswerLoss:
     line_token_ids: tuple[int, int]
 
     def __call__(self, model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Runs the model.
+        """Run the model.
 
         Returns:
             The loss to minimise, a scalar, and the logits of the answers, (examples, longest answer, vocabulary).
         """
         answers, weights = batch["answers"], batch["weights"]
         head = getattr(model, "module", model).get_output_embeddings()
-        # The vocabulary is as costly as a quarter of the layers: logits only where an example has an answer.
-        with _asked_at(head, batch["places"]) as given:
+        # The vocabulary costs as much as a quarter of the layers, so logits are computed only at the answers.
+        with _logits_only_at(head, batch["places"]) as given:
             logits = model(input_ids=batch["input_ids"], use_cache=False).logits.float()
         losses = functional.cross_entropy(logits.transpose(1, 2), answers, reduction="none")
         others = functional.cross_entropy(logits[:, 0], batch["others"], reduction="none")
@@ -93,10 +96,10 @@ class AnswerLoss:
         losses = torch.cat([first[:, None], losses[:, 1:]], dim=1)
         loss = (losses * weights).sum() / weights.sum()
         if self.line_weight > 0 and len(batch["line_ends"]) > 0:
-            loss = loss + self.line_weight * self._lines(head.weight, given[0], batch)
+            loss = loss + self.line_weight * self._line_loss(head.weight, given[0], batch)
         return loss, logits
 
-    def _lines(self, head: torch.Tensor, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
+    def _line_loss(self, head: torch.Tensor, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
         example, position = batch["line_ends"].unbind(1)
         stays, goes = self.line_token_ids
         margin = hidden[example, position].float() @ (head[goes].float() - head[stays].float())
@@ -104,15 +107,15 @@ class AnswerLoss:
 
 
 @contextmanager
-def _asked_at(head: torch.nn.Module, places: torch.Tensor) -> Iterator[list[torch.Tensor]]:
-    """Lets a model's head compute logits of some positions only, which differ by example.
+def _logits_only_at(head: torch.nn.Module, places: torch.Tensor) -> Iterator[list[torch.Tensor]]:
+    """Make a model's head compute logits at some positions only, which differ by example.
 
     Args:
         head: the model's last layer.
         places: (examples, positions).
 
     Yields:
-        What goes into the head without that, (examples, longest, hidden size), once the model has run.
+        The full input of the head, (examples, longest, hidden size), filled in when the model has run.
     """
     rows = torch.arange(len(places), device=places.device)[:, None]
     given: list[torch.Tensor] = []

@@ -1,4 +1,4 @@
-"""The model that is trained, and what is written of it."""
+"""The model under training: its adapter, its weights, the files written at the end."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from prox_spark.errors import RefinerError
 from prox_spark.refiners import Refiner
+from prox_spark.training.cards import README
 from prox_spark.training.recipe import AdaptRecipe
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 
-def with_adapter(base: PreTrainedModel, recipe: AdaptRecipe, start: Refiner) -> PreTrainedModel | PeftModel:
-    """The base with a trainable adapter; as it is where the recipe has none.
+def add_adapter(base: PreTrainedModel, recipe: AdaptRecipe, start: Refiner) -> PreTrainedModel | PeftModel:
+    """Return the base with a trainable adapter, or unchanged if the recipe has none.
 
     Raises:
-        RefinerError: the start has no adapter to go on from, or there is no such layer.
+        RefinerError: the start has no adapter to go on from, or the base has no layer lora.first_layer.
     """
     lora = recipe.lora
     if lora is None:
@@ -42,7 +43,7 @@ def with_adapter(base: PreTrainedModel, recipe: AdaptRecipe, start: Refiner) -> 
         model = get_peft_model(base, config)
     adapter = model.peft_config["default"]
     if not Path(adapter.base_model_name_or_path or "").is_dir():
-        # A GGUF file's own name, which the library would look for on the hub at every checkpoint.
+        # The name in a GGUF file, which peft would look up on the hub at every checkpoint.
         adapter.base_model_name_or_path = ""
     n_layers = base.config.num_hidden_layers
     if lora.first_layer >= n_layers:
@@ -55,10 +56,9 @@ def with_adapter(base: PreTrainedModel, recipe: AdaptRecipe, start: Refiner) -> 
 
 
 def round_linear_layers(base: PreTrainedModel) -> None:
-    """Rounds the weights of linear layers to bfloat16, as autocast does anew in every step where they stay float32.
+    """Round the weights of linear layers to bfloat16, once; autocast would do it in every step.
 
-    The rest keeps its precision: embeddings, which the head may share, and frequencies of positions, which the model is served with
-    unrounded.
+    All else keeps its precision: embeddings, which the head may share, and the frequencies of positions, which are served unrounded.
     """
     head = base.get_output_embeddings()
     for module in base.modules():
@@ -66,16 +66,16 @@ def round_linear_layers(base: PreTrainedModel) -> None:
             module.to(torch.bfloat16)
 
 
-def in_words(model: PreTrainedModel | PeftModel) -> str:
-    """What is trained, for the card."""
+def describe_trained(model: PreTrainedModel | PeftModel) -> str:
+    """Return which weights are trained, in words for the card."""
     if not isinstance(model, PeftModel):
         return "all weights"
     adapter = model.peft_config["default"]
     return f"LoRA, rank {adapter.r}, alpha {adapter.lora_alpha:g}, on {', '.join(sorted(adapter.target_modules))}"
 
 
-def end_token_id(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
-    """The token that ends an answer.
+def find_end_token(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
+    """Return the id of the token that ends an answer.
 
     Raises:
         RefinerError: the base has none.
@@ -91,36 +91,44 @@ def end_token_id(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> 
 
 
 def write_weights(model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, directory: Path) -> None:
-    """Writes the adapter in float16, or the whole model in bfloat16 with its tokenizer."""
+    """Write the adapter in float16, or the whole model in bfloat16 with its tokenizer."""
+    (directory / README).unlink(missing_ok=True)  # of an earlier result: peft would add to it
     if not isinstance(model, PeftModel):
         model.to(torch.bfloat16).save_pretrained(directory)
         tokenizer.save_pretrained(directory)
         return
     model.save_pretrained(directory, save_embedding_layers=False)  # these are not trained
-    (directory / "README.md").unlink(missing_ok=True)  # the library's empty form; ours follows
     path = directory / ADAPTER_WEIGHTS
     save_file({name: tensor.half() for name, tensor in load_file(path).items()}, path, metadata={"format": "pt"})
 
 
-def trained_state(model: PreTrainedModel | PeftModel) -> dict[str, torch.Tensor]:
-    """A copy of the weights that are trained: the adapter, or all."""
+def copy_trained_state(model: PreTrainedModel | PeftModel) -> dict[str, torch.Tensor]:
+    """Copy the weights that are trained: the adapter, or all."""
     state = get_peft_model_state_dict(model) if isinstance(model, PeftModel) else model.state_dict()
     return {name: tensor.detach().clone() for name, tensor in state.items()}
 
 
 def load_state(model: PreTrainedModel | PeftModel, state: Mapping[str, torch.Tensor]) -> None:
-    """Puts weights in their place that `trained_state` or `mean_state` returned."""
+    """Put the weights that `copy_trained_state` or `average_checkpoints` returned into the model.
+
+    Raises:
+        RefinerError: they are those of another model.
+    """
     if isinstance(model, PeftModel):
         set_peft_model_state_dict(model, dict(state))
         return
-    # A file holds tied weights once.
+    # Tied weights are in a file once.
     missing, unexpected = model.load_state_dict(dict(state), strict=False)
     own = model.state_dict()
-    loaded = {own[name].data_ptr() for name in state}
-    assert not unexpected and all(own[name].data_ptr() in loaded for name in missing), (missing, unexpected)
+    loaded = {own[name].data_ptr() for name in state if name in own}
+    lacking = [name for name in missing if own[name].data_ptr() not in loaded]
+    if lacking or unexpected:
+        raise RefinerError(
+            f"the weights are those of another model (missing: {lacking}, unknown: {unexpected}): train again with --restart"
+        )
 
 
-def mean_state(checkpoints: Sequence[Path]) -> dict[str, torch.Tensor]:
-    """The mean of several checkpoints' weights."""
+def average_checkpoints(checkpoints: Sequence[Path]) -> dict[str, torch.Tensor]:
+    """Return the mean of the weights of several checkpoints."""
     states = [load_file(next(checkpoint.glob("*model.safetensors"))) for checkpoint in checkpoints]
     return {name: torch.stack([state[name].float() for state in states]).mean(0) for name in states[0]}

@@ -1,4 +1,4 @@
-"""The recipe of `prox-spark adapt`: one YAML file makes one refiner."""
+"""The recipe of `prox-spark adapt`: one YAML file, one refiner."""
 
 from __future__ import annotations
 
@@ -12,169 +12,188 @@ from prox_spark.refiners.card import Stage
 
 
 class LabelSource(Section):
-    """A set of labels to train on."""
+    """A source of labels to train on."""
 
     path: str = Field(
         description="JSON Lines (.gz), or a Delta table of labels; `lake/labels#mine` is the set `mine` in a table."
     )
-    stages: list[Stage] = Field(["doc", "chunk"], description="What to learn from it, where it says both.")
+    stages: list[Stage] = Field(["doc", "chunk"], description="Stages to learn from this source.")
     uniform: float = Field(
         1.0,
         ge=0,
         le=1,
-        description="Chunk stage: share of those chunks that is kept whose lines all stay or all go, with nothing replaced in them. Below 1 a "
-        "refiner learns more about where content ends within a chunk.",
+        description="Chunk stage: share that is kept of the uniform chunks, those whose lines all stay or are all removed, with nothing replaced "
+        "in them. Below 1 a refiner learns more about where content ends within a chunk.",
     )
     share: float = Field(
         1.0,
         gt=0,
-        description="How many prompt tokens of it there are for each of a source with share 1. Sources are repeated, each time in another order.",
+        description="Tokens drawn from this source per token of a source with share 1. A source that runs out is repeated in another order.",
     )
     card: dict[str, Any] = Field(
         default_factory=dict,
-        description="Changes to training_card for its examples. A set that is named several times, with chunks of other sizes "
-        "(`stages: [chunk]`, `card: {tasks: {chunk: {max_chunk_tokens: 350}}}`), shows each line in other surroundings: more to learn "
-        "from the same labels.",
+        description="Changes to training_card for the examples of this source. Name a set several times with chunks of other sizes "
+        "(`stages: [chunk]`, `card: {tasks: {chunk: {max_chunk_tokens: 350}}}`) to show each line in other surroundings: the same labels "
+        "then teach more.",
     )
 
 
 class StartConfig(Section):
-    """What training starts from."""
+    """Start of the training."""
 
     refiner: str = Field(
-        "web-135m", description="Its card gives the base, the prompts and the limits; a name, a directory or a hub id."
+        "web-135m",
+        description="Refiner to start from: a name, a directory or a hub id. Its card gives the base, the prompts and the limits.",
     )
     adapter: bool = Field(
         False,
-        description="Go on from its adapter; then its rank, alpha and layers count, not those of lora. Otherwise from the base.",
+        description="Continue from the adapter of start.refiner, with its rank, alpha and layers instead of those in lora. `false`: start from the "
+        "base.",
     )
     share: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="Of the weights it starts from in those that result, so that what is learnt costs less of what was known: 0.5 is the "
-        "mean of before and after. Needs an adapter to go on from, or lora: null.",
+        description="Weight of the starting parameters when they are averaged with the trained ones, which limits forgetting (0.5: plain mean). "
+        "Needs start.adapter: true, or lora: null.",
     )
 
 
 class LoraConfig(Section):
-    """The low-rank adapter. Without this section all weights are trained."""
+    """The low-rank adapter. `lora: null` trains all weights instead."""
 
     rank: int = Field(
-        16, ge=1, description="Rank of the update. Size of the adapter and risk of overfitting grow with it."
+        16, ge=1, description="Rank of the update. The adapter's size and the risk of overfitting grow with it."
     )
-    alpha: float = Field(32.0, gt=0, description="Scale: the update is multiplied by alpha / rank.")
+    alpha: float = Field(32.0, gt=0, description="Scale of the update, which is multiplied by alpha / rank.")
     dropout: float = Field(
-        0.0, ge=0, lt=1, description="Of the adapter's inputs. Useful where data is read several times."
+        0.0, ge=0, lt=1, description="Dropout of the adapter's inputs. Useful if the data is read several times."
     )
     targets: list[str] = Field(
         ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
-        description="Names of the linear layers that are adapted.",
+        description="Names of the linear layers to adapt.",
     )
     first_layer: int = Field(
-        0, ge=0, description="Layers below it stay as they are: no gradient flows through them, which saves time."
+        0,
+        ge=0,
+        description="Lowest layer to train. Those below stay as they are and need no gradients, which saves time.",
     )
 
 
 class OptimiserConfig(Section):
-    """How long and how fast."""
+    """Length and speed of the training, and the weights in its loss."""
 
-    steps: int = Field(500, ge=1, description="Updates of the weights.")
-    tokens_per_step: int = Field(2800, ge=1, description="Prompt and answer tokens of a batch, padding included.")
+    steps: int = Field(500, ge=1, description="Number of updates of the weights.")
+    tokens_per_step: int = Field(2800, ge=1, description="Prompt and answer tokens of a batch, including padding.")
     accumulate: int = Field(
-        1, ge=1, description="Batches per step, where one batch of that size does not fit the memory."
+        1, ge=1, description="Batches per step. Raise it and lower tokens_per_step if a batch does not fit into memory."
     )
     learning_rate: float = Field(
-        5e-4, gt=0, description="Highest rate; it rises to it and falls as a cosine. Full training wants a tenth."
+        5e-4,
+        gt=0,
+        description="Highest learning rate. The rate rises to it linearly and then falls as a cosine. Training all weights needs about a "
+        "tenth.",
     )
-    warmup_steps: int = Field(20, ge=0, description="Steps of the rise.")
-    weight_decay: float = Field(0.0, ge=0, description="AdamW's decay.")
-    max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to it.")
+    warmup_steps: int = Field(20, ge=0, description="Steps in which the learning rate rises.")
+    weight_decay: float = Field(0.0, ge=0, description="Weight decay of AdamW.")
+    max_grad_norm: float = Field(1.0, gt=0, description="Norm to which gradients are clipped.")
     verdict_weight: float = Field(
         4.0,
         ge=0,
-        description="Weight of the deciding token of the document stage; every other token of an answer has weight 1.",
+        description="Loss weight of the deciding token in the document stage; every other token of an answer has weight 1.",
     )
     score_noise: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="Probability that each of a teacher's two scores is one off. Above 0 the document stage learns from a verdict near the "
-        "rubric's border as from a doubtful one.",
+        description="Probability that each of a teacher's two scores is off by one. Above 0 the document stage treats verdicts near the border of "
+        "the rubric as doubtful.",
     )
     line_weight: float = Field(
         0.0,
         ge=0,
-        description="Weight of a second loss that asks at the end of every line whether it goes. Its read-out is thrown away; with few "
-        "labels it teaches lines faster than the sparse tokens of programs.",
+        description="Weight of a second loss: at the end of every line the model predicts whether the line is removed. Nothing of this is used in "
+        "serving; with few labels it teaches faster than the few tokens of programs.",
     )
-    seed: int = Field(0, ge=0, description="Of the order of the data and the adapter's first weights.")
+    seed: int = Field(0, ge=0, description="Seed of the order of the data and of the adapter's first weights.")
     precision: Literal["auto", "bfloat16", "float32"] = Field(
-        "auto", description="auto: bfloat16 where the GPU or CPU computes with it, else float32."
+        "auto", description="Number format to compute in. `auto`: bfloat16 if the GPU or CPU supports it, else float32."
     )
 
 
 class CheckpointConfig(Section):
-    """Evaluation on the way, and what is kept of it."""
+    """Validation during training, and the checkpoints to keep."""
 
-    every_steps: int = Field(100, ge=1, description="Between two evaluations; each leaves a checkpoint to go on from.")
+    every_steps: int = Field(100, ge=1, description="Steps from one validation to the next; each writes a checkpoint.")
     validation: list[str] = Field(
         default_factory=list,
-        description="Labels that are not trained on, places like those of `labels`. Without any, the last checkpoint is taken.",
+        description="Labels for validation, given like `path` in labels; don't train on them. Without any, the last checkpoint is the result.",
     )
-    validation_examples: int = Field(120, ge=1, description="At most so many of each file and stage, chosen once.")
+    validation_examples: int = Field(120, ge=1, description="Most examples of each set and stage, drawn once.")
     keep: int = Field(
-        2, ge=2, description="Checkpoints on disk, one more than `average` at least; the best is one of them."
+        2,
+        ge=2,
+        description="Checkpoints to keep on disk, the best among them. At least checkpoints.average + 1 are kept.",
     )
     average: int = Field(
         1,
         ge=1,
-        description="Average the weights of the last so many checkpoints; the better of that and the best one is taken, by validation.",
+        description="Average the weights of this many last checkpoints. The result is the average or the best checkpoint, whichever validates "
+        "better.",
     )
 
 
 class AdaptRecipe(RecipeFile):
-    """How a refiner is made."""
+    """All settings of the training of one refiner."""
 
     explained_by: ClassVar[str] = "prox-spark adapt --fields"
+    example: ClassVar[str] = "optimiser.steps=200"
 
-    name: str = Field(pattern=r"^[\w.-]+$", description="Of the refiner that results, for recipes.")
-    description: str = Field("", description="For its card.")
-    licence: str | None = Field(None, description="SPDX expression for its card. Unset: that of the start.")
-    attribution: str = Field("", description="Sources and licences of the training data, for its card; Markdown.")
-    start: StartConfig = Field(default_factory=StartConfig, description="What training starts from.")
+    name: str = Field(pattern=r"^[\w.-]+$", description="Name of the resulting refiner, for use in recipes.")
+    description: str = Field("", description="Description for its card.")
+    licence: str | None = Field(None, description="SPDX expression for its card. Unset: the licence of start.refiner.")
+    attribution: str = Field("", description="Sources and licences of the training data for its card, in Markdown.")
+    start: StartConfig = Field(default_factory=StartConfig, description="Start of the training.")
     card: dict[str, Any] = Field(
         default_factory=dict,
-        description="Changes to the card of the start: `tasks: {chunk: {max_line_tokens: 96}}`. Training and serving read the same card, but for training_card.",
+        description="Changes to the card of start.refiner, such as `tasks: {chunk: {max_line_tokens: 96}}`. They hold for training and serving.",
     )
     training_card: dict[str, Any] = Field(
         default_factory=dict,
-        description="Further changes that hold for the training examples only, such as longer chunks to learn from than are served.",
+        description="Further changes that hold for the training examples only, such as longer chunks than are served.",
     )
-    labels: list[LabelSource] = Field(min_length=1, description="What is trained on.")
-    lora: LoraConfig | None = Field(default_factory=LoraConfig, description="The adapter; null: train all weights.")
-    optimiser: OptimiserConfig = Field(default_factory=OptimiserConfig, description="How long and how fast.")
-    checkpoints: CheckpointConfig = Field(default_factory=CheckpointConfig, description="Evaluation on the way.")
+    labels: list[LabelSource] = Field(min_length=1, description="Sources of labels to train on.")
+    lora: LoraConfig | None = Field(
+        default_factory=LoraConfig, description="The low-rank adapter; null trains all weights."
+    )
+    optimiser: OptimiserConfig = Field(default_factory=OptimiserConfig, description="Length and speed of the training.")
+    checkpoints: CheckpointConfig = Field(default_factory=CheckpointConfig, description="Validation and checkpoints.")
+    tracking: Literal["none", "tensorboard", "mlflow", "wandb"] = Field(
+        "none",
+        description="Service that records losses and validation figures during training. Its package must be installed; it reads its own "
+        "environment variables, such as MLFLOW_TRACKING_URI and WANDB_PROJECT. `tensorboard` writes below the result's folder `training`, "
+        "unless TENSORBOARD_LOGGING_DIR names another.",
+    )
 
     @property
     def places(self) -> list[str]:
-        """Where its labels are: to train on and to validate on, each once."""
+        """Places of its labels, to train on and to validate on, each once."""
         return list(dict.fromkeys([*(source.path for source in self.labels), *self.checkpoints.validation]))
 
-    def with_places(self, renamed: Callable[[str], str]) -> AdaptRecipe:
-        """The recipe with other places of its labels."""
-        labels = [source.model_copy(update={"path": renamed(source.path)}) for source in self.labels]
-        checkpoints = self.checkpoints.model_copy(update={"validation": [*map(renamed, self.checkpoints.validation)]})
+    def with_places(self, rename: Callable[[str], str]) -> AdaptRecipe:
+        """Return the recipe with other places of its labels."""
+        labels = [source.model_copy(update={"path": rename(source.path)}) for source in self.labels]
+        checkpoints = self.checkpoints.model_copy(update={"validation": [*map(rename, self.checkpoints.validation)]})
         return self.model_copy(update={"labels": labels, "checkpoints": checkpoints})
 
     @model_validator(mode="after")
-    def _consistent(self) -> AdaptRecipe:
+    def _check_consistency(self) -> AdaptRecipe:
         if self.start.adapter and self.lora is None:
             raise ValueError(
-                "lora: null trains all weights, and start.adapter goes on from an adapter: set one of them"
+                "lora: null trains all weights, and start.adapter continues from an adapter: set one of them"
             )
         if self.start.share and self.lora and not self.start.adapter:
             raise ValueError("start.share needs weights that are trained on: set start.adapter, or lora: null")
         if self.checkpoints.average > 1 and not self.checkpoints.validation:
-            raise ValueError("checkpoints.average is judged by validation: name labels in checkpoints.validation")
+            raise ValueError("checkpoints.average needs validation: name labels in checkpoints.validation")
         return self

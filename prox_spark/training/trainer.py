@@ -23,15 +23,15 @@ LOG = logging.getLogger(__name__)
 
 
 class RefinerTrainer(Trainer):
-    """Learns the planned batches in their order.
+    """A Trainer that learns the planned batches in their order.
 
     Args:
-        model: with its adapter, if it gets one.
+        model: the model, with its adapter if it gets one.
         batches: one per step and accumulation, in order.
-        collator: makes tensors of a batch.
-        loss: of a batch.
-        validation: at every checkpoint; None: there is nothing to validate on.
-        arguments: of the library.
+        collator: makes the tensors of a batch.
+        loss: the loss of a batch.
+        validation: measures the model at every checkpoint; None without validation examples.
+        arguments: transformers' own.
     """
 
     def __init__(
@@ -53,12 +53,13 @@ class RefinerTrainer(Trainer):
         self.add_callback(_Progress(batches))
 
     def compute_loss(self, model: torch.nn.Module, inputs: Batch, *_: Any, **__: Any) -> torch.Tensor:
-        """The loss of a batch."""
+        """Return the loss of a batch."""
         return self._answer_loss(model, inputs)[0]
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Validates."""
-        assert self._validation
+        """Return the figures on the validation examples; none without any."""
+        if self._validation is None:
+            return {}
         self.model.eval()
         found = self._validation(self.model)
         self.model.train()
@@ -69,18 +70,18 @@ class RefinerTrainer(Trainer):
 
 
 def computes_in_bfloat16(recipe: AdaptRecipe) -> bool:
-    """Whether training computes in bfloat16, here."""
+    """Return True if training computes in bfloat16 on this machine."""
     precision = recipe.optimiser.precision
     if precision != "auto":
         return precision == "bfloat16"
     return torch.cuda.is_bf16_supported() if torch.cuda.is_available() else choose_cpu_dtype() == "bfloat16"
 
 
-def training_arguments(recipe: AdaptRecipe, directory: Path) -> TrainingArguments:
-    """The library's arguments for a recipe. Checkpoints go below `directory`.
+def make_training_arguments(recipe: AdaptRecipe, directory: Path) -> TrainingArguments:
+    """Make transformers' arguments for a recipe. Checkpoints go below `directory`.
 
     Raises:
-        RecipeError: there are several processes.
+        RecipeError: adapt was started in several processes.
     """
     optimiser, checkpoints = recipe.optimiser, recipe.checkpoints
     on_gpu = torch.cuda.is_available()
@@ -106,25 +107,26 @@ def training_arguments(recipe: AdaptRecipe, directory: Path) -> TrainingArgument
         eval_steps=every,
         save_strategy="steps",
         save_steps=every,
-        # The best one is kept beside the last ones.
+        # The best one is kept besides the last ones.
         save_total_limit=max(checkpoints.keep, checkpoints.average + 1),
         load_best_model_at_end=validated,
         metric_for_best_model="eval_loss" if validated else None,
         greater_is_better=False if validated else None,
         remove_unused_columns=False,
-        report_to=[],
+        report_to=[] if recipe.tracking == "none" else [recipe.tracking],
+        run_name=recipe.name,
         disable_tqdm=True,
     )
     if arguments.world_size > 1:
         raise RecipeError("adapt trains in one process, on one GPU: start it without torchrun or another launcher")
-    # Where a host has several GPUs the library would split each batch among them.
-    assert arguments.device
+    # On a host with several GPUs transformers would split each batch among them. It counts them when `device` is first read.
+    _ = arguments.device
     arguments._n_gpu = min(arguments._n_gpu, 1)
     return arguments
 
 
 class _Progress(TrainerCallback):
-    """A line every ten steps: where training is, how fast, and when it will be done."""
+    """Logs a line every ten steps: the step, the speed, the time left."""
 
     def __init__(self, batches: Sequence[Sequence[Example]]) -> None:
         self._n_tokens = [sum(example.n_tokens for example in batch) for batch in batches]

@@ -1,4 +1,4 @@
-"""What a model under training is worth, by the examples it is not trained on. Cheap: no text is generated."""
+"""Figures of a model under training on held-out examples. Cheap: no text is generated."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from prox_spark.training.loss import AnswerLoss, Collator
 
 @dataclass(frozen=True)
 class Validation:
-    """Measures a model on held-out examples.
+    """A function that measures a model on held-out examples.
 
     Args:
-        batches: of examples.
-        collator: makes tensors of them.
+        batches: the examples, in batches.
+        collator: makes the tensors of a batch.
         loss: runs the model.
-        verdict_ids: first tokens of the keep and the drop answer; None where no document stage is learnt.
+        verdict_ids: first tokens of the keep and the drop answer; None without a document stage.
     """
 
     batches: Sequence[Sequence[Example]]
@@ -33,11 +33,11 @@ class Validation:
 
     @torch.no_grad()
     def __call__(self, model: torch.nn.Module) -> dict[str, float]:
-        """Measures.
+        """Measure a model.
 
         Returns:
-            `loss`: mean over sets and stages. For each of these: `<set>_<stage>_loss`, in nats per answer token (in the
-            document stage of the deciding token), and `<set>_doc_auc`.
+            For each set and stage `<set>_<stage>_loss`, in nats per answer token (in the document stage nats of the deciding token),
+            and `<set>_doc_auc`; `loss` is the mean of these losses.
         """
         device = next(model.parameters()).device
         nats: dict[str, list[float]] = defaultdict(list)
@@ -47,7 +47,7 @@ class Validation:
             tensors = {name: tensor.to(device) for name, tensor in self.collator([batch]).items()}
             _, logits = self.loss(model, tensors)
             log_probs = functional.log_softmax(logits, dim=-1)
-            # To the CPU at once: a GPU is waited for each time that it is asked for a number.
+            # Copied to the CPU at once: reading single numbers from a GPU waits for it each time.
             picked = log_probs.gather(2, tensors["answers"][:, :, None])[:, :, 0].cpu()
             first = log_probs[:, 0, list(self.verdict_ids or ())].cpu()
             for row, example in enumerate(batch):
@@ -59,12 +59,12 @@ class Validation:
                     keep, drop = first[row].tolist()
                     verdicts[name].append((keep - drop, example.keep))
         losses = {f"{name}_loss": sum(nats[name]) / sum(tokens[name]) for name in nats}
-        aucs = {f"{name}_auc": _auc(scores) for name, scores in verdicts.items()}
+        aucs = {f"{name}_auc": _compute_auc(scores) for name, scores in verdicts.items()}
         return {"loss": sum(losses.values()) / len(losses), **losses, **aucs}
 
 
-def _auc(scored: Sequence[tuple[float, bool]]) -> float:
-    """Of (margin of keep over drop, to keep); 0.5 where all are of one kind."""
+def _compute_auc(scored: Sequence[tuple[float, bool]]) -> float:
+    """Return the AUC of pairs (margin of keep over drop, whether to keep); 0.5 if all are to keep or all to drop."""
     margin, keep = (np.array(column) for column in zip(*scored, strict=True))
     found = compute_auc(keep, -margin)
     return 0.5 if found is None else found

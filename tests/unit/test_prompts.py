@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from prox_spark.chunking import number_line
 from prox_spark.errors import ReasonCode, RefinerError
 from prox_spark.programs.grammar import PROGRAM_GRAMMAR
-from prox_spark.prompts import Prompt, PromptBuilder
+from prox_spark.prompts import ChunkPrompts, Prompt, VerdictPrompts
 from prox_spark.refiners import RefinerCard, Stage, find
 
 pytestmark = pytest.mark.unit
@@ -33,12 +33,13 @@ def builder(
     grammar: str | None = None,
     packing: str = "strict",
     **card: Any,
-) -> PromptBuilder:
+) -> Any:
     tasks = {"doc": DOC | (doc or {}), "chunk": CHUNK | (chunk or {})}
     fields = {"name": "tiny", "licence": "MIT", "base": {"path": "."}, "context_tokens": 512, "tasks": tasks}
-    return PromptBuilder(
-        RefinerCard.model_validate(fields | card), stage, model, TOKENIZERS[tokenizer](), grammar, packing
-    )
+    made = RefinerCard.model_validate(fields | card)
+    if stage == "doc":
+        return VerdictPrompts(made, model, TOKENIZERS[tokenizer]())
+    return ChunkPrompts(made, model, TOKENIZERS[tokenizer](), grammar, packing)
 
 
 def spelt(prompt: Prompt, tokenizer: str = "bytes") -> str:
@@ -57,7 +58,7 @@ def text_between(prompt: str) -> str:
 
 
 def test_a_short_text_is_one_whole_verdict_prompt() -> None:
-    (prompt,) = builder("doc").prompts("The lazy dog.")
+    (prompt,) = builder("doc").build_prompts("The lazy dog.")
     assert spelt(prompt) == "[doc]\nThe lazy dog.\n[/doc]\n"
     assert (prompt.chunk_index, prompt.line_start, prompt.line_end, prompt.skip_reason) == (None,) * 4
 
@@ -67,7 +68,7 @@ def test_a_short_text_is_one_whole_verdict_prompt() -> None:
 def test_a_verdict_prompt_holds_the_first_tokens_of_a_long_text_and_no_more(tokenizer: str, n_repeats: int) -> None:
     build = builder("doc", tokenizer)
     text = PAGE * n_repeats
-    (prompt,) = build.prompts(text)
+    (prompt,) = build.build_prompts(text)
     head = text_between(spelt(prompt, tokenizer))
     assert text.startswith(head) and len(head) < len(text)
     assert len(build.tokenizer.encode(head, add_special_tokens=False).ids) == DOC["max_text_tokens"]
@@ -78,12 +79,12 @@ def test_a_text_of_long_tokens_is_cut_by_tokens_not_by_characters() -> None:
     build = builder("doc", doc={"max_text_tokens": 2})
     text = "=" * 256
     assert len(build.tokenizer.encode(text, add_special_tokens=False).ids) == 4
-    (prompt,) = build.prompts(text)
+    (prompt,) = build.build_prompts(text)
     assert text_between(spelt(prompt)) == "=" * 128
 
 
 def test_a_cut_keeps_a_character_of_several_tokens_whole() -> None:
-    (prompt,) = builder("doc", doc={"max_text_tokens": 5}).prompts("😀" * 9)
+    (prompt,) = builder("doc", doc={"max_text_tokens": 5}).build_prompts("😀" * 9)
     assert text_between(spelt(prompt)) == "😀😀"
 
 
@@ -92,7 +93,7 @@ def test_a_cut_keeps_a_character_of_several_tokens_whole() -> None:
 def test_a_prompt_has_one_bos_where_the_card_names_one(tokenizer: str, stage: Stage) -> None:
     build = builder(stage, tokenizer, bos="<s>")
     bos = build.tokenizer.token_to_id("<s>")
-    for prompt in build.prompts(PAGE * 3):
+    for prompt in build.build_prompts(PAGE * 3):
         assert prompt.token_ids[0] == bos and prompt.token_ids.count(bos) == 1
 
 
@@ -100,14 +101,14 @@ def test_a_prompt_has_one_bos_where_the_card_names_one(tokenizer: str, stage: St
 @pytest.mark.parametrize("stage", ["doc", "chunk"])
 def test_a_prompt_has_no_bos_where_the_card_names_none(tokenizer: str, stage: Stage) -> None:
     build = builder(stage, tokenizer)
-    prompts = build.prompts(PAGE * 3)
+    prompts = build.build_prompts(PAGE * 3)
     assert prompts
     assert all(build.tokenizer.token_to_id("<s>") not in prompt.token_ids for prompt in prompts)
 
 
 def test_a_bos_that_the_tokenizer_lacks_is_an_error() -> None:
     with pytest.raises(RefinerError, match="its card says bos '<bos>', its tokenizer has no such token"):
-        builder(bos="<bos>").prompts(PAGE)
+        builder(bos="<bos>").build_prompts(PAGE)
 
 
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
@@ -115,24 +116,24 @@ def test_a_bos_that_the_tokenizer_lacks_is_an_error() -> None:
 @pytest.mark.parametrize("stage", ["doc", "chunk"])
 def test_a_page_that_spells_a_special_token_gets_its_letters(tokenizer: str, special: str, stage: Stage) -> None:
     build = builder(stage, tokenizer)
-    (prompt,) = build.prompts(special)
+    (prompt,) = build.build_prompts(special)
     assert build.tokenizer.token_to_id(special) not in prompt.token_ids
     assert special in spelt(prompt, tokenizer)
 
 
 def test_a_page_that_spells_the_placeholder_is_put_in_as_it_is() -> None:
-    (prompt,) = builder("doc").prompts("{text} dog")
+    (prompt,) = builder("doc").build_prompts("{text} dog")
     assert spelt(prompt) == "[doc]\n{text} dog\n[/doc]\n"
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\n", " \t\r\n\u2003\u00a0"])
 @pytest.mark.parametrize("stage", ["doc", "chunk"])
 def test_a_text_without_words_has_no_prompts(stage: Stage, text: str) -> None:
-    assert builder(stage).prompts(text) == []
+    assert builder(stage).build_prompts(text) == []
 
 
 def test_a_chunk_prompt_holds_its_lines_numbered_over_the_document() -> None:
-    prompts = builder().prompts(PAGE)
+    prompts = builder().build_prompts(PAGE)
     numbered = [number_line(number, line) for number, line in enumerate(PAGE.split("\n"))]
     assert len(prompts) > 1
     for index, prompt in enumerate(prompts):
@@ -154,7 +155,7 @@ def test_the_chunks_of_a_text_hold_every_line_exactly_once(
     lines: list[str], tokenizer: str, packing: str, max_line_tokens: int | None
 ) -> None:
     build = builder(tokenizer=tokenizer, packing=packing, chunk={"max_line_tokens": max_line_tokens})
-    prompts = build.prompts("\n".join(lines))
+    prompts = build.build_prompts("\n".join(lines))
     assert lines_of(prompts) == list(range(len(lines)))
     assert [prompt.chunk_index for prompt in prompts] == list(range(len(prompts)))
 
@@ -162,7 +163,7 @@ def test_the_chunks_of_a_text_hold_every_line_exactly_once(
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.text("ab dog", max_size=80), min_size=1, max_size=20))
 def test_no_chunk_is_over_its_budget_where_long_lines_are_cut(lines: list[str]) -> None:
-    chunks = builder().chunks("\n".join(lines))
+    chunks = builder().pack_chunks("\n".join(lines))
     assert max(chunk.n_tokens for chunk in chunks) <= CHUNK["max_chunk_tokens"]
 
 
@@ -170,7 +171,7 @@ def test_no_chunk_is_over_its_budget_where_long_lines_are_cut(lines: list[str]) 
 def test_a_line_over_its_limit_is_cut_in_the_prompt_and_its_neighbours_are_not(tokenizer: str) -> None:
     build = builder(tokenizer=tokenizer, chunk={"max_chunk_tokens": 400})
     text = "\n".join(["The fox", "lazy dog " * 50, "the end"])
-    (prompt,) = build.prompts(text)
+    (prompt,) = build.build_prompts(text)
     first, long, last = text_between(spelt(prompt, tokenizer)).split("\n")
     assert (first, last) == ("[000]The fox", "[002]the end")
     assert number_line(1, "lazy dog " * 50).startswith(long)
@@ -184,7 +185,7 @@ def test_a_line_over_the_budget_is_a_whole_chunk_of_its_own_where_nothing_is_cut
 ) -> None:
     build = builder(packing=packing, chunk={"max_line_tokens": limit})
     text = "\n".join(["The fox", "lazy dog " * 30, "the end"])
-    prompts = build.prompts(text)
+    prompts = build.build_prompts(text)
     assert [(prompt.line_start, prompt.line_end) for prompt in prompts] == [(0, 0), (1, 1), (2, 2)]
     assert text_between(spelt(prompts[1])) == number_line(1, "lazy dog " * 30)
 
@@ -193,13 +194,13 @@ def test_a_line_over_the_budget_is_a_whole_chunk_of_its_own_where_nothing_is_cut
 def test_reference_packing_counts_the_bos_of_every_line_as_the_authors_do(spare: int, n_chunks: int) -> None:
     n_tokens = len(builder().tokenizer.encode("[000]dog", add_special_tokens=False).ids)
     build = builder(packing="reference", chunk={"max_chunk_tokens": 2 * n_tokens + spare})
-    assert len(build.prompts("dog\ndog")) == n_chunks
+    assert len(build.build_prompts("dog\ndog")) == n_chunks
 
 
 @pytest.mark.parametrize("stage", ["doc", "chunk"])
 def test_a_prompt_over_the_context_is_skipped_with_a_key_and_without_tokens(stage: Stage) -> None:
     build = builder(stage, doc={"max_text_tokens": 60}, chunk={"max_line_tokens": None}, context_tokens=40)
-    (prompt,) = build.prompts("lazy dog " * 30)
+    (prompt,) = build.build_prompts("lazy dog " * 30)
     assert (prompt.skip_reason, prompt.token_ids) == (ReasonCode.PROMPT_TOO_LONG, [])
     assert len(prompt.key) == 64
 
@@ -210,30 +211,30 @@ def test_prompt_and_answer_together_fill_the_context(
     stage: Stage, answer_tokens: int, spare: int, is_sent: bool
 ) -> None:
     text = "The lazy dog."  # one line: several would be cut into smaller chunks
-    (prompt,) = builder(stage, context_tokens=64).prompts(text)
+    (prompt,) = builder(stage, context_tokens=64).build_prompts(text)
     context = len(prompt.token_ids) + answer_tokens + spare
-    (again,) = builder(stage, context_tokens=context).prompts(text)
+    (again,) = builder(stage, context_tokens=context).build_prompts(text)
     assert (again.skip_reason is None) is is_sent
 
 
 def test_lines_that_fit_the_context_exactly_stay_one_chunk() -> None:
     text = "The lazy dog.\n" * 2
-    (prompt,) = builder("chunk", context_tokens=64).prompts(text)
+    (prompt,) = builder("chunk", context_tokens=64).build_prompts(text)
     exact = len(prompt.token_ids) + CHUNK["max_answer_tokens"]
-    assert len(builder("chunk", context_tokens=exact).prompts(text)) == 1
-    assert len(builder("chunk", context_tokens=exact - 1).prompts(text)) == 2
+    assert len(builder("chunk", context_tokens=exact).build_prompts(text)) == 1
+    assert len(builder("chunk", context_tokens=exact - 1).build_prompts(text)) == 2
 
 
 def test_a_page_of_short_lines_fits_the_context_of_a_released_refiner() -> None:
     card = find("gair-prox/web-chunk-refining-lm").card
-    build = PromptBuilder(card, "chunk", "weights", bytes_json())
-    prompts = build.prompts("\n".join(["a", ""] * 400))
+    build = ChunkPrompts(card, "weights", bytes_json())
+    prompts = build.build_prompts("\n".join(["a", ""] * 400))
     assert [prompt.skip_reason for prompt in prompts] == [None] * len(prompts)
 
 
 def test_prompts_of_one_document_that_are_too_long_have_keys_of_their_own() -> None:
     build = builder(chunk={"max_line_tokens": None}, context_tokens=40)
-    prompts = build.prompts("\n".join(["lazy dog " * 30, "quick fox " * 30]))
+    prompts = build.build_prompts("\n".join(["lazy dog " * 30, "quick fox " * 30]))
     assert len({prompt.key for prompt in prompts}) == 2
 
 
@@ -255,7 +256,7 @@ def test_prompts_of_one_document_that_are_too_long_have_keys_of_their_own() -> N
     ids=str,
 )
 def test_a_key_differs_by_all_that_decides_an_answer(changed: dict[str, Any]) -> None:
-    assert builder(**changed).prompts("The fox")[0].key != builder().prompts("The fox")[0].key
+    assert builder(**changed).build_prompts("The fox")[0].key != builder().build_prompts("The fox")[0].key
 
 
 @pytest.mark.parametrize(
@@ -264,29 +265,29 @@ def test_a_key_differs_by_all_that_decides_an_answer(changed: dict[str, Any]) ->
     ids=str,
 )
 def test_a_key_does_not_differ_by_what_decides_no_answer(changed: dict[str, Any]) -> None:
-    assert builder(**changed).prompts("The fox")[0].key == builder().prompts("The fox")[0].key
+    assert builder(**changed).build_prompts("The fox")[0].key == builder().build_prompts("The fox")[0].key
 
 
 @pytest.mark.parametrize("changed", [{"doc": {"max_text_tokens": 13}}, {"doc": {"drop": "remove_lines()"}}], ids=str)
 def test_a_verdict_key_differs_by_its_own_limits_and_words(changed: dict[str, Any]) -> None:
-    assert builder("doc", **changed).prompts("The fox")[0].key != builder("doc").prompts("The fox")[0].key
+    assert builder("doc", **changed).build_prompts("The fox")[0].key != builder("doc").build_prompts("The fox")[0].key
 
 
 def test_texts_that_differ_have_different_keys() -> None:
     build = builder()
-    keys = [prompt.key for text in ("fox", "Fox", "fox ", "fox\n") for prompt in build.prompts(text)]
+    keys = [prompt.key for text in ("fox", "Fox", "fox ", "fox\n") for prompt in build.build_prompts(text)]
     assert len(set(keys)) == 4
 
 
 def test_equal_prompts_of_two_documents_share_a_key() -> None:
     build = builder(chunk={"max_chunk_tokens": 20})
-    one = build.prompts("The fox\n" + "lazy dog " * 20)
-    other = build.prompts("The fox\n" + "brown fox " * 20)
+    one = build.build_prompts("The fox\n" + "lazy dog " * 20)
+    other = build.build_prompts("The fox\n" + "brown fox " * 20)
     assert one[0].key == other[0].key and one[1].key != other[1].key
 
 
 def test_texts_that_are_cut_to_the_same_prompt_share_a_verdict_key() -> None:
-    keys = {builder("doc").prompts("lazy dog " * 30 + ending)[0].key for ending in ("fox", "newsletter")}
+    keys = {builder("doc").build_prompts("lazy dog " * 30 + ending)[0].key for ending in ("fox", "newsletter")}
     assert len(keys) == 1
 
 
@@ -321,8 +322,8 @@ def test_a_grammar_travels_with_the_request() -> None:
 
 def test_a_builder_that_travelled_builds_the_same_prompts() -> None:
     build = builder()
-    expected = build.prompts(PAGE)
-    assert pickle.loads(pickle.dumps(build)).prompts(PAGE) == expected
+    expected = build.build_prompts(PAGE)
+    assert pickle.loads(pickle.dumps(build)).build_prompts(PAGE) == expected
 
 
 # Texts that a tokenizer which looks for pairs from each place takes minutes for: a run without a break is one word to it.
@@ -343,16 +344,16 @@ ENDLESS = {
 def test_endless_runs_take_no_quadratic_time(tokenizer: str, run: str) -> None:
     started = time.process_time()
     for stage in ("doc", "chunk"):
-        prompts = builder(stage, tokenizer).prompts(f"A word before, {ENDLESS[run]} and one behind")
+        prompts = builder(stage, tokenizer).build_prompts(f"A word before, {ENDLESS[run]} and one behind")
         assert prompts and not any(prompt.skip_reason for prompt in prompts)
     assert time.process_time() - started < 10
 
 
 def test_endless_runs_take_the_shipped_tokenizer_no_quadratic_time(smollm2_tokenizer: Any) -> None:
     card = builder().card
-    for stage in ("doc", "chunk"):
-        shipped = PromptBuilder(card, stage, "weights", smollm2_tokenizer.backend_tokenizer.to_str())
+    for kind in (VerdictPrompts, ChunkPrompts):
+        shipped = kind(card, "weights", smollm2_tokenizer.backend_tokenizer.to_str())
         for text in ENDLESS.values():
             started = time.process_time()
-            assert shipped.prompts(f"A word before, {text} and one behind")
+            assert shipped.build_prompts(f"A word before, {text} and one behind")
             assert time.process_time() - started < 10

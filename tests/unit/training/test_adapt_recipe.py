@@ -7,10 +7,10 @@ import pytest
 import yaml
 
 from prox_spark.errors import RecipeError
-from prox_spark.pipeline.label_sources import below
+from prox_spark.pipeline.labels import relative_to
 from prox_spark.refiners import find
-from prox_spark.training.adapt import place_of
-from prox_spark.training.cards import adapted_card, training_card
+from prox_spark.training.adapt import choose_directory
+from prox_spark.training.card_changes import make_result_card, make_training_card
 from prox_spark.training.recipe import AdaptRecipe
 
 pytestmark = pytest.mark.unit
@@ -53,17 +53,17 @@ def test_the_reference_is_itself_a_recipe_but_for_what_only_the_user_knows() -> 
 
 def test_the_recipe_that_ships_is_one() -> None:
     made = AdaptRecipe.load(Path(__file__).parents[3] / "conf" / "adapt" / "web-135m.yaml")
-    card = adapted_card(made, find("web-135m"))
+    card = make_result_card(made, find("web-135m"))
     assert card.tasks == find("web-135m").card.tasks and card.adapter == "."
     with pytest.raises(RecipeError, match="--output"):
-        place_of(made)
+        choose_directory(made)
 
 
 def test_examples_may_be_made_by_another_card_than_the_result_has() -> None:
     tasks = {"tasks": {"chunk": {"max_chunk_tokens": 99}}}
     both = recipe(card={"tasks": {"doc": {"drop_threshold": 0.4}}}, training_card=tasks)
     start = find("web-135m")
-    made, taught_by = adapted_card(both, start), training_card(both, start)
+    made, taught_by = make_result_card(both, start), make_training_card(both, start)
     assert made.task("chunk") == start.card.task("chunk")
     assert taught_by.task("chunk").model_dump() == made.task("chunk").model_dump() | {"max_chunk_tokens": 99}
     assert taught_by.task("doc") == made.task("doc") != start.card.task("doc")
@@ -72,17 +72,17 @@ def test_examples_may_be_made_by_another_card_than_the_result_has() -> None:
 def test_changes_that_make_no_card_are_refused_by_the_name_of_their_section() -> None:
     none = {"tasks": {"chunk": {"max_chunk_tokens": 0}}}
     with pytest.raises(RecipeError, match="`card` of the recipe makes no card"):
-        adapted_card(recipe(card=none), find("web-135m"))
+        make_result_card(recipe(card=none), find("web-135m"))
     with pytest.raises(RecipeError, match="`training_card` of the recipe makes no card"):
-        training_card(recipe(training_card=none), find("web-135m"))
+        make_training_card(recipe(training_card=none), find("web-135m"))
 
 
 def test_card_of_the_result_is_that_of_the_start_with_the_changes() -> None:
     start = find("web-135m")
-    card = adapted_card(recipe(card={"tasks": {"doc": {"drop_threshold": 0.4}}}), start)
+    card = make_result_card(recipe(card={"tasks": {"doc": {"drop_threshold": 0.4}}}), start)
     assert (card.name, card.base, card.licence, card.adapter) == ("mine", start.card.base, "Apache-2.0", ".")
     assert card.task("doc").model_dump() == start.card.task("doc").model_dump() | {"drop_threshold": 0.4}
-    whole = adapted_card(recipe(lora=None, licence="MIT"), start)
+    whole = make_result_card(recipe(lora=None, licence="MIT"), start)
     assert (whole.base.path, whole.adapter, whole.licence) == (".", None, "MIT")
 
 
@@ -91,19 +91,19 @@ def test_card_of_the_result_is_that_of_the_start_with_the_changes() -> None:
 )
 def test_card_that_can_not_be_is_refused(card: dict[str, Any], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
-        adapted_card(recipe(card=card), find("web-135m"))
+        make_result_card(recipe(card=card), find("web-135m"))
 
 
 def test_start_without_prompts_needs_some() -> None:
     with pytest.raises(RecipeError, match=r"set card\.tasks"):
-        adapted_card(recipe(), find("smollm2-135m-instruct"))
+        make_result_card(recipe(), find("smollm2-135m-instruct"))
 
 
 def test_only_relative_paths_start_at_the_given_place() -> None:
-    placed = below("s3://bucket/labels/")
+    placed = relative_to("s3://bucket/labels/")
     assert placed("a/train.jsonl.gz") == "s3://bucket/labels/a/train.jsonl.gz"
     assert placed("labels#mine") == "s3://bucket/labels/labels#mine"
     for whole in ("/data/a.jsonl", "s3://other/labels", "main.default.labels", "main.default.labels#mine"):
         assert placed(whole) == whole
-    made = recipe(checkpoints={"validation": ["b.jsonl"]}).with_places(below("/data"))
+    made = recipe(checkpoints={"validation": ["b.jsonl"]}).with_places(relative_to("/data"))
     assert made.places == ["/data/labels.jsonl", "/data/b.jsonl"]

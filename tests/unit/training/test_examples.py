@@ -10,9 +10,9 @@ from weightless import make_weightless_card
 from prox_spark.chunking import Chunk
 from prox_spark.labels import Label, estimate_verdict_doubt
 from prox_spark.programs import Operation, OpName, print_program
-from prox_spark.prompts import PromptBuilder
+from prox_spark.prompts import ChunkPrompts, VerdictPrompts
 from prox_spark.refiners import RefinerCard, Stage
-from prox_spark.training.examples import Example, ExampleBuilder, chunk_program
+from prox_spark.training.examples import ChunkExamples, Example, VerdictExamples, restrict_program
 
 pytestmark = pytest.mark.unit
 
@@ -20,17 +20,18 @@ END = 2
 TOKENIZER = Tokenizer.from_str(bytes_json())
 
 
-def prompts(stage: Stage, **chunk: Any) -> PromptBuilder:
+def prompts(stage: Stage, **chunk: Any) -> Any:
     tasks = {
         "doc": {"template": "plain", "max_text_tokens": 12},
         "chunk": {"template": "plain", "max_chunk_tokens": 60, "max_answer_tokens": 20} | chunk,
     }
     card = RefinerCard.model_validate(make_weightless_card(context_tokens=512, tasks=tasks))
-    return PromptBuilder(card, stage, "", bytes_json())
+    return (VerdictPrompts if stage == "doc" else ChunkPrompts)(card, "", bytes_json())
 
 
 def examples(stage: Stage, *labels: Label, **chunk: Any) -> list[Example]:
-    return list(ExampleBuilder(prompts(stage, **chunk), END).examples(labels))
+    builder = VerdictExamples if stage == "doc" else ChunkExamples
+    return list(builder(prompts(stage, **chunk), END).build_examples(labels))
 
 
 def answer(example: Example) -> str:
@@ -52,7 +53,7 @@ PAGE = "Home | About\nThe quick brown fox jumps.\nOver the lazy dog it goes.\nSu
 @pytest.mark.parametrize(("keep", "word"), [(True, "keep_doc()"), (False, "drop_doc()")])
 def test_verdict_is_learnt_on_the_prompt_of_inference(keep: bool, word: str) -> None:
     (example,) = examples("doc", Label("a", "s", PAGE, keep=keep))
-    (prompt,) = prompts("doc").prompts(PAGE)
+    (prompt,) = prompts("doc").build_prompts(PAGE)
     assert (example.prompt_ids, answer(example), example.keep) == (prompt.token_ids, word, keep)
 
 
@@ -63,7 +64,7 @@ def test_verdict_near_the_rubrics_border_is_learnt_as_a_doubtful_one() -> None:
         Label("judged otherwise than by the rubric", "s", PAGE, keep=False, edu=2, format=4),
         Label("by a person", "s", PAGE, keep=False),
     ]
-    found = list(ExampleBuilder(prompts("doc"), END, score_noise=0.4).examples(labels))
+    found = list(VerdictExamples(prompts("doc"), END, score_noise=0.4).build_examples(labels))
     assert [example.doubt for example in found] == [pytest.approx(estimate_verdict_doubt(2, 4, 0.4)), 0, 0, 0]
     keep, drop = prompts("doc").verdict_token_ids
     assert [(example.answer_ids[0], example.other_id) for example in found] == [(keep, drop)] + [(drop, keep)] * 3
@@ -73,7 +74,7 @@ def test_verdict_near_the_rubrics_border_is_learnt_as_a_doubtful_one() -> None:
 def test_every_chunk_is_learnt_on_the_prompt_of_inference_with_its_part_of_the_program() -> None:
     label = Label("a", "s", PAGE, ops=(remove(0, 0), remove(3, 4)))
     found = examples("chunk", label, max_chunk_tokens=30)
-    asked = prompts("chunk", max_chunk_tokens=30).prompts(PAGE)
+    asked = prompts("chunk", max_chunk_tokens=30).build_prompts(PAGE)
     assert [example.prompt_ids for example in found] == [prompt.token_ids for prompt in asked]
     assert len(found) > 1
     said = [answer(example) for example in found]
@@ -126,7 +127,7 @@ CHUNK = Chunk(1, 10, 12, "[010]Read more »\n[011]Text with litter\n[012]End", 2
     ],
 )
 def test_program_of_a_chunk_is_what_it_can_see(ops: list[Operation], program: str) -> None:
-    assert print_program(chunk_program(ops, CHUNK)) == program
+    assert print_program(restrict_program(ops, CHUNK)) == program
 
 
 def test_program_that_inference_would_cut_loses_its_last_operations() -> None:
