@@ -1,15 +1,17 @@
-"""What feeding an engine costs, with FAKES in place of a model: what is measured is the client and the server around it.
+"""Cost of feeding an engine: the client and the server around the model, with FAKES in place of the model.
 
     python benchmarks/feeding.py [--prompts 5000] [--tokens 128 1500] [--memory-prompts 50000] [--repeats 3]
 
-1. The real server around a FAKE `LLMEngine`: CPU time of a prompt there, which is time that vLLM's own scheduling and detokenizing
-   do not have. At once as fast as it goes, then 300 prompts a second, one by one: each wakes all threads, and costs most.
-2. The generate UDF with a FAKE server that answers at once: how many prompts a second a core of the worker can feed, by its CPU time.
-3. The same with one that answers each prompt after 20 ms, 64 at once: wall time over the ideal (prompts ÷ window × latency). By
-   rounding alone it is 1.011 for 5,000 prompts: some requests come in turn 79.
-4. How much the worker's memory grows from 5,000 to 50,000 prompts.
+1. The real server around a FAKE `LLMEngine`: CPU time of the server per prompt, which vLLM's own scheduling and
+   detokenizing lack. First as fast as possible, then 300 prompts a second, one by one: each wakes all threads, which
+   is the most expensive case.
+2. The generate UDF with a FAKE server that answers at once: prompts per second that a core of the worker can feed, by
+   CPU time.
+3. The same with a server that answers each prompt after 20 ms, 64 at once: wall time divided by the ideal (prompts ÷
+   window × latency). Rounding alone makes it 1.011 for 5,000 prompts, as some requests come in turn 79.
+4. Growth of the worker's memory from 5,000 to 50,000 prompts.
 
-CPU times hold beside other work on the same cores, wall times do not. Of several repeats the medians are printed.
+CPU times hold beside other work on the same cores, wall times do not. Prints the medians of several repeats.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ FAKE_ENGINE = Path(__file__).parents[1] / "tests" / "support" / "fake_engine"
 LATENCY_SECONDS = 0.020
 WINDOW = 64
 BATCH_ROWS = 1_000
-# A 350 M refiner on an H200 answers about as many.
+# Prompts per second that a 350 M refiner on an H200 answers, about.
 FAST_ENGINE = 300
 PARAMETERS = {"temperature": 0, "max_tokens": 64}
 SCHEMA = pa.schema([("generation_key", pa.string()), ("token_ids", pa.list_(pa.int32()))])
@@ -48,7 +50,7 @@ SCHEMA = pa.schema([("generation_key", pa.string()), ("token_ids", pa.list_(pa.i
 
 @dataclass(frozen=True)
 class Cost:
-    """Medians of some repeats; CPU times are per prompt."""
+    """Medians of several repeats: wall seconds, and CPU microseconds per prompt of the worker and of the server."""
 
     seconds: float
     worker_us: float
@@ -56,7 +58,7 @@ class Cost:
 
 
 def cost(feed: Callable[[], int], server: psutil.Process, n_repeats: int) -> Cost:
-    """What it costs to feed prompts; `feed` does so and returns how many."""
+    """Measure the cost of feeding prompts; `feed` does so and returns their number."""
     found = []
     for _ in range(n_repeats):
         cpu, server_cpu, begun = time.process_time(), sum(server.cpu_times()[:2]), time.monotonic()
@@ -68,7 +70,7 @@ def cost(feed: Callable[[], int], server: psutil.Process, n_repeats: int) -> Cos
 
 
 def write_refiner(directory: Path) -> Path:
-    """A card around no weights: the fake engine reads none."""
+    """Write a card without weights: the FAKE engine reads none."""
     tasks = {"doc": {"template": "plain", "max_text_tokens": 8}}
     card = {"name": "none", "licence": "MIT", "base": {"path": "."}, "context_tokens": 4096, "tasks": tasks}
     (directory / "refiner.yaml").write_text(yaml.safe_dump(card))
@@ -81,7 +83,7 @@ def prompts(first: int, n: int, n_tokens: int) -> list[list[int]]:
 
 
 def batches(n_prompts: int, n_tokens: int) -> Iterator[pa.RecordBatch]:
-    """Arrow batches of distinct prompts, made as they are drawn."""
+    """Yield Arrow batches of distinct prompts, each made when it is drawn."""
     for first in range(0, n_prompts, BATCH_ROWS):
         n = min(BATCH_ROWS, n_prompts - first)
         columns = {"generation_key": list(map(str, range(first, first + n))), "token_ids": prompts(first, n, n_tokens)}
@@ -94,7 +96,7 @@ def n_rows_out(generate: Any, given: Iterator[pa.RecordBatch]) -> int:
 
 @contextmanager
 def fake_engine(folder: Path, latency: float) -> Iterator[tuple[Any, psutil.Process]]:
-    """The UDF and the process of the FAKE server that it asks."""
+    """Yield the UDF and the process of the FAKE server that it asks."""
     from prox_spark.config import EngineConfig
     from prox_spark.engine.life.resident import connect
     from prox_spark.engine.spec import EngineSpec
@@ -117,7 +119,7 @@ def fake_engine(folder: Path, latency: float) -> Iterator[tuple[Any, psutil.Proc
 
 
 class FakeLLMEngine:
-    """Answers all it was given at its next step; or, with a pace, one prompt at each of so many steps a second."""
+    """An engine that answers all its prompts at the next step; with a pace, one per step and `pace` steps a second."""
 
     def __init__(self, pace: float) -> None:
         self.pace = pace
@@ -129,8 +131,8 @@ class FakeLLMEngine:
     def add_request(self, request_id: str, prompt: Any, parameters: Any, lora_request: Any) -> None:
         choice = SimpleNamespace(text="remove_lines(0, 0)", finish_reason="stop", token_ids=[1] * 8, logprobs=None)
         token_ids = prompt["prompt_token_ids"]
-        told = {"prompt_token_ids": token_ids, "num_cached_tokens": 0, "metrics": None}
-        self.given.append(SimpleNamespace(request_id=request_id, finished=True, outputs=[choice], **told))
+        details = {"prompt_token_ids": token_ids, "num_cached_tokens": 0, "metrics": None}
+        self.given.append(SimpleNamespace(request_id=request_id, finished=True, outputs=[choice], **details))
 
     def step(self) -> list[Any]:
         n = len(self.given)
@@ -142,7 +144,7 @@ class FakeLLMEngine:
 
 
 def serve_without_model(path: str, pace: float) -> None:
-    """The real server, as `prox_spark.engine.process.server.serve` starts it."""
+    """Run the real server as `prox_spark.engine.process.server.serve` does, around a FAKE engine."""
     import uvloop
     from vllm.utils.gc_utils import freeze_gc_heap
 
@@ -159,7 +161,7 @@ def serve_without_model(path: str, pace: float) -> None:
 
 @contextmanager
 def real_server(folder: Path, pace: float) -> Iterator[tuple[Callable[[list[list[int]]], int], psutil.Process]]:
-    """What feeds prompts, and the process of the server."""
+    """Yield a function that feeds prompts, and the process of the server."""
     from prox_spark.engine.ask.resident_session import ResidentSession
     from prox_spark.engine.ask.window import RequestWindow
     from prox_spark.engine.life.record import Engine
@@ -191,7 +193,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--prompts", type=int, default=5_000)
     parser.add_argument(
-        "--tokens", type=int, nargs="+", default=[128, 1_500], help="per prompt; 3 and 4 take the first"
+        "--tokens", type=int, nargs="+", default=[128, 1_500], help="tokens per prompt; 3 and 4 use the first"
     )
     parser.add_argument("--memory-prompts", type=int, default=50_000)
     parser.add_argument("--repeats", type=int, default=3)
@@ -201,7 +203,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         print(f"{n:,} prompts, window {WINDOW}, medians of {args.repeats}, load {os.getloadavg()[0]:.1f}")
-        for pace, share in ((0, 1), (FAST_ENGINE, 5)):  # before the path has a fake vLLM
+        for pace, share in ((0, 1), (FAST_ENGINE, 5)):  # before the fake vLLM is on the path
             with real_server(folder / str(pace), pace) as (feed, server):
                 for length in args.tokens:
                     asked = prompts(0, n // share, length)

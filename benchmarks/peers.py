@@ -1,19 +1,21 @@
-"""Peers, side by side: the same refiner, prompts and machine for prox_spark and for what else refines text with vLLM.
+"""prox_spark and its peers, with the same refiner, prompts and machine: other software that refines text with vLLM.
 
-    python benchmarks/peers.py [--documents 400] [--rounds 3] [--ways plain ours …] [--input pages.jsonl] [--set key=value]
+    python benchmarks/peers.py [--documents 400] [--rounds 3] [--ways plain ours …] [--input pages.jsonl]
+                               [--set key=value]
 
-Each way is a process of its own that reads the same JSON Lines, asks the same weights under the same engine settings, with all
-cores bound, about every document and about the chunks of those that are kept, carries out the programs and writes what became of
-them: plain `LLM.generate`, one call for all documents and one for all chunks, in one process; prox_spark in local[2], ingest and
-refine into Delta tables; datatrove's InferenceRunner with vLLM's server; Ray Data LLM, a processor for each stage; and the ProX
-authors' two scripts, written anew from their description, each with a vLLM per rank, their executor being our `reference`. The
-order alternates from round to round.
+Each way is a process of its own. It reads the same JSON Lines, asks the same weights under the same engine settings,
+with all cores bound, about every document and then about the chunks of the kept ones, executes the programs and
+writes the results. The ways: plain `LLM.generate` in one process, with one call for all documents and one for all
+chunks; prox_spark in local[2], ingest and refine into Delta tables; datatrove's InferenceRunner with vLLM's server;
+Ray Data LLM with a processor per stage; and the ProX authors' two scripts, rewritten from their description, with a
+vLLM per rank and our `reference` as executor. The order alternates from round to round.
 
-Prints documents per second, start-up apart and included (imports, JVM, engines, a first prompt; Ray and the authors start an engine for
-each stage), the peak memory of all processes of a way, and ratios beside their bars. datatrove and Ray have environments of their
-own, with the same vLLM: `make bench` makes them (7 GB), `make .cache/peers/ray/installed` one. What is not there or fails is not
-run, and the table says why. For a CPU; about an hour on two cores. What a run of prox_spark costs once, however little there is
-to do (planning, commits: a dozen seconds here), is in its figures: the bars are for runs of minutes.
+Prints documents per second without and with the start-up (imports, JVM, engines, a first prompt; Ray and the authors
+start an engine per stage), the peak memory of all processes of a way, and ratios beside their bars. datatrove and Ray
+have environments of their own, with the same vLLM: `make bench` makes them (7 GB), `make .cache/peers/ray/installed`
+makes one. A way that is missing or fails is left out, and the table says why. For a CPU; about an hour on two cores.
+The fixed cost of a prox_spark run (planning, commits: a dozen seconds here) is in its figures: the bars are for runs
+of minutes.
 """
 
 from __future__ import annotations
@@ -34,24 +36,22 @@ from prox_spark.demo import PAGES
 
 
 def main() -> int:
-    """Measures and prints.
+    """Measure and print.
 
     Returns:
-        0 when prox_spark and plain `LLM` ran, or whichever of them was asked for; whatever the figures.
+        0 if prox_spark and plain `LLM` ran, or those of them that were asked for, whatever the figures; else 1.
     """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--input", type=Path, default=PAGES, help="JSON Lines with `text`")
     parser.add_argument(
-        "--documents", type=int, default=400, help="more than the input has are put together of its parts"
+        "--documents", type=int, default=400, help="documents; beyond those of the input they are made of its parts"
     )
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--ways", nargs="+", choices=WAYS, default=[*WAYS], help="which are measured")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=[*WAYS], help="ways to measure")
+    parser.add_argument("--ranks", type=int, default=1, help="processes of the authors' scripts, which share the cores")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the documents that are made")
     parser.add_argument(
-        "--ranks", type=int, default=1, help="processes of the authors' scripts, which divide the cores"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of the documents that are put together")
-    parser.add_argument(
-        "--set", metavar="KEY=VALUE", action="append", default=[], help="a field of the recipe; again for more"
+        "--set", metavar="KEY=VALUE", action="append", default=[], help="a field of the recipe; may be repeated"
     )
     args = parser.parse_args()
     recipe = recipe_of("cpu", args.set)
@@ -80,7 +80,7 @@ def main() -> int:
 
 
 def say(line: str) -> None:
-    """Tells what is going on."""
+    """Print a progress message with the time."""
     print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
 
 

@@ -1,12 +1,12 @@
-"""What each of the two semantics makes of damaged programs: right edits kept, wrong edits made.
+"""Results of the two semantics on damaged programs: right edits kept, wrong edits made.
 
     python benchmarks/repair.py [seed_annotations.jsonl.gz] [--seed 0]
 
-The programs are those that a large model wrote for windows of real pages (`window`, `ops`), printed as released refiners
-print them: full parameter names, nothing escaped inside strings. Each is damaged in one way, then read and executed by
-both semantics. An edit is a line that goes, or a pair of strings that is replaced. Right: the share of the edits that the
-answer still says in full that were made. Wrong: the share of the edits made that were never meant. Numbers only; no text
-of a page is printed or kept.
+A large model wrote the programs for windows of real pages (`window`, `ops`). They are printed as released refiners
+print them: full parameter names, nothing escaped inside strings. Each is damaged in one way, then read and executed
+by both semantics. An edit is a removed line, or a replaced pair of strings. Right: the share of edits made, out of
+those that the answer still states in full. Wrong: the share of edits that were never meant, out of those made. Prints
+numbers only; no text of a page is printed or kept.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Annotated:
 
 @dataclass(frozen=True)
 class Damaged:
-    """An answer, the operations that were meant, and how many of them it still says in full."""
+    """An answer, the operations that were meant, and the number of them that it still states in full."""
 
     answer: str
     meant: tuple[Operation, ...]
@@ -62,12 +62,12 @@ class Damaged:
 
 
 def whole(lines: Iterable[str], ops: tuple[Operation, ...], separator: str = "\n") -> Damaged:
-    """An answer that says all that was meant."""
+    """Return an answer that states all operations."""
     return Damaged(separator.join(lines), ops, len(ops))
 
 
 def annotated(path: Path) -> Iterator[Annotated]:
-    """The windows that have operations."""
+    """Yield the windows that have operations."""
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         for line in lines:
             row = json.loads(line)
@@ -76,14 +76,14 @@ def annotated(path: Path) -> Iterator[Annotated]:
 
 
 def operation(op: dict[str, str | int], first_line: int) -> Operation:
-    """An annotated operation, with line numbers counted from the window's first line."""
+    """Read an annotated operation, with line numbers counted from the window's first line."""
     if op["op"] == OpName.REMOVE_LINES:
         return Operation(OpName.REMOVE_LINES, int(op["line_start"]) - first_line, int(op["line_end"]) - first_line)
     return Operation(OpName.NORMALIZE, source_str=str(op["source_str"]), target_str=str(op["target_str"]))
 
 
 def printed(op: Operation, name: Callable[[str], str] = "{}=".format) -> str:
-    """A call as released refiners print it: every parameter by `name`, and nothing escaped."""
+    """Print a call as released refiners do: every parameter by `name`, and nothing escaped."""
     names = PARAMETERS[op.op]
     values = [getattr(op, parameter) for parameter in names]
     written = [f'"{value}"' if isinstance(value, str) else str(value) for value in values]
@@ -91,7 +91,7 @@ def printed(op: Operation, name: Callable[[str], str] = "{}=".format) -> str:
 
 
 def cut(page: Annotated, random: Random) -> Damaged:
-    """Cut anywhere, as at the token limit; what ends before the cut is still said."""
+    """Cut the answer anywhere, as at the token limit; calls that end before the cut are still stated."""
     calls = [printed(op) for op in page.ops]
     answer = "\n".join(calls)
     answer = answer[: random.randrange(1, len(answer))]
@@ -100,7 +100,7 @@ def cut(page: Annotated, random: Random) -> Damaged:
 
 
 def with_character(characters: str) -> Callable[[Annotated, Random], Damaged | None]:
-    """One more replacement, of a piece of the page that holds one of the characters; None where the page has none."""
+    """Return a damage: one more replacement, of a piece of the page with one of the characters; None if it has none."""
 
     def damage(page: Annotated, random: Random) -> Damaged | None:
         gone = {line for op in page.ops for line in lines_of(op)}
@@ -122,7 +122,7 @@ def with_character(characters: str) -> Callable[[Annotated, Random], Damaged | N
 
 
 def inserting(lines: Sequence[str], n: int = 1) -> Callable[[Annotated, Random], Damaged]:
-    """Some of the lines, each somewhere among the calls."""
+    """Return a damage: n of the lines, each at a random place among the calls."""
 
     def damage(page: Annotated, random: Random) -> Damaged:
         calls = [printed(op) for op in page.ops]
@@ -160,7 +160,7 @@ def lines_of(op: Operation) -> range:
 
 
 def edits_of(text: str, ops: tuple[Operation, ...]) -> set[object]:
-    """The edits that operations ask for: numbers of lines, and pairs of strings that occur in the lines that stay."""
+    """Return the edits that operations state: line numbers, and pairs of strings that occur in the lines kept."""
     gone = {line for op in ops for line in lines_of(op)}
     edits: set[object] = set(gone)
     rest = "\n".join(line for number, line in enumerate(text.split("\n")) if number not in gone)
@@ -172,7 +172,7 @@ def edits_of(text: str, ops: tuple[Operation, ...]) -> set[object]:
 
 
 def edits_made(execution: Execution) -> set[object]:
-    """The edits that were made, whatever the gates made of the document afterwards."""
+    """Return the edits that were made, before any gate."""
     lines = {line for span in execution.removed for line in range(span.line_start, span.line_end + 1)}
     return lines | {(done.source_str, done.target_str) for done in execution.normalized}
 
@@ -193,7 +193,7 @@ class Score:
 
 
 def main() -> int:
-    """Prints one row per kind of damage."""
+    """Print one row per kind of damage."""
     shared = os.environ.get("PROX_SPARK_SHARED")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("annotations", nargs="?", type=Path, default=Path(shared) / ANNOTATIONS if shared else None)

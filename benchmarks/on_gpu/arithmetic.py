@@ -1,4 +1,4 @@
-"""How much a model has to compute, and how fast a device can."""
+"""Arithmetic of a model, and the peak speed of a device."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Load:
-    """What was asked of an engine.
+    """The requests of an engine.
 
     Attributes:
-        prompts: requests.
-        prompt_tokens, output_tokens: of all of them.
-        cached_tokens: prompt tokens that the prefix cache spared.
+        prompts: number of requests.
+        prompt_tokens, output_tokens: tokens of all requests.
+        cached_tokens: prompt tokens taken from the prefix cache.
         squares: sum of the squares of the prompts' lengths.
     """
 
@@ -28,12 +28,12 @@ class Load:
         return Load(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
 
     def operations(self, size: Mapping[str, int]) -> float:
-        """Floating-point operations of a Llama: two for each weight that a token meets, and attention to the tokens before it.
+        """Count the floating-point operations of a Llama: two per weight and token, and attention to earlier tokens.
 
-        The last token of a prompt and each answer token but the last meet the output layer.
+        Only the last token of a prompt and each answer token but the last use the output layer.
 
         Args:
-            size: of the model, as in `random_llama`.
+            size: size of the model, as in `random_llama`.
         """
         width, layers = size["hidden_size"], size["num_hidden_layers"]
         shared = size["num_key_value_heads"] / size["num_attention_heads"]
@@ -41,17 +41,17 @@ class Load:
         later = max(0, self.output_tokens - self.prompts)  # the first token of an answer comes with its prompt
         tokens = self.prompt_tokens - self.cached_tokens + later
         head = self.output_tokens * width * size["vocab_size"]
-        # Of a token at place t: t products with keys, t with values. Half of the square, for none looks ahead.
+        # A token at place t has t products with keys and t with values: half of the square, since none looks ahead.
         looked_at = self.squares / 2 + later * (self.prompt_tokens / max(1, self.prompts))
         return 2 * (tokens * weights + head) + 4 * layers * width * looked_at
 
 
 def measured_peak(device: str, side: int = 8192) -> float:
-    """Operations per second of a bfloat16 product of random square matrices: the best of ten rounds.
+    """Measure the operations per second of a bfloat16 product of random square matrices: the best of ten rounds.
 
     Args:
         device: cuda or cpu.
-        side: of the matrices.
+        side: rows of the matrices.
     """
     import torch
 

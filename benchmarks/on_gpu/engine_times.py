@@ -1,11 +1,11 @@
-"""Where a vLLM engine's time goes, out of its own metrics."""
+"""Times of a vLLM engine, read from its metrics."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-# Source: vLLM 0.32, v1/metrics/loggers.py. Histograms: their sums and counts.
+# Source: vLLM 0.32, v1/metrics/loggers.py. All are histograms, with a sum and a count.
 _NAMES = {
     "vllm:request_queue_time_seconds": "queue",
     "vllm:request_prefill_time_seconds": "prefill",
@@ -17,17 +17,17 @@ _SAMPLE = re.compile(rf"^({'|'.join(_NAMES)})_(sum|count)(?:\{{[^}}]*\}})? (\S+)
 
 @dataclass(frozen=True)
 class EngineTimes:
-    """Since its start.
+    """Sums and counts of an engine since its start.
 
     Attributes:
-        values: by `queue sum`, `queue count` and so on: seconds and requests; of `step` tokens and steps.
+        values: by `queue sum`, `queue count` and so on: seconds and requests; for `step` tokens and steps.
     """
 
     values: dict[str, float]
 
     @classmethod
     def read(cls, text: str) -> EngineTimes:
-        """Of the text of its metrics, in Prometheus' format."""
+        """Read the times from metrics in Prometheus' text format."""
         values = {f"{name} {kind}": 0.0 for name in _NAMES.values() for kind in ("sum", "count")}
         for name, kind, value in _SAMPLE.findall(text):
             values[f"{_NAMES[name]} {kind}"] += float(value)
@@ -38,11 +38,11 @@ class EngineTimes:
 
     @property
     def n_steps(self) -> float:
-        """Passes through the model."""
+        """Number of passes through the model."""
         return self.values["step count"]
 
     def __str__(self) -> str:
-        """For the terminal."""
+        """Describe the mean times in one line."""
         means = [f"{name} {self._mean(name):.3f} s" for name in _NAMES.values() if name != "step"]
         return (
             f"a request on average: {', '.join(means)}; {self.n_steps:,.0f} steps of {self._mean('step'):,.0f} tokens"

@@ -1,4 +1,4 @@
-"""A refiner of the released architecture with random weights, made on the spot: its speed is theirs, its answers are nonsense."""
+"""A refiner of the released architecture with random weights: as fast as those, with meaningless answers."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ _CARDS = ROOT / "prox_spark" / "refiners" / "cards" / "gair-prox"
 
 
 def write_refiner(folder: Path, answer_tokens: int, tiny: bool) -> dict[str, int]:
-    """Writes weights, tokenizer and card.
+    """Write weights, tokenizer and card.
 
     Args:
-        folder: of the refiner.
-        answer_tokens: most tokens of a program, and as many as each has: random weights end no answer.
-        tiny: a hundredth of the size, for a CPU; with the vocabulary of the released ones, larger than its tokenizer's.
+        folder: folder of the refiner.
+        answer_tokens: limit of a program's tokens, which every program reaches: random weights end no answer.
+        tiny: True for a hundredth of the size, for a CPU, with the vocabulary of the released models, which is larger
+            than the tokenizer's.
 
     Returns:
-        Its size, as of `random_llama`: layers, width and vocabulary are said there to be those of the released models, heads and
-        the width between to be assumed. 0.35 B parameters without the embeddings.
+        The size, as in `random_llama`: layers, width and vocabulary of the released models, heads and the width between
+        assumed; 0.35 B parameters without the embeddings.
     """
     size = {**TINY_SIZE, "vocab_size": RELEASED_SIZE["vocab_size"]} if tiny else RELEASED_SIZE
     write_random_llama(folder, size=size)

@@ -1,4 +1,4 @@
-"""A process of its own: the device's peak, and then plain `LLM` over the same documents. Prints what it measured."""
+"""A process that measures the device's peak, then plain `LLM` over the same documents. Prints its figures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from on_gpu.arithmetic import measured_peak
 
 
 def main(job: dict[str, Any]) -> None:
-    """Runs one job."""
+    """Run one job."""
     peak = measured_peak(job["device"], job["peak_side"])
     measured = measure(job)
     import prometheus_client

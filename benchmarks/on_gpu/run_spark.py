@@ -1,4 +1,4 @@
-"""prox_spark on a standalone cluster of one executor: the document stage alone, and both stages, warm."""
+"""prox_spark on a standalone cluster of one executor: the document stage alone, and both stages, after a warm-up."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from prox_spark.lake.lake import Lake
 from prox_spark.pipeline.ingest import ingest
 from prox_spark.pipeline.refine import refine_lake
 
-# Thresholds that drop every document, and none: what random weights say of a document means nothing.
+# Thresholds that drop every document, and none: the verdicts of random weights mean nothing.
 DROP_ALL, DROP_NONE = 0.0, 1.0
 
 
 @dataclass(frozen=True)
 class Refined:
-    """What a run did.
+    """Figures of a run.
 
     Attributes:
-        seconds: of all of it.
-        engine_seconds: of these, with prompts in the engine.
-        loads: by stage.
-        times: of the engine.
-        parts: seconds by part of the run; those of two waves overlap.
-        statuses: of the documents.
+        seconds: seconds of the run.
+        engine_seconds: seconds of these with prompts in the engine.
+        loads: requests by stage.
+        times: times of the engine.
+        parts: seconds by part of the run; parts of two waves overlap.
+        statuses: documents by status.
     """
 
     seconds: float
@@ -47,14 +47,14 @@ class Refined:
 
 
 def take_in(spark: SparkSession, recipe: Recipe) -> float:
-    """Ingests into the recipe's lake. Returns seconds."""
+    """Ingest into the recipe's lake, and return the seconds."""
     begun = time.monotonic()
     ingest(spark, recipe)
     return time.monotonic() - begun
 
 
 def warm(spark: SparkSession, recipe: Recipe, folder: Path, n: int) -> float:
-    """Ingests and refines a few documents in a lake of their own, for which the engine starts. Returns seconds."""
+    """Ingest and refine a few documents in another lake, which starts the engine, and return the seconds."""
     begun = time.monotonic()
     pages = folder / "warm.jsonl"
     texts = [f"Page {number} is about nothing in particular.\nIt has {number} lines or so." for number in range(n)]
@@ -68,13 +68,13 @@ def warm(spark: SparkSession, recipe: Recipe, folder: Path, n: int) -> float:
 
 
 def refine_copy(spark: SparkSession, recipe: Recipe, root: Path, drop_threshold: float) -> Refined:
-    """Refines a copy of the recipe's lake.
+    """Refine a copy of the recipe's lake.
 
     Args:
-        spark: of the cluster.
-        recipe: whose lake is ingested.
-        root: of the copy.
-        drop_threshold: `DROP_ALL` leaves the chunk stage nothing to do.
+        spark: session of the cluster.
+        recipe: recipe of the ingested lake.
+        root: folder of the copy.
+        drop_threshold: `DROP_ALL` leaves the chunk stage without documents.
     """
     shutil.copytree(str(recipe.lake.root), root)
     own = _of(recipe, root, drop_threshold)
@@ -100,7 +100,7 @@ def refine_copy(spark: SparkSession, recipe: Recipe, root: Path, drop_threshold:
 
 
 def engine_times() -> EngineTimes:
-    """Of the engines of all executors on this host that answer, added up."""
+    """Return the summed times of all engines on this host that answer."""
     texts = [
         request(record.engine.socket, "/metrics") or ""
         for directory, is_alive in list_owner_directories()

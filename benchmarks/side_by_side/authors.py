@@ -1,9 +1,9 @@
-"""Processes of their own: the ProX authors' way as their paper and repository describe it, written anew. Prints what was measured.
+"""The ProX authors' way in processes of its own, rewritten from their paper and repository. Prints its figures.
 
-Two scripts, one after the other: the first judges documents, the second refines those that were kept. Each starts a process per
-rank, and each of these a vLLM `LLM`; it reads its whole share of the input into a list, makes all prompts, calls `generate` once and
-writes JSON Lines. The document refiner writes its answer out, the programs of a document's chunks are joined and executed once.
-Executor and packing of lines are our `reference`, which returns what theirs do.
+Two scripts run one after the other: the first judges documents, the second refines the kept ones. Each starts a
+process per rank with a vLLM `LLM`. A rank reads its whole share of the input into a list, makes all prompts, calls
+`generate` once and writes JSON Lines. The document refiner's answer is text; the programs of a document's chunks are
+joined and executed once. Executor and line packing are our `reference`, which returns the same as theirs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from side_by_side.refinement import DROPPED, Refinement, documents, write_outcom
 
 
 def main(job: dict[str, Any]) -> None:
-    """Runs both steps."""
+    """Run both steps."""
     import vllm
 
     out = Path(job["out"])
@@ -35,7 +35,7 @@ def main(job: dict[str, Any]) -> None:
 
 
 def run_step(job: dict[str, Any], step: str) -> list[float]:
-    """Runs all ranks of a step. Returns from when to when they were at work, all engines being up."""
+    """Run all ranks of a step, and return the first begin and the last end of their work, engine starts left out."""
     running = []
     for rank in range(job["ranks"]):
         command = [sys.executable, __file__, json.dumps(job | {"step": step, "rank": rank})]
@@ -50,7 +50,7 @@ def run_step(job: dict[str, Any], step: str) -> list[float]:
 
 
 def run_rank(job: dict[str, Any]) -> None:
-    """One rank of a step."""
+    """Run one rank of a step."""
     import vllm
 
     out, rank = Path(job["out"]), job["rank"]

@@ -1,4 +1,4 @@
-"""What all ways are given: the same documents, weights, engine settings and environment."""
+"""The input of all ways: the same documents, weights, engine settings and environment."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from prox_spark.engine.spec import EngineSpec
 from prox_spark.refiners import find
 from prox_spark.refiners.build import build
 
-# Where only the answer's text comes back, greedy decoding drops from this probability on: so it is for all ways.
+# Some ways see only the answer's text: greedy decoding drops from this probability on, so all ways do.
 DROP_THRESHOLD = 0.5
-# Those of vLLM's `LLM` class on a CPU; its server has another default, and this is a comparison of what surrounds the engine.
+# The default of vLLM's `LLM` class on a CPU, for all ways; the server's differs, but only the code around is compared.
 _BATCHED_TOKENS = 4096
 _NOT_THE_ENGINES = {"model", "served-model-name", "uds"}
 WARM_UP = "A page about nothing in particular, so that the engine has answered once.\n" * 3
 
 
 def recipe_of(device: str, settings: list[str]) -> Recipe:
-    """The recipe of our way, which is where the engine settings of all ways come from."""
+    """Return the recipe of our way, from which all ways take their engine settings."""
     fixed = [
         f"engine.device={device}",
         f"engine.max_num_batched_tokens={_BATCHED_TOKENS}",
@@ -36,10 +36,10 @@ def recipe_of(device: str, settings: list[str]) -> Recipe:
 
 
 def job_of(recipe: Recipe, documents: Path) -> dict[str, Any]:
-    """What a way is given as JSON but for the folder that it writes to.
+    """Return the job of a way, for JSON, without its output folder.
 
     Args:
-        recipe: one refiner serves both stages.
+        recipe: a recipe with one refiner for both stages.
         documents: JSON Lines of `id` and `text`.
     """
     refiner = find(recipe.refiners.doc)
@@ -58,7 +58,7 @@ def job_of(recipe: Recipe, documents: Path) -> dict[str, Any]:
 
 
 def _engine_settings(spec: EngineSpec, model: Path) -> dict[str, Any]:
-    """The arguments of our server as vLLM names them on a command line; True for a flag."""
+    """Return the arguments of our server by vLLM's command line names; True for a flag."""
     words = [part for word in spec.build_command(model, Path("socket"))[3:] for part in word.split("=", 1)]
     found: dict[str, Any] = {}
     for word, after in pairwise([*words, "--"]):
@@ -76,19 +76,19 @@ def _number_or_text(word: str) -> Any:
 
 
 def environment_of(recipe: Recipe, root: Path, python: Path, folder: Path, binds: bool) -> dict[str, str]:
-    """The environment of a way.
+    """Return the environment of a way.
 
     Args:
-        recipe: of the engine.
-        root: this repository.
-        python: the interpreter; what it starts by name is looked for beside it.
-        folder: for temporary files.
-        binds: give it our engine's environment, which binds all cores to vLLM; our own way gives it to its engine itself.
+        recipe: recipe with the engine settings.
+        root: root of this repository.
+        python: the interpreter; programs beside it are found first.
+        folder: folder for temporary files.
+        binds: True adds our engine's environment, which binds all cores to vLLM; our own way does so itself.
     """
     environment = dict(os.environ)
     if binds:
         environment = EngineSpec(find(recipe.refiners.doc), recipe.engine).build_environment()
-    # Of this interpreter's packages others know nothing.
+    # Other interpreters must not see this one's packages.
     own_path = os.environ.get("PYTHONPATH", "") if python == Path(sys.executable) else ""
     for name in ("VIRTUAL_ENV", "PYTHONHOME", "JAVA_TOOL_OPTIONS"):
         environment.pop(name, None)
@@ -106,16 +106,16 @@ def environment_of(recipe: Recipe, root: Path, python: Path, folder: Path, binds
 
 
 def write_documents(path: Path, pages: Path, n: int, seed: int) -> int:
-    """Writes so many different documents.
+    """Write n different documents.
 
     Args:
-        path: JSON Lines of `id` and `text`.
-        pages: where the texts come from: first these themselves, then the end of one and the beginning of another.
-        n: how many.
-        seed: of what is drawn.
+        path: JSON Lines of `id` and `text` to write.
+        pages: JSON Lines with the texts; further documents join the end of one text and the beginning of another.
+        n: number of documents.
+        seed: seed of the further documents.
 
     Returns:
-        Characters of all.
+        Number of characters.
     """
     given = texts(pages, n)
     draw = random.Random(seed)

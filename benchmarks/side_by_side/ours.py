@@ -1,7 +1,7 @@
-"""A process of its own: prox_spark in local[2], JSON Lines into Delta tables. Prints what it measured.
+"""A process of its own: prox_spark in local[2], from JSON Lines to Delta tables. Prints its figures.
 
-Start-up is the JVM's, and a first ingest and refine of two documents in a lake of their own, for which the engine starts and tests
-the refiner. The self-test, which is due once per refiner and lake, is no part of what is timed after that.
+Start-up is that of the JVM, and an ingest and refine of two documents in another lake, which starts the engine and
+tests the refiner. The self-test, due once per refiner and lake, is not timed after that.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from side_by_side.refinement import write_outcomes
 
 
 def main(job: dict[str, Any]) -> None:
-    """Runs one job."""
+    """Run one job."""
     out = Path(job["out"])
     warm_pages = out / "warm.jsonl"
     warm_pages.write_text("".join(json.dumps({"id": str(n), "text": f"{job['warm_up']}{n}"}) + "\n" for n in range(2)))
@@ -50,7 +50,7 @@ def main(job: dict[str, Any]) -> None:
 
 
 def recipe_of(job: dict[str, Any], pages: str, lake: Path, self_test: bool) -> Recipe:
-    """The job's recipe for an input and a lake."""
+    """Return the job's recipe for an input and a lake."""
     return Recipe.parse(
         job["recipe"]
         | {

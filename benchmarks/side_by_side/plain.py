@@ -1,4 +1,4 @@
-"""A process of its own: plain `LLM.generate`, all documents in one call and then all chunks in another. Prints what it measured."""
+"""A process of its own: plain `LLM.generate`, a call for all documents, then one for all chunks. Prints its figures."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from side_by_side.refinement import DROPPED, Refinement, documents, write_outcom
 
 
 def main(job: dict[str, Any]) -> None:
-    """Runs one job."""
+    """Run one job."""
     print(json.dumps(measure(job)), flush=True)
 
 
 def measure(job: dict[str, Any]) -> dict[str, Any]:
-    """Refines the job's documents.
+    """Refine the job's documents.
 
     Returns:
-        `spans` as all ways print them, and what each stage took: seconds, prompts, tokens, and the sum of the squares of the
+        `spans` as all ways print them, and for each stage seconds, prompts, tokens, and the sum of the squares of the
         prompts' lengths.
     """
     import vllm
@@ -57,8 +57,8 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     for row, answer in zip(
         rows, answers([refinement.doc_prompt(row["text"]) for row in rows], doc, "doc"), strict=True
     ):
-        told = {token: of.logprob for token, of in answer.logprobs[0].items()}
-        odds = told.get(keep, -math.inf) - told.get(drop, -math.inf)
+        found = {token: item.logprob for token, item in answer.logprobs[0].items()}
+        odds = found.get(keep, -math.inf) - found.get(drop, -math.inf)
         if 1 / (1 + math.exp(min(odds, 700.0))) < job["drop_threshold"]:
             kept.append(row)
     prompts = {row["id"]: refinement.chunk_prompts(row["text"]) for row in kept}
@@ -74,7 +74,7 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
 
     write_outcomes(job["out"], outcomes())
     ended = time.time()
-    llm.llm_engine.engine_core.shutdown()  # on a GPU its processes would keep this one from ending
+    llm.llm_engine.engine_core.shutdown()  # on a GPU this process could not end before its children
     return {"spans": [[begun, ended]], "stages": stages, "versions": {"vllm": vllm.__version__}}
 
 

@@ -1,6 +1,6 @@
-"""What every way does to a document but for asking the model: prompts, and what becomes of the answers.
+"""The work of every way around the model: prompts of a document, and the results of their answers.
 
-Runs in the environments of all ways: needs neither Spark nor vLLM.
+It runs in the environments of all ways, so it needs neither Spark nor vLLM.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Refinement:
     """Both stages of one refiner.
 
     Args:
-        job: what a way is given, see `jobs.job_of`.
+        job: the job of a way, see `jobs.job_of`.
 
     Attributes:
         doc, chunk: builders of the stages' prompts.
@@ -32,32 +32,32 @@ class Refinement:
         self.chunk = ChunkPrompts(card, job["fingerprint"], tokenizer)
 
     def doc_prompt(self, text: str) -> list[int]:
-        """Token ids of the document stage's prompt."""
+        """Return the token ids of the document stage's prompt."""
         [prompt] = self.doc.build_prompts(text)
         return prompt.token_ids
 
     @property
     def doc_request(self) -> dict[str, Any]:
-        """How it is asked where only the answer's text comes back: held to the first tokens of the two answers."""
+        """Parameters of the request if only the answer's text comes back: one of the two answers' first tokens."""
         told = ("logprobs", "logprob_token_ids", "return_tokens_as_token_ids")
         return {name: value for name, value in self.doc.request_parameters.items() if name not in told}
 
     def drops(self, answer: str) -> bool:
-        """True if the answer, a first token, is that of dropping: as probable as keeping or more."""
+        """Return True if the answer, a first token, drops: it is then at least as probable as keeping."""
         _, drop = self.doc.verdict_token_ids
         return answer.strip() == self.doc.tokenizer.decode([drop]).strip()
 
     def chunk_prompts(self, text: str) -> list[Prompt]:
-        """Prompts of the chunk stage; none is too long, for the builder halves chunks."""
+        """Return the prompts of the chunk stage; none is too long, since the builder halves chunks."""
         return [prompt for prompt in self.chunk.build_prompts(text) if not prompt.skip_reason]
 
     def outcome(self, text: str, prompts: Sequence[Prompt], answers: Sequence[str]) -> dict[str, str]:
-        """What becomes of a kept document.
+        """Return the status and text of a kept document.
 
         Args:
             text: the document.
-            prompts: of its chunks.
-            answers: to these.
+            prompts: prompts of its chunks.
+            answers: answers to the prompts.
         """
         chunks = []
         for prompt, answer in zip(prompts, answers, strict=True):
@@ -72,13 +72,13 @@ DROPPED = {"status": str(DocumentStatus.DROPPED_DOC), "text": ""}
 
 
 def documents(path: str | Path) -> list[dict[str, str]]:
-    """All rows of a JSON Lines file of `id` and `text`."""
+    """Read all rows of a JSON Lines file of `id` and `text`."""
     with Path(path).open(encoding="utf-8") as lines:
         return [json.loads(line) for line in lines]
 
 
 def write_outcomes(folder: str | Path, rows: Iterator[dict[str, str]]) -> None:
-    """Writes what became of the documents: rows of `id`, `status` and `text`."""
+    """Write the results of documents: rows of `id`, `status` and `text`."""
     with (Path(folder) / "outcomes.jsonl").open("w", encoding="utf-8") as out:
         for row in rows:
             print(json.dumps(row, ensure_ascii=False), file=out)

@@ -1,4 +1,4 @@
-"""What was measured, as a table: documents per second, memory, and the bars beside the ratios."""
+"""Table of the figures: documents per second, memory, and ratios with their bars."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from side_by_side.ways import OURS, PLAIN, WAYS, Measured
 
 
 def print_report(rounds: dict[str, list[Measured]], not_run: dict[str, str], n_documents: int) -> None:
-    """Prints medians of each way, what ours is to them, and what did not run.
+    """Print the medians of each way, their ratios to ours, and the ways that did not run.
 
     Args:
-        rounds: by name of a way; those that have none are left out.
-        not_run: reasons by name.
-        n_documents: that each way was given.
+        rounds: rounds by name of the way; ways without rounds are left out.
+        not_run: reasons by name of the way.
+        n_documents: number of documents of each way.
     """
     measured = {name: found for name, found in rounds.items() if found}
     head = f"{'start-up apart':>17}{'included':>10}{'start-up':>10}{'memory':>9}"
-    print(f"\n{'documents/s, medians':<22}{head}  statuses; documents that end as those of {PLAIN}")
+    print(f"\n{'documents/s, medians':<22}{head}  statuses; documents with the same result as by {PLAIN}")
     for name, found in measured.items():
         apart, included = (n_documents / _seconds(found, with_start) for with_start in (False, True))
         start = f"{median(one.start_seconds for one in found):.1f} s"
@@ -27,7 +27,7 @@ def print_report(rounds: dict[str, list[Measured]], not_run: dict[str, str], n_d
         print(f"  {name:<20}{apart:>17.2f}{included:>10.2f}{start:>10}{memory:>9}  {_outcomes(found[-1], measured)}")
     for name, why in not_run.items():
         print(f"  {name:<20} not run: {why}")
-    print("Memory: the most that all processes of a way had together, sum of PSS, looked at every 2 s.")
+    print("Memory: peak of the sum of PSS over all processes of a way, sampled every 2 s.")
     if OURS in measured:
         print(f"\n{f'{OURS} ÷':<22}{'start-up apart':>17}{'included':>10}  bar (start-up apart)")
         for way in WAYS.values():
@@ -50,12 +50,12 @@ def _seconds(found: Sequence[Measured], with_start: bool) -> float:
 
 def _outcomes(one: Measured, measured: dict[str, list[Measured]]) -> str:
     counts = Counter(status for status, _ in one.outcomes.values())
-    said = ", ".join(f"{status} {n}" for status, n in counts.most_common())
+    statuses = ", ".join(f"{status} {n}" for status, n in counts.most_common())
     if PLAIN not in measured:
-        return said
+        return statuses
     theirs = measured[PLAIN][-1].outcomes
     same = sum(text == theirs[name][1] for name, (_, text) in one.outcomes.items())
-    return f"{said}; {same:,} of {len(theirs):,}"
+    return f"{statuses}; {same:,} of {len(theirs):,}"
 
 
 def _versions(one: Measured) -> str:

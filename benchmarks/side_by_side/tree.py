@@ -1,4 +1,4 @@
-"""All processes that a way has started, wherever they stand in the tree of processes: they carry its mark in their environment."""
+"""All processes of a way, wherever they are in the process tree: they carry a mark in their environment."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import uuid
 import psutil
 
 _NAME = "PROX_SPARK_WAY"
-# Adding up the pages of a process takes milliseconds of the cores that are measured.
+# Reading the PSS of a process takes milliseconds of the measured cores.
 SAMPLE_SECONDS = 2.0
 
 
 class Tree:
-    """The processes of one run of a way, and the most memory that they had together.
+    """The processes of one run of a way, and their peak memory.
 
     Attributes:
         mark: environment variables that each of them inherits.
-        peak_bytes: sum of their proportional set sizes (PSS: what several share counts once).
+        peak_bytes: peak of the sum of their proportional set sizes (PSS: shared pages count once).
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Tree:
         self._is_own: dict[tuple[int, float], bool] = {}
 
     def __call__(self, pid: int) -> None:
-        """Looks once, if it is time."""
+        """Sample the memory, if the interval has passed."""
         if time.monotonic() < self._next:
             return
         total = 0
@@ -39,12 +39,12 @@ class Tree:
         self._next = time.monotonic() + SAMPLE_SECONDS
 
     def members(self) -> list[psutil.Process]:
-        """Those that run."""
+        """Return the running processes."""
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
                 key = (process.pid, process.create_time())
-                # Between fork and exec a process has its parent's environment: it is of the same tree.
+                # A process is checked again until it has the mark, since exec may give it another environment.
                 if not self._is_own.get(key):
                     self._is_own[key] = self.mark.items() <= process.environ().items()
                 if self._is_own[key]:
@@ -52,7 +52,7 @@ class Tree:
         return found
 
     def end(self) -> None:
-        """Kills those that are left over."""
+        """Kill the processes that still run."""
         for process in self.members():
             with contextlib.suppress(psutil.Error):
                 process.kill()

@@ -1,4 +1,4 @@
-"""The ways that are compared, each a process of its own in its own environment."""
+"""The compared ways, each a process in an environment of its own."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from side_by_side.refinement import documents
 from side_by_side.tree import Tree
 
 HERE = Path(__file__).parent
-# Where `make bench` installs what has an environment of its own.
+# `make bench` installs the environments here.
 PEERS = ROOT / ".cache" / "peers"
 
 
 @dataclass(frozen=True)
 class Way:
-    """How documents are refined.
+    """A way to refine documents.
 
     Attributes:
-        name: for the table.
-        script: in this folder.
-        peer: the environment that it runs in, below .cache/peers; None for this one.
-        at_least: ours must have so many times its documents per second; None without a bar.
+        name: name in tables.
+        script: script in this folder.
+        peer: name of its environment below .cache/peers; None for this one.
+        at_least: bar of our documents per second divided by its own; None without a bar.
     """
 
     name: str
@@ -41,11 +41,11 @@ class Way:
 
     @property
     def python(self) -> Path:
-        """Its interpreter."""
+        """Interpreter of its environment."""
         return PEERS / self.peer / "bin" / "python" if self.peer else Path(sys.executable)
 
     def missing(self) -> str:
-        """What is missing to run it, and what to do; empty where nothing is."""
+        """Return the missing part and how to install it; empty if nothing is missing."""
         if self.python.exists():
             return ""
         return f"{self.peer} is not installed: make .cache/peers/{self.peer}/installed"
@@ -56,12 +56,12 @@ class Measured:
     """One run of a way.
 
     Attributes:
-        seconds: at work on documents, all engines up and warm.
-        start_seconds: what went by beside that until the last document was written.
-        peak_bytes: of all its processes together.
-        outcomes: by document: status and text.
-        versions: of what it runs on.
-        parts: seconds of parts of the work, where it tells them.
+        seconds: seconds of work on documents, with all engines ready and warm.
+        start_seconds: the other seconds until the last document was written.
+        peak_bytes: peak memory of all its processes together.
+        outcomes: status and text by document.
+        versions: versions of its packages.
+        parts: seconds by part of the work; empty if the way does not report them.
     """
 
     seconds: float
@@ -83,12 +83,12 @@ WAYS = {
 
 
 def measure(way: Way, job: dict[str, Any], recipe: Recipe) -> Measured:
-    """Runs a way once.
+    """Run a way once.
 
     Raises:
-        ChildError: it failed, or not every document came out.
+        ChildError: it failed, or documents are missing in its results.
     """
-    # A short name: Ray's sockets lie below it.
+    # A short name: Ray puts sockets below this folder.
     with temporary_folder() as folder:
         out = folder / "out"
         out.mkdir()
@@ -113,7 +113,7 @@ def measure(way: Way, job: dict[str, Any], recipe: Recipe) -> Measured:
 
 
 def _cause(folder: Path) -> str:
-    """The last error in the log of a way: what stands below it are the errors that it led to."""
+    """Return the last line of the log of a way that names an error."""
     with contextlib.suppress(OSError):
         lines = (folder / "log").read_text(errors="replace").splitlines()
         errors = [line for line in lines if "Error" in line and not line.startswith("\tat ")]
