@@ -188,6 +188,38 @@ def test_an_override_of_an_unknown_field_is_refused_by_its_name() -> None:
         Recipe.load(overrides=["apply.treshold=1"])
 
 
+@pytest.mark.parametrize(
+    ("override", "unknown", "nearest"),
+    [
+        ("apply.drop_treshold=0.7", "apply.drop_treshold", "apply.drop_threshold"),
+        ("drop_threshold=0.7", "drop_threshold", "apply.drop_threshold"),
+        ("engine.drop_treshold=0.7", "engine.drop_treshold", "apply.drop_threshold"),
+        ("aply.drop_threshold=0.7", "aply", "apply"),
+        ("annotation.document=5", "annotation.document", "annotation.documents"),
+        ("waves.document=5", "waves.document", "waves.documents"),
+        ("input.beside=[{column: a, path: {b: c}, values: d}]", "input.beside.0.values", "input.beside.value"),
+    ],
+)
+def test_an_unknown_field_is_answered_with_the_nearest_known_one(override: str, unknown: str, nearest: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        Recipe.load(overrides=[override])
+    assert f"\n  {unknown}: no such field; did you mean {nearest}?" in str(caught.value)
+
+
+def test_an_unknown_field_of_a_file_is_answered_with_the_nearest_known_one(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"apply\.min_wrods: no such field; did you mean apply\.min_words\?"):
+        Recipe.load(write(tmp_path, "apply: {min_wrods: 3}"))
+
+
+def test_a_field_that_is_like_no_other_is_answered_without_a_guess() -> None:
+    with pytest.raises(RecipeError, match=r"\n  engine\.gpu: no such field \(got 1\)"):
+        Recipe.load(overrides=["engine.gpu=1"])
+
+
+def test_the_example_of_an_override_is_one() -> None:
+    assert Recipe.load(overrides=[Recipe.example]) != Recipe()
+
+
 @pytest.mark.parametrize(("section", "field"), FIELDS)
 def test_a_field_is_described_and_stands_in_the_reference(section: str, field: str) -> None:
     description = sections()[section].model_fields[field].description

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,25 @@ def test_recipe_that_contradicts_itself_is_refused_with_where_to_look(fields: di
     with pytest.raises(RecipeError, match=message) as raised:
         recipe(**fields)
     assert "prox-spark adapt --fields" in str(raised.value)
+
+
+@pytest.mark.parametrize("override", ["optimiser", "=1"])
+def test_an_override_that_is_no_assignment_is_refused_with_an_example_of_this_recipe(override: str) -> None:
+    with pytest.raises(RecipeError, match=f"such as {re.escape(AdaptRecipe.example)}"):
+        AdaptRecipe.load(beneath=LEAST, overrides=[override])
+    assert AdaptRecipe.load(beneath=LEAST, overrides=[AdaptRecipe.example]) != recipe()
+
+
+def test_an_unknown_field_is_answered_with_the_nearest_known_one() -> None:
+    with pytest.raises(
+        RecipeError, match=r"optimiser\.lerning_rate: no such field; did you mean optimiser\.learning_rate\?"
+    ):
+        AdaptRecipe.load(beneath=LEAST, overrides=["optimiser.lerning_rate=1"])
+    with pytest.raises(RecipeError, match=r"labels\.0\.shares: no such field; did you mean labels\.share\?"):
+        recipe(labels=[{"path": "a", "shares": 2}])
+    changes = {"tasks": {"chunk": {"max_line_token": 96}}}
+    with pytest.raises(RecipeError, match=r"`card` of the recipe .*\n.* did you mean tasks\.chunk\.max_line_tokens\?"):
+        make_result_card(recipe(card=changes), find("web-135m"))
 
 
 def test_the_reference_is_itself_a_recipe_but_for_what_only_the_user_knows() -> None:
