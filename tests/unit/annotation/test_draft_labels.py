@@ -1,4 +1,4 @@
-"""The UDF from stored answers to rows of `labels`."""
+"""The UDF that makes rows of `labels` of stored answers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.unit
 SCORES = [question.name for question in QUESTIONS if question.asks_for_score]
 
 
-def drafted(finish_reason: str) -> dict[str, Any]:
+def draft(finish_reason: str) -> dict[str, Any]:
     answers = [
         dict.fromkeys(ANSWER.names)
         | {"question": name, "generation_key": name, "output_text": "3", "finish_reason": finish_reason}
@@ -29,6 +29,6 @@ def drafted(finish_reason: str) -> dict[str, Any]:
 
 
 def test_an_answer_that_was_cut_at_the_limit_makes_no_label() -> None:
-    whole, cut = drafted("stop"), drafted("length")
+    whole, cut = draft("stop"), draft("length")
     assert (whole["keep"], whole["edu"], whole["reason"]) == (True, 3, None)
     assert (cut["keep"], cut["edu"], cut["reason"]) == (None, None, "cut")

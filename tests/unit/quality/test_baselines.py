@@ -18,7 +18,7 @@ PROSE = (
 PAGE = f"Home | About | Contact\n{PROSE}\nShare this\nThis site uses cookies to remember who you are and what you like."
 
 
-def of(name: str) -> Baseline:
+def find_baseline(name: str) -> Baseline:
     return next(baseline for baseline in load_baselines() if baseline.name == name)
 
 
@@ -45,7 +45,7 @@ def test_pages_of_short_lines_are_dropped() -> None:
 
 
 def test_the_trivial_baselines_do_all_or_nothing() -> None:
-    keep, remove = of("keep everything"), of("remove everything")
+    keep, remove = find_baseline("keep everything"), find_baseline("remove everything")
     assert keep.drops and keep.removes and remove.drops and remove.removes
     assert (keep.drops("a"), keep.removes(["a", ""])) == (0.0, [False, False])
     assert (remove.drops("a"), remove.removes(["a", ""])) == (1.0, [True, True])
@@ -68,7 +68,7 @@ def test_without_datatrove_its_filters_are_left_out_and_that_is_said_once(
 @pytest.mark.extra
 def test_filters_of_datatrove_keep_prose_and_drop_a_menu() -> None:
     for name in ("C4", "Gopher", "FineWeb"):
-        drops = of(name).drops
+        drops = find_baseline(name).drops
         assert drops and (drops(PROSE), drops("Home\nAbout\nContact"), drops("  ")) == (0.0, 1.0, 1.0), name
-    removes = of("C4").removes
+    removes = find_baseline("C4").removes
     assert removes and removes(PAGE.split("\n")) == [True, False, True, True]

@@ -1,4 +1,4 @@
-"""From labels and predictions to tables, JSON and plots."""
+"""Tables, JSON and plots made of labels and predictions."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ REMOVE = Baseline("remove everything", lambda text: 1.0, lambda lines: [True] * 
 LINES_ONLY = Baseline("lines only", removes=lambda lines: [len(line) < 6 for line in lines])
 
 
-def evaluation(labels: list[Label] = LABELS, predictions: list[Prediction] = PREDICTIONS) -> Evaluation:
+def evaluate(labels: list[Label] = LABELS, predictions: list[Prediction] = PREDICTIONS) -> Evaluation:
     programs = score_programs([(1, []), (1, ["stray_text"])])
     refiners = {"doc": "tiny", "chunk": "tiny"}
     return evaluate_predictions(labels, predictions, programs, [REMOVE, LINES_ONLY], refiners, threshold=0.65)
 
 
 def test_refiner_and_baselines_are_held_against_the_same_labels() -> None:
-    found = evaluation()
+    found = evaluate()
     assert [of.name for of in found.methods] == ["tiny", "remove everything", "lines only"]
     refiner, remove, lines_only = found.methods
     assert refiner.documents and remove.documents and lines_only.documents is None
@@ -63,7 +63,7 @@ def test_a_model_that_serves_no_stage_is_not_evaluated_as_another() -> None:
 
 
 def test_label_sets_are_told_apart() -> None:
-    by_set = {of.name: of for of in evaluation().label_sets}
+    by_set = {of.name: of for of in evaluate().label_sets}
     assert list(by_set) == ["both", "documents", "lines"]
     assert by_set["lines"].documents is None and by_set["documents"].lines is None
     both = by_set["both"]
@@ -73,7 +73,7 @@ def test_label_sets_are_told_apart() -> None:
 def test_shown_thresholds_are_exact_however_many_documents_there_are() -> None:
     n = 2001  # more probabilities than a curve has points
     labels = [Label(str(number), "s", "word", keep=number % 3 > 0) for number in range(n)]
-    found = evaluation(labels, [Prediction(number / n) for number in range(n)])
+    found = evaluate(labels, [Prediction(number / n) for number in range(n)])
     assert len(found.curve) < n
     assert [point.threshold for point in found.shown] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
     for point in found.shown:
@@ -83,7 +83,7 @@ def test_shown_thresholds_are_exact_however_many_documents_there_are() -> None:
 
 
 def test_tables_say_what_they_are_about(capsys: pytest.CaptureFixture[str]) -> None:
-    print_evaluation(evaluation())
+    print_evaluation(evaluate())
     out = capsys.readouterr().out
     assert "evaluate: 5 labels, doc stage by tiny, chunk stage by tiny" in out
     assert re.search(r"Documents: 3, 2 of them to keep", out) and "1 without a verdict" in out
@@ -95,7 +95,7 @@ def test_tables_say_what_they_are_about(capsys: pytest.CaptureFixture[str]) -> N
 @pytest.mark.parametrize("kind", ["documents", "lines"])
 def test_labels_of_one_kind_are_enough(kind: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     chosen = [pair for pair in zip(LABELS, PREDICTIONS, strict=True) if pair[0].label_set == kind]
-    found = evaluation([label for label, _ in chosen], [prediction for _, prediction in chosen])
+    found = evaluate([label for label, _ in chosen], [prediction for _, prediction in chosen])
     print_evaluation(found)
     write_evaluation(found, tmp_path)
     out = capsys.readouterr().out
@@ -104,7 +104,7 @@ def test_labels_of_one_kind_are_enough(kind: str, capsys: pytest.CaptureFixture[
 
 
 def test_files_hold_everything(tmp_path: Path) -> None:
-    write_evaluation(evaluation(), tmp_path / "new" / "folder")
+    write_evaluation(evaluate(), tmp_path / "new" / "folder")
     folder = tmp_path / "new" / "folder"
     data = json.loads((folder / "evaluation.json").read_text())
     assert data["methods"][0]["documents"]["keep"]["n_found"] == 1

@@ -1,4 +1,4 @@
-"""Hand-computed figures: documents, lines, programs."""
+"""Figures of documents, lines and programs, computed by hand or by plain counting."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DROP = np.array([0.1, 0.6, 0.4, 0.9])
 WORDS = np.array([10.0, 20.0, 30.0, 40.0])
 
 
-def label(text: str, *gone: int, first_line: int = 0) -> Label:
+def make_label(text: str, *gone: int, first_line: int = 0) -> Label:
     flags = [number in gone for number in range(text.count("\n") + 1)]
     return Label("l", "set", text, first_line, ops=make_removals(flags, first_line))
 
@@ -123,7 +123,7 @@ def test_a_certain_document_is_in_the_last_bin() -> None:
 
 def test_lines_micro_and_macro() -> None:
     # Three lines of which the first goes; four of which the last two go, numbered from 7 on.
-    labels = [label("a a\nb\nc", 0), label("a\nb b b\nc\nd", 2, 3, first_line=7)]
+    labels = [make_label("a a\nb\nc", 0), make_label("a\nb b b\nc\nd", 2, 3, first_line=7)]
     scores = score_lines(labels, [frozenset({0, 1}), frozenset({9})])
     assert (scores.n_texts, scores.n_lines, scores.n_to_remove) == (2, 7, 3)
     removed, kept = scores.removed, scores.kept
@@ -135,7 +135,7 @@ def test_lines_micro_and_macro() -> None:
 
 
 def test_agreement_on_nothing_counts_as_one_and_is_told() -> None:
-    scores = score_lines([label("a\nb"), label("a\nb", 0)], [frozenset(), frozenset()])
+    scores = score_lines([make_label("a\nb"), make_label("a\nb", 0)], [frozenset(), frozenset()])
     assert scores.removed.macro_f1 == 0.5 and scores.removed.n_empty == 1
     assert scores.kept.n_empty == 0
     assert scores.removed.micro.f1 == 0.0
@@ -143,7 +143,7 @@ def test_agreement_on_nothing_counts_as_one_and_is_told() -> None:
 
 def test_blank_lines_count_only_when_asked_for() -> None:
     text = "menu\n\nprose\n  \nprose"
-    labels, removed = [label(text, 0)], [frozenset({0, 1, 3})]
+    labels, removed = [make_label(text, 0)], [frozenset({0, 1, 3})]
     assert score_lines(labels, removed).removed.micro.f1 == 1.0
     with_blank = score_lines(labels, removed, count_blank=True)
     assert with_blank.n_lines == 5 and with_blank.removed.micro.precision == pytest.approx(1 / 3)

@@ -1,4 +1,4 @@
-"""What the prompt self-test says of answers. The answers are written here, no model gave them."""
+"""The prompt self-test on answers that are written here; no model gave them."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ CARD = find("web-135m").card
 LIMITS = SelfTestConfig()
 
 
-def chunk_answers(output: Callable[[str], str | None]) -> list[SampleAnswer]:
+def answer_chunks(output: Callable[[str], str | None]) -> list[SampleAnswer]:
     return [
         SampleAnswer(page, Prompt("key", [1], 0, 0, page.count("\n")), "[doc]\n[000]text\n[/doc]\n", output(page))
         for page in PAGES
     ]
 
 
-def doc_answers(*outputs: str | None) -> list[SampleAnswer]:
+def answer_documents(*outputs: str | None) -> list[SampleAnswer]:
     return [SampleAnswer(page, Prompt("key", [1]), "…", output) for page, output in zip(PAGES, outputs, strict=True)]
 
 
-def figures(answers: list[SampleAnswer]) -> dict[str, float]:
+def measure(answers: list[SampleAnswer]) -> dict[str, float]:
     return {gate.field: gate.value for gate in measure_gates(CARD, "chunk", answers, LIMITS)}
 
 
@@ -39,11 +39,11 @@ def remove_first_line(_: str) -> str:
 
 
 def test_programs_that_act_pass_and_their_figures_are_told() -> None:
-    told = check(CARD, "chunk", chunk_answers(remove_first_line), LIMITS)
+    told = check(CARD, "chunk", answer_chunks(remove_first_line), LIMITS)
     assert "share of programs that parse 1.00" in told and "share that act 1.00" in told
     first = sum(len(page.split("\n")[0].split()) for page in PAGES)
     words = sum(len(page.split()) for page in PAGES)
-    assert figures(chunk_answers(remove_first_line))["min_words_kept"] == pytest.approx(1 - first / words)
+    assert measure(answer_chunks(remove_first_line))["min_words_kept"] == pytest.approx(1 - first / words)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_programs_that_act_pass_and_their_figures_are_told() -> None:
 )
 def test_answers_that_are_no_use_fail(output: str, missed: str) -> None:
     with pytest.raises(SelfTestError) as failed:
-        check(CARD, "chunk", chunk_answers(lambda page: output), LIMITS)
+        check(CARD, "chunk", answer_chunks(lambda page: output), LIMITS)
     message = str(failed.value)
     assert f"({missed} = {getattr(LIMITS, missed):g}, missed)" in message
     # Figures, an example and a cure.
@@ -77,18 +77,23 @@ def test_an_error_is_an_answer_that_says_nothing() -> None:
 
 
 def test_some_pages_may_be_left_alone() -> None:
-    found = figures(chunk_answers(lambda page: "keep_chunk()" if page is PAGES[0] else remove_first_line(page)))
+    found = measure(answer_chunks(lambda page: "keep_chunk()" if page is PAGES[0] else remove_first_line(page)))
     assert found["min_acting"] == pytest.approx((len(PAGES) - 1) / len(PAGES)) and found["min_parsed"] == 1.0
 
 
 def test_verdicts_begin_with_one_of_the_two_answers() -> None:
-    answers = doc_answers("drop_doc()", "keep_doc()\n", " drop_doc() and so on", "keep_doc()", "drop_doc(")
+    answers = answer_documents("drop_doc()", "keep_doc()\n", " drop_doc() and so on", "keep_doc()", "drop_doc(")
     assert check(CARD, "doc", answers, LIMITS) == "share of verdicts 0.80 (min_parsed = 0.8)"
-    answers = doc_answers("drop_doc()", "keep_doc()", "\ndrop_doc()", "This page is worth keeping.", None)
+    answers = answer_documents("drop_doc()", "keep_doc()", "\ndrop_doc()", "This page is worth keeping.", None)
     with pytest.raises(SelfTestError, match=r"share of verdicts 0\.40 \(min_parsed = 0\.8, missed\)"):
         check(CARD, "doc", answers, LIMITS)
 
 
+def test_a_prompt_without_lines_is_none_of_the_chunk_stage() -> None:
+    with pytest.raises(SelfTestError, match="the prompt key names no lines"):
+        check(CARD, "chunk", answer_documents(*["keep_chunk()"] * len(PAGES)), LIMITS)
+
+
 def test_limits_are_those_of_the_recipe() -> None:
-    keeping = chunk_answers(lambda page: "keep_chunk()")
+    keeping = answer_chunks(lambda page: "keep_chunk()")
     assert check(CARD, "chunk", keeping, SelfTestConfig(min_acting=0, max_words_kept=1))
