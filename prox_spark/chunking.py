@@ -1,4 +1,4 @@
-"""Cuts a document into the chunks of numbered lines that a refiner reads.
+"""Packing of a document into the chunks of numbered lines that a refiner reads.
 
 Source: ProX §A.4, Algorithm 1; results equal those of the authors' released packer.
 """
@@ -16,8 +16,8 @@ class Chunk:
         line_start: first line, counted from 0 over the whole document.
         line_end: last line, included.
         text: the numbered lines, joined by `\n`.
-        n_tokens: sum of the lines' token counts. Above the budget only when the chunk is a single line that is longer
-            than the budget; such a chunk is for the caller to skip.
+        n_tokens: sum of the lines' token counts. It exceeds the budget only where the chunk is a single line longer than
+            the budget; the caller should skip such a chunk.
     """
 
     index: int
@@ -28,16 +28,16 @@ class Chunk:
 
 
 def number_line(index: int, line: str) -> str:
-    """Puts a line's number in front of it: `[007]text`, three digits or more."""
+    """Put a line's number in front of it: `[007]text`, with three digits or more."""
     return f"[{index:03d}]{line}"
 
 
 def pack_lines(text: str, count_tokens: Callable[[str], int], max_tokens: int) -> list[Chunk]:
-    r"""Cuts a document into chunks of whole lines, as many to a chunk as the budget allows.
+    r"""Cut a document into chunks of whole lines, with as many lines per chunk as the budget allows.
 
     Args:
         text: the document; its lines are those of `text.split("\n")`, so an empty text is one empty line.
-        count_tokens: number of tokens of one numbered line.
+        count_tokens: returns the number of tokens of one numbered line.
         max_tokens: budget of a chunk, in tokens, line numbers included.
 
     Returns:
@@ -48,12 +48,12 @@ def pack_lines(text: str, count_tokens: Callable[[str], int], max_tokens: int) -
 
 
 def pack_counted(numbered_lines: Sequence[str], token_counts: Sequence[int], max_tokens: int) -> list[Chunk]:
-    """Packs lines whose tokens are counted already, for callers that tokenise in batches.
+    """Pack lines whose tokens are already counted, for callers that tokenise in batches.
 
     Args:
-        numbered_lines: the document's lines from 0 on, each as `number_line` writes it.
-        token_counts: number of tokens of each of them.
-        max_tokens: budget of a chunk, in tokens. A longer line is a chunk of its own, over the budget.
+        numbered_lines: the document's lines from 0 on, as `number_line` writes them.
+        token_counts: number of tokens of each line.
+        max_tokens: budget of a chunk, in tokens. A longer line becomes a chunk of its own, over the budget.
 
     Returns:
         The chunks in order; together they hold every line once.
@@ -70,7 +70,7 @@ def pack_counted(numbered_lines: Sequence[str], token_counts: Sequence[int], max
         chunks.append(Chunk(len(chunks), first, stop - 1, "\n".join(numbered_lines[first:stop]), n_tokens))
 
     for index, count in enumerate(token_counts):
-        # The line's break is not counted, as in the released packer: the budget leaves room for it.
+        # Line breaks are not counted, as in the released packer: the budget leaves room for them.
         if n_tokens + count > max_tokens and index > first:
             close(index)
             first, n_tokens = index, 0

@@ -112,13 +112,13 @@ def _row(done: Execution) -> dict[str, Any]:
         "words_after": done.words_after,
         "removed": list(map(_REMOVED, done.removed)),
         "normalized": list(map(_NORMALIZED, done.normalized)),
-        "verdicts": [
+        "chunk_outcomes": [
             {
-                "chunk_index": verdict.chunk_index,
-                "diagnostics": findings.get(verdict.chunk_index, []),
-                "status": str(verdict.verdict),
-                "reason": verdict.reason,
+                "chunk_index": outcome.chunk_index,
+                "diagnostics": findings.get(outcome.chunk_index, []),
+                "status": str(outcome.status),
+                "reason": outcome.reason,
             }
-            for verdict in done.verdicts
+            for outcome in done.chunk_outcomes
         ],
     }

@@ -47,7 +47,7 @@ _ROWS_OUT = 256
 
 
 @dataclass(frozen=True)
-class Verdict:
+class VerdictTokens:
     """How the document stage's answer is read: first tokens and words of the two answers."""
 
     keep_token: int
@@ -73,7 +73,7 @@ class Generate:
     Args:
         spec: the engine that answers; found or started on the executor.
         parameters: JSON body of a request, see PromptBuilder.request_parameters.
-        verdict: how to read a document stage's answer; None in the chunk stage.
+        verdict_tokens: how to read a document stage's answer; None in the chunk stage.
         run_id: who asks, see `connect`.
         stage: that the prompts are of; an endpoint may have a model for each.
 
@@ -84,7 +84,7 @@ class Generate:
 
     spec: EngineSpec
     parameters: str
-    verdict: Verdict | None = None
+    verdict_tokens: VerdictTokens | None = None
     run_id: str = ""
     stage: Stage = "chunk"
 
@@ -146,11 +146,11 @@ class Generate:
 
     def _row(self, key: str, n_tokens: int, answer: Answer) -> tuple[object, ...]:
         text, probability = answer.text, None
-        if self.verdict and answer.error_code is None:
-            probability = self.verdict.drop_probability(answer)
-            text = self.verdict.drop if probability >= 0.5 else self.verdict.keep
+        if self.verdict_tokens and answer.error_code is None:
+            probability = self.verdict_tokens.drop_probability(answer)
+            text = self.verdict_tokens.drop if probability >= 0.5 else self.verdict_tokens.keep
         finish = (
-            "stop" if self.verdict and answer.error_code is None else answer.finish_reason
+            "stop" if self.verdict_tokens and answer.error_code is None else answer.finish_reason
         )  # one token is the whole verdict
         return (
             key,

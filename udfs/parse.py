@@ -22,7 +22,7 @@ _PROMPT: Final = [
 _GENERATION: Final = [
     schemas.GENERATIONS.schema[n] for n in ("generation_key", "drop_probability", "error_code", "error_message")
 ]
-ANSWERS: Final = T.StructType([*_PROMPT, *_GENERATION, schemas.GENERATIONS.schema["output_text"]])
+STORED_ANSWERS: Final = T.StructType([*_PROMPT, *_GENERATION, schemas.GENERATIONS.schema["output_text"]])
 PARSED: Final = T.StructType(
     [*_PROMPT, *_GENERATION, schemas.PROGRAMS.schema["ops"], schemas.PROGRAMS.schema["diagnostics"]]
 )
@@ -30,7 +30,7 @@ PARSED: Final = T.StructType(
 
 @dataclass(frozen=True)
 class ParseAnswers:
-    """For `mapInArrow` over ANSWERS: one row of PARSED for each.
+    """For `mapInArrow` over STORED_ANSWERS: one row of PARSED for each.
 
     A chunk's answer becomes operations and findings. A document's answer in words (of a refiner that was not held to two
     answers) becomes a drop probability of 1 or 0, null when it says neither.

@@ -25,7 +25,7 @@ CHUNK: Final = T.StructType(
     ]
 )
 # What it says of a chunk: diagnostics are the parser's and its own.
-VERDICT: Final = T.StructType(
+CHUNK_OUTCOME: Final = T.StructType(
     [
         schemas.PROGRAMS.schema["chunk_index"],
         schemas.PROGRAMS.schema["diagnostics"],
@@ -56,7 +56,7 @@ EXECUTION: Final = _without_comments(
                 schemas.REFINED.schema[name]
                 for name in ("text", "status", "words_before", "words_after", "removed", "normalized")
             ),
-            T.StructField("verdicts", T.ArrayType(VERDICT)),
+            T.StructField("chunk_outcomes", T.ArrayType(CHUNK_OUTCOME)),
         ]
     )
 )

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from prox_spark.programs import DiagnosticCode, DocumentStatus, Gates, OpName, Verdict
-from prox_spark.programs.operations import KEEPS, snippet
+from prox_spark.programs import DiagnosticCode, DocumentStatus, Gates, OpName, ProgramStatus
+from prox_spark.programs.operations import KEEPS, make_snippet
 from prox_spark.programs.strict import GROWTH_CHARS, MIN_SOURCE_CHARS
 from prox_spark.udfs.arrow import Numbers, lists, numbers, struct, true
 from prox_spark.udfs.edits import Replacements, Spans, edit, words_of_lines
@@ -21,7 +21,7 @@ from prox_spark.udfs.words import count_words_of
 
 _REMOVED: Final = ARROW_EXECUTION.field("removed").type
 _NORMALIZED: Final = ARROW_EXECUTION.field("normalized").type
-_VERDICTS: Final = ARROW_EXECUTION.field("verdicts").type
+_CHUNK_OUTCOMES: Final = ARROW_EXECUTION.field("chunk_outcomes").type
 
 
 # So many hits of a string, or changed lines of a chunk, are looked at one by one.
@@ -224,7 +224,7 @@ class Usual:
             "words_after": np.where(is_blank, 0, words_left),
             "removed": self._removed(),
             "normalized": self._normalized(),
-            "verdicts": self._verdicts(),
+            "chunk_outcomes": self._make_chunk_outcomes(),
         }
         return struct(ARROW_EXECUTION, columns)
 
@@ -250,13 +250,17 @@ class Usual:
         values = struct(kind.value_type, {**columns, "chunk_index": chunk_index, "op_index": batch.op_index[ops]})
         return lists(kind, batch.op_doc[ops], len(batch.texts), values)
 
-    def _verdicts(self) -> pa.ListArray:
+    def _make_chunk_outcomes(self) -> pa.ListArray:
         batch, n = self.batch, len(self.batch.chunk_doc)
-        element = _VERDICTS.value_type
+        element = _CHUNK_OUTCOMES.value_type
         findings = element.field("diagnostics").type
         absent = np.array(self.absent, np.int64)
         found = [
-            {"code": str(DiagnosticCode.SOURCE_ABSENT), "op_index": index, "detail": snippet(str(operation_of(op)))}
+            {
+                "code": str(DiagnosticCode.SOURCE_ABSENT),
+                "op_index": index,
+                "detail": make_snippet(str(operation_of(op))),
+            }
             for index, op in zip(
                 batch.op_index[absent].tolist(), batch.ops.take(pa.array(absent)).to_pylist(), strict=True
             )
@@ -266,7 +270,9 @@ class Usual:
         columns = {
             "chunk_index": batch.chunk_index,
             "diagnostics": lists(findings, chunk_of_absent, n, pa.array(found, findings.value_type)),
-            "status": pa.array(np.where(has_notes, str(Verdict.APPLIED_WITH_NOTES), str(Verdict.APPLIED)), pa.string()),
+            "status": pa.array(
+                np.where(has_notes, str(ProgramStatus.APPLIED_WITH_NOTES), str(ProgramStatus.APPLIED)), pa.string()
+            ),
             "reason": pa.nulls(n, pa.string()),
         }
-        return lists(_VERDICTS, batch.chunk_doc, len(batch.texts), struct(element, columns))
+        return lists(_CHUNK_OUTCOMES, batch.chunk_doc, len(batch.texts), struct(element, columns))

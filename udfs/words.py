@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 
-from prox_spark.programs.words import BESIDE_THEM, UNSPACED_LETTERS
+from prox_spark.programs.words import ATTACHED_SIGNS, UNSPACED_LETTERS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,7 +30,7 @@ def _tell_characters() -> NDArray[np.uint8]:
     # Bytes may be no character at all; a table of all that four bytes can say needs no check.
     kinds = np.full(0x200000, _PART, dtype=np.uint8)
     kinds[[code for code in range(0x3001) if chr(code).isspace()]] = _SPACE
-    for kind, ranges in ((_ALONE, UNSPACED_LETTERS), (_BESIDE, BESIDE_THEM)):
+    for kind, ranges in ((_ALONE, UNSPACED_LETTERS), (_BESIDE, ATTACHED_SIGNS)):
         for first, last in ranges:
             kinds[first : last + 1] = kind
     return kinds

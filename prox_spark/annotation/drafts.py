@@ -10,7 +10,7 @@ from prox_spark.annotation.answers import read_program, read_score
 from prox_spark.annotation.questions import EDU, FORMAT
 from prox_spark.labels import find_removed_lines, is_worth_keeping, make_removals
 from prox_spark.programs import ChunkProgram, Gates, Operation, OpName, Program, execute_chunks
-from prox_spark.programs.operations import DiagnosticCode, Explained, snippet
+from prox_spark.programs.operations import DiagnosticCode, Explained, make_snippet
 from prox_spark.programs.strict import MIN_SOURCE_CHARS
 from prox_spark.programs.words import count_words
 
@@ -117,7 +117,7 @@ def draft_chunk(
         if bad := next((f for f in program.diagnostics if f.code not in _HARMLESS), None):
             return reject(Rejection.BAD_PROGRAM, f"{name}: {bad.code}: {bad.detail}")
         if not program.ops or any(op.op is OpName.DROP_DOC for op in program.ops):
-            return reject(Rejection.BAD_PROGRAM, f"{name}: {snippet(str(program)) or 'it is empty'}")
+            return reject(Rejection.BAD_PROGRAM, f"{name}: {make_snippet(str(program)) or 'it is empty'}")
     ops = combine_programs(programs.values(), chunk, lines.start)
     done = execute_chunks(text, [ChunkProgram(0, lines.start, lines.stop - 1, Program(ops))], _GATES)
     if done.diagnostics:

@@ -1,17 +1,18 @@
-"""Refining programs: reading what a model wrote, carrying it out on a document, and reading one off a pair of texts.
+"""Refining programs: parsing a model's answer, executing it on a document, and inducing a program from a pair of texts.
 
 Pure Python, no Spark.
 """
 
+from prox_spark.programs.doc_verdict import DocVerdict, parse_verdict
 from prox_spark.programs.execution import (
     ChunkDiagnostic,
+    ChunkOutcome,
     ChunkProgram,
-    ChunkVerdict,
     Execution,
     Gates,
     Normalization,
+    ProgramStatus,
     RemovedSpan,
-    Verdict,
 )
 from prox_spark.programs.induction.induction import Induction, induce
 from prox_spark.programs.induction.leftovers import Leftover, LeftoverKind
@@ -28,12 +29,11 @@ from prox_spark.programs.operations import (
 from prox_spark.programs.parser import parse
 from prox_spark.programs.reference import execute_reference, read_reference, run_reference
 from prox_spark.programs.strict import execute, execute_chunks
-from prox_spark.programs.verdict import DocVerdict, parse_verdict
 
 __all__ = [
     "ChunkDiagnostic",
+    "ChunkOutcome",
     "ChunkProgram",
-    "ChunkVerdict",
     "Diagnostic",
     "DiagnosticCode",
     "DocVerdict",
@@ -47,9 +47,9 @@ __all__ = [
     "OpName",
     "Operation",
     "Program",
+    "ProgramStatus",
     "RemovedSpan",
     "Severity",
-    "Verdict",
     "execute",
     "execute_chunks",
     "execute_reference",

@@ -1,16 +1,16 @@
-"""What executing programs on a document yields, the same for both executors, and the book-keeping they share."""
+"""The outcome of executing programs on a document, the same for both executors, and the book-keeping they share."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress, count
-from typing import Final
+from typing import Final, Self
 
 from prox_spark.programs.operations import Diagnostic, DiagnosticCode, DocumentStatus, Explained, Program, Severity
 
 
 @dataclass(frozen=True, slots=True)
 class Gates:
-    """When the outcome of a program is not trusted.
+    """Limits beyond which the outcome of a program is not trusted.
 
     Attributes:
         min_word_ratio: a document with `words left / words before <= min_word_ratio` (both as doubles) is blanked.
@@ -31,7 +31,7 @@ class ChunkProgram:
         chunk_index: position of the chunk in its document.
         line_start: first line of the chunk, counted from 0 over the whole document.
         line_end: last line of the chunk, included.
-        program: its lines, too, are numbered over the whole document.
+        program: its operations; their lines, too, are numbered over the whole document.
     """
 
     chunk_index: int
@@ -42,7 +42,7 @@ class ChunkProgram:
 
 @dataclass(frozen=True, slots=True)
 class RemovedSpan:
-    """Lines of the original document that are gone, both ends included. Spans never overlap: the first takes all."""
+    """Lines removed from the original document, both ends included. Spans never overlap: the first one takes the lines."""
 
     line_start: int
     line_end: int
@@ -52,7 +52,7 @@ class RemovedSpan:
 
 @dataclass(frozen=True, slots=True)
 class Normalization:
-    """A string that was replaced, and how many times (1 or more)."""
+    """A string that was replaced, and the number of its occurrences (1 or more)."""
 
     chunk_index: int
     op_index: int
@@ -63,7 +63,7 @@ class Normalization:
 
 @dataclass(frozen=True, slots=True)
 class ChunkDiagnostic:
-    """A `Diagnostic` with the chunk whose program it is about."""
+    """A `Diagnostic` with the index of the chunk whose program it concerns."""
 
     chunk_index: int
     code: DiagnosticCode
@@ -71,25 +71,39 @@ class ChunkDiagnostic:
     detail: str
 
 
-class Verdict(Explained):
-    """What was done with a chunk's program."""
+class ProgramStatus(Explained):
+    """What became of a chunk's program."""
 
     APPLIED = "applied", "Every operation was carried out, and nothing was found."
     APPLIED_WITH_NOTES = (
         "applied_with_notes",
-        "What could be carried out was; there are findings, with fewer errors than the limit.",
+        "There are findings, with fewer errors than the limit; the operations that could be carried out were.",
     )
-    DISCARDED = "discarded", "Nothing of the program was carried out; the chunk's lines stay as they are."
+    DISCARDED = "discarded", "No operation was carried out; the chunk's lines stay as they are."
 
 
 @dataclass(frozen=True, slots=True)
-class ChunkVerdict:
-    """What was done with a chunk's program, and why when it was discarded."""
+class ChunkOutcome:
+    """The status of a chunk's program.
+
+    Attributes:
+        chunk_index: position of the chunk in its document.
+        status: what became of the program.
+        reason: why it was discarded; None otherwise.
+        n_errors: findings that count towards discarding it.
+    """
 
     chunk_index: int
-    verdict: Verdict
+    status: ProgramStatus
     reason: str | None
     n_errors: int
+
+    @classmethod
+    def of(cls, chunk_index: int, findings: Sequence[Diagnostic], discarded_for: str | None) -> Self:
+        """Return the outcome of a program with these findings; `discarded_for` is why it is discarded, None otherwise."""
+        n_errors = sum(finding.code.severity is Severity.ERROR for finding in findings)
+        status = ProgramStatus.APPLIED_WITH_NOTES if findings else ProgramStatus.APPLIED
+        return cls(chunk_index, ProgramStatus.DISCARDED if discarded_for else status, discarded_for, n_errors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +114,9 @@ class Execution:
         text: the refined text, empty when the document was dropped or blanked.
         status: what became of the document.
         removed: lines that the applied programs removed, also when the document was blanked afterwards.
-        normalized: strings that they replaced, likewise.
+        normalized: strings that the applied programs replaced, likewise.
         diagnostics: findings of the parser and of the execution, chunk by chunk.
-        verdicts: one for each chunk, in the order given.
+        chunk_outcomes: one per chunk, in the order given.
         words_before: words of the original text, as `count_words` counts them; as `str.split()` in the reference executor.
         words_after: words of `text`.
     """
@@ -112,32 +126,32 @@ class Execution:
     removed: tuple[RemovedSpan, ...] = ()
     normalized: tuple[Normalization, ...] = ()
     diagnostics: tuple[ChunkDiagnostic, ...] = ()
-    verdicts: tuple[ChunkVerdict, ...] = ()
+    chunk_outcomes: tuple[ChunkOutcome, ...] = ()
     words_before: int = 0
     words_after: int = 0
 
     @property
     def n_errors(self) -> int:
-        """Findings, over all chunks, that count towards discarding."""
+        """Number of findings, over all chunks, that count towards discarding."""
         return sum(finding.code.severity is Severity.ERROR for finding in self.diagnostics)
 
 
-# Of a line's mark, 0 or 1, the other one.
+# Translates the mark of a line, 0 or 1, into its opposite.
 _STAYS: Final = bytes([1]).ljust(256, b"\0")
 
 
 class LineMarks:
-    """Marks lines as removed. Marking is a memory scan in C, so a thousand overlapping ranges stay cheap."""
+    """Marks on the removed lines. Marking is a memory scan in C, so a thousand overlapping ranges stay cheap."""
 
     def __init__(self, n_lines: int) -> None:
-        """Starts with no line marked."""
+        """Start with no line marked."""
         self._marks = bytearray(n_lines)
 
     def mark(self, start: int, end: int) -> list[tuple[int, int]]:
-        """Marks the lines of a range, both ends included, cut to those that exist.
+        """Mark the lines of a range, both ends included; lines that don't exist are ignored.
 
         Returns:
-            The runs of lines that were not marked before, both ends included.
+            The runs of lines that were unmarked before, both ends included.
         """
         runs = []
         stop = min(end + 1, len(self._marks))
@@ -150,28 +164,21 @@ class LineMarks:
             position = self._marks.find(0, run_end, stop)
         return runs
 
-    def unmarked(self) -> list[int]:
-        """Numbers of the lines that stay."""
+    def list_unmarked(self) -> list[int]:
+        """Return the numbers of the lines that stay."""
         return list(compress(count(), self._marks.translate(_STAYS)))
 
     def __bool__(self) -> bool:
-        """Whether any line is marked."""
+        """Return True if any line is marked."""
         return 1 in self._marks
 
 
-def in_chunk(chunk_index: int, findings: Sequence[Diagnostic]) -> list[ChunkDiagnostic]:
-    """Adds the chunk to findings about its program."""
+def attach_chunk(chunk_index: int, findings: Sequence[Diagnostic]) -> list[ChunkDiagnostic]:
+    """Return findings about a chunk's program together with the chunk's index."""
     return [ChunkDiagnostic(chunk_index, finding.code, finding.op_index, finding.detail) for finding in findings]
 
 
-def judge(chunk_index: int, findings: Sequence[Diagnostic], discarded_for: str | None) -> ChunkVerdict:
-    """States a chunk's verdict from its findings and the reason for discarding it, if any."""
-    n_errors = sum(finding.code.severity is Severity.ERROR for finding in findings)
-    verdict = Verdict.APPLIED_WITH_NOTES if findings else Verdict.APPLIED
-    return ChunkVerdict(chunk_index, Verdict.DISCARDED if discarded_for else verdict, discarded_for, n_errors)
-
-
-def count_errors(findings: Sequence[Diagnostic], limit: int) -> str:
-    """Says how many errors there are against the limit, and which."""
+def describe_errors(findings: Sequence[Diagnostic], limit: int) -> str:
+    """Describe how many errors there are against the limit, and of which codes."""
     codes = [str(finding.code) for finding in findings if finding.code.severity is Severity.ERROR]
     return f"{len(codes)} errors, the limit is {limit}: {', '.join(sorted(set(codes)))}"

@@ -1,17 +1,17 @@
-"""The page about findings, verdicts and statuses, written from the code.
+"""The page about findings and statuses, written from the code.
 
 python -m prox_spark.programs.manual > docs/diagnostics.md
 """
 
 from collections.abc import Iterable, Sequence
 
-from prox_spark.programs import lexer, parser, strict, verdict
-from prox_spark.programs.execution import Gates, Verdict
+from prox_spark.programs import doc_verdict, lexer, parser, strict
+from prox_spark.programs.execution import Gates, ProgramStatus
 from prox_spark.programs.operations import MAX_LINE_NUMBER, DiagnosticCode, DocumentStatus, Severity
 
 
-def diagnostics_page() -> str:
-    """The page as Markdown; a test holds the committed file against it."""
+def render_diagnostics_page() -> str:
+    """Return the page as Markdown; a test compares the committed file with it."""
     errors = [code for code in DiagnosticCode if code.severity is Severity.ERROR]
     notes = [code for code in DiagnosticCode if code.severity is Severity.NOTE]
     gates = Gates()
@@ -28,39 +28,41 @@ def diagnostics_page() -> str:
             DiagnosticCode.TEXT_GROWTH,
         ),
         (f"{parser.MAX_DIAGNOSTICS:,}", "findings of each severity that are kept of an answer", None),
-        (f"{verdict.MAX_VERDICT_CHARS:,}", "characters of a free-text verdict that are read", None),
+        (f"{doc_verdict.MAX_VERDICT_CHARS:,}", "characters of a free-text verdict that are read", None),
     ]
     parts = [
-        "# Findings, verdicts, statuses",
+        "# Findings and statuses",
         "<!-- Written by the code, do not edit: python -m prox_spark.programs.manual > docs/diagnostics.md -->",
-        "What stands in the columns `diagnostics.code` and `status` of the table `programs`, and in `status` of `refined`.",
+        "The values of the columns `diagnostics.code` and `status` of the table `programs`, and of `status` of `refined`.",
         "## Findings that are errors",
-        f"A chunk's program with {gates.max_errors} errors or more (`apply.max_errors`) is discarded; the reference "
-        "executor counts over all chunks of a document, and discards all of their programs.",
-        _table(("code", "meaning"), ((f"`{code}`", code.meaning) for code in errors)),
+        f"A chunk's program with {gates.max_errors} errors or more (`apply.max_errors`) is discarded. The reference "
+        "executor counts over all chunks of a document and discards all of their programs.",
+        _render_table(("code", "meaning"), ((f"`{code}`", code.meaning) for code in errors)),
         "## Findings that are notes",
-        "Recorded, and never a reason to discard.",
-        _table(("code", "meaning"), ((f"`{code}`", code.meaning) for code in notes)),
-        "## Verdict on a chunk's program",
+        "Notes are recorded and never discard a program.",
+        _render_table(("code", "meaning"), ((f"`{code}`", code.meaning) for code in notes)),
+        "## Status of a chunk's program",
         "The column `programs.status`.",
-        _table(("verdict", "meaning"), ((f"`{member}`", member.meaning) for member in Verdict)),
+        _render_table(("status", "meaning"), ((f"`{member}`", member.meaning) for member in ProgramStatus)),
         "## Status of a document",
-        "The column `refined.status`; every document has exactly one. A share of the words of at most "
-        f"{gates.min_word_ratio:g} (`apply.min_word_ratio`) is too small, {gates.min_words} words "
-        "(`apply.min_words`) or fewer are too few. Words are what white space separates; in scripts without blanks (Chinese, "
-        "Japanese, Thai, Khmer and others) each letter is one. The reference executor goes by white space alone.",
-        _table(("status", "meaning"), ((f"`{status}`", status.meaning) for status in DocumentStatus)),
+        "The column `refined.status`; every document has exactly one status. A share of the words of at most "
+        f"{gates.min_word_ratio:g} (`apply.min_word_ratio`) is too small, and {gates.min_words} words "
+        "(`apply.min_words`) or fewer are too few. White space separates words; in scripts without blanks (Chinese, "
+        "Japanese, Thai, Khmer and others) each letter is a word. The reference executor uses white space alone.",
+        _render_table(("status", "meaning"), ((f"`{status}`", status.meaning) for status in DocumentStatus)),
         "## Limits of the strict executor",
-        "No answer makes reading or executing raise, and these keep time and memory bounded.",
-        _table(("limit", "of what", "finding"), ((*limit, f"`{code}`" if code else "") for *limit, code in limits)),
+        "No answer makes reading or executing raise, and these limits bound time and memory.",
+        _render_table(
+            ("limit", "of what", "finding"), ((*limit, f"`{code}`" if code else "") for *limit, code in limits)
+        ),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def _render_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
 
 
 if __name__ == "__main__":
-    print(diagnostics_page(), end="")
+    print(render_diagnostics_page(), end="")

@@ -1,12 +1,10 @@
-"""A grammar kept as data: the expressions it is made of, and what is made of them.
+"""Grammars as data: expressions, and the EBNF text that an engine decodes under.
 
-A rule holds its body, and the parts can't change: no rule can refer to itself, so every language that can be written
-here is regular. An engine decodes under the text that `to_ebnf` prints, and a pattern made by `to_regex` recognises the
-same language.
+A rule holds its body and expressions are immutable, so no rule can refer to itself: every language that can be written
+here is regular.
 """
 
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final, TypeAlias
@@ -21,14 +19,14 @@ class Literal:
 
 @dataclass(frozen=True, slots=True)
 class CharClass:
-    """One character: of the spans, both ends included, or of none of them."""
+    """One character out of the spans (both ends included), or one outside all of them where `negated`."""
 
     spans: tuple[tuple[str, str], ...]
     negated: bool = False
 
     @classmethod
-    def outside(cls, characters: Iterable[str]) -> "CharClass":
-        """Any character but these."""
+    def none_of(cls, characters: Iterable[str]) -> "CharClass":
+        """Return the class of any character but these."""
         return cls(tuple((character, character) for character in characters), negated=True)
 
 
@@ -66,8 +64,8 @@ class Rule:
 Expression: TypeAlias = Literal | CharClass | Sequence | Choice | Repeat | Rule
 
 
-def sequence(*parts: str | Expression) -> Expression:
-    """A sequence out of texts and expressions; neighbouring texts become one literal."""
+def make_sequence(*parts: str | Expression) -> Expression:
+    """Make a sequence of texts and expressions; neighbouring texts become one literal."""
     joined: list[Expression] = []
     for is_text, run in groupby(parts, key=lambda part: isinstance(part, str)):
         if is_text:
@@ -78,73 +76,55 @@ def sequence(*parts: str | Expression) -> Expression:
 
 
 def to_ebnf(root: Rule) -> str:
-    """Prints the rules, the root first, one a line, in the EBNF that xgrammar and llama.cpp read.
+    """Print the rules, the root first, one per line, in the EBNF that xgrammar and llama.cpp read.
 
-    Source: xgrammar's EBNF reference; its quoting of literals and classes is that of C.
+    Source: xgrammar's EBNF reference; it quotes literals and classes as C does.
     """
-    return "\n".join(f"{rule.name} ::= {_ebnf(rule.body)}" for rule in _rules(root))
+    return "\n".join(f"{rule.name} ::= {_print_ebnf(rule.body)}" for rule in _list_rules(root))
 
 
-def to_regex(expression: Expression) -> str:
-    """Writes an expression as a regular expression of Python's `re`, for `fullmatch`."""
-    match expression:
-        case Literal(text):
-            return re.escape(text)
-        case CharClass(spans, negated):
-            return _char_class(spans, negated, re.escape)
-        case Rule(_, body):
-            return to_regex(body)
-        case Sequence(parts):
-            return "".join(to_regex(part) for part in parts)
-        case Choice(options):
-            return f"(?:{'|'.join(to_regex(option) for option in options)})"
-        case Repeat(item, at_least, at_most):
-            # Not an option several times over: that reads a number in many ways, and all are tried where a match fails.
-            return f"(?:{to_regex(item)}){{{at_least},{'' if at_most is None else at_most}}}"
-
-
-def _rules(root: Rule) -> Iterator[Rule]:
-    """All rules, each before those it mentions first."""
+def _list_rules(root: Rule) -> Iterator[Rule]:
+    """Yield all rules; each comes before the rules that it is the first to mention."""
     seen = {root}
     waiting = [root]
     for rule in waiting:
-        for mentioned in _mentioned(rule.body):
+        for mentioned in _find_mentioned(rule.body):
             if mentioned not in seen:
                 seen.add(mentioned)
                 waiting.append(mentioned)
     yield from waiting
 
 
-def _mentioned(expression: Expression) -> Iterator[Rule]:
+def _find_mentioned(expression: Expression) -> Iterator[Rule]:
     match expression:
         case Rule():
             yield expression
         case Sequence(parts) | Choice(parts):
             for part in parts:
-                yield from _mentioned(part)
+                yield from _find_mentioned(part)
         case Repeat(item):
-            yield from _mentioned(item)
+            yield from _find_mentioned(item)
 
 
-# How tightly the surroundings bind what is printed in them: parentheses go around what binds less.
+# How tightly the context binds: an expression that binds less tightly is printed in parentheses.
 _LOOSE, _IN_SEQUENCE, _IN_REPEAT = range(3)
 
 
-def _ebnf(expression: Expression, place: int = _LOOSE) -> str:
+def _print_ebnf(expression: Expression, place: int = _LOOSE) -> str:
     match expression:
         case Literal(text):
             return f'"{text.translate(_IN_LITERAL)}"'
         case CharClass(spans, negated):
-            return _char_class(spans, negated, lambda character: character.translate(_IN_CLASS))
+            return f"[{'^' if negated else ''}{''.join(_print_span(*span) for span in spans)}]"
         case Rule(name):
             return name
         case Sequence(parts):
-            printed, binds = " ".join(_ebnf(part, _IN_SEQUENCE) for part in parts), _IN_SEQUENCE
+            printed, binds = " ".join(_print_ebnf(part, _IN_SEQUENCE) for part in parts), _IN_SEQUENCE
         case Choice(options):
-            printed, binds = " | ".join(_ebnf(option) for option in options), _LOOSE
+            printed, binds = " | ".join(_print_ebnf(option) for option in options), _LOOSE
         case Repeat(item, at_least, at_most):
-            once = _ebnf(item, _IN_REPEAT)
-            printed, binds = " ".join(once + mark for mark in _marks(at_least, at_most)), _IN_SEQUENCE
+            once = _print_ebnf(item, _IN_REPEAT)
+            printed, binds = " ".join(once + mark for mark in _choose_marks(at_least, at_most)), _IN_SEQUENCE
     return f"({printed})" if place > binds else printed
 
 
@@ -153,13 +133,13 @@ _IN_LITERAL: Final = str.maketrans(_BREAKS | {'"': '\\"'})
 _IN_CLASS: Final = str.maketrans(_BREAKS | {"]": "\\]", "^": "\\^", "-": "\\-"})
 
 
-def _char_class(spans: Iterable[tuple[str, str]], negated: bool, escape: Callable[[str], str]) -> str:
-    written = (escape(first) if first == last else f"{escape(first)}-{escape(last)}" for first, last in spans)
-    return f"[{'^' if negated else ''}{''.join(written)}]"
+def _print_span(first: str, last: str) -> str:
+    first, last = first.translate(_IN_CLASS), last.translate(_IN_CLASS)
+    return first if first == last else f"{first}-{last}"
 
 
-def _marks(at_least: int, at_most: int | None) -> list[str]:
-    """What stands behind each copy of a repeated item; counts in braces are not known to every reader."""
+def _choose_marks(at_least: int, at_most: int | None) -> list[str]:
+    """Return the mark behind each copy of a repeated item. Counts in braces are avoided: not every reader knows them."""
     if at_most is not None:
         return [""] * at_least + ["?"] * (at_most - at_least)
     return [""] * (at_least - 1) + ["+"] if at_least else ["*"]

@@ -1,6 +1,6 @@
-"""What a refining program is made of: operations, the findings about them, and the statuses of a document.
+"""The parts of a refining program: operations, the findings about them, and the statuses of a document.
 
-Source: ProX (arXiv 2409.17115) §2.2 for the operations; their text form is that of the authors' released refiners.
+Source: ProX (arXiv 2409.17115) §2.2 for the operations; the authors' released refiners for their text form.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,13 +9,13 @@ from enum import StrEnum
 from itertools import chain, zip_longest
 from typing import Final, Self
 
-# Largest line number that a program can name. It fits a Spark IntegerType; no document has that many lines, so a
-# larger number means the same as this one: past the end.
+# Largest line number that a program can name. It fits a Spark IntegerType. No document has that many lines, so a larger
+# number has the same meaning: past the end.
 MAX_LINE_NUMBER: Final = 2**31 - 1
 
 
 class OpName(StrEnum):
-    """Name of an operation, as printed; the parser also knows older names for some of them."""
+    """Name of an operation, as printed; the parser also knows older names of some operations."""
 
     REMOVE_LINES = "remove_lines"
     NORMALIZE = "normalize"
@@ -24,32 +24,32 @@ class OpName(StrEnum):
     DROP_DOC = "drop_doc"
 
 
-# Parameters of the operations that have any, in the order of arguments without a name; fields of `Operation`.
+# Parameters of operations in positional order; each is a field of `Operation`. The other operations have none.
 PARAMETERS: Final[Mapping[OpName, tuple[str, ...]]] = {
     OpName.REMOVE_LINES: ("line_start", "line_end"),
     OpName.NORMALIZE: ("source_str", "target_str"),
 }
 
 
-def _call_frame(op: OpName) -> tuple[str, ...]:
+def _make_call_frame(op: OpName) -> tuple[str, ...]:
     text = ", ".join(f"{name}=\0" for name in PARAMETERS.get(op, ()))
     return tuple(f"{op}({text})".split("\0"))
 
 
-# The text of a call around and between its values: `remove_lines(line_start=`, `, line_end=`, `)`.
-CALL_FRAMES: Final[Mapping[OpName, tuple[str, ...]]] = {op: _call_frame(op) for op in OpName}
+# The text of a call around and between its values, such as `remove_lines(line_start=`, `, line_end=`, `)`.
+CALL_FRAMES: Final[Mapping[OpName, tuple[str, ...]]] = {op: _make_call_frame(op) for op in OpName}
 
 KEEPS: Final = frozenset({OpName.KEEP_CHUNK, OpName.KEEP_DOC})
 EDITS: Final = frozenset({OpName.REMOVE_LINES, OpName.NORMALIZE})
 
 
 class Explained(StrEnum):
-    """A member carries its `meaning`, one sentence for the manual, and is its plain string otherwise."""
+    """An enumeration of strings whose members carry a `meaning`, one sentence for the manual."""
 
     meaning: str
 
     def __new__(cls, value: str, meaning: str) -> Self:
-        """Builds a member whose value is `value` alone, so that it is stored and looked up as that string."""
+        """Make a member whose value is `value` alone, so that it is stored and looked up as that string."""
         member = str.__new__(cls, value)
         member._value_ = value
         member.meaning = meaning
@@ -57,32 +57,32 @@ class Explained(StrEnum):
 
 
 class DocumentStatus(Explained):
-    """What became of a document; every document has exactly one."""
+    """What became of a document; every document has exactly one status."""
 
     KEPT_UNCHANGED = "kept_unchanged", "No program changed anything, and none was discarded."
     EDITED = "edited", "At least one edit changed the text."
-    DROPPED_DOC = "dropped_doc", "The document stage dropped it; the text is empty."
+    DROPPED_DOC = "dropped_doc", "The document stage dropped the document; the text is empty."
     BLANKED_RATIO = "blanked_ratio", "The edits left too small a share of the words; the text is empty."
     BLANKED_SHORT = "blanked_short", "Too few words are left, or there were none to begin with; the text is empty."
     PROGRAM_DISCARDED = "program_discarded", "The text is unchanged, and at least one program was discarded."
-    QUARANTINED = "quarantined", "It could not be processed; the table `quarantine` says why."
+    QUARANTINED = "quarantined", "The document could not be processed; the table `quarantine` says why."
 
 
 class Severity(StrEnum):
-    """Whether a finding counts towards discarding the program (`error`) or is only recorded (`note`)."""
+    """Weight of a finding: an `error` counts towards discarding the program, a `note` is only recorded."""
 
     ERROR = "error"
     NOTE = "note"
 
 
 class DiagnosticCode(StrEnum):
-    """What was found in a program. Each code carries its `severity` and its `meaning`, one sentence for the manual."""
+    """Kind of a finding about a program. Members carry a `severity` and a `meaning`, one sentence for the manual."""
 
     severity: Severity
     meaning: str
 
-    def __new__(cls, value: str, severity: Severity, meaning: str) -> "DiagnosticCode":
-        """Builds a member whose value is `value` alone, so that it is stored and looked up as that string."""
+    def __new__(cls, value: str, severity: Severity, meaning: str) -> Self:
+        """Make a member whose value is `value` alone, so that it is stored and looked up as that string."""
         member = str.__new__(cls, value)
         member._value_ = value
         member.severity = severity
@@ -142,27 +142,27 @@ class DiagnosticCode(StrEnum):
     TRUNCATED_TAIL = (
         "truncated_tail",
         Severity.NOTE,
-        "The answer ends inside its last call, as it does at the token limit; that call is dropped.",
+        "The answer ends inside its last call, as at the token limit; that call is dropped.",
     )
     REPEATED_OPERATION = (
         "repeated_operation",
         Severity.NOTE,
-        "The same operation comes over and over, as in a runaway generation; it is kept once.",
+        "The same operation is repeated over and over, as in a runaway generation; it is kept once.",
     )
     TOO_MANY_OPERATIONS = (
         "too_many_operations",
         Severity.NOTE,
-        "The program has more operations than the limit; those after it are ignored.",
+        "The program has more operations than the limit; the operations after it are ignored.",
     )
     PROGRAM_TOO_LONG = (
         "program_too_long",
         Severity.NOTE,
-        "The answer has more characters than the limit; what comes after it is ignored.",
+        "The answer has more characters than the limit; the text after it is ignored.",
     )
     KEEP_WITH_EDITS = (
         "keep_with_edits",
         Severity.NOTE,
-        "The program says keep and edits as well; the edits are applied.",
+        "The program keeps the chunk and also edits it; the edits are applied.",
     )
     SOURCE_TOO_SHORT = (
         "source_too_short",
@@ -172,7 +172,7 @@ class DiagnosticCode(StrEnum):
     SOURCE_ABSENT = (
         "source_absent",
         Severity.NOTE,
-        "The string to replace occurs in no line that stays, so there is nothing to do.",
+        "The string to replace occurs in no line that stays; the operation has no effect.",
     )
     IGNORED_LINE = (
         "ignored_line",
@@ -188,11 +188,11 @@ class Operation:
 
     Attributes:
         op: what to do.
-        line_start: first line to remove, counted from 0 over the whole document. `remove_lines` with neither line
-            means every line that the program may touch.
+        line_start: first line to remove, counted from 0 over the whole document. `remove_lines` without any line number
+            removes every line that the program may touch.
         line_end: last line to remove, included.
         source_str: the string to replace, within a line.
-        target_str: what takes its place; empty to delete.
+        target_str: the replacement; empty to delete.
     """
 
     op: OpName
@@ -202,7 +202,7 @@ class Operation:
     target_str: str | None = None
 
     def __str__(self) -> str:
-        """The canonical text form, on one line; `parse` reads it back as the same operation."""
+        """Return the canonical text form, on one line; `parse` reads it back as the same operation."""
         match self.op:
             case OpName.REMOVE_LINES if self.line_start is None:
                 return "remove_lines(all=True)"
@@ -222,7 +222,7 @@ class Diagnostic:
     Attributes:
         code: what was found.
         op_index: position in `Program.ops` of the operation concerned; None when it is not among them.
-        detail: what a reader needs to see it, one short line.
+        detail: the text concerned, one short line.
     """
 
     code: DiagnosticCode
@@ -232,23 +232,23 @@ class Diagnostic:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What a model's answer says, in order, and what was wrong with it."""
+    """The operations that a model's answer holds, in order, and the findings about the answer."""
 
     ops: tuple[Operation, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
 
     @property
     def n_errors(self) -> int:
-        """Findings that count towards discarding the program."""
+        """Number of findings that count towards discarding the program."""
         return sum(finding.code.severity is Severity.ERROR for finding in self.diagnostics)
 
     def __str__(self) -> str:
-        """The canonical text form: one operation a line."""
+        """Return the canonical text form: one operation per line."""
         return print_program(self)
 
 
 def print_program(program: Program | Iterable[Operation]) -> str:
-    """Prints a program in its canonical form, one operation a line.
+    """Print a program in its canonical form, one operation per line.
 
     `parse(print_program(p)).ops == p.ops` for every program that `parse` can return.
     """
@@ -256,28 +256,28 @@ def print_program(program: Program | Iterable[Operation]) -> str:
     return "\n".join(str(op) for op in ops)
 
 
-# What a printed string holds for these characters; all others stand for themselves. A carriage return is escaped because
-# many readers of JSON lines and logs take it for the end of the line.
+# Escapes of characters in a printed string; all others stand for themselves. A carriage return is escaped because many
+# readers of JSON lines and logs take it for the end of the line.
 ESCAPES: Final[Mapping[str, str]] = {'"': '\\"', "\\": "\\\\", "\r": "\\r", "\n": "\\n"}
 _ESCAPED: Final = str.maketrans(dict(ESCAPES))
 
 
 def quote(text: str) -> str:
-    """Writes a string as a double-quoted literal on one line."""
+    """Write a string as a double-quoted literal on one line."""
     return f'"{text.translate(_ESCAPED)}"'
 
 
-def snippet(text: str, limit: int = 80) -> str:
-    r"""The first `limit` characters of a text, safe to store: line breaks as `\n`, lone surrogates escaped."""
+def make_snippet(text: str, limit: int = 80) -> str:
+    r"""Return the first `limit` characters of a text, safe to store: line breaks as `\n`, lone surrogates escaped."""
     head = text[:limit].replace("\n", "\\n") + ("…" if len(text) > limit else "")
     return head.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def clip_range(start: int, end: int, lines: range) -> tuple[range | None, DiagnosticCode | None]:
-    """Cuts a range of lines, both ends included, to the lines that a program may touch.
+    """Clip a range of lines, both ends included, to the lines that a program may touch.
 
     Returns:
-        The lines left, None when there are none, and the finding, None when the range lies inside as it is.
+        The lines that are left, or None, and the finding, None where the whole range lies inside.
     """
     if start > end:
         return None, DiagnosticCode.RANGE_REVERSED

@@ -1,6 +1,6 @@
-"""The default executor: each chunk's program works on its own lines, and what is doubtful is not applied.
+"""The default executor: each chunk's program works on its own lines, and doubtful operations are not applied.
 
-Source: ProX §2.2 for what operations do; the gates are those of the authors' released executor. The rest is ours.
+Source: ProX §2.2 for the operations; the authors' released executor for the gates. The rest is ours.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,16 +9,15 @@ from typing import Final
 
 from prox_spark.programs.execution import (
     ChunkDiagnostic,
+    ChunkOutcome,
     ChunkProgram,
-    ChunkVerdict,
     Execution,
     Gates,
     LineMarks,
     Normalization,
     RemovedSpan,
-    count_errors,
-    in_chunk,
-    judge,
+    attach_chunk,
+    describe_errors,
 )
 from prox_spark.programs.operations import (
     EDITS,
@@ -31,14 +30,14 @@ from prox_spark.programs.operations import (
     Program,
     Severity,
     clip_range,
-    snippet,
+    make_snippet,
 )
 from prox_spark.programs.parser import parse
 from prox_spark.programs.words import count_words
 
-# A shorter string, say "a" or " ", occurs all over a text: replacing it is never a repair.
+# A shorter string, such as "a" or " ", occurs all over a text: replacing it is never a repair.
 MIN_SOURCE_CHARS: Final = 2
-# Replacements may make a chunk this many times longer plus a constant; repairs shorten text or keep its length.
+# Replacements may make a chunk this many times longer plus a constant. Repairs shorten text or keep its length.
 GROWTH_FACTOR: Final = 4
 GROWTH_CHARS: Final = 4_096
 
@@ -46,17 +45,17 @@ DEFAULT_GATES: Final = Gates()
 
 
 def execute(text: str, program: str | Program, lines: range | None = None, gates: Gates = DEFAULT_GATES) -> Execution:
-    r"""Executes one program on a document.
+    r"""Execute one program on a document.
 
     Args:
         text: the document; its lines are those of `text.split("\n")`, numbered from 0.
-        program: an answer of a model, or what `parse` made of it.
+        program: an answer of a model, or the program that `parse` read from it.
         lines: the lines that the program may touch; None for all.
-        gates: when the outcome is not trusted.
+        gates: limits beyond which the outcome is not trusted.
 
     Returns:
-        The outcome, with chunk index 0. A program that is `drop_doc()` and nothing else drops the document. Never
-        raises, whatever the text and the program say.
+        The outcome, with chunk index 0. A program of nothing but `drop_doc()` drops the document. Never raises, whatever
+        the text and the program are.
     """
     if lines is None:
         lines = range(text.count("\n") + 1)
@@ -66,8 +65,8 @@ def execute(text: str, program: str | Program, lines: range | None = None, gates
         return Execution(
             "",
             DocumentStatus.DROPPED_DOC,
-            diagnostics=tuple(in_chunk(0, program.diagnostics)),
-            verdicts=(judge(0, program.diagnostics, None),),
+            diagnostics=tuple(attach_chunk(0, program.diagnostics)),
+            chunk_outcomes=(ChunkOutcome.of(0, program.diagnostics, None),),
             words_before=count_words(text),
         )
     return execute_chunks(text, [ChunkProgram(0, lines.start, lines.stop - 1, program)], gates)
@@ -76,20 +75,21 @@ def execute(text: str, program: str | Program, lines: range | None = None, gates
 def execute_chunks(
     text: str, chunks: Sequence[ChunkProgram], gates: Gates = DEFAULT_GATES, words_before: int | None = None
 ) -> Execution:
-    r"""Executes the programs of a document's chunks, each on its own lines.
+    r"""Execute the programs of a document's chunks, each on its own lines.
 
-    Within a chunk, lines are removed first, by their original numbers, and strings replaced in the lines that stay, in
-    the order of the program. Nothing outside the chunk's lines changes. A chunk with `gates.max_errors` errors or more
-    is discarded, and the others are applied all the same. Then the gates: first the ratio, then the number of words.
+    Within a chunk, lines are removed first, by their original numbers; then strings are replaced in the lines that stay,
+    in the order of the program. Nothing outside the chunk's lines changes. A program with `gates.max_errors` errors or
+    more is discarded; the other chunks' programs are still applied. The gates come last: first the ratio, then the
+    number of words.
 
     Args:
         text: the document; its lines are those of `text.split("\n")`, numbered from 0.
-        chunks: in any order; lines of no chunk stay as they are.
-        gates: when the outcome is not trusted.
-        words_before: the words of the text, exactly, where they have been counted before.
+        chunks: the chunks in any order; lines of no chunk stay as they are.
+        gates: limits beyond which the outcome is not trusted.
+        words_before: exact number of words of the text; None where they have not been counted.
 
     Returns:
-        The outcome. Never raises, whatever the text and the programs say.
+        The outcome. Never raises, whatever the text and the programs are.
     """
     if words_before is None:
         words_before = count_words(text)
@@ -97,17 +97,17 @@ def execute_chunks(
         return Execution("", DocumentStatus.BLANKED_SHORT)
     lines = text.split("\n")
     marks = LineMarks(len(lines))
-    before = dict[int, str]()  # lines that were changed, as they were
+    before = dict[int, str]()  # original text of the changed lines
     removed: list[RemovedSpan] = []
     normalized: list[Normalization] = []
     diagnostics: list[ChunkDiagnostic] = []
-    verdicts: list[ChunkVerdict] = []
+    chunk_outcomes: list[ChunkOutcome] = []
     for chunk in chunks:
         work = _ChunkWork(chunk, lines)
         work.run()
         discarded_for = None
         if work.n_errors >= gates.max_errors:
-            discarded_for = count_errors(work.findings, gates.max_errors)
+            discarded_for = describe_errors(work.findings, gates.max_errors)
         else:
             for start, end, op_index in work.removals:
                 for first, last in marks.mark(start, end):
@@ -117,19 +117,19 @@ def execute_chunks(
                     before.setdefault(number, lines[number])
                     lines[number] = line
             normalized.extend(work.normalized)
-        diagnostics.extend(in_chunk(chunk.chunk_index, work.findings))
-        verdicts.append(judge(chunk.chunk_index, work.findings, discarded_for))
+        diagnostics.extend(attach_chunk(chunk.chunk_index, work.findings))
+        chunk_outcomes.append(ChunkOutcome.of(chunk.chunk_index, work.findings, discarded_for))
 
-    result = "\n".join([lines[number] for number in marks.unmarked()]) if marks else "\n".join(lines)
-    any_discarded = any(verdict.reason for verdict in verdicts)
-    # No word goes over a line break: only lines that went or were changed are counted again.
+    result = "\n".join([lines[number] for number in marks.list_unmarked()]) if marks else "\n".join(lines)
+    any_discarded = any(outcome.reason for outcome in chunk_outcomes)
+    # No word spans a line break: only removed and changed lines are counted again.
     gone = [
         before.pop(number, lines[number]) for span in removed for number in range(span.line_start, span.line_end + 1)
     ]
     gone += before.values()
     new = [lines[number] for number in before]
     words_after = words_before - sum(map(count_words, gone)) + sum(map(count_words, new))
-    status = _status(text, result, words_before, words_after, any_discarded, gates)
+    status = _decide_status(text, result, words_before, words_after, any_discarded, gates)
     if status in (DocumentStatus.BLANKED_RATIO, DocumentStatus.BLANKED_SHORT):
         result, words_after = "", 0
     return Execution(
@@ -138,13 +138,13 @@ def execute_chunks(
         tuple(removed),
         tuple(normalized),
         tuple(diagnostics),
-        tuple(verdicts),
+        tuple(chunk_outcomes),
         words_before,
         words_after,
     )
 
 
-def _status(
+def _decide_status(
     text: str, result: str, words_before: int, words_after: int, any_discarded: bool, gates: Gates
 ) -> DocumentStatus:
     if words_after / words_before <= gates.min_word_ratio:
@@ -157,14 +157,14 @@ def _status(
 
 
 def _drops_document(program: Program, gates: Gates) -> bool:
-    """Whether all that the program says is to drop the document."""
+    """Return True if the program does nothing but drop the document."""
     names = {op.op for op in program.ops}
     return names == {OpName.DROP_DOC} and program.n_errors < gates.max_errors
 
 
 @dataclass
 class _ChunkWork:
-    """One chunk's edits, prepared on the side so that a discarded program leaves no trace."""
+    """One chunk's edits, prepared separately so that a discarded program leaves no trace."""
 
     chunk: ChunkProgram
     lines: list[str]
@@ -189,10 +189,10 @@ class _ChunkWork:
                 case OpName.NORMALIZE:
                     normalizations.append((index, op))
                 case OpName.DROP_DOC:
-                    self._find(DiagnosticCode.MISPLACED_DROP, index, "a chunk's program can't drop the document")
+                    self._note(DiagnosticCode.MISPLACED_DROP, index, "a chunk's program can't drop the document")
         keeps = [index for index, op in enumerate(ops) if op.op in KEEPS]
         if keeps and any(op.op in EDITS for op in ops):
-            self._find(DiagnosticCode.KEEP_WITH_EDITS, keeps[0], str(ops[keeps[0]]))
+            self._note(DiagnosticCode.KEEP_WITH_EDITS, keeps[0], str(ops[keeps[0]]))
         if normalizations:
             self._normalize(normalizations, own)
 
@@ -203,8 +203,8 @@ class _ChunkWork:
             return
         inside, code = clip_range(start, end, own)
         if code is not None:
-            # `parse` has seen to this when it knew the chunk's lines; a program from elsewhere may not have been.
-            self._find(code, index, f"{op} against lines {own.start} to {own.stop - 1}")
+            # `parse` has clipped ranges where it knew the chunk's lines; programs may also come from elsewhere.
+            self._note(code, index, f"{op} against lines {own.start} to {own.stop - 1}")
         if inside is not None:
             self.removals.append((inside.start, inside.stop - 1, index))
 
@@ -212,9 +212,9 @@ class _ChunkWork:
         marks = LineMarks(len(own))
         for start, end, _ in self.removals:
             marks.mark(start - own.start, end - own.start)
-        staying = [own.start + number for number in marks.unmarked()]
-        # One replacement over the joined lines is far cheaper than one a line, and is the same: no source spans a line
-        # break and no target holds one.
+        staying = [own.start + number for number in marks.list_unmarked()]
+        # One replacement over the joined lines is far cheaper than one per line and has the same result: no source spans
+        # a line break and no target holds one.
         joined = "\n".join([self.lines[number] for number in staying])
         limit = GROWTH_FACTOR * len(joined) + GROWTH_CHARS
         for index, op in normalizations:
@@ -225,22 +225,22 @@ class _ChunkWork:
     def _replace(self, joined: str, index: int, op: Operation, limit: int) -> str:
         source, target = op.source_str or "", op.target_str or ""
         if len(source.strip()) < MIN_SOURCE_CHARS:
-            self._find(DiagnosticCode.SOURCE_TOO_SHORT, index, snippet(str(op)))
+            self._note(DiagnosticCode.SOURCE_TOO_SHORT, index, make_snippet(str(op)))
             return joined
         if "\n" in target:
-            self._find(DiagnosticCode.LINE_BREAK, index, snippet(str(op)))
+            self._note(DiagnosticCode.LINE_BREAK, index, make_snippet(str(op)))
             return joined
         n_hits = 0 if "\n" in source else joined.count(source)
         if n_hits == 0:
-            self._find(DiagnosticCode.SOURCE_ABSENT, index, snippet(str(op)))
+            self._note(DiagnosticCode.SOURCE_ABSENT, index, make_snippet(str(op)))
             return joined
         n_chars = len(joined) + n_hits * (len(target) - len(source))
         if n_chars > limit:
-            detail = f"{n_chars} characters, the limit is {limit}: {snippet(str(op))}"
-            self._find(DiagnosticCode.TEXT_GROWTH, index, detail)
+            detail = f"{n_chars} characters, the limit is {limit}: {make_snippet(str(op))}"
+            self._note(DiagnosticCode.TEXT_GROWTH, index, detail)
             return joined
         self.normalized.append(Normalization(self.chunk.chunk_index, index, source, target, n_hits))
         return joined.replace(source, target)
 
-    def _find(self, code: DiagnosticCode, op_index: int, detail: str) -> None:
+    def _note(self, code: DiagnosticCode, op_index: int, detail: str) -> None:
         self.findings.append(Diagnostic(code, op_index, detail))

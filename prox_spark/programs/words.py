@@ -1,6 +1,6 @@
-"""Words of a text: what white space separates, and each letter by itself in scripts that put no blanks between words.
+"""Words of a text: white space separates them, and in scripts without blanks between words each letter is a word.
 
-The ranges stand here as numbers: `unicodedata`, Java and every other library know another version of Unicode each.
+The ranges are written out as numbers because `unicodedata`, Java and other libraries each know a different Unicode version.
 """
 
 import re
@@ -10,9 +10,9 @@ from typing import Final
 # First and last code point, in order.
 Ranges = tuple[tuple[int, int], ...]
 
-# The letters (Lo, Nl) of Unicode 17 whose Line_Break is ID, CJ, SA, AK, AS or AP: those of scripts whose lines break without
-# a blank. Hangul is left out, which has blanks; Tibetan, which marks syllables, not words, is put in, and so are the radicals
-# that PDF files hold in place of ideographs. What is still unassigned between ideographs or kana will be one of them.
+# The letters (Lo, Nl) of Unicode 17 whose Line_Break is ID, CJ, SA, AK, AS or AP, that is, of scripts whose lines break without
+# a blank. Hangul is left out because it has blanks. Tibetan is included because it marks syllables, not words; so are the
+# radicals that PDF files hold in place of ideographs. Code points still unassigned between ideographs or kana will be letters too.
 _LETTERS: Final = (
     # Thai, Lao, Tibetan
     "0E01-0E30 0E32-0E33 0E40-0E45 0E81-0EB0 0EB2-0EB3 0EBD 0EC0-0EC4 0EDC-0EDF 0F00 0F40-0F6C 0F88-0F8C "
@@ -34,9 +34,9 @@ _LETTERS: Final = (
     # Yi; Khitan, Tangut, Nushu
     "A000-A014 A016-A48C 16FF4-16FF6 17000-18DFF 18E00-191FF 1B170-1B2FF"
 )
-# What belongs to such a letter beside it: marks, punctuation and signs, nothing that is a letter of another script or a digit.
-_BESIDE: Final = (
-    # Of all scripts; without white space
+# Characters that belong to such a letter beside them: marks, punctuation and signs, but no letters of other scripts or digits.
+_ATTACHED: Final = (
+    # Used with all scripts; without white space
     "0000-0008 000E-001B 0021-002F 003A-0040 005B-0060 007B-0084 0086-009F 00A1-00A9 00AB-00B4 00B6-00B9 00BB-00BF 00D7 00F7 "
     "02EA-02EB 0300-036F 200B-2027 202A-202E 2030-205E 2060-206F 20A0-20FF 2190-2BFF 2E00-2E7F "
     "FE00-FE6F 1F000-1FAFF E0000-E0FFF "
@@ -54,44 +54,36 @@ _BESIDE: Final = (
 )
 
 
-def _ranges(written: str) -> Ranges:
+def _parse_ranges(written: str) -> Ranges:
     ends = (one.partition("-")[::2] for one in written.split())
     return tuple(sorted((int(first, 16), int(last or first, 16)) for first, last in ends))
 
 
-UNSPACED_LETTERS: Final = _ranges(_LETTERS)
-BESIDE_THEM: Final = _ranges(_BESIDE)
+UNSPACED_LETTERS: Final = _parse_ranges(_LETTERS)
+ATTACHED_SIGNS: Final = _parse_ranges(_ATTACHED)
 
 
-def alone_pattern(letters: str, beside: str) -> str:
-    """A regular expression, of Python's or Java's, for a letter that is a word by itself, with what stands beside it.
-
-    Args:
-        letters: `UNSPACED_LETTERS` as the inside of a character class.
-        beside: `BESIDE_THEM` likewise.
-    """
-    # Looking for a letter from each place of a long run of signs would take quadratic time: only its first place is tried.
-    return f"(?:(?<![{beside}])[{beside}]++)?[{letters}][{beside}]*+"
-
-
-def _inside_class(ranges: Iterable[tuple[int, int]]) -> str:
+def _write_class(ranges: Iterable[tuple[int, int]]) -> str:
     return "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in ranges)
 
 
-_letters, _beside = map(_inside_class, (UNSPACED_LETTERS, BESIDE_THEM))
+_letters, _signs = map(_write_class, (UNSPACED_LETTERS, ATTACHED_SIGNS))
 _LETTER: Final = re.compile(f"[{_letters}]")
-# The same and most of what has four bytes: `re` is ten times as fast where few ranges lie beyond U+FFFF.
+# These letters and most characters of four bytes: `re` is ten times as fast where few ranges lie beyond U+FFFF.
 _MAYBE_LETTER: Final = re.compile(
-    f"[{_inside_class(ends for ends in UNSPACED_LETTERS if ends[1] < 0x10000)}\U00011000-\U0001efff\U00020000-\U0003ffff]"
+    f"[{_write_class(ends for ends in UNSPACED_LETTERS if ends[1] < 0x10000)}\U00011000-\U0001efff\U00020000-\U0003ffff]"
 )
-_ALONE: Final = re.compile(alone_pattern(_letters, _beside))
+# A letter that is a word, with the signs beside it. Looking for a letter from every position in a long run of signs would take
+# quadratic time: only the run's start is tried.
+_ALONE: Final = re.compile(f"(?:(?<![{_signs}])[{_signs}]++)?[{_letters}][{_signs}]*+")
 
 
 def count_words(text: str) -> int:
-    """Counts the words of a text as the gates of `strict` and the tables do.
+    """Count the words of a text as the gates of `strict` and the tables do.
 
-    A word is what white space separates, as `str.split()` has it. A letter of a script without blanks is a word by itself,
-    with the marks, punctuation and signs beside it: "iPhone手机。" has three. Where no such letter is, it is `len(text.split())`.
+    White space separates words, as in `str.split()`. A letter of a script without blanks is a word of its own, with the
+    marks, punctuation and signs beside it: "iPhone手机。" has three words. Without such letters the count is
+    `len(text.split())`.
     """
     if text.isascii() or not (maybe := _MAYBE_LETTER.search(text)) or not _LETTER.search(text, maybe.start()):
         return len(text.split())

@@ -1,4 +1,4 @@
-"""Throws random answers at parser, printer, both executors and the free-text verdict, and holds them to their promises.
+"""Throw random answers at parser, printer, both executors and the reader of free-text verdicts, and check their promises.
 
     python tests/fuzz/fuzz_programs.py --cases 1000000 [--seed 0]    exit status 1 if any case failed
     python tests/fuzz/fuzz_programs.py --only 4711 [--seed 0]        one case, printed
@@ -19,10 +19,14 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from typing import TypeVar
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))  # where this runs as a script, without pytest's settings
 
 from cases import Case, make_case
 from extremes import EXTREMES
+from program_pattern import PROGRAM_PATTERN
 
 from prox_spark.programs import (
     ChunkProgram,
@@ -37,7 +41,6 @@ from prox_spark.programs import (
     print_program,
     run_reference,
 )
-from prox_spark.programs.grammar import PROGRAM_PATTERN
 from prox_spark.programs.parser import MAX_DIAGNOSTICS, MAX_OPERATIONS
 from prox_spark.programs.strict import GROWTH_CHARS, GROWTH_FACTOR
 from prox_spark.programs.words import count_words

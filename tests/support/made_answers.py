@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 
 from prox_spark.config import ApplyConfig
 from prox_spark.pipeline.applying.outcomes import decide_outcomes
-from prox_spark.udfs.parse import ANSWERS, DOC_STAGE, PARSED, ParseAnswers
+from prox_spark.udfs.parse import DOC_STAGE, PARSED, STORED_ANSWERS, ParseAnswers
 
 Answers = list[dict[str, Any]]
 
@@ -38,10 +38,10 @@ def outcomes_of(
 ) -> dict[str, dict[str, Any]]:
     config = ApplyConfig(**apply)
     rows = [
-        tuple(({"doc_id": name, "content_sha256": "sha"} | row).get(column) for column in ANSWERS.names)
+        tuple(({"doc_id": name, "content_sha256": "sha"} | row).get(column) for column in STORED_ANSWERS.names)
         for name, rows in answers.items()
         for row in rows
     ]
-    parsed = spark.createDataFrame(rows, ANSWERS).mapInArrow(ParseAnswers(config.semantics), PARSED)
+    parsed = spark.createDataFrame(rows, STORED_ANSWERS).mapInArrow(ParseAnswers(config.semantics), PARSED)
     decided = decide_outcomes(documents, parsed, config, 0.5)
     return {row["doc_id"]: row.asDict(recursive=True) for row in decided.collect()}

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from prox_spark.programs.induction.alignment import Pairs, align
 from prox_spark.programs.induction.leftovers import Leftover, LeftoverKind
 from prox_spark.programs.induction.replacements import WORD, Change
-from prox_spark.programs.operations import snippet
+from prox_spark.programs.operations import make_snippet
 
 # Of the characters of a line this share must be in another's, or the words they share are taken for chance.
 _OWN_SHARE: Final = 0.5
@@ -206,7 +206,7 @@ class _Comparer:
     def _leave(self, kind: LeftoverKind, raw: tuple[int, int] | None, clean: tuple[int, int] | None, text: str) -> None:
         raw_start, raw_end = raw or (None, None)
         clean_start, clean_end = clean or (None, None)
-        self.found.leftovers.append(Leftover(kind, raw_start, raw_end, clean_start, clean_end, snippet(text)))
+        self.found.leftovers.append(Leftover(kind, raw_start, raw_end, clean_start, clean_end, make_snippet(text)))
 
 
 def _without_strays(old: Sequence[_Word], new: Sequence[_Word], pairs: Pairs) -> Pairs:

@@ -18,7 +18,7 @@ from prox_spark.programs.execution import Gates
 from prox_spark.programs.induction.comparison import Comparison, compare
 from prox_spark.programs.induction.leftovers import Leftover, LeftoverKind
 from prox_spark.programs.induction.replacements import find_replacements
-from prox_spark.programs.operations import Operation, OpName, Program, print_program, snippet
+from prox_spark.programs.operations import Operation, OpName, Program, make_snippet, print_program
 from prox_spark.programs.parser import MAX_OPERATIONS, MAX_PROGRAM_CHARS
 from prox_spark.programs.strict import execute
 
@@ -96,7 +96,7 @@ def _write(
     for change in replacements.unsafe:
         raw_number = staying[change.line]
         source = raw_lines[raw_number][change.start : change.end]
-        detail = f"{snippet(source, 40)!r} → {snippet(change.target, 40)!r}"
+        detail = f"{make_snippet(source, 40)!r} → {make_snippet(change.target, 40)!r}"
         clean_range = comparison.kept[raw_number]
         undone.append(Leftover(LeftoverKind.UNSAFE_CHANGE, raw_number, raw_number, *clean_range, detail))
     return ops, undone

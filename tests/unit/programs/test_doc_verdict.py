@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from prox_spark.programs import DocVerdict, parse_verdict
-from prox_spark.programs.verdict import MAX_VERDICT_CHARS
+from prox_spark.programs.doc_verdict import MAX_VERDICT_CHARS
 
 pytestmark = pytest.mark.unit
 

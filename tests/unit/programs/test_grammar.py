@@ -8,9 +8,10 @@ from derivations import derivations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from llguidance.gbnf_to_lark import gbnf_to_lark
+from program_pattern import PROGRAM_PATTERN
 
 from prox_spark.programs import DiagnosticCode, Operation, OpName, Program, parse, print_program
-from prox_spark.programs.grammar import MAX_DIGITS, PROGRAM, PROGRAM_GRAMMAR, PROGRAM_PATTERN
+from prox_spark.programs.grammar import MAX_DIGITS, PROGRAM, PROGRAM_GRAMMAR
 
 pytestmark = pytest.mark.unit
 

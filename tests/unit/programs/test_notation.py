@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from program_pattern import to_regex
 
 from prox_spark.programs.notation import (
     CharClass,
@@ -12,9 +13,8 @@ from prox_spark.programs.notation import (
     Repeat,
     Rule,
     Sequence,
-    sequence,
+    make_sequence,
     to_ebnf,
-    to_regex,
 )
 
 pytestmark = pytest.mark.unit
@@ -28,7 +28,7 @@ DIGIT = CharClass((("0", "9"),))
     [
         (Literal('a"b\\\n'), r'"a\"b\\\n"', ['a"b\\\n'], ["ab", 'a"b\\']),
         (DIGIT, "[0-9]", ["0", "5", "9"], ["", "a", "55", "٣"]),
-        (CharClass.outside("]^-\\\n"), r"[^\]\^\-\\\n]", ["a", "é", "\r"], ["]", "^", "-", "\\", "\n", "ab"]),
+        (CharClass.none_of("]^-\\\n"), r"[^\]\^\-\\\n]", ["a", "é", "\r"], ["]", "^", "-", "\\", "\n", "ab"]),
         (Sequence((A, B)), '"a" "b"', ["ab"], ["a", "b", "ba"]),
         (Choice((A, Sequence((A, B)))), '"a" | "a" "b"', ["a", "ab"], ["b", "aab"]),
         (Sequence((Choice((A, B)), A)), '("a" | "b") "a"', ["aa", "ba"], ["a", "ab"]),
@@ -54,9 +54,9 @@ def test_an_expression_prints_and_recognises_its_language(
 
 
 def test_neighbouring_texts_of_a_sequence_are_one_literal() -> None:
-    assert sequence("a", "b", DIGIT, "c", "d") == Sequence((Literal("ab"), DIGIT, Literal("cd")))
-    assert sequence("a", "b") == Literal("ab")
-    assert sequence(DIGIT) == DIGIT
+    assert make_sequence("a", "b", DIGIT, "c", "d") == Sequence((Literal("ab"), DIGIT, Literal("cd")))
+    assert make_sequence("a", "b") == Literal("ab")
+    assert make_sequence(DIGIT) == DIGIT
 
 
 def test_each_rule_is_printed_once_before_those_that_it_mentions() -> None:

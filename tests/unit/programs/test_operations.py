@@ -15,12 +15,12 @@ from prox_spark.programs import (
     Operation,
     OpName,
     Program,
+    ProgramStatus,
     Severity,
-    Verdict,
     print_program,
 )
-from prox_spark.programs.manual import diagnostics_page
-from prox_spark.programs.operations import clip_range, snippet
+from prox_spark.programs.manual import render_diagnostics_page
+from prox_spark.programs.operations import clip_range, make_snippet
 
 pytestmark = pytest.mark.unit
 
@@ -63,8 +63,8 @@ def test_a_code_has_a_severity_and_one_sentence_of_meaning(code: DiagnosticCode)
     assert "\n" not in code.meaning
 
 
-@pytest.mark.parametrize("member", [*DocumentStatus, *Verdict])
-def test_a_status_or_verdict_has_one_sentence_of_meaning_and_is_its_plain_string(member: DocumentStatus) -> None:
+@pytest.mark.parametrize("member", [*DocumentStatus, *ProgramStatus])
+def test_a_status_has_one_sentence_of_meaning_and_is_its_plain_string(member: DocumentStatus) -> None:
     assert member.meaning.endswith(".") and "\n" not in member.meaning
     assert f"{member}" == member.value == member.name.lower()
     assert pickle.loads(pickle.dumps(member)) is type(member)(member.value) is member
@@ -73,13 +73,13 @@ def test_a_status_or_verdict_has_one_sentence_of_meaning_and_is_its_plain_string
 def test_the_committed_page_is_what_the_code_writes() -> None:
     page = Path(__file__).parents[3] / "docs" / "diagnostics.md"
     told = "python -m prox_spark.programs.manual > docs/diagnostics.md"
-    assert page.read_text("utf-8") == diagnostics_page(), f"write it anew: {told}"
-    assert told in diagnostics_page()
+    assert page.read_text("utf-8") == render_diagnostics_page(), f"write it anew: {told}"
+    assert told in render_diagnostics_page()
 
 
-@pytest.mark.parametrize("member", [*DiagnosticCode, *DocumentStatus, *Verdict])
-def test_the_page_explains_every_code_verdict_and_status(member: str) -> None:
-    assert f"\n| `{member}` | " in diagnostics_page()
+@pytest.mark.parametrize("member", [*DiagnosticCode, *DocumentStatus, *ProgramStatus])
+def test_the_page_explains_every_code_and_status(member: str) -> None:
+    assert f"\n| `{member}` | " in render_diagnostics_page()
 
 
 def test_a_code_is_stored_as_its_plain_string() -> None:
@@ -123,7 +123,7 @@ def test_a_range_is_cut_to_the_lines_it_may_touch(
 
 
 def test_a_snippet_can_be_stored_whatever_the_text() -> None:
-    assert snippet("a\nb\ud800" + "x" * 100, 4) == "a\\nb\\ud800…"
+    assert make_snippet("a\nb\ud800" + "x" * 100, 4) == "a\\nb\\ud800…"
 
 
 def test_the_package_imports_nothing_but_the_standard_library_and_itself() -> None:

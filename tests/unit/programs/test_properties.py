@@ -96,7 +96,7 @@ def check_invariants(text: str, execution: Execution) -> None:
 def test_execution_never_raises_and_its_outcome_is_consistent(text: str, answer: str, min_words: int) -> None:
     execution = execute(text, answer, gates=Gates(min_words=min_words))
     check_invariants(text, execution)
-    discarded = any(verdict.reason for verdict in execution.verdicts)
+    discarded = any(outcome.reason for outcome in execution.chunk_outcomes)
     assert (execution.status is DocumentStatus.PROGRAM_DISCARDED) <= discarded
 
 

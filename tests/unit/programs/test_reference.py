@@ -14,8 +14,8 @@ from prox_spark.programs import (
     Normalization,
     Operation,
     OpName,
+    ProgramStatus,
     RemovedSpan,
-    Verdict,
     execute_reference,
     read_reference,
     run_reference,
@@ -139,7 +139,7 @@ def test_too_few_words_left_for_the_first_threshold_discards() -> None:
     execution = run_reference(TEXT, "remove_lines(line_start=0, line_end=1)", threshold_1=0.9)
     assert (execution.text, execution.status) == (TEXT, DocumentStatus.PROGRAM_DISCARDED)
     assert execution.removed == ()
-    assert "less than 0.9 of the words" in (execution.verdicts[0].reason or "")
+    assert "less than 0.9 of the words" in (execution.chunk_outcomes[0].reason or "")
 
 
 def test_just_enough_words_left_for_the_first_threshold_is_enough() -> None:
@@ -158,7 +158,10 @@ def test_lineage_names_chunk_and_operation() -> None:
     assert [(finding.chunk_index, finding.code) for finding in execution.diagnostics] == [
         (1, DiagnosticCode.IGNORED_LINE)
     ]
-    assert [verdict.verdict for verdict in execution.verdicts] == [Verdict.APPLIED, Verdict.APPLIED_WITH_NOTES]
+    assert [outcome.status for outcome in execution.chunk_outcomes] == [
+        ProgramStatus.APPLIED,
+        ProgramStatus.APPLIED_WITH_NOTES,
+    ]
     assert (execution.words_before, execution.words_after) == (39, 24)
 
 

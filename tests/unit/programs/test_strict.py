@@ -14,8 +14,8 @@ from prox_spark.programs import (
     Operation,
     OpName,
     Program,
+    ProgramStatus,
     RemovedSpan,
-    Verdict,
     execute,
     execute_chunks,
     parse,
@@ -45,7 +45,7 @@ def test_a_document_without_edits_is_returned_as_it_is() -> None:
     text = TEXT + "\r\n\n\ttail \u2028 \x00 \ud800\n"
     execution = execute(text, "keep_chunk()")
     assert (execution.text, execution.status) == (text, DocumentStatus.KEPT_UNCHANGED)
-    assert execution.verdicts[0].verdict is Verdict.APPLIED
+    assert execution.chunk_outcomes[0].status is ProgramStatus.APPLIED
     assert execution.words_before == execution.words_after == len(text.split())
 
 
@@ -104,7 +104,7 @@ def test_a_too_short_source_is_a_note_and_not_applied(source: str) -> None:
     execution = execute(TEXT, f'normalize("{source}", "")')
     assert execution.text == TEXT
     assert codes(execution) == [DiagnosticCode.SOURCE_TOO_SHORT]
-    assert execution.verdicts[0].verdict is Verdict.APPLIED_WITH_NOTES
+    assert execution.chunk_outcomes[0].status is ProgramStatus.APPLIED_WITH_NOTES
 
 
 def test_a_text_cannot_be_swollen() -> None:
@@ -138,9 +138,9 @@ def test_a_chunk_with_too_many_errors_is_discarded_and_the_others_apply() -> Non
     )
     assert lines_of(execution) == list(range(9))
     assert execution.status is DocumentStatus.EDITED
-    assert [verdict.verdict for verdict in execution.verdicts] == [Verdict.DISCARDED, Verdict.APPLIED]
-    assert execution.verdicts[0].n_errors == 2
-    assert execution.verdicts[0].reason == "2 errors, the limit is 2: malformed_arguments, unknown_operation"
+    assert [outcome.status for outcome in execution.chunk_outcomes] == [ProgramStatus.DISCARDED, ProgramStatus.APPLIED]
+    assert execution.chunk_outcomes[0].n_errors == 2
+    assert execution.chunk_outcomes[0].reason == "2 errors, the limit is 2: malformed_arguments, unknown_operation"
     assert execution.removed == (RemovedSpan(9, 9, 1, 0),)
     assert execution.normalized == ()
 

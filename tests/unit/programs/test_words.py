@@ -7,7 +7,7 @@ import time
 import pytest
 import regex
 
-from prox_spark.programs.words import BESIDE_THEM, UNSPACED_LETTERS, Ranges, count_words
+from prox_spark.programs.words import ATTACHED_SIGNS, UNSPACED_LETTERS, Ranges, count_words
 
 pytestmark = pytest.mark.unit
 
@@ -78,7 +78,7 @@ def test_letters_that_are_words_are_those_of_scripts_whose_lines_break_without_b
 
 
 def test_what_stands_beside_them_is_no_letter_of_another_script_no_digit_and_no_white_space() -> None:
-    beside = characters(BESIDE_THEM)
+    beside = characters(ATTACHED_SIGNS)
     assert not beside & characters(UNSPACED_LETTERS)
     assert not beside & matching(r"[\p{Nd}\s\x1c-\x1f]")
     modifiers = matching(rf"[\p{{Lm}}&&[{OF_SCRIPTS}\p{{Script=Common}}]]")
@@ -89,5 +89,5 @@ def test_marks_and_signs_of_these_scripts_and_common_punctuation_stand_beside_th
     theirs = matching(rf"[[{OF_SCRIPTS}]--[\p{{L}}\p{{Nl}}\p{{Nd}}\p{{So}}]]")
     blocks = r"\x00-\xbf\u2000-\u206f\u2e00-\u303f\ufe10-\uffef"
     punctuation = matching(rf"[[{blocks}]&&\p{{P}}]")
-    missing = (theirs | punctuation | matching(r"\p{Emoji_Presentation}")) - characters(BESIDE_THEM)
+    missing = (theirs | punctuation | matching(r"\p{Emoji_Presentation}")) - characters(ATTACHED_SIGNS)
     assert not missing, sorted(f"{ord(character):04X}" for character in missing)

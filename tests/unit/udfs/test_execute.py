@@ -73,18 +73,18 @@ def rows(chunks: Sequence[ChunkProgram] | None) -> list[dict[str, Any]] | None:
 
 def expected(execution: Execution) -> dict[str, Any]:
     """A pure-Python outcome in the shape of `EXECUTION`."""
-    verdicts = [
+    chunk_outcomes = [
         {
-            "chunk_index": verdict.chunk_index,
+            "chunk_index": outcome.chunk_index,
             "diagnostics": [
                 {"code": str(f.code), "op_index": f.op_index, "detail": f.detail}
                 for f in execution.diagnostics
-                if f.chunk_index == verdict.chunk_index
+                if f.chunk_index == outcome.chunk_index
             ],
-            "status": str(verdict.verdict),
-            "reason": verdict.reason,
+            "status": str(outcome.status),
+            "reason": outcome.reason,
         }
-        for verdict in execution.verdicts
+        for outcome in execution.chunk_outcomes
     ]
     return {
         "text": execution.text,
@@ -93,7 +93,7 @@ def expected(execution: Execution) -> dict[str, Any]:
         "words_after": execution.words_after,
         "removed": [asdict(span) for span in execution.removed],
         "normalized": [asdict(done) for done in execution.normalized],
-        "verdicts": verdicts,
+        "chunk_outcomes": chunk_outcomes,
     }
 
 

@@ -16,7 +16,7 @@ from prox_spark.engine.spec import EngineSpec
 from prox_spark.engine.wire.answers import Answer
 from prox_spark.errors import EngineError, EngineStartError
 from prox_spark.refiners import find
-from prox_spark.udfs.generate import ANSWERS, Generate, Verdict
+from prox_spark.udfs.generate import ANSWERS, Generate, VerdictTokens
 
 pytestmark = pytest.mark.unit
 
@@ -27,7 +27,7 @@ def tmp_path(short_path: Path) -> Path:
     return short_path
 
 
-VERDICT = Verdict(keep_token=5, drop_token=17, keep="keep_doc()", drop="drop_doc()")
+VERDICT_TOKENS = VerdictTokens(keep_token=5, drop_token=17, keep="keep_doc()", drop="drop_doc()")
 
 
 @pytest.fixture(autouse=True)
@@ -49,12 +49,12 @@ def generate(
     server: FakeEngineServer,
     monkeypatch: pytest.MonkeyPatch,
     *sizes: int,
-    verdict: Verdict | None = None,
+    verdict_tokens: VerdictTokens | None = None,
     **config: Any,
 ) -> list[dict[str, Any]]:
     monkeypatch.setattr("prox_spark.udfs.generate.connect", lambda *_: server.engine())
     spec = EngineSpec(find("web-135m"), EngineConfig(**{"device": "cpu", "request_seconds": 10, **config}))
-    udf = Generate(spec, json.dumps({"max_tokens": 4}), verdict)
+    udf = Generate(spec, json.dumps({"max_tokens": 4}), verdict_tokens)
     return [row for batch in udf(batches(*sizes)) for row in batch.to_pylist()]
 
 
@@ -73,20 +73,20 @@ def generate(
 )
 def test_the_probability_of_dropping_is_that_of_drop_against_keep(keep: float, drop: float, probability: float) -> None:
     answer = Answer("x", "length", 1, {5: keep, 17: drop})
-    assert VERDICT.drop_probability(answer) == pytest.approx(probability)
+    assert VERDICT_TOKENS.drop_probability(answer) == pytest.approx(probability)
 
 
 @pytest.mark.parametrize(("present", "probability"), [({5: -0.1}, 0.0), ({17: -0.1}, 1.0), ({5: -8.0, 99: 0.0}, 0.0)])
 def test_a_log_probability_that_is_missing_is_that_of_the_impossible(
     present: dict[int, float], probability: float
 ) -> None:
-    assert VERDICT.drop_probability(Answer("x", "length", 1, present)) == pytest.approx(probability, abs=1e-12)
+    assert VERDICT_TOKENS.drop_probability(Answer("x", "length", 1, present)) == pytest.approx(probability, abs=1e-12)
 
 
 @pytest.mark.parametrize("present", [{}, {99: -0.1}], ids=str)
 def test_an_answer_without_log_probabilities_is_an_engine_error(present: dict[int, float]) -> None:
     with pytest.raises(EngineError, match="log-probabilities"):
-        VERDICT.drop_probability(Answer("x", "length", 1, present))
+        VERDICT_TOKENS.drop_probability(Answer("x", "length", 1, present))
 
 
 def test_rows_out_are_rows_in_over_all_batches(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,15 +144,17 @@ def test_what_the_engine_says_of_a_request_is_stored_with_it(monkeypatch: pytest
 def test_a_verdict_is_stored_as_the_likelier_answer(drop: float, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     top = [{"token_id:5": math.log(1 - math.exp(drop)), "token_id:17": drop}]
     with FakeEngineServer(lambda _: completion("k", top)) as server:
-        (row,) = generate(server, monkeypatch, 1, verdict=VERDICT)
+        (row,) = generate(server, monkeypatch, 1, verdict_tokens=VERDICT_TOKENS)
     assert (row["output_text"], row["finish_reason"]) == (text, "stop")
     assert row["drop_probability"] == pytest.approx(math.exp(drop))
 
 
-@pytest.mark.parametrize("verdict", [None, VERDICT], ids=["chunk stage", "doc stage"])
-def test_a_refused_request_is_a_row_without_text(verdict: Verdict | None, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("verdict_tokens", [None, VERDICT_TOKENS], ids=["chunk stage", "doc stage"])
+def test_a_refused_request_is_a_row_without_text(
+    verdict_tokens: VerdictTokens | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with FakeEngineServer(lambda _: (400, {"error": {"message": "no"}})) as server:
-        (row,) = generate(server, monkeypatch, 1, verdict=verdict)
+        (row,) = generate(server, monkeypatch, 1, verdict_tokens=verdict_tokens)
     assert (row["error_code"], row["error_message"]) == ("request_refused", "400: no")
     assert (row["output_text"], row["finish_reason"], row["drop_probability"], row["output_tokens"]) == (
         None,
