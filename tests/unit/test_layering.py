@@ -120,24 +120,60 @@ def test_prompts_refiners_labels_and_figures_import_no_spark() -> None:
     assert not offending(modules(*(f"prox_spark/{place}" for place in places)), {"pyspark"})
 
 
-@pytest.mark.parametrize(
-    "place",
-    [
-        "prox_spark/programs",
-        "prox_spark/engine",
-        "prox_spark/refiners",
-        "prox_spark/prompts.py",
-        "prox_spark/labels",
-        "prox_spark/annotation",
-        "prox_spark/training",
-        "prox_spark/quality",
-        "prox_spark/report",
-        "prox_spark/udfs",
-    ],
-)
-def test_the_pipeline_is_imported_from_above_only(place: str) -> None:
-    above = {"prox_spark.pipeline", "prox_spark.commands", "prox_spark.cli", "prox_spark.runs.run"}
-    assert not offending(modules(place), above)
+# From the ground up: a room imports rooms above it in this list and none below, also in functions and for type checkers.
+ROOMS = """
+errors paths threads locks packages places fingerprint chunking programs config schemas labels
+lake frames refiners prompts annotation quality readers
+engine/host engine/wire engine/slots engine/spec engine/life engine/ask engine/driver engine/process engine
+interpreted watching runs udfs session
+pipeline/waves pipeline/inputs pipeline/asking pipeline/applying pipeline
+training report api demo . commands cli
+""".split()
+
+
+def room_of(module: str) -> str:
+    """Return the room of a dotted module: the longest entry of ROOMS that its path begins with."""
+    path = module.removeprefix("prox_spark").strip(".").replace(".", "/")
+    return max((room for room in ROOMS if f"{path}/".startswith(f"{room}/")), key=len, default="?" if path else ".")
+
+
+def own_imports(path: Path) -> set[str]:
+    """Return the modules of prox_spark that a file imports anywhere."""
+    names = imports(path.read_text(encoding="utf-8"))
+    return {
+        name
+        if (ROOT / f"{name.replace('.', '/')}.py").is_file() or (ROOT / name.replace(".", "/")).is_dir()
+        else module
+        for name in names
+        if name.startswith("prox_spark.")
+        for module in [name.rpartition(".")[0]]
+    }
+
+
+def test_every_module_is_in_a_room() -> None:
+    files = modules("prox_spark")
+    assert {room_of(dotted(path)) for path in files} == set(ROOMS)
+
+
+def test_rooms_import_in_one_direction() -> None:
+    backwards = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in modules("prox_spark")
+        for name in sorted(own_imports(path))
+        if ROOMS.index(room_of(name)) > ROOMS.index(room_of(dotted(path)))
+    ]
+    assert backwards == []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = {dotted(path): own_imports(path) - {dotted(path)} for path in modules("prox_spark")}
+    while leaves := [module for module, names in graph.items() if not names & graph.keys()]:
+        graph = {module: names for module, names in graph.items() if module not in leaves}
+    assert sorted(graph) == []
+
+
+def dotted(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
 def test_only_the_pipeline_uses_udfs() -> None:

@@ -12,9 +12,10 @@ import pytest
 
 from prox_spark import cli
 from prox_spark.commands.arguments import add_input_arguments, add_recipe_arguments, recipe_from
-from prox_spark.config import Recipe, known_corpora, load_corpus
+from prox_spark.config import Recipe, list_corpora, load_corpus
 from prox_spark.errors import RecipeError
-from prox_spark.pipeline.inputs.rows import find_inputs, read_options
+from prox_spark.pipeline.inputs.find import find_inputs
+from prox_spark.pipeline.inputs.rows import make_options
 from prox_spark.readers import InputFormat, Record, Rejected, read_file
 
 pytestmark = pytest.mark.unit
@@ -77,7 +78,7 @@ def recipe_of(name: str) -> Recipe:
 def read(name: str) -> tuple[list[Record], list[Rejected]]:
     config = recipe_of(name).input
     files = find_inputs(config).files
-    items = [item for file, kind in files for item in read_file(file.uri, kind, read_options(config))]
+    items = [item for file, kind in files for item in read_file(file.uri, kind, make_options(config))]
     return [i for i in items if isinstance(i, Record)], [i for i in items if isinstance(i, Rejected)]
 
 
@@ -92,7 +93,7 @@ def test_every_corpus_has_rows_to_be_tried_on() -> None:
     assert set(NAMES) == EXPECTED.keys() | PARQUET == {path.name for path in DATA.iterdir() if path.is_dir()}
 
 
-@pytest.mark.parametrize("corpus", known_corpora(), ids=lambda corpus: corpus.name)
+@pytest.mark.parametrize("corpus", list_corpora(), ids=lambda corpus: corpus.name)
 def test_a_corpus_says_what_it_is_and_where_its_layout_is_from(corpus: Any) -> None:
     assert corpus.name in NAMES and corpus.description and corpus.licence
     assert corpus.layout and all(url.startswith("https://") for url in corpus.layout)
@@ -251,5 +252,5 @@ def test_the_table_of_the_docs_has_each_corpus_with_its_sources() -> None:
     section = text.partition("\n## Corpora\n")[2].partition("\n## ")[0]
     rows = {line.split("`")[1]: line for line in section.splitlines() if line.startswith("| `")}
     assert list(rows) == sorted(NAMES)
-    for corpus in known_corpora():
+    for corpus in list_corpora():
         assert [url for url in corpus.layout if url not in rows[corpus.name]] == []
