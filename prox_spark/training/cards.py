@@ -55,6 +55,7 @@ _TEMPLATE = """---
 {{ recipe.attribution.strip() }}
 {% endif %}
 Everything that decides the result is in training.json.
+
 """
 
 
