@@ -1,4 +1,4 @@
-"""Training that is killed: on real torch, with a tiny random Llama."""
+"""Training that is killed, on real torch with a tiny random Llama."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def weights_in(refiner: Path) -> dict[str, torch.Tensor]:
 
 
 def losses(directory: Path) -> list[tuple[int, float]]:
-    """Step and training loss of every logged step of a finished run."""
+    """Read step and training loss of every logged step of a finished run."""
     state = json.loads((directory / "training" / f"checkpoint-{STEPS}" / "trainer_state.json").read_text())
     return [(entry["step"], entry["loss"]) for entry in state["log_history"] if "loss" in entry]
 

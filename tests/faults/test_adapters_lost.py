@@ -1,4 +1,4 @@
-"""Adapters on an engine of their base, which loses them when it is started anew. The server is a FAKE."""
+"""Adapters on an engine of their base, which loses them when it is restarted. The server is a FAKE."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def make_adapter(make_spec: Make, tmp_path: Path) -> Make:
-    """Makes specs of refiners that are adapters of one base."""
+    """Make specs of refiners that are adapters of one base."""
     base = make_spec(name="base").refiner.directory
 
     def make(name: str, rank: int = 8, **fake: bool) -> EngineSpec:
@@ -47,7 +47,7 @@ def make_adapter(make_spec: Make, tmp_path: Path) -> Make:
 
 
 def slot(spec: EngineSpec) -> RequestWindow[int]:
-    """A task slot."""
+    """Make the window of a task slot."""
     session = ResidentSession(
         lambda: connect(spec), {"max_tokens": 1}, 60, lambda n: forgive(spec, n), 1, model=spec.model_name
     )

@@ -1,4 +1,4 @@
-"""What ends an engine, what does not, and who may talk to it. The server is a FAKE."""
+"""Ends of engines, and access to them. The server is a FAKE."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from prox_spark.engine.wire.health import read_metrics
 pytestmark = pytest.mark.faults
 Make = Callable[..., EngineSpec]
 
-# Tries to talk to a socket as another user; prints what comes of it.
+# Tries to connect to a socket as another user, and prints the result.
 TALK = """
 import os, socket, sys
 os.setuid(65534)
@@ -44,7 +44,7 @@ except OSError as error:
 
 
 def ask(spec: EngineSpec, answered: list[str | None]) -> None:
-    """One prompt; the id of the engine that answered it is added."""
+    """Ask one prompt and add the id of the engine that answered."""
     session = ResidentSession(lambda: connect(spec), {"max_tokens": 1}, 60, lambda n: forgive(spec, n), 1)
     window: RequestWindow[int] = RequestWindow(
         session, Share(make_engine_directory(find_owner(), spec.key) / "slots", size=1)
@@ -53,7 +53,7 @@ def ask(spec: EngineSpec, answered: list[str | None]) -> None:
 
 
 def family(engine: Engine) -> list[psutil.Process]:
-    """The server and what it has started."""
+    """Return the server and its children."""
     return psutil.Process(engine.pid).children(recursive=True)
 
 
@@ -63,7 +63,7 @@ def is_over(process: psutil.Process) -> bool:
 
 def test_killed_supervisor_leaves_no_process(make_spec: Make, runtime: Path) -> None:
     engine = connect(make_spec({"children": 2}))
-    assert len(family(engine)) == 3 and len(find_processes_in(runtime)) == 5  # and the supervisor and its guard
+    assert len(family(engine)) == 3 and len(find_processes_in(runtime)) == 5  # with the supervisor and its guard
     os.kill(engine.pid, signal.SIGKILL)
     wait_until(lambda: not find_processes_in(runtime), "no process is left")
 
@@ -72,7 +72,7 @@ def test_what_a_supervisor_and_its_guard_left_ends_before_the_next_engine_starts
     make_spec: Make, runtime: Path
 ) -> None:
     spec = make_spec({"children": 2})
-    orphans = killed_with_its_guard(connect(spec), runtime)
+    orphans = kill_with_its_guard(connect(spec), runtime)
     bystander = subprocess.Popen(["sleep", "60"], cwd=next(iter(read_records(locate_owner_directory(ME)))))
     try:
         second = connect(spec)
@@ -89,15 +89,15 @@ def test_what_an_executor_left_that_is_gone_ends_at_the_next_start_on_the_host(
     executor = subprocess.Popen(["sleep", "60"])
     owner = Owner.of(psutil.Process(executor.pid))
     monkeypatch.setattr("prox_spark.engine.life.resident.find_owner", lambda: owner)
-    orphans = killed_with_its_guard(connect(make_spec({"children": 2})), runtime)
+    orphans = kill_with_its_guard(connect(make_spec({"children": 2})), runtime)
     executor.kill()
     executor.wait()
     remove_leftovers()
     assert all(map(is_over, orphans)) and not locate_owner_directory(owner).exists()
 
 
-def killed_with_its_guard(engine: Engine, runtime: Path) -> list[psutil.Process]:
-    """Kills supervisor and guard; returns the processes that live on."""
+def kill_with_its_guard(engine: Engine, runtime: Path) -> list[psutil.Process]:
+    """Kill supervisor and guard, and return the processes that live on."""
     started = family(engine)[1:]
     (guard,) = [
         process for process in find_processes_in(runtime) if "prox_spark.engine.life.guard" in process.cmdline()
@@ -182,7 +182,7 @@ def test_other_engine_that_does_not_answer_ends_when_its_requests_are_out_of_tim
 
 @pytest.fixture
 def open_runtime(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A runtime directory that every user may enter; pytest's own folders are closed to others."""
+    """A runtime directory that every user may enter. pytest's own folders are closed to other users."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         monkeypatch.setenv("PROX_SPARK_RUNTIME", folder)
@@ -196,7 +196,7 @@ def open_runtime(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
 def test_another_user_can_not_talk_to_the_engine(make_spec: Make, open_runtime: Path) -> None:
     engine = connect(make_spec())
     assert talk(engine) == "PermissionError"
-    # It is the directories that keep others out: with them open anybody can.
+    # The directories keep others out: with open directories every user can connect.
     path = Path(engine.socket)
     path.chmod(0o777)
     assert talk(engine) == "PermissionError"

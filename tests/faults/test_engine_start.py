@@ -1,4 +1,4 @@
-"""An engine that does not start: a named error that says why and what to change, and nothing left behind."""
+"""Engines that do not start: the error names cause and remedy, and nothing is left behind."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from prox_spark.errors import EngineStartError
 pytestmark = pytest.mark.faults
 Make = Callable[..., EngineSpec]
 NOBODY = 65_534
-# The supervisor has eight seconds to end its engine, before both are killed; here it takes one or two.
+# The supervisor has eight seconds to end its engine before both are killed. Here it takes one or two.
 END_SECONDS = 10
 
 # Connects as another user and prints the error.
@@ -53,7 +53,7 @@ only_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can become an
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """A folder that every user may enter; pytest's own are closed to others."""
+    """A folder that every user may enter. pytest's own folders are closed to other users."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
@@ -76,7 +76,7 @@ def test_failed_start_is_named_and_no_process_is_left(
     begun = time.monotonic()
     with pytest.raises(EngineStartError, match=rf"the engine of refiner tiny .*{message}") as failure:
         connect(spec)
-    # The deadline, or what a process takes to start and die, and no more than what it takes to end it.
+    # The start's deadline, or the time to start and die, plus at most the time to end the engine.
     assert time.monotonic() - begun < config.get("start_seconds", 10) + END_SECONDS
     assert "fake engine, {" in str(failure.value), "its last words are missing"
     wait_until(lambda: not find_processes_in(runtime), "no process is left")
@@ -134,7 +134,7 @@ def test_path_that_is_too_long_for_a_socket_is_named(
 
 def test_file_system_without_sockets_is_named(make_spec: Make, runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class FakeSocket(socket.socket):
-        """Of a file system without sockets."""
+        """A socket on a file system without sockets."""
 
         def bind(self, _: Any) -> None:
             raise OSError(95, "Operation not supported")
@@ -170,7 +170,7 @@ def test_directory_that_somebody_else_made_first_is_named(open_folder: Path) -> 
 
 
 def error_of_nobody(runtime: Path) -> str:
-    """What another user is told whose engine's directory is to be there."""
+    """Return the error of another user who connects with this runtime directory."""
     refiner = write_weightless(runtime / "tiny")
     environment = os.environ | {"PROX_SPARK_RUNTIME": str(runtime), "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", CONNECT, refiner]

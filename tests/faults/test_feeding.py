@@ -53,7 +53,7 @@ for batch in generate.Generate(spec, json.dumps({"max_tokens": 8}))(batches()):
 """
 
 
-# Before SLOT: the slot also writes a line to stderr whenever it is refused a lock of the isolation.
+# Put before SLOT, this makes the slot write a line to stderr whenever the isolation refuses it a lock.
 TELL_REFUSALS = """
 import sys
 from prox_spark.engine.slots import isolation
@@ -94,7 +94,7 @@ class Executor:
         return rows
 
     def server(self) -> psutil.Process:
-        """The engine's own process."""
+        """Return the engine's own process."""
         return psutil.Process(connect(self.spec).pid).children()[0]
 
     def engine(self) -> Engine:
@@ -183,7 +183,7 @@ def test_a_crashing_prompt_costs_neither_its_own_slot_nor_the_other_an_answer(
 
 def test_two_crashing_prompts_in_one_window_are_both_found(executor: Callable[..., Executor]) -> None:
     fed = executor({"poison": POISON, "latency": 0.02})
-    # The key is the first token; what kills is anywhere in the prompt.
+    # The key is the first token. The poison may be anywhere in the prompt.
     asked = [*prompts(1000, 20), [1, POISON], *prompts(1020, 4), [2, POISON], *prompts(1024, 20)]
     rows = fed.rows(fed.slot(asked))
     assert len(rows) == 46
@@ -247,7 +247,7 @@ def test_a_prompt_that_the_engine_hangs_with_is_found_while_its_health_check_say
 
 
 def test_a_killed_slot_leaves_its_share_to_the_other(executor: Callable[..., Executor]) -> None:
-    # Requests that never end: what a slot has in flight is its share.
+    # The requests never end, so a slot's requests in flight are its share.
     fed = executor({"latency": 600})
     first = fed.slot(prompts(1000, 100))
     wait_until(lambda: fed.n_in_flight() == WINDOW, "the first slot has the whole window")
@@ -255,7 +255,7 @@ def test_a_killed_slot_leaves_its_share_to_the_other(executor: Callable[..., Exe
     try:
         wait_until(lambda: fed.n_in_flight() == WINDOW + 1, "the second slot has the one request that all have")
         first.kill()
-        # The slots' own account: the engine's may pass through any number as connections end.
+        # By the slots' own count, because the engine's may take any value while connections end.
         state = fed.directory / "slots" / "1"
         wait_until(lambda: struct.unpack("<i?", state.read_bytes()) == (WINDOW, True), "the second has all of it")
     finally:

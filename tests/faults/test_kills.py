@@ -49,7 +49,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def ingested(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A lake with the documents, taken up."""
+    """A lake with the ingested documents."""
     folder = tmp_path_factory.mktemp("ingested")
     with (folder / "pages.jsonl").open("w") as pages:
         for number in range(N_DOCUMENTS):
@@ -69,7 +69,7 @@ def write_recipe(folder: Path, master: str, wave_documents: int = N_DOCUMENTS) -
     recipe = {
         "lake": {"root": str(folder / "lake")},
         "engine": {"device": "cpu", "max_num_seqs": 2},
-        "self_test": {"enabled": False},  # the FAKE's answers are no refiner's
+        "self_test": {"enabled": False},  # the FAKE's answers would fail it
         "waves": {"documents": wave_documents},
         "spark": {"master": master, "conf": make_executor_settings(1, "512m")},
     }
@@ -88,7 +88,7 @@ def refine(lake: Path, cluster: Cluster, wave_documents: int = N_DOCUMENTS) -> J
 
 
 def n_answered(supervisor: psutil.Process) -> int:
-    """Prompts that an engine has answered while others are in flight; 0 when it is not at work."""
+    """Return the number of prompts that an engine has answered; 0 where none is in flight."""
     try:
         metrics = request(f"{supervisor.cwd()}/s", "/metrics") or ""
     except psutil.NoSuchProcess:
@@ -98,13 +98,13 @@ def n_answered(supervisor: psutil.Process) -> int:
 
 
 class Middle:
-    """Finds engines in the middle of a stage, again and again."""
+    """A search for engines in the middle of a stage, for several times."""
 
     def __init__(self) -> None:
         self._before: dict[psutil.Process, int] = {}
 
     def engine(self) -> psutil.Process:
-        """The supervisor of an engine that has answered some prompts since the last call; waits for it."""
+        """Wait for an engine that has answered some prompts since the last call, and return its supervisor."""
         found: list[psutil.Process] = []
 
         def look() -> bool:
@@ -144,13 +144,13 @@ def servers_children(supervisor: psutil.Process) -> list[psutil.Process]:
 
 
 def table(lake: Path, name: str) -> list[dict[str, Any]]:
-    # Not `to_pyarrow_table`: that knows no deletion vectors.
+    # Not `to_pyarrow_table`, which does not support deletion vectors.
     found = QueryBuilder().register("rows", DeltaTable(str(lake / name))).execute("SELECT * FROM rows").read_all()
     return pa.table(found).to_pylist()  # type: ignore[no-any-return]
 
 
 def check_whole(lake: Path) -> dict[str, Any]:
-    """Every document is accounted for once and no answer was paid for twice. Returns the last run."""
+    """Check that every document is accounted for once and no answer was paid for twice, and return the last run."""
     documents = [row["doc_id"] for row in table(lake, "documents")]
     refined = [row["doc_id"] for row in table(lake, "refined")]
     assert len(documents) == N_DOCUMENTS and sorted(refined) == sorted(documents) and not table(lake, "quarantine")
@@ -167,15 +167,15 @@ def check_whole(lake: Path) -> dict[str, Any]:
 
 
 def test_a_run_ends_right_after_kill_9_of_every_part_but_the_driver(lake: Path, cluster: Cluster) -> None:
-    # Two waves, which overlap.
+    # Two overlapping waves.
     job, middle = refine(lake, cluster, wave_documents=N_DOCUMENTS // 2), Middle()
-    # The executor first: it takes the answers of its task with it, and with them what they tell of its engines.
+    # The executor first, because the answers of its task are lost with it, and with them the record of its engines.
     for part in (executor, python_workers, server, servers_children):
         kill(part(middle.engine()))
     job.wait_for_end()
     wait_until(lambda: not find_marked(but=cluster.daemons), "no process is left", 15)
     run = check_whole(lake)
-    # Of those it killed; a busy host may lose another one besides.
+    # At least the killed ones. A busy host may lose another one.
     assert run["engine_restarts"] >= 2 and run["engine_starts"] >= run["engine_restarts"] + 1
 
 

@@ -1,4 +1,4 @@
-"""A Spark standalone cluster from the pip package, and the processes that tests' jobs start and must not leave behind."""
+"""A Spark standalone cluster from the pip package, and the processes that tests' jobs start."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def find_marked(but: Sequence[int] = ()) -> list[psutil.Process]:
 
 
 def find_supervisors() -> list[psutil.Process]:
-    """Find the supervisors of the engines that these tests have started, without their guards, which share the command line."""
+    """Find the supervisors of these tests' engines. Their guards have the same command line and are left out."""
     return [p for p in find_marked() if has_word(p, "prox_spark.engine.life.supervisor") and os.getsid(p.pid) == p.pid]
 
 
@@ -97,7 +97,7 @@ def start_job(command: Sequence[str | Path], folder: Path, env: Mapping[str, str
 
 
 def make_executor_settings(n_cores: int, memory: str) -> dict[str, str]:
-    """Return settings of an application that begins when all its executors are registered, without UI and progress bar."""
+    """Return settings of an application that waits for all its executors, without UI and progress bar."""
     return {
         "spark.executor.cores": str(n_cores),
         "spark.executor.memory": memory,

@@ -31,7 +31,7 @@ def spec_of(
 
 
 def options_of(spec: EngineSpec) -> dict[str, str]:
-    """The command's options; those without a value have an empty one."""
+    """Return the command's options. An option without a value has an empty one."""
     words = spec.build_command(Path("/model"), Path("/run/s"))
     words = words[words.index("--model") :]
     pairs = zip(words, [*words[1:], "--"], strict=True)
@@ -225,7 +225,7 @@ def test_another_model_or_setting_is_another_engine(tmp_path: Path, changed: dic
 
 @pytest.fixture
 def assign(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Plays the Spark that assigns GPUs to the running task."""
+    """Assign GPUs to the running task, in the role of Spark."""
     return lambda *gpus: monkeypatch.setattr("prox_spark.engine.spec.read_assigned_gpus", lambda: list(gpus))
 
 
@@ -268,7 +268,7 @@ def test_the_stages_of_one_refiner_share_an_engine(tmp_path: Path) -> None:
 
 
 def adapter_spec(folder: Path, scale: int, **config: Any) -> EngineSpec:
-    """A refiner that is an adapter, told from others by its scale, of the base in a folder."""
+    """Make the spec of an adapter, which its scale tells from others, of the base in a folder."""
     spec = spec_of(folder, **config)
     adapter = folder / str(scale)
     adapter.mkdir(exist_ok=True)

@@ -45,7 +45,10 @@ DEFAULTS = {
 
 
 def answer(body: dict[str, Any]) -> dict[str, Any]:
-    """Answer by the prompt alone: a verdict for the document stage, one of several choices, else removal of line 0 or of nothing."""
+    """Answer by the prompt alone.
+
+    The answer is a verdict for the document stage, one of several choices, or else removal of line 0 or of nothing.
+    """
     prompt = body["prompt"]
     # Spaced as json writes it, because other bytes would give other answers than tests count on.
     number = int.from_bytes(hashlib.sha256(orjson.dumps(prompt).replace(b",", b", ")).digest()[:4], "big")

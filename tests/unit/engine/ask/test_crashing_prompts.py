@@ -1,4 +1,4 @@
-"""What the client does with prompts that engines die with, on fake engines that break off connections."""
+"""Prompts that engines die with, on fake engines that break off connections."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ POISON = [1]
 
 @dataclass
 class FakeExecutor:
-    """Engines that are started one after the other; each that is no more well is dead."""
+    """Engines that are started one after the other. An engine that is not well is dead."""
 
     servers: list[FakeEngineServer]
     folder: Path
@@ -45,7 +45,7 @@ class FakeExecutor:
 
 @pytest.fixture
 def executor(tmp_path: Path) -> Iterator[Callable[..., FakeExecutor]]:
-    """Makes an executor of engines given by what each dies of: a set of prompts, or once all are in flight."""
+    """Make an executor from the kinds of its engines, see `engine`."""
     with ExitStack() as stack:
 
         def make(*kinds: str) -> FakeExecutor:
@@ -56,9 +56,10 @@ def executor(tmp_path: Path) -> Iterator[Callable[..., FakeExecutor]]:
 
 
 def engine(kind: str, name: str) -> FakeEngineServer:
-    """`full`: dies when all prompts are in flight.
+    """Make an engine of a kind.
 
-    `poison`: of its poison. `well`: never. `patient`: waits for them all.
+    `full` dies when all prompts are in flight, and `poison` of its poison. `well` never dies. `patient` answers when all
+    prompts are in flight.
     """
 
     def reply(prompt: list[int]) -> Reply:
@@ -108,7 +109,7 @@ def test_the_one_that_ends_an_engine_alone_is_the_error_and_its_deaths_are_forgi
 def test_an_engine_that_was_dead_before_is_not_held_against_the_prompt(
     executor: Callable[..., FakeExecutor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The third engine dies of nothing, after it was connected to and before it is asked."""
+    """The third engine dies without a cause, after the slot connected to it and before it is asked."""
     fed = executor("full", "full", "well", "well")
     third = fed.servers[2]
     found_alive = Engine.is_alive
@@ -124,7 +125,7 @@ def test_an_engine_that_was_dead_before_is_not_held_against_the_prompt(
 
 
 def test_prompts_that_are_sent_while_the_engine_is_gone_are_no_suspects(tmp_path: Path) -> None:
-    """Nobody listens at the first two engines' sockets: no prompt has reached them."""
+    """Nothing listens at the first two engines' sockets, so no prompt has reached them."""
     with engine("patient", "e-3") as last:
         gone = [Engine(f"e-{n}", *dead_process(), str(tmp_path / f"s{n}"), str(tmp_path / "log"), n) for n in (1, 2)]
         engines = iter([*gone, last.engine()])

@@ -1,4 +1,4 @@
-"""The client against a fake completions server over TCP."""
+"""Remote sessions against a fake completions server over TCP."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import pyarrow as pa
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from waiting import wait_in_loop
 
 from prox_spark.config import EngineConfig, Recipe
 from prox_spark.engine.ask import remote
@@ -34,7 +35,7 @@ GOOD = {"choices": [{"text": "keep", "finish_reason": "stop"}], "usage": {"compl
 
 
 class FakeEndpoint:
-    """Gives one reply after the other, the last one over and over, and keeps the requests.
+    """A server that gives one reply after the other, then the last one again and again, and keeps the requests.
 
     Args:
         replies: status, JSON or text body, headers.
@@ -144,8 +145,7 @@ def test_what_the_server_says_to_one_request_holds_for_those_that_follow() -> No
     async def main() -> None:
         async with endpoint.server() as server, asking(server.make_url("/v1")) as session:
             first = asyncio.create_task(session.ask([1]))
-            while not session._not_before:
-                await asyncio.sleep(0.01)
+            await wait_in_loop(lambda: session._not_before, "the first request was told to wait")
             await asyncio.gather(first, session.ask([2]))
 
     asyncio.run(main())
@@ -210,12 +210,11 @@ def test_a_prompt_that_the_server_fails_on_while_it_answers_others_is_a_row() ->
     async def main() -> list[Answer]:
         async with endpoint.server() as server, asking(server.make_url("/v1"), tries=2) as session:
             failing = asyncio.create_task(session.ask([1]))
-            while len(endpoint.requests) < 1:
-                await asyncio.sleep(0.001)
+            await wait_in_loop(lambda: endpoint.requests, "the first request has arrived")
             answered = await session.ask([2])
             return [await failing, answered]
 
-    # The first try of the one, the other, the second try of the one.
+    # The first try of the failing prompt, the other prompt, the second try of the failing one.
     endpoint = FakeEndpoint(reply(500, "boom"), reply(), reply(500, "boom"))
     failed, answered = asyncio.run(main())
     assert (failed.error_code, failed.error_message) == (ReasonCode.REQUEST_TIMEOUT, "500: boom"), (
@@ -228,21 +227,20 @@ def test_a_server_that_went_away_after_it_had_answered_others_ends_the_task() ->
     async def main() -> None:
         async with endpoint.server() as server, asking(server.make_url("/v1"), tries=2) as session:
             waiting = asyncio.create_task(session.ask([1]))
-            while len(endpoint.requests) < 1:
-                await asyncio.sleep(0.001)
+            await wait_in_loop(lambda: endpoint.requests, "the first request has arrived")
             await session.ask([2])
             await waiting
 
-    # Busy for the one, an answer to the other, and then it is gone.
+    # Busy for the first prompt, an answer to the second, then gone.
     endpoint = FakeEndpoint(reply(429, "busy"), reply(), reply(503, "gone"))
     with pytest.raises(EndpointError, match=r"no answer in 2 tries .* 503: gone"):
         asyncio.run(main())
 
 
 def test_a_server_that_takes_prompts_and_answers_none_ends_the_task() -> None:
-    async def silent(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.closing(writer):
-            await asyncio.sleep(5)
+            await reader.read()  # until the client goes
 
     async def main() -> None:
         async with await asyncio.start_server(silent, "127.0.0.1") as server:
@@ -328,7 +326,7 @@ def test_the_model_is_the_refiner_unless_the_recipe_says_otherwise(config: dict[
 def test_the_generate_stage_asks_the_endpoint_and_starts_no_engine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nor does it need what an engine needs: a short path for its socket and as many GPUs as it uses."""
+    """It also does without what an engine needs: a short path for a socket, and as many GPUs as it uses."""
     runtime = tmp_path / ("long" * 25)
     monkeypatch.setenv("PROX_SPARK_RUNTIME", str(runtime))
     monkeypatch.setattr("prox_spark.engine.spec.read_assigned_gpus", lambda: ["0", "1"])

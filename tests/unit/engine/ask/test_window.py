@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import threading
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from fake_server import FakeEngineServer, Reply, completion, echo
-from waiting import wait_until
+from waiting import wait_in_loop, wait_until
 
 from prox_spark.engine.ask.resident_session import ResidentSession
 from prox_spark.engine.ask.window import RequestWindow, _LoopThread
@@ -46,14 +47,14 @@ def answers_of(server: FakeEngineServer, n: int, **settings: float) -> dict[int,
 
 
 def dead_process() -> tuple[int, float]:
-    """Pid and start of a process that has ended."""
+    """Return pid and start of a process that has ended."""
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     return process.pid, time.time()
 
 
 def replies(special: dict[int, Reply]) -> Callable[[list[int]], Reply]:
-    """Echoes all prompts but some."""
+    """Return a reply that echoes all prompts without a special reply."""
     return lambda prompt: special[prompt[0]] if prompt[0] in special else echo(prompt)
 
 
@@ -314,10 +315,12 @@ def test_a_consumer_that_stops_early_does_not_connect_again(monkeypatch: pytest.
     leave = _LoopThread.__exit__
 
     def leave_slowly(thread: _LoopThread, *why: object) -> None:
-        # The consumer's thread is slow: the requests have their time to do what they will.
-        deadline = time.monotonic() + 0.2
-        while connect.n_calls < 2 and time.monotonic() < deadline:
-            time.sleep(0.005)
+        # The consumer's thread is slow: what the requests do when they are cut off, they do before it goes on.
+        thread.run(
+            wait_in_loop(
+                lambda: connect.n_calls > 1 or len(asyncio.all_tasks()) == 1, "the requests end or connect again"
+            )
+        )
         leave(thread, *why)
 
     monkeypatch.setattr(_LoopThread, "__exit__", leave_slowly)
@@ -331,20 +334,29 @@ def test_a_consumer_that_stops_early_does_not_connect_again(monkeypatch: pytest.
 
 
 def test_an_engine_that_can_not_be_started_is_not_started_once_for_each_prompt() -> None:
-    n_calls = 0
+    n_calls = n_ended = 0
+    both_are_sent = threading.Event()
+
+    class WatchedSession(ResidentSession):
+        async def ask(self, token_ids: list[int]) -> Answer:
+            nonlocal n_ended
+            try:
+                return await super().ask(token_ids)
+            finally:
+                n_ended += 1
 
     def connect() -> Engine:
         nonlocal n_calls
         n_calls += 1
+        assert both_are_sent.wait(20)
         raise EngineStartError("not ready in 300 s")
 
     def source() -> Prompts:
         yield from prompts(2)
-        # The consumer is slow: the second request has its time to do what it will.
-        deadline = time.monotonic() + 0.2
-        while n_calls < 2 and time.monotonic() < deadline:
-            time.sleep(0.005)
+        both_are_sent.set()
+        wait_until(lambda: n_ended == 2, "both requests have failed")
 
+    session = WatchedSession(connect, {}, 10, lambda n_deaths: None, max_crashing_prompts=10)
     with pytest.raises(EngineStartError):
-        list(window(connect, size=8).ask_all(source()))
+        list(RequestWindow(session, Share(Path("slots"), 8)).ask_all(source()))
     assert n_calls == 1

@@ -21,7 +21,7 @@ BACKEND = "org.apache.spark.executor.CoarseGrainedExecutorBackend"
 
 @pytest.fixture
 def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Owner]]:
-    """Starts processes with the command line of an executor, on a host with cores 0 to 7."""
+    """Start processes with the command line of an executor, on a host with cores 0 to 7."""
     monkeypatch.setenv("PROX_SPARK_RUNTIME", str(tmp_path))
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
     processes: list[subprocess.Popen[bytes]] = []
@@ -30,7 +30,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
         command = ["sh", "-c", "echo; read _", *arguments]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         processes.append(process)
-        assert process.stdout and process.stdout.readline()  # it runs: just before, it has no command line yet
+        assert process.stdout and process.stdout.readline()  # it runs, and so has its command line
         owner = Owner.of(psutil.Process(process.pid))
         locate_owner_directory(owner).parent.mkdir(exist_ok=True)
         return owner
@@ -96,7 +96,7 @@ def test_claims_that_were_cut_off_in_writing_are_none(start: Callable[..., Owner
 
 @pytest.fixture
 def limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Puts this process into cgroups with files as given."""
+    """Put this process into cgroups with the given files."""
     monkeypatch.setattr(cores, "_CGROUPS", tmp_path / "cgroup")
     monkeypatch.setattr(cores, "_OWN_CGROUPS", tmp_path / "own")
 

@@ -76,7 +76,7 @@ def test_a_running_process_is_alive_after_the_clock_was_set(
 ) -> None:
     owner = Owner.of(psutil.Process(sleeper.pid))
     boot = psutil.boot_time()
-    # Linux derives the time of the boot from the clock: NTP stepping it by a second moves both.
+    # Linux derives the boot time from the clock, so a step of the clock by NTP moves both.
     monkeypatch.setattr("psutil._pslinux.boot_time", lambda: boot + 1)
     assert owner.is_alive()
 
@@ -151,7 +151,7 @@ def test_the_path_of_a_socket_is_short_enough_for_the_kernel(monkeypatch: pytest
 def test_a_runtime_directory_that_can_not_be_written_is_an_error_that_says_what_to_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A file in place of the directory: that stops root as well.
+    # A file in place of the directory stops root as well.
     file = tmp_path / "file"
     file.touch()
     monkeypatch.setenv("PROX_SPARK_RUNTIME", str(file))
@@ -163,7 +163,7 @@ def test_a_runtime_directory_that_can_not_be_written_is_an_error_that_says_what_
 
 def test_a_directory_of_another_user_is_refused(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     locate_owner_directory(ME).mkdir(parents=True)
-    # As if this were another user who came to the first one's directory.
+    # This process plays another user who finds the first one's directory.
     uid = locate_owner_directory(ME).stat().st_uid + 1
     theirs = locate_owner_directory(ME)
     monkeypatch.setattr("prox_spark.engine.host.executor.locate_owner_directory", lambda _: theirs)

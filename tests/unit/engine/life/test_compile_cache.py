@@ -1,15 +1,16 @@
-"""Whose turn it is to compile: engines of one kind on one host, as threads."""
+"""Turns of engines to compile: engines of one kind on one host, as threads."""
 
 from __future__ import annotations
 
 import threading
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
 from prox_spark.engine.life.compile_cache import compile_turn
+from prox_spark.locks import Lock, lock, try_lock
 
 pytestmark = pytest.mark.unit
 
@@ -24,6 +25,7 @@ class Starts:
     def __init__(self, folder: Path) -> None:
         self.environment = {"VLLM_CACHE_ROOT": str(folder)}
         self.begun: list[int] = []
+        self.n_waiting = 0
         self.changed = threading.Condition()
         self.released = threading.Event()
         self.threads: list[threading.Thread] = []
@@ -46,9 +48,23 @@ class Starts:
         except ValueError:
             pass
 
-    def have_begun(self, n: int, seconds: float = 20) -> bool:
+    def have_begun(self, n: int) -> bool:
         with self.changed:
-            return self.changed.wait_for(lambda: len(self.begun) >= n, seconds)
+            return self.changed.wait_for(lambda: len(self.begun) >= n, 20)
+
+    def wait_behind_one(self, n: int) -> bool:
+        """Wait until so many starts wait for their turn, and return True if one has begun."""
+        with self.changed:
+            return (
+                self.changed.wait_for(lambda: self.n_waiting == n or len(self.begun) > 1, 20) and len(self.begun) == 1
+            )
+
+    def lock(self, file: IO[str]) -> None:
+        if not try_lock(file, Lock.EXCLUSIVE):
+            with self.changed:
+                self.n_waiting += 1
+                self.changed.notify_all()
+            lock(file)
 
     def end(self) -> None:
         self.released.set()
@@ -57,8 +73,9 @@ class Starts:
 
 
 @pytest.fixture
-def starts(tmp_path: Path) -> Any:
+def starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     made = Starts(tmp_path)
+    monkeypatch.setattr("prox_spark.engine.life.compile_cache.lock", made.lock)
     yield made
     made.end()
 
@@ -66,7 +83,7 @@ def starts(tmp_path: Path) -> Any:
 def test_engines_of_a_kind_start_one_by_one_until_one_has_compiled(starts: Starts) -> None:
     for _ in range(3):
         starts.start(spec())
-    assert starts.have_begun(1) and not starts.have_begun(2, 0.3)
+    assert starts.wait_behind_one(2)
     starts.end()
     assert sorted(starts.begun) == [0, 1, 2]
 
@@ -85,7 +102,7 @@ def test_another_version_of_vllm_compiles_anew(starts: Starts, monkeypatch: pyte
     monkeypatch.setattr("prox_spark.packages.version", lambda package: f"9.9 of {package}")
     for _ in range(2):
         starts.start(spec())
-    assert starts.have_begun(1) and not starts.have_begun(2, 0.3)
+    assert starts.wait_behind_one(1)
 
 
 def test_a_start_that_failed_has_not_compiled(starts: Starts) -> None:
@@ -93,7 +110,7 @@ def test_a_start_that_failed_has_not_compiled(starts: Starts) -> None:
         raise ValueError("the engine did not start")
     starts.start(spec())
     starts.start(spec())
-    assert starts.have_begun(1) and not starts.have_begun(2, 0.3)
+    assert starts.wait_behind_one(1)
 
 
 @pytest.mark.parametrize("other", [spec("b" * 64), spec(compiles=False)], ids=["another kind", "not compiled"])

@@ -1,4 +1,4 @@
-"""From a log's lines to advice. The lines are vLLM's and torch's own, as their sources write them."""
+"""Advice from a log's lines, which are vLLM's and torch's own, as their sources write them."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ RECORDED = [
     SERVER_ENDS.format("{'EngineCore_DP0': -9}"),
     write_kv_line("45,590"),
 ]
-# By file of vLLM, the sentences that the patterns look for.
+# The sentences that the patterns look for, each with its file in vLLM.
 SENTENCES = [
     ("v1/core/kv_cache_utils.py", "No available memory for the cache blocks"),
     ("v1/core/kv_cache_utils.py", r"\(\{\} GiB KV cache is needed, which is larger than the available KV cache memory"),
@@ -244,7 +244,7 @@ def test_every_pattern_matches_a_recorded_line(name: str) -> None:
 
 @pytest.mark.parametrize(("file", "sentence"), SENTENCES)
 def test_the_installed_vllm_still_writes_the_sentences_that_are_looked_for(file: str, sentence: str) -> None:
-    """By reading its source: an upgrade of vLLM that words them anew is to be noticed here."""
+    """This reads vLLM's source, so that an upgrade that rewords a sentence fails here."""
     vllm = importlib.util.find_spec("vllm")
     if vllm is None or vllm.origin is None:
         pytest.skip("vLLM is not installed")
@@ -253,7 +253,7 @@ def test_the_installed_vllm_still_writes_the_sentences_that_are_looked_for(file:
 
 
 def write_sentences(source: str) -> Iterator[str]:
-    """The strings of a module as they are written out, in one piece each; values that are filled in are `{}`."""
+    """Yield each string of a module in one piece, with `{}` for the values that are filled in."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.JoinedStr):
             yield "".join(part.value if isinstance(part, ast.Constant) else "{}" for part in node.values)

@@ -1,4 +1,4 @@
-"""When an engine is taken for hung, by what it tells and by what its slots wait for. No engine is there."""
+"""Detection of a hung engine by its metrics and by what its slots wait for. There is no engine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BUSY = Metrics(answered=3, tokens=90, in_flight=2)
 
 
 def looks(folder: Path, monkeypatch: pytest.MonkeyPatch, *told: Metrics | None) -> list[bool]:
-    """What each look says of an engine that tells this, in turn."""
+    """Return the result of each look at an engine that reports these metrics in turn."""
     tells = iter(told)
     monkeypatch.setattr("prox_spark.engine.life.heartbeat.read_metrics", lambda *_: next(tells))
     heartbeat = Heartbeat(folder, 60)

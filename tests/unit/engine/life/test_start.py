@@ -1,4 +1,4 @@
-"""Who starts an engine, who waits for one, who ends one: on a fake server that only answers health checks."""
+"""Starting, waiting for and ending engines, on a fake server that only answers health checks."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
+from waiting import wait_until
 from weightless import write_weightless
 
 from prox_spark.config import EngineConfig
@@ -70,7 +71,7 @@ def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def fake(tmp_path: Path, runtime: Path) -> Any:
-    """Makes fake specs around a refiner of a few bytes."""
+    """Make fake specs around a refiner of a few bytes."""
     refiner = find(write_weightless(tmp_path))
 
     def make(delay: float = 0.0, answers: str = "ok", **config: Any) -> FakeEngineSpec:
@@ -90,8 +91,7 @@ def record_of(spec: EngineSpec) -> EngineRecord:
 
 def kill(engine: Any) -> None:
     os.kill(engine.pid, signal.SIGKILL)
-    while engine.supervisor.is_alive():
-        pass
+    wait_until(lambda: not engine.supervisor.is_alive(), "the supervisor is dead")
 
 
 def test_many_workers_that_come_at_once_share_one_engine(fake: Any) -> None:
@@ -142,9 +142,8 @@ def test_engine_that_starts_is_waited_for_when_its_starter_is_gone(fake: Any, ru
     starter = threading.Thread(target=lambda: connect(spec))
     starter.start()
     directory = make_engine_directory(Owner.of(psutil.Process()), spec.key)
-    while not (directory / "engine.json").exists():
-        pass
-    # As a killed worker leaves it: known, alive, not ready, the lock free.
+    wait_until((directory / "engine.json").exists, "the engine is recorded")
+    # The state that a killed worker leaves: recorded, alive, not ready, the lock free.
     (directory / "lock").unlink()
     first = EngineRecord.load(directory).engine
     assert connect(spec) == first and len(supervisors()) == 1
@@ -168,7 +167,7 @@ def test_engine_that_hangs_is_ended_before_another_is_started(fake: Any, monkeyp
     Path(first.socket + ".hang").touch()
     monkeypatch.setattr(Owner, "age_seconds", lambda _: 1000.0)
     with pytest.raises(EngineStartError):
-        connect(spec)  # the replacement hangs as well: it finds the same mark
+        connect(spec)  # the replacement hangs as well, because it finds the same mark
     assert not Owner(first.pid, first.started).is_alive() and supervisors() == []
 
 

@@ -66,7 +66,7 @@ class Scene:
 
     def start_tree(self, script: str, n_processes: int) -> list[psutil.Process]:
         supervisor = psutil.Process(self.start("sh", "-c", script).pid)
-        # Until then a child of the supervisor may be one that is about to leave the guard behind.
+        # Until then a child of the supervisor may be the one that starts the guard.
         wait_until(
             lambda: (directly := names_below(supervisor.pid)) != [] and "python" not in directly[0],
             "there is an engine",
@@ -169,7 +169,7 @@ def test_processes_that_a_dead_engine_left_behind_end(scene: Scene) -> None:
 
 def test_a_process_that_works_elsewhere_is_none_of_the_engine(scene: Scene, tmp_path: Path) -> None:
     tree = scene.start_tree(f"(cd {tmp_path} && exec sleep 300) & sleep 300", 3)
-    # The subshell is there a moment before it changes its directory.
+    # The subshell exists for a moment before it changes its directory.
     wait_until(lambda: any(process.cwd() == str(tmp_path) for process in tree), "one works elsewhere")
     elsewhere = next(process for process in tree if process.cwd() == str(tmp_path))
     tree[0].kill()
@@ -222,7 +222,7 @@ def names_below(supervisor: int) -> list[str]:
 
 
 def guards(supervisor: int) -> list[psutil.Process]:
-    """Of a supervisor: what runs the guard's module with its number."""
+    """Find the guards of a supervisor: processes that run the guard's module with its pid."""
     found = []
     for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or []

@@ -1,4 +1,4 @@
-"""An engine's thread and those who ask it, around a FAKE of vLLM's engine."""
+"""An engine's thread and its clients, around a FAKE of vLLM's engine."""
 
 from __future__ import annotations
 
@@ -21,8 +21,11 @@ class DeadError(Exception):
 
 
 class FakeLLMEngine:
-    """Answers a prompt after as many steps as its first token says; refuses one without tokens, and one with the token 12 after
-    it has taken it; is dead after one with the token 14; a step with the token 13 kills it."""
+    """An engine that answers a prompt after as many steps as its first token says.
+
+    It refuses a prompt without tokens, and one with the token 12 after it has taken it. It is dead after a prompt with the
+    token 14, and dies in a step with the token 13.
+    """
 
     def __init__(self) -> None:
         self.left: dict[str, int] = {}
@@ -61,8 +64,8 @@ class FakeLLMEngine:
         return outputs
 
 
-def asked(engine: FakeLLMEngine, ask: Callable[[EngineLoop], Coroutine[Any, Any, Any]]) -> Any:
-    """What a coroutine returns that asks an engine, run in another thread than the engine's."""
+def run_asking(engine: FakeLLMEngine, ask: Callable[[EngineLoop], Coroutine[Any, Any, Any]]) -> Any:
+    """Run a coroutine that asks an engine in another thread than the engine's, and return its result."""
 
     async def run() -> Any:
         loop = EngineLoop(engine, asyncio.get_running_loop(), DeadError)  # type: ignore[arg-type]
@@ -72,8 +75,8 @@ def asked(engine: FakeLLMEngine, ask: Callable[[EngineLoop], Coroutine[Any, Any,
     return asyncio.run(run())
 
 
-async def held_back(engine: FakeLLMEngine, loop: EngineLoop) -> asyncio.Future[Any]:
-    """The answer to a prompt that the engine has, and that waits in its step until `may_step` is set."""
+async def hold_back(engine: FakeLLMEngine, loop: EngineLoop) -> asyncio.Future[Any]:
+    """Return the future answer to a prompt that the engine has and holds back until `may_step` is set."""
     engine.may_step.clear()
     answer = asyncio.ensure_future(loop.generate([1], None, None))  # type: ignore[arg-type]
     await asyncio.to_thread(wait_until, engine.has_unfinished_requests, "it is in the engine", 10)
@@ -87,7 +90,7 @@ def test_each_prompt_has_its_own_answer_and_the_engine_one_thread() -> None:
     async def ask(loop: EngineLoop) -> list[Any]:
         return await asyncio.gather(*(loop.generate(prompt, None, None) for prompt in prompts))  # type: ignore[arg-type]
 
-    assert [output.prompt for output in asked(engine, ask)] == prompts
+    assert [output.prompt for output in run_asking(engine, ask)] == prompts
     assert len(engine.threads) == 1 and threading.get_ident() not in engine.threads
 
 
@@ -99,7 +102,7 @@ def test_a_refused_prompt_is_told_so_and_the_others_are_answered() -> None:
         return found
 
     engine = FakeLLMEngine()
-    first, *refusals, last = asked(engine, ask)
+    first, *refusals, last = run_asking(engine, ask)
     assert all(isinstance(refusal, Refusal) for refusal in refusals) and (first.prompt, last.prompt) == ([1], [2])
     assert [str(refusal) for refusal in refusals] == [
         "ValueError: the prompt is empty",
@@ -120,7 +123,7 @@ def test_a_prompt_that_nobody_waits_for_any_more_ends_in_the_engine() -> None:
         assert loop.n_in_flight == 0
         return await loop.generate([3], None, None)  # type: ignore[arg-type]
 
-    assert asked(engine, ask).prompt == [3]
+    assert run_asking(engine, ask).prompt == [3]
     assert len(engine.aborted) == 1
 
 
@@ -128,13 +131,13 @@ def test_an_answer_that_comes_too_late_harms_nobody() -> None:
     engine = FakeLLMEngine()
 
     async def ask(loop: EngineLoop) -> Any:
-        late = await held_back(engine, loop)
+        late = await hold_back(engine, loop)
         late.cancel()
         await asyncio.sleep(0)
-        engine.may_step.set()  # the step answers what was given up meanwhile
+        engine.may_step.set()  # the step answers a prompt that was given up meanwhile
         return await loop.generate([3], None, None)  # type: ignore[arg-type]
 
-    assert asked(engine, ask).prompt == [3]
+    assert run_asking(engine, ask).prompt == [3]
 
 
 def test_a_function_of_the_engine_is_called_in_its_thread() -> None:
@@ -148,7 +151,7 @@ def test_a_function_of_the_engine_is_called_in_its_thread() -> None:
             await loop.call(fail)
         return await loop.call(lambda of: (of, threading.get_ident()))
 
-    called, thread = asked(engine, ask)
+    called, thread = run_asking(engine, ask)
     assert called is engine and thread != threading.get_ident()
 
 
@@ -156,7 +159,7 @@ def test_a_function_that_nobody_waits_for_any_more_is_not_called() -> None:
     engine = FakeLLMEngine()
 
     async def ask(loop: EngineLoop) -> Any:
-        answer = await held_back(engine, loop)
+        answer = await hold_back(engine, loop)
         given_up = asyncio.ensure_future(loop.call(lambda of: of.left.clear()))  # type: ignore[attr-defined]
         await asyncio.sleep(0)
         given_up.cancel()
@@ -164,7 +167,7 @@ def test_a_function_that_nobody_waits_for_any_more_is_not_called() -> None:
         engine.may_step.set()
         return await answer, await loop.generate([3], None, None)  # type: ignore[arg-type]
 
-    assert [output.prompt for output in asked(engine, ask)] == [[1], [3]]
+    assert [output.prompt for output in run_asking(engine, ask)] == [[1], [3]]
 
 
 @pytest.mark.parametrize(("prompt", "error"), [([13], RuntimeError), ([1, 14], DeadError)])

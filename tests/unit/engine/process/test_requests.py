@@ -22,7 +22,7 @@ def engine() -> Iterator[FakeEngineServer]:
 
 @pytest.fixture
 def deaf_socket() -> Iterator[str]:
-    """A socket whose server takes connections and never says a word."""
+    """A socket whose server takes connections and never answers."""
     done = threading.Event()
 
     class Deaf(socketserver.BaseRequestHandler):
@@ -42,7 +42,7 @@ def deaf_socket() -> Iterator[str]:
 
 @pytest.fixture
 def babbling_socket() -> Iterator[str]:
-    """A socket whose server speaks something else than HTTP."""
+    """A socket whose server does not speak HTTP."""
 
     class Babbler(socketserver.StreamRequestHandler):
         def handle(self) -> None:

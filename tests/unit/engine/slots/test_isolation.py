@@ -18,7 +18,7 @@ from prox_spark.locks import Lock, try_lock
 
 pytestmark = pytest.mark.unit
 
-# A slot that is alone in a process of its own, until it is killed.
+# A slot in a process of its own, which is alone until it is killed.
 ALONE = """
 import asyncio, sys
 from pathlib import Path
@@ -34,7 +34,7 @@ LONG = 20.0
 
 @dataclass
 class Locks:
-    """What came of the tries to lock the door and the room: how many were refused, and those that were granted."""
+    """Record of the tries to lock the door and the room: the number of refused tries, and the granted ones."""
 
     n_refused: int = 0
     granted: list[tuple[str, Lock]] = field(default_factory=list)
@@ -125,7 +125,7 @@ def test_nobody_is_alone_before_all_requests_have_ended(same_slot: bool, tmp_pat
 
 
 def test_requests_that_come_do_not_keep_one_from_being_alone(tmp_path: Path, locks: Locks) -> None:
-    """The first slot sends each new request before the last has ended, until it is kept from it."""
+    """The first slot sends each new request before the last has ended, for as long as the door is open."""
 
     async def main() -> None:
         first, second = Isolation(tmp_path), Isolation(tmp_path)

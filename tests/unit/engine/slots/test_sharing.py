@@ -15,7 +15,7 @@ from prox_spark.engine.slots.sharing import PassingShare, Share, SlotState, _Slo
 pytestmark = pytest.mark.unit
 
 SIZE = 12
-# A slot in a process of its own: fills its share, says how much that was, and stays until it is killed.
+# A slot in a process of its own: it fills its share, prints the share's size, and stays until it is killed.
 SLOT = """
 import sys
 from pathlib import Path
@@ -41,22 +41,22 @@ def content(n: int) -> SlotState:
     [
         (11, [], True),
         (12, [], False),
-        # Two that want all they can get have half each.
+        # Two hungry slots have half each.
         (5, [hungry(6)], True),
         (6, [hungry(5)], False),
-        # What one leaves is the other's.
+        # The part that one leaves is the other's.
         (9, [content(2)], True),
         (10, [content(2)], False),
         (11, [content(0)], True),
-        # One that came first gives back what is over its share only bit by bit; until then the window is full.
+        # The first slot comes down to its share only bit by bit. Until then the window is full.
         (1, [hungry(11)], False),
         (11, [hungry(1)], False),
         (1, [hungry(10)], True),
-        # A third that does not divide goes to whoever comes.
+        # A place that can't be divided goes to the first slot that asks.
         (3, [hungry(4), hungry(4)], True),
         (4, [hungry(4), hungry(3)], False),
         (4, [hungry(4), content(0)], True),
-        # Nobody is left with nothing.
+        # Every slot has at least one.
         (0, [hungry(12)], True),
         (0, [hungry(1)] * 20, True),
     ],
@@ -157,7 +157,7 @@ def test_the_next_slot_takes_the_file_of_one_that_ended(tmp_path: Path) -> None:
 
 
 class WatchedLock:
-    """A lock that tells when a thread has to wait for it."""
+    """A lock that sets an event when a thread has to wait for it."""
 
     def __init__(self, waits: threading.Event) -> None:
         self._lock = threading.Lock()
@@ -175,7 +175,10 @@ class WatchedLock:
 def test_the_newest_count_stands_when_an_answer_comes_while_a_prompt_is_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between reading the counts and writing them the sender is held up until the answer is counted, or waits for its turn."""
+    """The sender is held up between reading the counts and writing them.
+
+    It goes on when the answer has been counted, or waits for its turn to be.
+    """
     may_go_on = threading.Event()
     write = _SlotFile.write
 

@@ -6,7 +6,7 @@ from prox_spark.engine.wire.metrics import Growth, Metrics
 
 pytestmark = pytest.mark.unit
 
-# As an engine of vLLM 0.32 wrote it, shortened.
+# Written by an engine of vLLM 0.32, shortened.
 TEXT = """\
 # HELP vllm:num_requests_running Number of requests in model execution batches.
 # TYPE vllm:num_requests_running gauge
