@@ -13,7 +13,7 @@ from prox_spark.config import SelfTestConfig
 from prox_spark.errors import SelfTestError
 from prox_spark.programs import ChunkProgram, Gates, execute_chunks, parse
 from prox_spark.prompts import Prompt
-from prox_spark.refiners.card import DocTask, RefinerCard, Stage
+from prox_spark.refiners.card import RefinerCard, Stage
 
 # Without gates: the figures are about programs, and the pages of the sample are shorter than real ones.
 _GATES = Gates(min_word_ratio=0.0, min_words=0)
@@ -96,11 +96,8 @@ def check(card: RefinerCard, stage: Stage, answers: Sequence[SampleAnswer], conf
 
 
 def _measure_verdicts(answers: Sequence[SampleAnswer], card: RefinerCard, config: SelfTestConfig) -> list[Gate]:
-    task = card.task("doc")
-    if not isinstance(task, DocTask):
-        raise SelfTestError(f"the task of refiner {card.name} for the doc stage is a {type(task).__name__}")
     # In a run the first token decides, so the answer must begin with the verdict; a Llama writes a blank before it.
-    n_parsed = sum((answer.output or "").lstrip(" ").startswith((task.keep, task.drop)) for answer in answers)
+    n_parsed = sum((answer.output or "").lstrip(" ").startswith((card.doc.keep, card.doc.drop)) for answer in answers)
     return [Gate("share of verdicts", n_parsed / len(answers), config.min_parsed, "min_parsed")]
 
 
@@ -109,7 +106,7 @@ def _measure_programs(answers: Sequence[SampleAnswer], config: SelfTestConfig) -
     for page in dict.fromkeys(answer.page for answer in answers):
         chunks = [_parse_program(answer) for answer in answers if answer.page == page]
         done = execute_chunks(page, chunks, _GATES)
-        n_parsed += sum(bool(c.program.ops) and not v.n_errors for c, v in zip(chunks, done.verdicts, strict=True))
+        n_parsed += sum(bool(c.program.ops) and not v.n_errors for c, v in zip(chunks, done.chunk_outcomes, strict=True))
         n_acting += len({span.chunk_index for span in done.removed} | {hit.chunk_index for hit in done.normalized})
         words_before += done.words_before
         words_after += done.words_after
