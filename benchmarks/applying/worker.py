@@ -41,7 +41,7 @@ BROADCAST = {"spark.sql.autoBroadcastJoinThreshold": "512m"}
 
 
 class ExecuteInPython:
-    """A function for `mapInArrow`: the pure-Python strict executor on the same rows."""
+    """A function for `mapInArrow`: the pure-Python strict executor on the same rows. Only this build's is asked."""
 
     def __init__(self, columns: T.StructType) -> None:
         self.columns = columns
@@ -57,16 +57,9 @@ class ExecuteInPython:
                 done = execute_chunks(row["text"], chunks)
                 spans = [_fields(span) for span in done.removed]
                 replaced = [_fields(normalization) for normalization in done.normalized]
-                # Builds before chunk_outcomes call them verdicts.
-                is_new = hasattr(done, "chunk_outcomes")
                 chunk_outcomes = [
-                    {
-                        "chunk_index": one.chunk_index,
-                        "diagnostics": [],
-                        "status": str(one.status if is_new else one.verdict),
-                        "reason": one.reason,
-                    }
-                    for one in (done.chunk_outcomes if is_new else done.verdicts)
+                    {"chunk_index": one.chunk_index, "diagnostics": [], "status": str(one.status), "reason": one.reason}
+                    for one in done.chunk_outcomes
                 ]
                 counts = (done.words_before, done.words_after)
                 outcome = (done.text, str(done.status), *counts, spans, replaced, chunk_outcomes)
@@ -101,8 +94,10 @@ def ways(spark: SparkSession, root: Path) -> dict[str, Callable[[], DataFrame]]:
         return read("documents").join(chunks, on=["doc_id", "content_sha256"], how="left")
 
     def in_python() -> DataFrame:
-        execution = import_first("prox_spark.udfs.programs.EXECUTION", "udfs.programs.EXECUTION")
-        columns = T.StructType([*DOCUMENT.fields[:2], T.StructField("execution", execution)])
+        # Imported here: older builds, which are not asked for this way, have no such module.
+        from prox_spark.udfs.programs import EXECUTION
+
+        columns = T.StructType([*DOCUMENT.fields[:2], T.StructField("execution", EXECUTION)])
         rows = joined().select("doc_id", "content_sha256", "text", "chunks")
         return rows.mapInArrow(ExecuteInPython(columns), columns).select("doc_id", "content_sha256", "execution.*")
 
@@ -116,14 +111,10 @@ def ways(spark: SparkSession, root: Path) -> dict[str, Callable[[], DataFrame]]:
 
 def count_differences(spark: SparkSession, root: Path) -> int:
     """Count the documents for which `apply` and the pure-Python executor differ."""
-    fields = ("text", "status", "words_before", "words_after", "removed", "normalized")
-
-    def hashes(name: str) -> DataFrame:
-        rows = ways(spark, root)[name]()
-        of_chunks = next(column for column in ("chunk_outcomes", "verdicts") if column in rows.columns)
-        return rows.select("doc_id", F.xxhash64(*fields, f"{of_chunks}.status").alias(name))
-
-    one, other = hashes("apply"), hashes("python")
+    fields = ("text", "status", "words_before", "words_after", "removed", "normalized", "chunk_outcomes.status")
+    one, other = (
+        ways(spark, root)[name]().select("doc_id", F.xxhash64(*fields).alias(name)) for name in ("apply", "python")
+    )
     return one.join(other, on="doc_id").where("apply <> python").count()
 
 
