@@ -11,8 +11,8 @@ from typing import Final
 
 from rapidfuzz.distance import LCSseq
 
-# Items of one sequence × items of the other that are compared in full: 8 MiB of bits, up to 20 ms. Ten times as many changed no
-# program of real pages, alone or joined to texts of megabytes.
+# Items of one sequence × items of the other that are compared in full: 8 MiB of bits, up to 20 ms. Sixteen times as many changed
+# no program of real pages, even joined to texts of 1 to 12 MB.
 MAX_CELLS: Final = 1 << 26
 # Larger parts without such items are compared in windows of this many items.
 _WINDOW: Final = 1 << 13
@@ -33,8 +33,8 @@ def align(old: Sequence[str], new: Sequence[str], starts: Collection[int] = ()) 
         starts: positions in `old` at which a removed run should preferably begin, such as the first words of lines.
 
     Returns:
-        (position in `old`, position in `new`), both rising. Without equal items at both ends, up to `MAX_CELLS` cells give a
-        longest common subsequence, more cells a long one. Among equally long ones it has few runs of removed items.
+        (position in `old`, position in `new`), both rising: a longest common subsequence where the part between the equal ends
+        has up to `MAX_CELLS` cells, otherwise a long one. Among equally long ones it has few runs of removed items.
     """
     numbers: dict[str, int] = {}
     numbered = _number_items(old, numbers)

@@ -1,17 +1,19 @@
-"""From a raw text and its clean version back to the program that turns one into the other.
+"""Induction of the program that turns a raw text into its clean version.
 
-What is called equal *to within white space*: the same words, `str.split()`, in the same order. Lines are paired up that
-way, so the smallest program to within white space is sought, and white space is made right where that costs no operation:
+Texts are equal *to within white space* if they have the same words (`str.split()`) in the same order. Lines are paired
+up that way. The smallest program to within white space is sought, and white space is corrected where that costs no
+operation:
 
-* An empty line alone is never removed. Between removed lines and beside them it goes with them, as many as leaves the
-  clean text's number where that can be; blocks with nothing but empty lines between them are one range.
-* A clean text without words is `remove_lines` over every line. Whether a document is dropped is not a chunk's to say
-  (`drop_doc()` belongs to the document stage), and a range with numbers is what `PROGRAM_GRAMMAR` can decode.
-* What needs no edit is `keep_chunk()`.
+* An empty line is never removed on its own. Empty lines between and beside removed lines are removed with them, so that
+  the clean text's number of empty lines is left where possible; blocks separated only by empty lines are one range.
+* A clean text without words is `remove_lines` over every line. A chunk's program can't drop the document (`drop_doc()`
+  belongs to the document stage), and `PROGRAM_GRAMMAR` can decode a range with numbers.
+* A text that needs no edit is `keep_chunk()`.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Final
 
 from prox_spark.programs.execution import Gates
@@ -22,21 +24,21 @@ from prox_spark.programs.operations import Operation, OpName, Program, make_snip
 from prox_spark.programs.parser import MAX_OPERATIONS, MAX_PROGRAM_CHARS
 from prox_spark.programs.strict import execute
 
-# What the program does is the question here, not whether to trust it.
+# Here it matters what the program does, not whether the result is trusted.
 _NO_GATES: Final = Gates(min_word_ratio=-1.0, min_words=-1, max_errors=MAX_PROGRAM_CHARS)
 
 
 @dataclass(frozen=True, slots=True)
 class Induction:
-    """A program that was read off a pair of texts, and how far it gets.
+    """A program induced from a pair of texts, and how close its result comes to the clean text.
 
     Attributes:
-        program: its operations; `print_program` writes it as a refiner would.
-        text: what the strict executor makes of the raw text by the program as printed, without gates.
-        exact: `text` is the clean text.
-        exact_but_white_space: `text` has the words of the clean text, in its order. True wherever `exact` is.
-        leftovers: in what the two differ beyond white space within lines, in the order of the clean text. Lines that
-            were merged or split are here too, though that is white space.
+        program: the operations; `print_program` writes them as a refiner would.
+        text: the strict executor's result of the printed program on the raw text, without gates.
+        exact: True if `text` is the clean text.
+        exact_but_white_space: True if `text` has the words of the clean text in the same order; True wherever `exact` is.
+        leftovers: differences between the two beyond white space within lines, in the order of the clean text. Merged
+            and split lines are included, although they differ in white space only.
     """
 
     program: Program
@@ -47,19 +49,19 @@ class Induction:
 
 
 def induce(raw: str, clean: str) -> Induction:
-    r"""Finds the smallest program that turns a raw text into its clean version, or into what comes nearest to it.
+    r"""Find the smallest program that turns a raw text into its clean version, or into the nearest text to it.
 
     Args:
-        raw: the text as it was; its lines are those of `raw.split("\n")`, numbered from 0, and all are one chunk.
-        clean: the text as it should be.
+        raw: the original text; its lines are those of `raw.split("\n")`, numbered from 0, and all are one chunk.
+        clean: the wanted text.
 
     Returns:
-        `remove_lines` for what is dropped, then `normalize` for what changes within lines. Never raises, whatever the
-        texts are. Time grows with their length, not its square.
+        `remove_lines` for dropped lines, then `normalize` for changes within lines. Never raises, whatever the texts
+        are. Time grows with their length, not with its square.
     """
     raw_lines, clean_lines = raw.split("\n"), clean.split("\n")
     comparison = compare(raw_lines, clean_lines)
-    ops, undone = _write(raw_lines, clean_lines, comparison)
+    ops, undone = _write_operations(raw_lines, clean_lines, comparison)
     program = Program(tuple(ops) or (Operation(OpName.KEEP_CHUNK),))
     text = execute(raw, print_program(program), gates=_NO_GATES).text
     return Induction(
@@ -67,15 +69,15 @@ def induce(raw: str, clean: str) -> Induction:
         text,
         exact=text == clean,
         exact_but_white_space=text.split() == clean.split(),
-        leftovers=tuple(sorted([*comparison.leftovers, *undone], key=Leftover.place)),
+        leftovers=tuple(sorted([*comparison.leftovers, *undone], key=attrgetter("sort_key"))),
     )
 
 
-def _write(
+def _write_operations(
     raw_lines: Sequence[str], clean_lines: Sequence[str], comparison: Comparison
 ) -> tuple[list[Operation], list[Leftover]]:
-    """The operations that do what the comparison says, and what of it they can't do."""
-    ranges = _removed_ranges(raw_lines, clean_lines, comparison.kept)
+    """Return the operations that make the changes of a comparison, and the changes that they can't make."""
+    ranges = _find_removed_ranges(raw_lines, clean_lines, comparison.kept)
     removals = [Operation(OpName.REMOVE_LINES, start, end) for start, end in ranges[:MAX_OPERATIONS]]
     is_staying = bytearray(b"\x01") * len(raw_lines)
     for start, end in ranges[:MAX_OPERATIONS]:
@@ -88,7 +90,7 @@ def _write(
         MAX_OPERATIONS - len(removals),
     )
     wanted = [*removals, *replacements.ops]
-    ops = _that_fit(wanted)
+    ops = _take_fitting(wanted)
     undone = []
     if len(ranges) > MAX_OPERATIONS or replacements.n_untried or len(ops) < len(wanted):
         detail = f"{len(ranges)} ranges of lines and {len(comparison.changes)} changes within lines"
@@ -102,15 +104,15 @@ def _write(
     return ops, undone
 
 
-def _removed_ranges(
+def _find_removed_ranges(
     raw_lines: Sequence[str], clean_lines: Sequence[str], kept: Mapping[int, tuple[int, int]]
 ) -> list[tuple[int, int]]:
-    """Ranges of lines to remove, both ends included: one at most between two lines that stay.
+    """Return the ranges of lines to remove, both ends included; there is at most one between two lines that stay.
 
     Args:
-        raw_lines: all of them.
-        clean_lines: all of them.
-        kept: lines that stay, with the clean lines that they are in.
+        raw_lines: all raw lines.
+        clean_lines: all clean lines.
+        kept: raw lines that stay, with the clean lines that they are in.
     """
     wordy = [number for number, line in enumerate(raw_lines) if line.split()]
     if not kept:
@@ -137,8 +139,8 @@ def _removed_ranges(
     return ranges
 
 
-def _that_fit(ops: Sequence[Operation]) -> list[Operation]:
-    """Those from the first on that the parser reads before it finds the program too long."""
+def _take_fitting(ops: Sequence[Operation]) -> list[Operation]:
+    """Return the first operations, as many as the parser reads before it finds the program too long."""
     n_chars, fitting = 0, []
     for op in ops:
         n_chars += len(str(op)) + 1
