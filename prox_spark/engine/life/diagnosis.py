@@ -1,8 +1,9 @@
 """Advice from an engine's log.
 
-The patterns match texts of vLLM 0.32.0 and torch 2.13.0. A test holds each pattern against a recorded line, and another one looks
-for vLLM's sentences in the source of the vLLM that is installed, so that an upgrade that rewords them fails a test. A text that no
-pattern knows costs only the advice: the message then holds the last exception of the log, or says that there is none.
+The patterns match texts of vLLM 0.32.0 and torch 2.13.0. A test holds each pattern against a recorded line, and another
+one looks for vLLM's sentences in the source of the vLLM that is installed, so that an upgrade that rewords them fails a
+test. A text that no pattern knows costs only the advice: the message then holds the last exception of the log, or says
+that there is none.
 """
 
 from __future__ import annotations
@@ -120,7 +121,7 @@ def find_bottleneck(log: str, spec: EngineSpec) -> str | None:
     if kv_tokens is None:
         return None
     n_fit = max(1, int(kv_tokens[1].replace(",", "")) // _count_longest_tokens(spec))
-    # Most prompts are shorter than the card allows, so more than twice as many sequences are needed before some surely queue.
+    # Most prompts are shorter than the card allows. Only with more than twice as many as fit do some surely queue.
     if n_seqs > 2 * n_fit:
         field = "engine.cpu_kv_cache_gib" if spec.device == "cpu" else "engine.gpu_memory_fraction"
         return (

@@ -137,9 +137,8 @@ def test_a_cpu_engine_is_bound_to_the_cores_of_its_executor(tmp_path: Path, monk
 
 def test_a_cpu_engine_is_bound_to_the_cores_of_the_recipe(tmp_path: Path) -> None:
     assert spec_of(tmp_path, cpu_cores="0-3").build_environment()["VLLM_CPU_OMP_THREADS_BIND"] == "0-3"
-    assert (
-        spec_of(tmp_path, cpu_cores=1).build_environment()["VLLM_CPU_OMP_THREADS_BIND"] == "1"
-    )  # as YAML has a single core
+    # YAML reads a single core as a number.
+    assert spec_of(tmp_path, cpu_cores=1).build_environment()["VLLM_CPU_OMP_THREADS_BIND"] == "1"
 
 
 def test_a_cpu_engine_runs_the_model_in_one_process_bound_by_openmp(tmp_path: Path) -> None:
