@@ -107,6 +107,7 @@ def adapt(
     arguments = make_training_arguments(recipe, directory / _TRAINING)
     trainer = RefinerTrainer(model, data.batches, collator, loss, validation, arguments)
     done = trainer.train(resume_from_checkpoint=_find_last_checkpoint(directory / _TRAINING))
+    trainer.stop_tracking()
     metrics = _load_best(trainer, recipe)
     if before:
         metrics = _blend(trainer, before, recipe)

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.integrations import get_reporting_integration_callbacks
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from prox_spark.engine.host.device import choose_cpu_dtype
@@ -67,6 +68,11 @@ class RefinerTrainer(Trainer):
         self.log(metrics)
         self.control: TrainerControl = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def stop_tracking(self) -> None:
+        """Detach the tracker. Its run ends with the training, and figures of later evaluations would open another run."""
+        for tracker in get_reporting_integration_callbacks(self.args.report_to):
+            self.remove_callback(tracker)
 
 
 def computes_in_bfloat16(recipe: AdaptRecipe) -> bool:
