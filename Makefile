@@ -7,7 +7,7 @@ LAKE   ?=
 JOBS   ?= 2
 BIN    := $(VENV)/bin
 
-.PHONY: setup demo test lint bench clean
+.PHONY: setup demo test lint docs bench clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -25,6 +25,9 @@ test: setup lint ## ruff, mypy and all tests (those marked `shared` only where P
 
 lint: setup ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+docs: setup ## build the documentation site in build/docs; a warning is an error
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 # What ingest is compared with has an environment of its own: its pins are not ours.
 .cache/datatrove/installed: benchmarks/door/datatrove.txt | setup

@@ -24,7 +24,7 @@ if [ "$(cat "$VENV/.prox-spark-setup" 2>/dev/null)" != "$want" ]; then
     [ -x "$VENV/bin/python" ] || "$PYTHON" -m venv "$VENV"
     [ -x "$VENV/bin/uv" ] || "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check "uv>=0.5"
     "$VENV/bin/uv" pip install --quiet --python "$VENV/bin/python" \
-        --override conf/requirements/overrides.txt --constraint conf/requirements/cpu.txt -e '.[spark,cpu,warc,dev]'
+        --override conf/requirements/overrides.txt --constraint conf/requirements/cpu.txt -e '.[spark,cpu,warc,docs,dev]'
     # uv compiles nothing, other than pip, and with PYTHONDONTWRITEBYTECODE, as many images have it, no process keeps what it
     # compiled: each engine would spend 20 s on that. So it is done once, here.
     say "compiling what is imported and fetching the Delta JAR"
