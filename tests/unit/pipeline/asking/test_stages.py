@@ -232,7 +232,7 @@ def test_what_strict_counted_by_white_space_alone_is_of_another_recipe(refiner: 
             (stage.builder.model_fingerprint, stage.builder.prompt_fingerprint, stage.builder.sampling)
             for stage in (stages.doc, stages.chunk)
         ]
-        return fingerprint(prints_of_stages, recipe.apply.model_dump()), stages.fingerprint(recipe)
+        return fingerprint(prints_of_stages, recipe.apply.model_dump()), stages.settle(recipe).fingerprint
 
     strict, strict_now = before("strict")
     reference, reference_now = before("reference")
