@@ -1,4 +1,4 @@
-"""From a document to the token ids that a refiner reads. One module for inference and training, so that they can't differ.
+"""From a document to the token ids that a refiner reads. One module for inference and training, so they can't differ.
 
 Pure: needs the tokenizers library only, no Spark and no model.
 """
@@ -71,7 +71,7 @@ class PromptBuilder(ABC):
         """
 
     def build_prompts(self, text: str, first_line: int = 0) -> list[Prompt]:
-        """Build the prompts of a text: one in the document stage, one per chunk in the chunk stage, none for a text without words.
+        """Build the prompts of a text: one in the document stage, one per chunk in the chunk stage, none without words.
 
         Args:
             text: a document; in training and evaluation also a part of one.
@@ -243,7 +243,7 @@ class ChunkPrompts(PromptBuilder):
         return self._make_prompt(chunk.text, (chunk.index, chunk.line_start, chunk.line_end))
 
     def pack_chunks(self, text: str, first_line: int = 0) -> list[Chunk]:
-        """Pack the lines of a text into the chunks that the refiner reads. Lines too long for a prompt are cut in it."""
+        """Pack the lines of a text into the chunks that the refiner reads, with lines too long for a prompt cut."""
         task = self.card.chunk
         numbered = [number_line(number, line) for number, line in enumerate(text.split("\n"), first_line)]
         if self.packing == "reference":

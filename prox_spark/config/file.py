@@ -44,7 +44,7 @@ class RecipeFile(Section):
             beneath: data of a recipe that holds where the file sets nothing.
 
         Raises:
-            RecipeError: the file is missing or not YAML, a key is unknown or a value out of range; the message names each.
+            RecipeError: the file is missing or not YAML, or a field is unknown or out of range; the message names each.
         """
         data = _overlay(beneath or {}, read_yaml(path) if path is not None else {})
         for override in overrides:

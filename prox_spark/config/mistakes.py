@@ -1,4 +1,4 @@
-"""What is wrong with a recipe or a card, in words: each bad field by its dotted name, unknown ones with the nearest known one."""
+"""Mistakes in a recipe or a card in words: each bad field by its dotted name, an unknown one with the nearest known."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _describe(model: type[BaseModel], kind: str, location: tuple[int | str, ...]
 
 
 def find_nearest(model: type[BaseModel], path: list[str]) -> str | None:
-    """Return the dotted name of the known field that is most like an unknown one, at any depth; None where none is like it.
+    """Return the dotted name of the known field, at any depth, that is most like an unknown one; None if none is like it.
 
     Args:
         model: the recipe or card.
@@ -63,7 +63,7 @@ def _field_names(model: type[BaseModel]) -> Iterator[str]:
 
 
 def find_section(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
-    """Return the section that an annotation holds, alone, as one of its options or in a list, and whether it is a list."""
+    """Return the section in an annotation, alone, as one of its options or in a list, and whether it is a list."""
     for kind in (annotation, *get_args(annotation)):
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             return kind, get_origin(annotation) is list

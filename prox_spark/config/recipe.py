@@ -15,7 +15,6 @@ from prox_spark.config.file import RecipeFile, Section
 Semantics: TypeAlias = Literal["strict", "reference"]
 
 
-
 class InputConfig(Section):
     """Input of `ingest`: which files, which columns."""
 
@@ -160,7 +159,10 @@ class GenerationConfig(Section):
 
 
 class SelfTestConfig(Section):
-    """A test of each refiner on built-in pages before it is asked about yours. A wrong prompt format then fails the run instead of filling tables with no-ops."""
+    """A test of each refiner on built-in pages before it is asked about yours.
+
+    A wrong prompt format then fails the run instead of filling tables with no-ops.
+    """
 
     enabled: bool = Field(
         True,
@@ -188,7 +190,7 @@ class SelfTestConfig(Section):
 
 
 class ApplyConfig(Section):
-    """From stored generations to text. After a change run `apply`; only a higher drop_threshold may need `refine` and its engine."""
+    """From stored generations to text. After a change run `apply`; only a higher drop_threshold may need `refine`."""
 
     semantics: Semantics = Field(
         "strict",
@@ -224,7 +226,10 @@ class ApplyConfig(Section):
 
 
 class WaveConfig(Section):
-    """Division of a run into waves. A killed run loses at most the work under way: one stage of a wave, on a cluster one stage each of three waves."""
+    """Division of a run into waves.
+
+    A killed run loses at most the work under way: one stage of a wave, on a cluster one stage each of three waves.
+    """
 
     documents: int = Field(
         50_000,

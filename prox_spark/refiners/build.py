@@ -39,7 +39,10 @@ def _is_served_as_it_lies(refiner: Refiner) -> bool:
 
 
 def is_built(refiner: Refiner) -> bool:
-    """Return True if the weights are ready here. Always False for hub models: only the hub's client knows its cache, and `build` asks it."""
+    """Return True if the weights are ready here.
+
+    Always False for hub models: only the hub's client knows its cache, and `build` asks it.
+    """
     if _is_served_as_it_lies(refiner) and refiner.is_on_hub:
         return False
     return (built_path(refiner) / "config.json").exists()

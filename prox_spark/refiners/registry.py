@@ -77,7 +77,7 @@ class Refiner:
 
     @cached_property
     def _hub_snapshot(self) -> Path | None:
-        """A hub model without its weights, in a directory that the hub's cache names by the commit. None for other bases."""
+        """A hub model without its weights, in a directory named by its commit; None for other bases."""
         base = self.card.base
         return _download(base.hub, base.revision, _SMALL_FILES) if base.hub else None
 
@@ -128,8 +128,8 @@ def find(name: str) -> Refiner:
     """Find a refiner or teacher by its name.
 
     Args:
-        name: a shipped or released name, the name of a refiner made on this machine, or a directory or hub model. A directory
-            or hub model without refiner.yaml that is a language model is a teacher.
+        name: a shipped or released name, the name of a refiner made on this machine, or a directory or hub model. Language
+            models without refiner.yaml are teachers.
 
     Raises:
         RefinerError: there is none; the message says what exists.
@@ -158,13 +158,14 @@ def find(name: str) -> Refiner:
 def _may_be_on_hub(name: str) -> bool:
     """Return True if a name is shaped like OWNER/MODEL and is not more likely a mistyped path.
 
-    A name whose first part is a folder here is taken for a path: asking the hub for it takes long and ends with an error about networks.
+    If OWNER is a folder here, the name is taken for a path: for one that is mistyped the hub would answer, late, with an
+    error about access or the network.
     """
     return bool(_HUB_ID.fullmatch(name)) and not name.startswith(".") and not Path(name).parent.is_dir()
 
 
 def _describe_place(name: str, directory: Path) -> str:
-    """Return what is where a name points, if it is a path: the folders in which a refiner may be. Empty for other names."""
+    """Return what is at the place that a path names, or beside it; empty for other names."""
     if "/" not in name and not directory.exists():
         return ""
     if directory.is_dir():

@@ -54,7 +54,7 @@ class Adaptation:
 def adapt(
     recipe: AdaptRecipe, labels: Mapping[str, Sequence[Label]], directory: Path, restart: bool = False
 ) -> Adaptation:
-    """Train a refiner. A run that was killed goes on from its last checkpoint when it is called again with the same arguments.
+    """Train a refiner. The same call after a run was killed goes on from the last checkpoint.
 
     Args:
         recipe: all settings.
@@ -145,7 +145,7 @@ def _claim(directory: Path, made_of: str, restart: bool) -> None:
 
 
 def _list_checkpoints(directory: Path) -> list[Path]:
-    """Return the complete checkpoints, oldest first. An incomplete one lacks its state, the last file written, or the end of it."""
+    """Return the complete checkpoints, oldest first. In others the file written last, the state, is missing or cut."""
     found = [path.parent for path in directory.glob("checkpoint-*/trainer_state.json") if _is_json(path)]
     return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]))
 
@@ -166,7 +166,7 @@ def _find_last_checkpoint(directory: Path) -> str | None:
 
 
 def _load_best(trainer: RefinerTrainer, recipe: AdaptRecipe) -> dict[str, float]:
-    """Load the best weights into the model, those of the best checkpoint or the mean of the last ones, and return their figures."""
+    """Load the weights of the best checkpoint, or the mean of the last ones if better, and return their figures."""
     if not recipe.checkpoints.validation:
         return {}
     best = trainer.evaluate()

@@ -25,8 +25,8 @@ def plan_batches(sources: Sequence[Source], tokens_per_batch: int, n_batches: in
 
     Args:
         sources: each with at least one example; one that runs out starts again in another order.
-        tokens_per_batch: limit for the tokens of the longest example times the number of examples; a longer example is a batch
-            of its own.
+        tokens_per_batch: limit for the tokens of the longest example times the number of examples; a longer example is a
+            batch of its own.
         n_batches: number of batches.
         seed: equal seeds give equal plans.
     """

@@ -1,4 +1,4 @@
-"""The files that describe a trained refiner: refiner.yaml for serving it, README.md for people, training.json to repeat it."""
+"""The files about a trained refiner: refiner.yaml for serving, README.md for people, training.json to repeat it."""
 
 from __future__ import annotations
 

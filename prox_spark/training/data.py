@@ -30,8 +30,8 @@ class TrainingData:
     Attributes:
         batches: one per step and accumulation.
         validation: held-out examples in batches of like length.
-        n_available: number of examples by set and stage, after thinning out by `uniform`. A set that is named twice counts twice.
-            Training may see fewer, or see some repeatedly.
+        n_available: number of examples by set and stage, after thinning out by `uniform`. A set that is named twice counts
+            twice. Training may see fewer, or see some repeatedly.
         line_token_ids: first tokens of the programs that keep and that remove a line; they stand for such lines.
         verdict_token_ids: first tokens of the keep and the drop answer; None without a document stage.
     """

@@ -23,7 +23,7 @@ class Example:
         prompt_ids: token ids, BOS included where the model has one.
         answer_ids: token ids of the answer, with the token that ends it.
         keep: document stage: the verdict; None in the chunk stage.
-        line_ends: positions in the prompt of the tokens that end its lines; empty where lines do not end in a token of their own.
+        line_ends: positions in the prompt of the tokens that end its lines; empty if line breaks are no tokens of their own.
         line_removed: for each of these positions, whether the line is removed.
         uniform: chunk stage: all lines stay or all are removed, and nothing in them is replaced.
         doubt: document stage: probability that the other verdict is right.
@@ -54,7 +54,7 @@ class ExampleBuilder(ABC):
     end_id: int
 
     def build_examples(self, labels: Iterable[Label]) -> Iterator[Example]:
-        """Build the examples of all labels that have an answer for this stage. Prompts that inference would skip are skipped."""
+        """Build the examples of all labels that have an answer for this stage, without prompts that inference skips."""
         for label in labels:
             yield from self._build_examples(label)
 
@@ -147,7 +147,7 @@ class ChunkExamples(ExampleBuilder):
         return answer
 
     def _find_line_ends(self, prompt_ids: Sequence[int], n_lines: int) -> Sequence[int]:
-        """Find the positions of the line breaks behind the chunk's lines; empty where a break is not one token of its own."""
+        """Find the line breaks behind the chunk's lines; none where a break is not one token of its own."""
         newline = self.prompts.tokenizer.encode("\n", add_special_tokens=False).ids
         template = self.prompts.card.template("chunk")
         before, after = (part.count("\n") for part in template.split("{text}"))

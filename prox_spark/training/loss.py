@@ -33,11 +33,11 @@ class Collator:
             batches: as the loader passes them, a list of one.
 
         Returns:
-            `input_ids`: (examples, longest), padded on the right. There is no mask: causal attention never sees the padding, and
-            without a mask it computes half as much. `answers`, `weights`: (examples, longest answer), weight 0 for padding.
-            `places`: same shape, the positions whose logits predict these answers. `doubts`, `others`: (examples,), the
-            probability that another first token is right, and that token. `line_ends`: (lines, 2), example and position;
-            `line_removed`: (lines,).
+            `input_ids`: (examples, longest), padded on the right. There is no mask: causal attention never sees the
+            padding, and without a mask it computes half as much. `answers`, `weights`: (examples, longest answer), weight 0
+            for padding. `places`: same shape, the positions whose logits predict these answers. `doubts`, `others`:
+            (examples,), the probability that another first token is right, and that token. `line_ends`: (lines, 2),
+            example and position; `line_removed`: (lines,).
         """
         (examples,) = batches
         width = max(example.n_tokens for example in examples)
@@ -72,8 +72,8 @@ class AnswerLoss:
 
     Args:
         line_weight: weight of the second loss; 0 for none.
-        line_token_ids: tokens of the model's own vocabulary that stand for a line that stays and for one that is removed, so
-            that the second loss needs no weights of its own.
+        line_token_ids: tokens of the vocabulary that stand for a line that stays and for one that is removed, so that the
+            second loss needs no weights of its own.
     """
 
     line_weight: float

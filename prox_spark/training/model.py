@@ -58,7 +58,8 @@ def add_adapter(base: PreTrainedModel, recipe: AdaptRecipe, start: Refiner) -> P
 def round_linear_layers(base: PreTrainedModel) -> None:
     """Round the weights of linear layers to bfloat16, once; autocast would do it in every step.
 
-    All else keeps its precision: embeddings, which the head may share, and the frequencies of positions, which are served unrounded.
+    All else keeps its precision: embeddings, which the head may share, and the frequencies of positions, which are served
+    unrounded.
     """
     head = base.get_output_embeddings()
     for module in base.modules():

@@ -70,7 +70,7 @@ class RefinerTrainer(Trainer):
         return metrics
 
     def stop_tracking(self) -> None:
-        """Detach the tracker. Its run ends with the training, and figures of later evaluations would open another run."""
+        """Detach the tracker. Its run ends with the training; figures of later evaluations would open another."""
         for tracker in get_reporting_integration_callbacks(self.args.report_to):
             self.remove_callback(tracker)
 
@@ -125,7 +125,7 @@ def make_training_arguments(recipe: AdaptRecipe, directory: Path) -> TrainingArg
     )
     if arguments.world_size > 1:
         raise RecipeError("adapt trains in one process, on one GPU: start it without torchrun or another launcher")
-    # On a host with several GPUs transformers would split each batch among them. It counts them when `device` is first read.
+    # On a host with several GPUs transformers would split each batch among them. It counts them when `device` is read.
     _ = arguments.device
     arguments._n_gpu = min(arguments._n_gpu, 1)
     return arguments

@@ -36,8 +36,8 @@ class Validation:
         """Measure a model.
 
         Returns:
-            For each set and stage `<set>_<stage>_loss`, in nats per answer token (in the document stage nats of the deciding token),
-            and `<set>_doc_auc`; `loss` is the mean of these losses.
+            For each set and stage `<set>_<stage>_loss`, in nats per answer token (in the document stage nats of the deciding
+            token), and `<set>_doc_auc`; `loss` is the mean of these losses.
         """
         device = next(model.parameters()).device
         nats: dict[str, list[float]] = defaultdict(list)
