@@ -39,6 +39,7 @@ class Worker:
         self._process = subprocess.Popen(
             command,
             env=environment,
+            cwd=folder,  # Spark's Python workers look for modules in their working folder first: not in a checkout
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

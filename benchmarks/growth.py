@@ -47,7 +47,7 @@ def main() -> None:
 def run(root: Path, folder: Path, recipe: Path, lake: Path) -> dict[str, Any]:
     """Refine a new lake with a build, and return the worker's figures."""
     command = [sys.executable, str(WORKER), str(recipe), str(lake)]
-    done = subprocess.run(command, env=environment(root, folder), stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(command, env=environment(root, folder), cwd=folder, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         raise SystemExit(f"{root}: the run failed, see above")
     return dict(json.loads(done.stdout.splitlines()[-1]))

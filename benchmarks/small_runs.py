@@ -91,7 +91,7 @@ def seconds_of(root: Path, folder: Path, arguments: list[Any]) -> float:
 def timed(command: list[str], root: Path, folder: Path) -> float:
     """Run a process with a build, and return its seconds."""
     begun = time.monotonic()
-    done = subprocess.run(command, env=environment(root, folder), capture_output=True, text=True)
+    done = subprocess.run(command, env=environment(root, folder), cwd=folder, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{' '.join(command[2:])[:200]} failed:\n{done.stderr[-2000:]}")
     return time.monotonic() - begun

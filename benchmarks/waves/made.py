@@ -62,6 +62,8 @@ def make(folder: Path, name: str, n_documents: int, n_lines: int, wave: int) -> 
 def environment(root: Path, folder: Path) -> dict[str, str]:
     """Return the environment of a process that runs a build with the FAKE engine in place of vLLM.
 
+    The process must run outside of a checkout: Spark's Python workers look for modules in their working folder first.
+
     Args:
         root: checkout of the build.
         folder: folder for the engines' files.
