@@ -43,9 +43,9 @@ class DraftLabels:
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Streams; a batch of documents in, a batch of their labels out."""
         for batch in batches:
-            yield to_batch([row for document in batch.to_pylist() for row in self._rows(document)], DRAFTS)
+            yield to_batch([row for document in batch.to_pylist() for row in self._make_rows(document)], DRAFTS)
 
-    def _rows(self, document: dict[str, Any]) -> Iterator[tuple[object, ...]]:
+    def _make_rows(self, document: dict[str, Any]) -> Iterator[tuple[object, ...]]:
         about: dict[tuple[int, int] | None, dict[str, dict[str, Any]]] = {}
         for answer in document["answers"]:
             lines = None if answer["line_start"] is None else (answer["line_start"], answer["line_end"])
@@ -63,10 +63,10 @@ class DraftLabels:
                 chunk = range(lines[0], lines[1] + 1)
                 draft = draft_chunk(text, chunk, answers, _PROGRAM_NAMES, self.max_removed_share)
             keys = [row["generation_key"] for row in about[lines].values()]
-            yield self._row(document, label_id, draft, keys)
+            yield self._make_row(document, label_id, draft, keys)
 
     @staticmethod
-    def _row(document: dict[str, Any], label_id: str, draft: Draft, keys: list[str]) -> tuple[object, ...]:
+    def _make_row(document: dict[str, Any], label_id: str, draft: Draft, keys: list[str]) -> tuple[object, ...]:
         ops = None if draft.ops is None else [asdict(op) for op in draft.ops]
         row = {**document, "label_id": label_id, "generation_keys": sorted(keys)}
         row |= {name: getattr(draft, name) for name in ("text", "first_line", "keep", "edu", "format", "message")}

@@ -1,4 +1,4 @@
-"""Arrow arrays of rows, structs and lists. One statement of a UDF's columns, Spark's schema, serves Spark and Arrow."""
+"""Arrow arrays of rows, structs and lists. A UDF states its columns once, as a Spark schema, for Spark and Arrow."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ Flags = NDArray[np.bool_]
 
 
 def to_batch(rows: Sequence[Sequence[object]], schema: T.StructType) -> pa.RecordBatch:
-    """A batch of rows.
+    """Return rows as a batch.
 
     Args:
         rows: values in the order of the schema; structs as dicts, maps as lists of pairs.
-        schema: of the UDF's result.
+        schema: schema of the UDF's result.
     """
     columns = zip(*rows, strict=True) if rows else ([] for _ in schema.names)
-    return to_columns(dict(zip(schema.names, columns, strict=True)), schema)
+    return to_batch_of_columns(dict(zip(schema.names, columns, strict=True)), schema)
 
 
-def to_columns(columns: Mapping[str, Iterable[object]], schema: T.StructType) -> pa.RecordBatch:
-    """Return a batch of columns.
+def to_batch_of_columns(columns: Mapping[str, Iterable[object]], schema: T.StructType) -> pa.RecordBatch:
+    """Return columns as a batch.
 
     Args:
-        columns: by name, in any order: Arrow arrays of the schema's type, or values as `to_batch` takes them.
-        schema: of the UDF's result.
+        columns: columns by name, in any order: Arrow arrays of the schema's type, or values as `to_batch` takes them.
+        schema: schema of the UDF's result.
     """
-    fields = _arrow(schema.json())
+    fields = _make_arrow_schema(schema.json())
     arrays = (columns[field.name] for field in fields)
     return pa.RecordBatch.from_arrays(
         [a if isinstance(a, pa.Array) else pa.array(a, f.type) for a, f in zip(arrays, fields, strict=True)],
@@ -46,7 +46,7 @@ def to_columns(columns: Mapping[str, Iterable[object]], schema: T.StructType) ->
 
 
 def hash_texts(texts: pa.StringArray) -> list[str | None]:
-    """Return the SHA-256 of each text's UTF-8 bytes, hex; None for null. The bytes are hashed where they lie."""
+    """Return the SHA-256 of each text's UTF-8 bytes, hex; None for null. The bytes are hashed without copying them."""
     offsets = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1].tolist()
     data = memoryview(texts.buffers()[2] or b"")
     there = texts.is_valid().to_pylist()
@@ -56,20 +56,20 @@ def hash_texts(texts: pa.StringArray) -> list[str | None]:
     ]
 
 
-def flat(lists: pa.Array) -> tuple[Numbers, pa.Array]:
-    """Return the values of all lists, and the number of the list that each is in."""
+def flatten(lists: pa.Array) -> tuple[Numbers, pa.Array]:
+    """Return the values of all lists, and for each value the number of its list."""
     lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
     return np.repeat(np.arange(len(lists)), lengths), pc.list_flatten(lists)
 
 
-def lists(kind: pa.ListType, owners: Numbers, n: int, values: pa.Array) -> pa.ListArray:
-    """Return a list for each of n owners; the values are in their order."""
+def make_lists(kind: pa.ListType, owners: Numbers, n: int, values: pa.Array) -> pa.ListArray:
+    """Return one list for each of n owners; the values are in the order of their owners."""
     offsets = np.searchsorted(owners, np.arange(n + 1)).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), values, type=kind)
 
 
-def struct(kind: pa.StructType, columns: Mapping[str, Any]) -> pa.StructArray:
-    """Return structs of columns by name: Arrow arrays, or what Arrow makes arrays of; cast where they are of another type."""
+def make_structs(kind: pa.StructType, columns: Mapping[str, Any]) -> pa.StructArray:
+    """Return structs of columns by name; a column is an Arrow array or convertible to one, and is cast to the field's type."""
     arrays = []
     for one in kind:
         column = columns[one.name]
@@ -78,16 +78,16 @@ def struct(kind: pa.StructType, columns: Mapping[str, Any]) -> pa.StructArray:
     return pa.StructArray.from_arrays(arrays, fields=list(kind))
 
 
-def numbers(array: pa.Array) -> Numbers:
-    """Return integers, 0 for null."""
+def to_numbers(array: pa.Array) -> Numbers:
+    """Return an array of integers as int64, 0 for null."""
     return array.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
 
 
-def true(array: pa.Array) -> Flags:
-    """Return where an array of booleans is true; null is not."""
+def to_flags(array: pa.Array) -> Flags:
+    """Return an array of booleans, False for null."""
     return array.fill_null(False).to_numpy(zero_copy_only=False)
 
 
 @lru_cache(maxsize=16)
-def _arrow(schema_json: str) -> pa.Schema:
+def _make_arrow_schema(schema_json: str) -> pa.Schema:
     return to_arrow_schema(T.StructType.fromJson(json.loads(schema_json)))

@@ -55,7 +55,7 @@ class VerdictTokens:
     keep: str
     drop: str
 
-    def drop_probability(self, answer: Answer) -> float:
+    def compute_drop_probability(self, answer: Answer) -> float:
         """Probability of drop against keep, 0..1, from the log-probabilities of the two first tokens."""
         if not {self.keep_token, self.drop_token} & answer.log_probabilities.keys():
             raise EngineError(
@@ -102,10 +102,10 @@ class Generate:
                     n_in += 1
                     yield (key, end - begin), numbers[begin:end].tolist()
 
-        window: RequestWindow[tuple[str, int]] = RequestWindow(self._session(), self._share())
+        window: RequestWindow[tuple[str, int]] = RequestWindow(self._open_session(), self._make_share())
         rows: list[tuple[object, ...]] = []
         for (key, n_tokens), answer in window.ask_all(prompts()):
-            rows.append(self._row(key, n_tokens, answer))
+            rows.append(self._make_row(key, n_tokens, answer))
             n_out += 1
             if len(rows) == _ROWS_OUT:
                 yield to_batch(rows, ANSWERS)
@@ -117,7 +117,7 @@ class Generate:
                 f"the engine stage was given {n_in} prompts and returned {n_out} rows; nothing was committed"
             )
 
-    def _session(self) -> Session:
+    def _open_session(self) -> Session:
         config, parameters = self.spec.config, json.loads(self.parameters)
         if endpoint := self.endpoint:
             return RemoteSession(endpoint, parameters, config.request_seconds)
@@ -131,7 +131,7 @@ class Generate:
             self.spec.model_name,
         )
 
-    def _share(self) -> Share:
+    def _make_share(self) -> Share:
         """Of the executor's window. A remote engine's is no other: so many requests from each executor."""
         owner, size = find_owner(), self.spec.window_size
         if endpoint := self.endpoint:
@@ -144,10 +144,10 @@ class Generate:
         """The remote engine that answers; None where the executor's own does."""
         return Endpoint.of(self.spec.config, self.stage, self.spec.refiner.card.name)
 
-    def _row(self, key: str, n_tokens: int, answer: Answer) -> tuple[object, ...]:
+    def _make_row(self, key: str, n_tokens: int, answer: Answer) -> tuple[object, ...]:
         text, probability = answer.text, None
         if self.verdict_tokens and answer.error_code is None:
-            probability = self.verdict_tokens.drop_probability(answer)
+            probability = self.verdict_tokens.compute_drop_probability(answer)
             text = self.verdict_tokens.drop if probability >= 0.5 else self.verdict_tokens.keep
         finish = (
             "stop" if self.verdict_tokens and answer.error_code is None else answer.finish_reason

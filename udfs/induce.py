@@ -31,12 +31,12 @@ class Induce:
         """Streams; rows out are rows in, and what is carried is passed on as it is."""
         for batch in batches:
             pairs = zip(*(batch.column(name).to_pylist() for name in (self.raw_column, self.clean_column)), strict=True)
-            induced = to_batch([self._row(raw, clean) for raw, clean in pairs], schemas.INDUCED)
+            induced = to_batch([self._make_row(raw, clean) for raw, clean in pairs], schemas.INDUCED)
             yield pa.RecordBatch.from_arrays(
                 [*batch.columns, *induced.columns], schema=pa.schema([*batch.schema, *induced.schema])
             )
 
-    def _row(self, raw: str | None, clean: str | None) -> tuple[object, ...]:
+    def _make_row(self, raw: str | None, clean: str | None) -> tuple[object, ...]:
         nothing = (None,) * (len(schemas.INDUCED) - 2)
         for name, text in ((self.raw_column, raw), (self.clean_column, clean)):
             if text is None:

@@ -14,8 +14,8 @@ from prox_spark.readers import InputFile, InputFormat, Keys, ReadOptions, Record
 from prox_spark.readers.files import check_unmodified
 from prox_spark.readers.jsonl import to_json
 from prox_spark.readers.records import derive_id
-from prox_spark.udfs.arrow import hash_texts, to_columns
-from prox_spark.udfs.words import word_counts
+from prox_spark.udfs.arrow import hash_texts, to_batch_of_columns
+from prox_spark.udfs.words import count_words_or_null
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -72,7 +72,7 @@ def read_rows(
     groups = group_by_size(files, _MAX_TASKS)
     # One row per partition, without a shuffle that would put two numbers into one.
     return spark.range(0, len(groups), 1, len(groups)).mapInArrow(
-        _reader(groups, options, with_texts, is_read_twice), ROWS
+        _make_reader(groups, options, with_texts, is_read_twice), ROWS
     )
 
 
@@ -89,7 +89,7 @@ def group_by_size(
     return groups
 
 
-def _reader(
+def _make_reader(
     groups: list[list[tuple[InputFile, InputFormat]]], options: ReadOptions, with_texts: bool, is_read_twice: bool
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -97,14 +97,14 @@ def _reader(
             for number in batch.column("id").to_pylist():
                 for file, kind in groups[number]:
                     items = read_file(file.uri, kind, options, is_read_twice)
-                    yield from _batches(items, file.source, with_texts)
+                    yield from _make_batches(items, file.source, with_texts)
                     if is_read_twice:
                         check_unmodified(file)
 
     return read
 
 
-def _batches(items: Iterator[Item], source: str, with_texts: bool = True) -> Iterator[pa.RecordBatch]:
+def _make_batches(items: Iterator[Item], source: str, with_texts: bool = True) -> Iterator[pa.RecordBatch]:
     held: list[Item] = []
     n_bytes, ordinal = 0, 0
     for item in items:
@@ -112,25 +112,25 @@ def _batches(items: Iterator[Item], source: str, with_texts: bool = True) -> Ite
         # Characters stand for bytes: a bound is needed, not a measure.
         n_bytes += len(item.text) if isinstance(item, Record) else 0
         if len(held) >= _BATCH_ROWS or n_bytes >= _BATCH_BYTES:
-            yield _batch(held, source, ordinal, with_texts)
+            yield _make_batch(held, source, ordinal, with_texts)
             ordinal += len(held)
             held, n_bytes = [], 0
     if held:
-        yield _batch(held, source, ordinal, with_texts)
+        yield _make_batch(held, source, ordinal, with_texts)
 
 
-def _batch(items: list[Item], source: str, ordinal: int, with_texts: bool) -> pa.RecordBatch:
+def _make_batch(items: list[Item], source: str, ordinal: int, with_texts: bool) -> pa.RecordBatch:
     texts = pa.array([item.text if isinstance(item, Record) else None for item in items], pa.string())
     hashes = hash_texts(texts)
-    rows = [_row(item, digest) for item, digest in zip(items, hashes, strict=True)]
+    rows = [_make_row(item, digest) for item, digest in zip(items, hashes, strict=True)]
     columns = dict(zip(_Row._fields, zip(*rows, strict=True), strict=True))
     columns["source"] = tuple(value or source for value in columns["source"])
     if with_texts:
-        n_words = word_counts(texts)
+        n_words = count_words_or_null(texts)
     else:
         texts, n_words = pa.nulls(len(items), pa.string()), pa.nulls(len(items), pa.int64())
     ordinals = range(ordinal, ordinal + len(items))
-    return to_columns({**columns, "text": texts, "n_words": n_words, "ordinal": ordinals}, ROWS)
+    return to_batch_of_columns({**columns, "text": texts, "n_words": n_words, "ordinal": ordinals}, ROWS)
 
 
 class _Row(NamedTuple):
@@ -150,7 +150,7 @@ class _Row(NamedTuple):
     keys: str | None = None
 
 
-def _row(item: Item, text_sha256: str | None) -> _Row:
+def _make_row(item: Item, text_sha256: str | None) -> _Row:
     place = {"file": item.place.file, "offset": item.place.offset, "length": item.place.length}
     if isinstance(item, Record):
         return _Row(

@@ -34,10 +34,10 @@ def read_parquet(spark: SparkSession, plan: ReadPlan) -> DataFrame:
     """
     n_tasks = max(len(plan.tasks), 1)
     # One row per partition, without a shuffle that would put two numbers into one.
-    return spark.range(0, n_tasks, 1, n_tasks).mapInArrow(make_reader(plan), _row_type(plan))
+    return spark.range(0, n_tasks, 1, n_tasks).mapInArrow(make_reader(plan), _make_row_type(plan))
 
 
-def _row_type(plan: ReadPlan) -> T.StructType:
+def _make_row_type(plan: ReadPlan) -> T.StructType:
     carried = T.StringType() if plan.carried is None else from_arrow_type(plan.carried)
     return T.StructType([T.StructField("carried", carried) if f.name == "carried" else f for f in ROWS.fields])
 
@@ -46,7 +46,7 @@ def make_reader(plan: ReadPlan) -> Callable[[Iterator[pa.RecordBatch]], Iterator
     """Return the function that reads the tasks whose numbers stand in the column `id` of its batches."""
 
     def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        schema = to_arrow_schema(_row_type(plan))
+        schema = to_arrow_schema(_make_row_type(plan))
         if plan.carried is not None:
             schema = schema.set(schema.get_field_index("carried"), pa.field("carried", plan.carried))
         for batch in batches:
@@ -75,7 +75,7 @@ def _read_piece(piece: Piece, plan: ReadPlan, schema: pa.Schema) -> Iterator[pa.
                     continue
                 columns += [pa.repeat(value, len(columns[0])) for value in piece.folders]
                 rows = make_rows(columns, row, (piece.uri, piece.source), layout, plan, schema)
-                yield from _bounded(rows)
+                yield from _split_batch(rows)
 
 
 def _read_rows(file: Any, part: Rows) -> Iterator[tuple[list[Any] | str, int]]:
@@ -110,10 +110,10 @@ def _read_rows(file: Any, part: Rows) -> Iterator[tuple[list[Any] | str, int]]:
         at += len(batch)
 
 
-def _bounded(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+def _split_batch(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     if batch.nbytes <= _BATCH_BYTES or len(batch) < 2:
         yield batch
         return
     half = len(batch) // 2
-    yield from _bounded(batch.slice(0, half))
-    yield from _bounded(batch.slice(half))
+    yield from _split_batch(batch.slice(0, half))
+    yield from _split_batch(batch.slice(half))

@@ -23,7 +23,7 @@ from prox_spark.readers.parquet.identity import (
 from prox_spark.readers.parquet.roles import find, take_values
 from prox_spark.readers.records import NO_SUCH_COLUMN, SNIPPET_CHARS, ReadOptions, derive_id, describe_too_long, sha256
 from prox_spark.udfs.arrow import hash_texts
-from prox_spark.udfs.words import word_counts
+from prox_spark.udfs.words import count_words_or_null
 
 _STRING: Final = pa.string()
 # Rows that are no documents, with what is said of them.
@@ -57,27 +57,27 @@ def make_rows(
     hashes = hash_texts(text)
     snippets = {}
     if problems:
-        snippets = {row: _snippet(text[row]) for row in problems if text[row].is_valid}
+        snippets = {row: _make_snippet(text[row]) for row in problems if text[row].is_valid}
         _hash_others(hashes, carried, problems)
         # The bytes that are no text are to go too, which a null would only hide.
         text = text.take(pa.array([None if row in problems else row for row in range(n)], pa.int32()))
     if plan.options.ids_of_file:
         doc_id = pc.binary_join_element_wise(pa.scalar(uri), doc_id, "#")
     numbers = pa.array(np.arange(first_row, first_row + n, dtype=np.int64))
-    return to_rows(
+    return _fill_batch(
         {
             "doc_id": _derive_ids(doc_id, url, text),
             "text": text,
             "content_sha256": pa.array(hashes, _STRING),
-            "n_words": word_counts(text),
+            "n_words": count_words_or_null(text),
             "url": url,
             "source": pc.if_else(pc.equal(source, "").fill_null(True), default_source, source),
-            "provenance": _places(uri, numbers),
+            "provenance": _make_places(uri, numbers),
             "ordinal": numbers,
             "carried": carried,
-            "reason": _at_rows({row: str(reason) for row, (reason, _) in problems.items()}, n),
-            "message": _at_rows({row: message for row, (_, message) in problems.items()}, n),
-            "snippet": _at_rows(snippets, n),
+            "reason": _scatter_values({row: str(reason) for row, (reason, _) in problems.items()}, n),
+            "message": _scatter_values({row: message for row, (_, message) in problems.items()}, n),
+            "snippet": _scatter_values(snippets, n),
         },
         n,
         schema,
@@ -87,14 +87,14 @@ def make_rows(
 def reject_file(uri: str, message: str, schema: pa.Schema, row: int | None = None) -> pa.RecordBatch:
     """Return the one row that says that a file, or the rest of a row group from a row on, can't be read."""
     rejection = {
-        "provenance": _places(uri, pa.array([row], pa.int64())),
+        "provenance": _make_places(uri, pa.array([row], pa.int64())),
         "reason": pa.array([str(ReasonCode.UNREADABLE_FILE)]),
         "message": pa.array([message]),
     }
-    return to_rows(rejection, 1, schema)
+    return _fill_batch(rejection, 1, schema)
 
 
-def to_rows(columns: Mapping[str, Any], n: int, schema: pa.Schema) -> pa.RecordBatch:
+def _fill_batch(columns: Mapping[str, Any], n: int, schema: pa.Schema) -> pa.RecordBatch:
     """Return a batch of the columns, null in those that are not given."""
     arrays = [columns[f.name] if f.name in columns else pa.nulls(n, f.type) for f in schema]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
@@ -113,13 +113,13 @@ def _find_texts(columns: list[Any], layout: Layout, options: ReadOptions, proble
         problems |= {row: (ReasonCode.INVALID_RECORD, message) for row in range(n)}
         return pa.nulls(n, _STRING)
     text = to_raw_texts(values)
-    for row in _rows_where(text.is_null()):
+    for row in _list_rows(text.is_null()):
         problems[row] = (ReasonCode.NULL_TEXT, f"{name!r} is null")
     for row in find_invalid_rows(text):
         problems[row] = (ReasonCode.INVALID_UTF8, f"{name!r} is not valid UTF-8")
     if (pc.max(pc.binary_length(text)).as_py() or 0) > options.max_text_chars:
         n_chars = pc.utf8_length(text)
-        for row in _rows_where(pc.greater(n_chars, options.max_text_chars)):
+        for row in _list_rows(pc.greater(n_chars, options.max_text_chars)):
             problems.setdefault(row, (ReasonCode.TEXT_TOO_LONG, describe_too_long(n_chars[row].as_py(), options)))
     return text
 
@@ -139,11 +139,11 @@ def _find_ids(columns: list[Any], layout: Layout, options: ReadOptions, problems
         if invalid := find_invalid_rows(some):
             message = "the id is not valid UTF-8"
             problems |= {row: (ReasonCode.INVALID_UTF8, message) for row in invalid if row not in problems}
-            some = pc.if_else(_is_at(invalid, n), pa.scalar(None, _STRING), some)
+            some = pc.if_else(_mark_rows(invalid, n), pa.scalar(None, _STRING), some)
         ids = pc.coalesce(ids, pc.if_else(pc.equal(some, ""), pa.scalar(None, _STRING), some))
     if name and ids.null_count:
         message = f"no id in {name!r} (input.id_column)"
-        for row in _rows_where(ids.is_null()):
+        for row in _list_rows(ids.is_null()):
             problems.setdefault(row, (ReasonCode.INVALID_RECORD, message))
     return ids
 
@@ -183,34 +183,34 @@ def _hash_others(hashes: list[str | None], carried: Any, problems: Problems) -> 
 
 def _derive_ids(ids: Any, url: Any, text: Any) -> Any:
     """Return the ids with those made of URL and text where a document has none of its own."""
-    rows = _rows_where(pc.and_(ids.is_null(), text.is_valid())) if ids.null_count else []
+    rows = _list_rows(pc.and_(ids.is_null(), text.is_valid())) if ids.null_count else []
     if not rows:
         return ids
     made = {row: derive_id(url[row].as_py(), text[row].as_py()) for row in rows}
-    return pc.coalesce(ids, _at_rows(made, len(ids)))
+    return pc.coalesce(ids, _scatter_values(made, len(ids)))
 
 
-def _places(uri: str, numbers: Any) -> Any:
+def _make_places(uri: str, numbers: Any) -> Any:
     n = len(numbers)
     parts = [pa.repeat(pa.scalar(uri), n), numbers, pa.nulls(n, pa.int64())]
     return pa.StructArray.from_arrays(parts, names=["file", "offset", "length"])
 
 
-def _snippet(text: Any) -> str:
+def _make_snippet(text: Any) -> str:
     # Four bytes a character at most: no need to decode megabytes for 200 characters.
     return text.as_buffer().to_pybytes()[: 4 * SNIPPET_CHARS].decode("utf-8", "replace")[:SNIPPET_CHARS]
 
 
-def _at_rows(values: Mapping[int, str], n: int) -> Any:
+def _scatter_values(values: Mapping[int, str], n: int) -> Any:
     """Return values at their rows, null elsewhere."""
     return pa.array([values.get(row) for row in range(n)], _STRING) if values else pa.nulls(n, _STRING)
 
 
-def _is_at(rows: Iterable[int], n: int) -> Any:
+def _mark_rows(rows: Iterable[int], n: int) -> Any:
     flags = np.zeros(n, dtype=np.bool_)
     flags[list(rows)] = True
     return pa.array(flags)
 
 
-def _rows_where(flags: Any) -> list[int]:
+def _list_rows(flags: Any) -> list[int]:
     return pc.indices_nonzero(flags.fill_null(False)).to_pylist()

@@ -1,4 +1,4 @@
-"""Arrow UDF: a model's answers to programs, by the parser of the recipe's semantics. Sees answers, never texts."""
+"""Arrow UDF from a model's answers to programs, by the parser of the recipe's semantics. It sees answers, never texts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from prox_spark import schemas
 from prox_spark.programs import DocVerdict, Program, parse, parse_verdict, read_reference
 from prox_spark.udfs.arrow import to_batch
 
-# The document stage stands beside the chunks as chunk -1.
+# Chunk index of the document stage's answer, which is stored beside the chunks' answers.
 DOC_STAGE: Final = -1
 
 _PROMPT: Final = [
@@ -30,7 +30,7 @@ PARSED: Final = T.StructType(
 
 @dataclass(frozen=True)
 class ParseAnswers:
-    """For `mapInArrow` over STORED_ANSWERS: one row of PARSED for each.
+    """A function for `mapInArrow` over STORED_ANSWERS that returns one row of PARSED per answer.
 
     A chunk's answer becomes operations and findings. A document's answer in words (of a refiner that was not held to two
     answers) becomes a drop probability of 1 or 0, null when it says neither.
@@ -42,11 +42,11 @@ class ParseAnswers:
     semantics: Literal["strict", "reference"]
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Streams; rows out are rows in."""
+        """Yield a batch for each batch, with one row per row."""
         for batch in batches:
-            yield to_batch([self._row(row) for row in batch.to_pylist()], PARSED)
+            yield to_batch([self._make_row(row) for row in batch.to_pylist()], PARSED)
 
-    def _row(self, row: dict[str, Any]) -> tuple[object, ...]:
+    def _make_row(self, row: dict[str, Any]) -> tuple[object, ...]:
         output = row["output_text"]
         if row["chunk_index"] == DOC_STAGE:
             if row["drop_probability"] is None and output is not None:
@@ -60,5 +60,5 @@ class ParseAnswers:
 
     def _read(self, output: str, lines: range) -> Program:
         if self.semantics == "reference":
-            return read_reference(output.strip(" "))  # as the released job stores them
+            return read_reference(output.strip(" "))  # the released job stores answers stripped
         return parse(output, lines)

@@ -1,4 +1,4 @@
-"""Programs of documents as Arrow has them: their types in Spark, and a batch laid out flat."""
+"""Programs of documents in Arrow: their types in Spark, and a batch laid out flat."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from pyspark.sql.pandas.types import to_arrow_type
 
 from prox_spark import schemas
 from prox_spark.programs import Operation, OpName
-from prox_spark.udfs.arrow import Flags, Numbers, flat, numbers, true
+from prox_spark.udfs.arrow import Flags, Numbers, flatten, to_flags, to_numbers
 from prox_spark.udfs.edits import Lines, Spans
 from prox_spark.udfs.words import count_words_of
 
-# What an executor reads of a chunk: columns of `programs`, diagnostics are the parser's.
+# Input of an executor for a chunk: columns of `programs`; the diagnostics are the parser's.
 CHUNK: Final = T.StructType(
     [
         schemas.PROGRAMS.schema[name]
         for name in ("chunk_index", "line_start", "line_end", "generation_key", "ops", "diagnostics")
     ]
 )
-# What it says of a chunk: diagnostics are the parser's and its own.
+# Result of an executor for a chunk; the diagnostics are the parser's and the executor's.
 CHUNK_OUTCOME: Final = T.StructType(
     [
         schemas.PROGRAMS.schema["chunk_index"],
@@ -35,21 +35,21 @@ CHUNK_OUTCOME: Final = T.StructType(
 )
 
 
-def _without_comments(kind: T.StructType) -> T.StructType:
-    """Return the type as Arrow gives it back: Spark takes the result of a UDF for another one where fields have comments."""
+def _strip_comments(kind: T.StructType) -> T.StructType:
+    """Return the type without comments, as it comes back from Arrow: with them Spark sees a different type in a UDF's result."""
 
-    def bare(value: Any) -> Any:
+    def strip(value: Any) -> Any:
         if isinstance(value, list):
-            return list(map(bare, value))
+            return list(map(strip, value))
         return (
-            {key: bare(item) for key, item in value.items() if key != "metadata"} if isinstance(value, dict) else value
+            {key: strip(item) for key, item in value.items() if key != "metadata"} if isinstance(value, dict) else value
         )
 
-    return T.StructType.fromJson(bare(kind.jsonValue()))
+    return T.StructType.fromJson(strip(kind.jsonValue()))
 
 
-# What it says of a document.
-EXECUTION: Final = _without_comments(
+# Result of an executor for a document.
+EXECUTION: Final = _strip_comments(
     T.StructType(
         [
             *(
@@ -62,25 +62,27 @@ EXECUTION: Final = _without_comments(
 )
 ARROW_EXECUTION: Final = to_arrow_type(EXECUTION)
 
-# Many times as fast as to ask the enumeration.
+# A dict is many times as fast as a look-up in the enumeration.
 _OPERATIONS: Final = {str(name): name for name in OpName}
 
 
 @dataclass
 class Batch:
-    """Documents, their chunks and the operations of these, flat, each with the number of what it belongs to.
+    """Documents, their chunks and the chunks' operations, each a flat array.
 
     Attributes:
-        texts: of the documents.
-        words: of the documents.
-        lines: of the documents.
-        is_odd: of the documents: True where something is found that asks for the long way.
-        chunk_doc: number of a chunk's document.
-        chunk_index: of the chunks; so are `first_line` and `last_line`, cut to lines that are there.
-        op_chunk: number of an operation's chunk.
-        op_doc: number of its document.
-        op_index: its position in the program.
-        ops: structs of `schemas.OPERATION`.
+        texts: text of each document.
+        words: number of words of each document.
+        lines: lines of the documents.
+        is_odd: for each document, True where something was found that the fast path can't handle.
+        chunk_doc: number of each chunk's document.
+        chunk_index: index of each chunk in its document.
+        first_line: first line of each chunk, clipped to existing lines.
+        last_line: last line of each chunk, included, clipped likewise.
+        op_chunk: number of each operation's chunk.
+        op_doc: number of each operation's document.
+        op_index: position of each operation in its program.
+        ops: the operations, structs of `schemas.OPERATION`.
     """
 
     texts: pa.StringArray
@@ -98,24 +100,24 @@ class Batch:
 
     @classmethod
     def of(cls, texts: pa.Array, words_before: pa.Array, chunks: pa.Array) -> Batch:
-        """Lay a batch out. A document without words has no chunks: it is empty, whatever its programs say."""
-        words = numbers(words_before)
+        """Lay out a batch. A document without words gets no chunks: it becomes empty, whatever its programs are."""
+        words = to_numbers(words_before)
         if unknown := words_before.null_count:
-            rows = np.flatnonzero(true(words_before.is_null()))
+            rows = np.flatnonzero(to_flags(words_before.is_null()))
             words[rows] = count_words_of(texts.take(pa.array(rows)) if unknown < len(texts) else texts)
         chunks = pc.if_else(pa.array(words > 0), chunks, pa.scalar(None, chunks.type))
         lines = Lines(texts)
-        chunk_doc, chunk = flat(chunks)
-        op_chunk, ops = flat(pc.struct_field(chunk, "ops"))
+        chunk_doc, chunk = flatten(chunks)
+        op_chunk, ops = flatten(pc.struct_field(chunk, "ops"))
         n_findings = pc.fill_null(pc.list_value_length(pc.struct_field(chunk, "diagnostics")), 0)
         starts, ends = pc.struct_field(chunk, "line_start"), pc.struct_field(chunk, "line_end")
         is_odd = np.zeros(len(texts), np.bool_)
-        is_odd[chunk_doc[true(pc.or_(pc.greater(n_findings, 0), pc.or_(starts.is_null(), ends.is_null())))]] = True
-        first_line = np.maximum(numbers(starts), 0)
-        last_line = np.maximum(np.minimum(numbers(ends), lines.n_lines[chunk_doc] - 1), -1)
-        # Chunks that share lines work one on what the other made.
+        is_odd[chunk_doc[to_flags(pc.or_(pc.greater(n_findings, 0), pc.or_(starts.is_null(), ends.is_null())))]] = True
+        first_line = np.maximum(to_numbers(starts), 0)
+        last_line = np.maximum(np.minimum(to_numbers(ends), lines.n_lines[chunk_doc] - 1), -1)
+        # Where chunks share lines, one works on the other's result.
         spans = Spans(chunk_doc, first_line, last_line)
-        is_odd[spans.where(first_line <= last_line).in_order().overlapping()] = True
+        is_odd[spans.select(first_line <= last_line).sort().find_overlapping()] = True
         first_op = np.searchsorted(op_chunk, np.arange(len(chunk_doc)))
         return cls(
             texts,
@@ -132,15 +134,15 @@ class Batch:
             ops,
         )
 
-    def field(self, name: str) -> pa.Array:
-        """Return a field of the operations."""
+    def get_op_field(self, name: str) -> pa.Array:
+        """Return a field of all operations."""
         return pc.struct_field(self.ops, name)
 
-    def named(self, *names: OpName) -> Flags:
-        """Say which operations have one of these names."""
-        return true(pc.is_in(self.field("op"), pa.array([str(name) for name in names])))
+    def find_operations(self, *names: OpName) -> Flags:
+        """Return for each operation whether it has one of these names."""
+        return to_flags(pc.is_in(self.get_op_field("op"), pa.array([str(name) for name in names])))
 
 
-def operation_of(op: dict[str, Any]) -> Operation:
-    """Return a struct of `schemas.OPERATION` as the executors take it."""
+def to_operation(op: dict[str, Any]) -> Operation:
+    """Return a struct of `schemas.OPERATION` as an `Operation`."""
     return Operation(_OPERATIONS[op["op"]], op["line_start"], op["line_end"], op["source_str"], op["target_str"])

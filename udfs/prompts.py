@@ -42,13 +42,13 @@ class BuildPrompts:
         for batch in batches:
             columns = ("doc_id", "content_sha256", "text", "first_line")
             rows = [
-                self._row(doc_id, sha, prompt)
+                self._make_row(doc_id, sha, prompt)
                 for doc_id, sha, text, first_line in zip(*(batch.column(c).to_pylist() for c in columns), strict=True)
                 for prompt in self.builder.build_prompts(text, first_line)
             ]
             yield to_batch(rows, PROMPTS)
 
-    def _row(self, doc_id: str, content_sha256: str, prompt: Prompt) -> tuple[object, ...]:
+    def _make_row(self, doc_id: str, content_sha256: str, prompt: Prompt) -> tuple[object, ...]:
         lines = (prompt.chunk_index, prompt.line_start, prompt.line_end)
         token_ids = prompt.token_ids if self.with_token_ids else []
         return doc_id, content_sha256, prompt.key, *lines, prompt.skip_reason, token_ids

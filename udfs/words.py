@@ -23,33 +23,33 @@ _BLOCK_BYTES: Final = 1 << 18
 _GROUP_BYTES: Final = 1 << 20
 
 # What a character is to a word: a part of it, white space, a word by itself, or a sign that may stand beside one.
-_PART, _SPACE, _ALONE, _BESIDE = range(4)
+_PART, _SPACE, _ALONE, _ATTACHED = range(4)
 
 
-def _tell_characters() -> NDArray[np.uint8]:
+def _classify_characters() -> NDArray[np.uint8]:
     # Bytes may be no character at all; a table of all that four bytes can say needs no check.
     kinds = np.full(0x200000, _PART, dtype=np.uint8)
     kinds[[code for code in range(0x3001) if chr(code).isspace()]] = _SPACE
-    for kind, ranges in ((_ALONE, UNSPACED_LETTERS), (_BESIDE, ATTACHED_SIGNS)):
+    for kind, ranges in ((_ALONE, UNSPACED_LETTERS), (_ATTACHED, ATTACHED_SIGNS)):
         for first, last in ranges:
             kinds[first : last + 1] = kind
     return kinds
 
 
-_KINDS: Final = _tell_characters()
+_KINDS: Final = _classify_characters()
 
 
-def count_words(texts: Column) -> Column:
+def count_words_column(texts: Column) -> Column:
     """Return the words of each text of a column of Spark, as `programs.words.count_words` counts them; null of null."""
     from pyspark.sql.functions import arrow_udf
 
     def count(texts: pa.Array) -> pa.Array:
-        return word_counts(texts)
+        return count_words_or_null(texts)
 
     return arrow_udf(count, "bigint")(texts)
 
 
-def word_counts(texts: pa.Array) -> pa.Array:
+def count_words_or_null(texts: pa.Array) -> pa.Array:
     """Return the words of each text, null of null."""
     return pa.array(count_words_of(texts), mask=texts.is_null().to_numpy(zero_copy_only=False))
 
@@ -65,9 +65,9 @@ def count_words_of(texts: pa.Array | pa.ChunkedArray) -> Places:
     """
     if isinstance(texts, pa.ChunkedArray):
         return np.concatenate([np.zeros(0, dtype=np.int64), *map(count_words_of, texts.chunks)])
-    offsets, data = _buffers(texts)
+    offsets, data = _read_buffers(texts)
     counts, n_letters = _count_by_white_space(data, offsets)
-    for group in _groups(np.flatnonzero(n_letters), offsets):
+    for group in _group_texts(np.flatnonzero(n_letters), offsets):
         counts[group] = _count_with_letters(
             [str(data[offsets[text] : offsets[text + 1]].data, "utf-8", "replace") for text in group]
         )
@@ -76,7 +76,7 @@ def count_words_of(texts: pa.Array | pa.ChunkedArray) -> Places:
     return counts
 
 
-def _buffers(texts: pa.Array) -> tuple[Places, Bytes]:
+def _read_buffers(texts: pa.Array) -> tuple[Places, Bytes]:
     """Where each text begins and the last ends, counted from the first, and the bytes of all."""
     is_large = pa.types.is_large_string(texts.type)
     if not (is_large or pa.types.is_string(texts.type)):
@@ -97,7 +97,7 @@ def _count_by_white_space(data: Bytes, offsets: Places) -> tuple[Places, Places]
     for begin in range(0, len(data), _BLOCK_BYTES):
         end = min(begin + _BLOCK_BYTES, len(data))
         here = slice(*np.searchsorted(offsets, (begin, end)))
-        starts, unspaced = _look_at(data, begin, end, offsets)
+        starts, unspaced = _scan_block(data, begin, end, offsets)
         words[here] = n_words + np.searchsorted(starts, offsets[here])
         letters[here] = n_letters + np.searchsorted(unspaced, offsets[here])
         n_words, n_letters = n_words + len(starts), n_letters + len(unspaced)
@@ -106,7 +106,7 @@ def _count_by_white_space(data: Bytes, offsets: Places) -> tuple[Places, Places]
     return np.diff(words), np.diff(letters)
 
 
-def _look_at(data: Bytes, begin: int, end: int, offsets: Places) -> tuple[Places, Places]:
+def _scan_block(data: Bytes, begin: int, end: int, offsets: Places) -> tuple[Places, Places]:
     """Where words begin in a part of the bytes, and letters of scripts without blanks."""
     # With the characters that the part cuts, and the one before it, which tells whether a word goes on.
     first, last = max(begin - 4, 0), min(end + 3, len(data))
@@ -115,7 +115,7 @@ def _look_at(data: Bytes, begin: int, end: int, offsets: Places) -> tuple[Places
     is_space = (block - np.uint8(9) < 5) | (block - np.uint8(28) < 5)
     unspaced = np.zeros(0, dtype=np.int64)
     if block.max() >= 0x80:
-        unspaced = _look_at_wide(block, is_space) + first
+        unspaced = _scan_wide_characters(block, is_space) + first
     is_start = ~is_space
     is_start[1:] &= is_space[:-1]
     heads = offsets[slice(*np.searchsorted(offsets, (first, last)))] - first
@@ -124,27 +124,29 @@ def _look_at(data: Bytes, begin: int, end: int, offsets: Places) -> tuple[Places
     return starts, unspaced[(unspaced >= begin) & (unspaced < end)]
 
 
-def _look_at_wide(block: Bytes, is_space: Flags) -> Places:
+def _scan_wide_characters(block: Bytes, is_space: Flags) -> Places:
     """Marks white space of more than one byte, and finds letters of scripts without blanks."""
     two = np.flatnonzero(block[:-1] == 0xC2)
     two = two[np.isin(block[two + 1], (0x85, 0xA0))]
     is_space[two] = is_space[two + 1] = True
     leads = np.flatnonzero(block >= 0xE0)
     three = leads[(block[leads] < 0xF0) & (leads < len(block) - 2)]
-    code = _bits(block, three, 0, 0x0F) << 12 | _bits(block, three, 1) << 6 | _bits(block, three, 2)
+    code = _read_bits(block, three, 0, 0x0F) << 12 | _read_bits(block, three, 1) << 6 | _read_bits(block, three, 2)
     wide = three[_KINDS[code] == _SPACE]
     is_space[wide] = is_space[wide + 1] = is_space[wide + 2] = True
     four = leads[(block[leads] >= 0xF0) & (leads < len(block) - 3)]
-    long_code = _bits(block, four, 0, 0x07) << 18 | _bits(block, four, 1) << 12 | _bits(block, four, 2) << 6
-    alone = three[_KINDS[code] == _ALONE], four[_KINDS[long_code | _bits(block, four, 3)] == _ALONE]
+    long_code = (
+        _read_bits(block, four, 0, 0x07) << 18 | _read_bits(block, four, 1) << 12 | _read_bits(block, four, 2) << 6
+    )
+    alone = three[_KINDS[code] == _ALONE], four[_KINDS[long_code | _read_bits(block, four, 3)] == _ALONE]
     return np.sort(np.concatenate(alone))
 
 
-def _bits(block: Bytes, places: Places, behind: int, mask: int = 0x3F) -> NDArray[np.int32]:
+def _read_bits(block: Bytes, places: Places, behind: int, mask: int = 0x3F) -> NDArray[np.int32]:
     return (block[places + behind] & np.uint8(mask)).astype(np.int32)
 
 
-def _groups(texts: Places, offsets: Places) -> list[Places]:
+def _group_texts(texts: Places, offsets: Places) -> list[Places]:
     """Parts of a list of texts, each of so many bytes that it is worth the calls."""
     n_bytes = np.cumsum(offsets[texts + 1] - offsets[texts])
     return np.split(texts, np.flatnonzero(np.diff(n_bytes // _GROUP_BYTES)) + 1) if len(texts) else []
@@ -155,15 +157,15 @@ def _count_with_letters(texts: list[str]) -> Places:
     # A blank before each text and behind the last keeps them apart.
     codes = np.frombuffer(f" {' '.join(texts)} ".encode("utf-32-le"), dtype=np.uint32)
     kinds = _KINDS[codes]
-    is_alone, is_beside = kinds == _ALONE, kinds == _BESIDE
+    is_alone, is_attached = kinds == _ALONE, kinds == _ATTACHED
     is_apart = is_alone | (kinds == _SPACE)
     is_word = is_alone.copy()
     is_word[1:] |= ~is_apart[1:] & is_apart[:-1]
     # A run of signs next to a letter that is alone begins no word; what follows the run does.
-    edges = np.flatnonzero(is_beside[1:] != is_beside[:-1]) + 1
+    edges = np.flatnonzero(is_attached[1:] != is_attached[:-1]) + 1
     firsts, behind = edges[::2], edges[1::2]
-    is_beside_alone = is_alone[firsts - 1] | is_alone[behind]
-    firsts, behind = firsts[is_beside_alone], behind[is_beside_alone]
+    is_attached_alone = is_alone[firsts - 1] | is_alone[behind]
+    firsts, behind = firsts[is_attached_alone], behind[is_attached_alone]
     is_word[firsts] = False
     is_word[behind] |= kinds[behind] == _PART
     ends = np.cumsum([1, *(len(text) + 1 for text in texts)])

@@ -36,7 +36,7 @@ from prox_spark.runs.run import Run, recorded
 from prox_spark.schemas import DOCUMENT_KEY
 from prox_spark.udfs.annotate import ANSWER, DRAFTS, DraftLabels
 from prox_spark.udfs.generate import Generate
-from prox_spark.udfs.words import count_words
+from prox_spark.udfs.words import count_words_column
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -175,7 +175,7 @@ def draw_sample(config: AnnotationConfig) -> Callable[[DataFrame], DataFrame]:
     Returns:
         A transformation of `documents`: `DOCUMENT_KEY` and text of at most `config.documents` that have words.
     """
-    n_words = F.coalesce("n_words", count_words(F.col("text")))
+    n_words = F.coalesce("n_words", count_words_column(F.col("text")))
     length = reduce(lambda n, bound: n + (n_words >= bound).cast("int"), config.length_bounds, F.lit(0))
     draw = F.xxhash64(F.lit(config.seed), "doc_id")
 

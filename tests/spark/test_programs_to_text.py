@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from prox_spark.config import ApplyConfig
 from prox_spark.pipeline.applying.execute import execute_programs, gather_chunks
 from prox_spark.udfs.programs import CHUNK
-from prox_spark.udfs.words import count_words
+from prox_spark.udfs.words import count_words_column
 
 pytestmark = pytest.mark.spark
 
@@ -36,4 +36,4 @@ def test_texts_go_through_one_udf_and_are_not_shuffled(spark: Any, semantics: st
 
 def test_words_of_a_column_are_counted_and_null_stays(spark: Any) -> None:
     frame = spark.createDataFrame([("a b",), ("中文",), ("",), (None,)], "text string")
-    assert [row["n"] for row in frame.select(count_words(F.col("text")).alias("n")).collect()] == [2, 2, 0, None]
+    assert [row["n"] for row in frame.select(count_words_column(F.col("text")).alias("n")).collect()] == [2, 2, 0, None]

@@ -15,7 +15,7 @@ from prox_spark.lake.types import as_string, fit_type
 from prox_spark.pipeline.inputs.naming import quoted
 from prox_spark.readers.parquet.roles import Way, check_columns, find_roles
 from prox_spark.readers.records import SNIPPET_CHARS, ReadOptions
-from prox_spark.udfs.words import count_words
+from prox_spark.udfs.words import count_words_column
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -77,7 +77,7 @@ def map_table(table: DataFrame, path: str, source: str, options: ReadOptions, no
             "reason": F.col("rejection.reason"),
             "message": F.col("rejection.message"),
             "text": F.when(is_document, F.col("raw_text")),
-            "n_words": F.when(is_document, count_words(F.col("raw_text"))),
+            "n_words": F.when(is_document, count_words_column(F.col("raw_text"))),
             "snippet": F.when(~is_document, _as_valid_utf8(F.substring("raw_text", 1, SNIPPET_CHARS))),
         }
     ).drop("own_id", "raw_text", "rejection")

@@ -172,7 +172,7 @@ def test_replacements_that_would_swell_a_text_past_all_bounds_are_refused_alike(
 
 def test_what_is_usual_goes_no_document_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     # Programs as refiners write them: the way that takes time is for what is odd in them.
-    monkeypatch.setattr(columnar, "_one_by_one", None)
+    monkeypatch.setattr(columnar, "_execute_one_by_one", None)
     text = "Cookies!\nthe heron waits for fish\n\nthe heron waits for fish\nShare\nTweet"
     programs: list[tuple[Operation, ...]] = [
         (),

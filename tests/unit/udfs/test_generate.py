@@ -73,20 +73,22 @@ def generate(
 )
 def test_the_probability_of_dropping_is_that_of_drop_against_keep(keep: float, drop: float, probability: float) -> None:
     answer = Answer("x", "length", 1, {5: keep, 17: drop})
-    assert VERDICT_TOKENS.drop_probability(answer) == pytest.approx(probability)
+    assert VERDICT_TOKENS.compute_drop_probability(answer) == pytest.approx(probability)
 
 
 @pytest.mark.parametrize(("present", "probability"), [({5: -0.1}, 0.0), ({17: -0.1}, 1.0), ({5: -8.0, 99: 0.0}, 0.0)])
 def test_a_log_probability_that_is_missing_is_that_of_the_impossible(
     present: dict[int, float], probability: float
 ) -> None:
-    assert VERDICT_TOKENS.drop_probability(Answer("x", "length", 1, present)) == pytest.approx(probability, abs=1e-12)
+    assert VERDICT_TOKENS.compute_drop_probability(Answer("x", "length", 1, present)) == pytest.approx(
+        probability, abs=1e-12
+    )
 
 
 @pytest.mark.parametrize("present", [{}, {99: -0.1}], ids=str)
 def test_an_answer_without_log_probabilities_is_an_engine_error(present: dict[int, float]) -> None:
     with pytest.raises(EngineError, match="log-probabilities"):
-        VERDICT_TOKENS.drop_probability(Answer("x", "length", 1, present))
+        VERDICT_TOKENS.compute_drop_probability(Answer("x", "length", 1, present))
 
 
 def test_rows_out_are_rows_in_over_all_batches(monkeypatch: pytest.MonkeyPatch) -> None:
