@@ -17,7 +17,7 @@ from prox_spark.commands import demo
 from prox_spark.commands.arguments import run_command
 from prox_spark.config import Recipe
 from prox_spark.errors import ConservationError, EngineStartError, LakeError, RecipeError, RefinerError
-from prox_spark.refiners import known
+from prox_spark.refiners import list_refiners
 
 pytestmark = pytest.mark.unit
 
@@ -120,7 +120,7 @@ def test_a_recipe_error_is_a_usage_error_on_stderr(arguments: list[str], capsys:
 def test_refiners_are_listed_with_their_stages(capsys: Capture) -> None:
     assert cli.main(["refiners", "list"]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert [row[0] for row in rows] == known()
+    assert [row[0] for row in rows] == list_refiners()
     assert next(row for row in rows if row[0] == "web-135m")[1] == "doc+chunk"
 
 
