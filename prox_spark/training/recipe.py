@@ -129,7 +129,9 @@ class CheckpointConfig(Section):
         default_factory=list,
         description="Labels for validation, given like `path` in labels; don't train on them. Without any, the last checkpoint is the result.",
     )
-    validation_examples: int = Field(120, ge=1, description="Largest number of examples of each place and stage; they are drawn once.")
+    validation_examples: int = Field(
+        120, ge=1, description="Largest number of examples of each place and stage; they are drawn once."
+    )
     keep: int = Field(
         2,
         ge=2,

@@ -84,8 +84,10 @@ def window(spec: EngineSpec, parameters: dict[str, Any], size: int) -> RequestWi
 
 def generate(spec: EngineSpec, prompts: VerdictPrompts | ChunkPrompts, texts: list[str]) -> list[dict[str, object]]:
     made = [prompt for text in texts for prompt in prompts.build_prompts(text)]
-    verdict = (
-        VerdictTokens(*prompts.verdict_token_ids, "keep_doc()", "drop_doc()") if isinstance(prompts, VerdictPrompts) else None
+    verdict_tokens = (
+        VerdictTokens(*prompts.verdict_token_ids, "keep_doc()", "drop_doc()")
+        if isinstance(prompts, VerdictPrompts)
+        else None
     )
     columns = {
         "generation_key": [p.key for p in made],
@@ -93,7 +95,9 @@ def generate(spec: EngineSpec, prompts: VerdictPrompts | ChunkPrompts, texts: li
     }
     # Two Arrow batches: the window spans them.
     batches = pa.Table.from_pydict(columns).to_batches(max_chunksize=max(1, len(made) // 2))
-    return [row for batch in Generate(spec, prompts.sampling, verdict_tokens)(iter(batches)) for row in batch.to_pylist()]
+    return [
+        row for batch in Generate(spec, prompts.sampling, verdict_tokens)(iter(batches)) for row in batch.to_pylist()
+    ]
 
 
 def test_a_fresh_engine_tells_the_counters_that_a_hang_is_known_by(engine: Engine) -> None:
