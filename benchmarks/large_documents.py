@@ -27,7 +27,7 @@ from applying.made import MADE, Make, sample_lines
 
 from prox_spark.programs import Gates, execute_chunks
 from prox_spark.programs.words import count_words
-from prox_spark.udfs.execute import ExecuteStrict, _program
+from prox_spark.udfs.execute import ExecuteStrict, _read_program
 from prox_spark.udfs.programs import CHUNK
 
 BAR = 3.0
@@ -85,7 +85,7 @@ def timed(rows: list[Row], n_rounds: int) -> float:
         done = execute(texts, words, batch)
         seconds.append(time.process_time() - begun)
     for text, own, found in zip(texts.to_pylist(), chunks, done.to_pylist(), strict=True):
-        right = execute_chunks(text, [_program(chunk) for chunk in own], Gates())
+        right = execute_chunks(text, [_read_program(chunk) for chunk in own], Gates())
         as_it_should = (right.text, str(right.status), count_words(right.text))
         if as_it_should != (found["text"], found["status"], found["words_after"]):
             raise SystemExit(f"failed: a document of {len(text):,} characters comes out differently")
