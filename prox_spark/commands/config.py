@@ -1,4 +1,4 @@
-"""`prox-spark config`: every field of a recipe with its default and meaning, and the schema for editors."""
+"""`prox-spark config`: the fields of a recipe, the recipe that arguments make, and the schema for editors."""
 
 from __future__ import annotations
 
@@ -7,26 +7,30 @@ from collections.abc import Sequence
 
 import yaml
 
-from prox_spark.commands.arguments import add_recipe_arguments, recipe_from, run_command
+from prox_spark.commands.arguments import add_recipe_arguments, make_recipe
+from prox_spark.commands.run_command import run_command
 from prox_spark.config import Recipe, RecipeFile
 from prox_spark.paths import CONF
 from prox_spark.training.recipe import AdaptRecipe
 
+_DESCRIPTION = "Print every field of a recipe with its type, default and meaning."
 _RECIPES: dict[str, type[RecipeFile]] = {"recipe": Recipe, "adapt": AdaptRecipe}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the reference of the fields, with --show a recipe, with --schema the schema. Return the exit status."""
+    """Print the fields, with --show a recipe, with --schema a schema. Return the exit status, as `run_command` does."""
     parser = argparse.ArgumentParser(
-        prog="prox-spark config", description=__doc__, epilog=f"Recipes to start from are in {CONF / 'recipes'}."
+        prog="prox-spark config", description=_DESCRIPTION, epilog=f"Recipes to start from are in {CONF / 'recipes'}."
     )
-    parser.add_argument("--show", action="store_true", help="print the recipe that the arguments make, secrets hidden")
+    parser.add_argument(
+        "--show", action="store_true", help="print the recipe that the arguments make, with secrets redacted"
+    )
     parser.add_argument(
         "--schema",
         nargs="?",
         const="recipe",
         choices=_RECIPES,
-        help="print the JSON schema of a recipe, or of the recipe of `prox-spark adapt`, for completion in editors",
+        help="print the JSON schema of a recipe (default) or of the recipe of `prox-spark adapt`, for completion in editors",
     )
     add_recipe_arguments(parser)
     args = parser.parse_args(argv)
@@ -35,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.schema:
             print(_RECIPES[args.schema].schema_text())
         elif args.show:
-            print(yaml.safe_dump(recipe_from(args).redact(), sort_keys=False))
+            print(yaml.safe_dump(make_recipe(args).redact(), sort_keys=False))
         else:
             print(Recipe.reference())
         return 0

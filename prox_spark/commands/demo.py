@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from prox_spark.commands.arguments import add_input_arguments, add_recipe_arguments, recipe_from, run_command
+from prox_spark.commands.arguments import add_input_arguments, add_recipe_arguments, make_recipe
+from prox_spark.commands.run_command import run_command
 from prox_spark.config import Recipe
 from prox_spark.demo import PAGES
 from prox_spark.fingerprint import fingerprint
@@ -25,6 +26,9 @@ from prox_spark.session import spark_session
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+_DESCRIPTION = """Ingest and refine a sample, or your own files, and show what happened: documents before and after, and queries over
+the tables just made. A second run on the same lake finds nothing new."""
 
 _N_EXAMPLES = 3
 
@@ -47,8 +51,8 @@ QUERIES = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the demo; a second run on the same lake finds nothing new."""
-    parser = argparse.ArgumentParser(prog="prox-spark demo", description=__doc__)
+    """Run the demo. Return the exit status, as `run_command` does."""
+    parser = argparse.ArgumentParser(prog="prox-spark demo", description=_DESCRIPTION)
     add_input_arguments(parser)
     add_recipe_arguments(parser)
     args = parser.parse_args(argv)
@@ -56,32 +60,34 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _demo(args: argparse.Namespace) -> int:
-    recipe = with_defaults(recipe_from(args))
+    recipe = fill_in_defaults(make_recipe(args))
     inputs = find_inputs(recipe.input)
     with spark_session(recipe) as spark:
-        _heading(f"1. Ingest {' '.join(recipe.input.paths)} into {recipe.lake.root or recipe.lake.catalog}")
+        _print_heading(f"1. Ingest {' '.join(recipe.input.paths)} into {recipe.lake.root or recipe.lake.catalog}")
         print(describe_ingest(ingest(spark, recipe, inputs)))
-        _heading(
+        _print_heading(
             f"2. Refine with {recipe.refiners.doc}"
             + (f" and {recipe.refiners.chunk}" if recipe.refiners.chunk != recipe.refiners.doc else "")
         )
         print(describe_refine(refine_lake(spark, recipe)))
         lake = Lake(spark, recipe.lake)
         lake.create_views()
-        _heading("3. Before and after: - removed, ~ changed (the most edits among those that kept half of their words)")
-        _examples(lake)
-        _heading("4. SQL over the tables just made")
-        _queries(spark)
+        _print_heading(
+            "3. Before and after: - removed, ~ changed (the most edited of the documents that kept half of their words)"
+        )
+        _print_examples(lake)
+        _print_heading("4. SQL over the tables just made")
+        _print_queries(spark)
     print(f'\nMore: prox-spark sql {lake.option} "SELECT * FROM runs"')
     return 0
 
 
-def with_defaults(recipe: Recipe) -> Recipe:
-    """The recipe with the sample as its input and a lake for its input, where it names none."""
+def fill_in_defaults(recipe: Recipe) -> Recipe:
+    """Return the recipe with the sample as its input and a lake for its input, where it names none."""
     paths = recipe.input.paths or [str(PAGES)]
     root = recipe.lake.root
     if not (root or recipe.lake.catalog):
-        root = f"lake/{_slug(paths[0]) if recipe.input.paths else 'demo'}"
+        root = f"lake/{_name_folder(paths[0]) if recipe.input.paths else 'demo'}"
     return recipe.model_copy(
         update={
             "input": recipe.input.model_copy(update={"paths": paths}),
@@ -90,8 +96,8 @@ def with_defaults(recipe: Recipe) -> Recipe:
     )
 
 
-def _examples(lake: Lake) -> None:
-    """The documents with the most removed spans, but not those that lost most of their text: they show how the model works."""
+def _print_examples(lake: Lake) -> None:
+    """Print the documents with the most removed spans, which show how the model works, but none that lost most of its text."""
     refined = lake.read("refined").where(
         (F.col("status") == "edited") & (F.col("words_after") > 0.5 * F.col("words_before"))
     )
@@ -109,19 +115,19 @@ def _examples(lake: Lake) -> None:
         print("  no document was edited")
 
 
-def _queries(spark: SparkSession) -> None:
+def _print_queries(spark: SparkSession) -> None:
     for title, query in QUERIES.items():
         print(f"\n{title}:\n{textwrap.dedent(query).strip()}")
         rows = spark.sql(query)
         print_rows(rows.columns, (tuple(row) for row in rows.collect()))
 
 
-def _heading(text: str) -> None:
+def _print_heading(text: str) -> None:
     print(f"\n{text}\n{'─' * min(len(text), 100)}", flush=True)
 
 
-def _slug(path: str) -> str:
-    """A folder name after an input: its name in lower case, and a hash, since a/data.jsonl is not b/data.jsonl."""
+def _name_folder(path: str) -> str:
+    """Return a folder's name for an input: its name in lower case, and a hash, because a/data.jsonl is not b/data.jsonl."""
     place = path if "://" in path else str(Path(path).absolute())
     name = re.sub(r"[^a-z0-9]+", "-", Path(place).name.lower()).strip("-") or "input"
     return f"{name}-{fingerprint(place.rstrip('/'))[:6]}"

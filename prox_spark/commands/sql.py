@@ -4,70 +4,110 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
-from prox_spark.commands.arguments import add_recipe_arguments, recipe_from, run_command
+from prox_spark.commands.arguments import add_recipe_arguments, make_recipe
+from prox_spark.commands.run_command import run_command
 from prox_spark.lake.lake import Lake
 from prox_spark.lake.types import as_string, change_leaves
-from prox_spark.report.terminal import print_rows
+from prox_spark.report.terminal import PAGE_ROWS, print_rows
 from prox_spark.session import spark_session
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame
-    from pyspark.sql.types import DataType
+    from pyspark.sql import Column, DataFrame, Row
 
-# Types whose values are dates, times, or what lies between two of them.
+_DESCRIPTION = """Run one statement of Spark SQL over the tables of a lake: documents, generations, programs, refined, quarantine,
+labels and runs."""
+
+_TABLE_ROWS = 100
+# Types whose values are dates, times, or the time between two of them.
 _TIMES = frozenset({"date", "timestamp", "timestamp_ntz", "time", "interval", "daytimeinterval", "yearmonthinterval"})
+_NESTED = (T.StructType, T.MapType, T.ArrayType)
+_ALL_FIELDS = {"ignoreNullFields": "false"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one statement and prints its rows."""
-    parser = argparse.ArgumentParser(prog="prox-spark sql", description=__doc__)
+    """Run one statement and print its rows. Return the exit status, as `run_command` does."""
+    parser = argparse.ArgumentParser(prog="prox-spark sql", description=_DESCRIPTION)
+    parser.add_argument("query", metavar="QUERY", help='statement, such as "SELECT * FROM runs"')
     parser.add_argument(
-        "query",
-        help='Spark SQL over documents, generations, programs, refined, quarantine, labels and runs, such as "select * from runs"',
+        "--output",
+        choices=("table", "json", "csv"),
+        default="table",
+        help="default: table; json is one object a line; csv has structs, maps and arrays as JSON",
     )
     parser.add_argument(
-        "--output", choices=("table", "json", "csv"), default="table", help="default: table; json is one object a line"
+        "--limit",
+        metavar="N",
+        type=_parse_limit,
+        help=f"rows to print, 0 for all; default: {_TABLE_ROWS} of a table, all of json and csv",
     )
     add_recipe_arguments(parser)
     args = parser.parse_args(argv)
 
     def run() -> int:
-        recipe = recipe_from(args)
+        recipe = make_recipe(args)
         with spark_session(recipe) as spark:
             Lake(spark, recipe.lake).create_views()
-            _print(spark.sql(args.query), args.output)
+            _print(spark.sql(args.query), args.output, args.limit)
         return 0
 
     return run_command(run, debug=args.debug)
 
 
-def _print(rows: DataFrame, output: str) -> None:
+def _print(rows: DataFrame, output: str, limit: int | None) -> None:
     if output == "table":
-        print_rows(rows.columns, (tuple(row) for row in _with_times_as_text(rows).toLocalIterator()))
-    elif output == "json":
-        for line in rows.toJSON().toLocalIterator():
+        limit = _TABLE_ROWS if limit is None else limit
+        print_rows(rows.columns, _fetch(_write_times(rows), limit), limit or None)
+        return
+    chosen = rows.limit(limit) if limit else rows
+    if output == "json":
+        for line in chosen.toJSON().toLocalIterator():
             print(line)
     else:
         writer = csv.writer(sys.stdout)
         writer.writerow(rows.columns)
-        for row in _with_times_as_text(rows).toLocalIterator():
-            writer.writerow(json.dumps(v, default=str) if isinstance(v, (list, dict, tuple)) else v for v in row)
+        writer.writerows(_write_nested(_write_times(chosen)).toLocalIterator())
 
 
-def _with_times_as_text(rows: DataFrame) -> DataFrame:
+def _fetch(rows: DataFrame, limit: int) -> Iterable[Row]:
+    """Return the rows up to the limit and one more, which shows that there are others."""
+    if not limit:
+        return rows.toLocalIterator()
+    chosen = rows.limit(limit + 1)
+    # To collect few rows Spark reads no more partitions than these need. An iterator needs no memory for many rows.
+    return chosen.collect() if limit <= PAGE_ROWS else chosen.toLocalIterator()
+
+
+def _write_times(rows: DataFrame) -> DataFrame:
     """Return the rows with dates and times as Spark writes them: Python's have no year 0 or 10000, and the host's zone."""
-    # By numbers for names: a query may return two columns of one name.
+    # Numbers for names, because a query may return two columns of one name.
     numbered = rows.toDF(*(f"_{n}" for n in range(len(rows.columns))))
     fields = numbered.schema.fields
-    return numbered.select(*(change_leaves(F.col(f.name), f.dataType, _text_of_times).alias(f.name) for f in fields))
+    return numbered.select(*(change_leaves(F.col(f.name), f.dataType, _choose_text).alias(f.name) for f in fields))
 
 
-def _text_of_times(kind: DataType) -> Callable[[Column], Column] | None:
+def _choose_text(kind: T.DataType) -> Callable[[Column], Column] | None:
     return as_string if kind.typeName() in _TIMES else None
+
+
+def _write_nested(rows: DataFrame) -> DataFrame:
+    """Return the rows with structs, maps and arrays as JSON, in which every field has its name."""
+    return rows.select(
+        *(
+            F.to_json(field.name, _ALL_FIELDS).alias(field.name) if isinstance(field.dataType, _NESTED) else field.name
+            for field in rows.schema.fields
+        )
+    )
+
+
+def _parse_limit(text: str) -> int:
+    n = int(text)
+    if n < 0:
+        raise argparse.ArgumentTypeError("must be 0 or more")
+    return n

@@ -62,7 +62,7 @@ class Output:
     overwrite: bool = False
 
     @classmethod
-    def at(cls, path: str, given: str | None = None, overwrite: bool = False) -> Output:
+    def of(cls, path: str, given: str | None = None, overwrite: bool = False) -> Output:
         """An output whose format, where none is given, goes by the name: .jsonl, .parquet, else Delta."""
         by_name = {".jsonl": InputFormat.JSONL, ".parquet": InputFormat.PARQUET}
         found = (kind for suffix, kind in by_name.items() if path.rstrip("/").lower().endswith(suffix))

@@ -3,47 +3,76 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from itertools import islice
+from typing import Any, NoReturn
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+# Rows of one table. All of them are in memory, because a column is as wide as its longest cell.
+PAGE_ROWS = 1_000
 _CELL = 80
 _CONTEXT = 2
 
 
-def console() -> Console:
-    """Standard output. A pipe or a file is taken for 140 columns wide instead of 80, so that tables stay readable."""
-    plain = Console(highlight=False)
-    return plain if plain.is_terminal else Console(highlight=False, width=140)
+class _Console(Console):
+    """A console that leaves it to the command what happens when nobody reads its output any more."""
+
+    def on_broken_pipe(self) -> NoReturn:
+        """Raise the error again. Rich would end the process with status 1."""
+        raise
 
 
-def print_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A table of rows; long cells are cut, control characters shown as blanks."""
+def make_console() -> Console:
+    """Return a console on standard output. A pipe or a file is 140 columns wide instead of 80, so that tables stay readable."""
+    plain = _Console(highlight=False)
+    return plain if plain.is_terminal else _Console(highlight=False, width=140)
+
+
+def print_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]], limit: int | None = None) -> None:
+    """Print rows as tables of at most `PAGE_ROWS`, and their number. Long cells are cut, control characters shown as blanks.
+
+    Args:
+        columns: names of the columns.
+        rows: read one page at a time.
+        limit: number of rows to print; None prints all.
+    """
+    rows = iter(rows)
+    chosen, n_rows = islice(rows, limit), 0
+    while True:
+        page = list(islice(chosen, PAGE_ROWS))
+        if page or not n_rows:  # Without rows, the names of the columns are still printed.
+            make_console().print(_make_table(columns, page))
+        n_rows += len(page)
+        if len(page) < PAGE_ROWS:
+            break
+    has_more = limit is not None and next(rows, None) is not None
+    more = ", and there are more: --limit N prints N of them, --limit 0 all" if has_more else ""
+    print(f"({n_rows} row{'' if n_rows == 1 else 's'}{more})")
+
+
+def _make_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         table.add_column(Text(column), overflow="fold")
-    n_rows = 0
     for row in rows:
-        table.add_row(*(Text(_cell(value)) for value in row))
-        n_rows += 1
-    console().print(table)
-    print(f"({n_rows} row{'' if n_rows == 1 else 's'})")
+        table.add_row(*(Text(_format_cell(value)) for value in row))
+    return table
 
 
 def print_before_after(
     title: str, before: str, after: str, removed: Iterable[Mapping[str, int]], max_lines: int = 24
 ) -> None:
-    r"""A document's lines beside what is left of them; removed lines carry a minus sign, changed ones a tilde.
+    r"""Print a document's lines beside what is left of them. Removed lines carry a minus sign, changed ones a tilde.
 
     Args:
         title: printed above.
         before: the raw text.
         after: the refined text; its lines are the lines of `before` that stay, in order.
         removed: spans with line_start and line_end, both included.
-        max_lines: lines shown; those around an edit come first.
+        max_lines: number of lines to show, of those near an edit.
     """
     gone = {line for span in removed for line in range(span["line_start"], span["line_end"] + 1)}
     kept = iter(after.split("\n"))
@@ -65,20 +94,22 @@ def print_before_after(
         previous = number
         mark, style = ("- ", "red") if left is None else ("~ ", "yellow") if left != line else ("  ", "")
         table.add_row(
-            str(number), Text(mark + _one_line(line), style=style), Text("" if left is None else _one_line(left))
+            str(number),
+            Text(mark + _replace_controls(line), style=style),
+            Text("" if left is None else _replace_controls(left)),
         )
     if previous + 1 < len(lines):
         table.add_row("…", "", "")
-    console().print(table)
+    make_console().print(table)
 
 
-def _cell(value: Any) -> str:
+def _format_cell(value: Any) -> str:
     if value is None:
         return ""
     value = value.asDict() if hasattr(value, "asDict") else value
-    text = f"{value:,.3f}" if isinstance(value, float) else _one_line(str(value))
+    text = f"{value:,.3f}" if isinstance(value, float) else _replace_controls(str(value))
     return text if len(text) <= _CELL else text[: _CELL - 1] + "…"
 
 
-def _one_line(text: str) -> str:
+def _replace_controls(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text)

@@ -63,7 +63,7 @@ def losses(directory: Path) -> list[tuple[int, float]]:
 
 def test_killed_training_goes_on_and_ends_as_one_that_was_not(recipe: Path, tmp_path: Path) -> None:
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    command = [sys.executable, "-m", "prox_spark.commands.adapt", str(recipe), "--output", str(killed)]
+    command = [sys.executable, "-m", "prox_spark.cli", "adapt", str(recipe), "--output", str(killed)]
     first = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     wait_until(lambda: any(killed.glob("training/checkpoint-*/trainer_state.json")), "a checkpoint", 120)
     first.send_signal(signal.SIGKILL)

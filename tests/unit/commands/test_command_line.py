@@ -14,7 +14,7 @@ from pyspark.logger import PySparkLogger
 
 from prox_spark import __version__, cli
 from prox_spark.commands import demo
-from prox_spark.commands.arguments import run_command
+from prox_spark.commands.run_command import run_command
 from prox_spark.config import Recipe
 from prox_spark.errors import ConservationError, EngineStartError, LakeError, RecipeError, RefinerError
 from prox_spark.refiners import list_refiners
@@ -61,7 +61,7 @@ def test_without_arguments_those_of_the_process_are_taken(monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_a_command_is_a_module_that_is_there(name: str) -> None:
-    assert importlib.util.find_spec(cli.COMMANDS[name][0]) is not None
+    assert importlib.util.find_spec(f"prox_spark.commands.{name}") is not None
 
 
 @pytest.mark.parametrize("name", ["config", "refiners"])
@@ -277,14 +277,14 @@ def test_pyspark_does_not_print_errors_by_itself(name: str, capsys: Capture) -> 
 
 def test_each_input_of_the_demo_has_a_lake_of_its_own(tmp_path: Path) -> None:
     first, second = (str(tmp_path / folder / "Data.jsonl") for folder in "ab")
-    assert demo._slug(first).startswith("data-jsonl-") and demo._slug(first) != demo._slug(second)
-    assert demo._slug(f"{first}/") == demo._slug(first)
-    assert demo._slug("s3a://a/data.jsonl") != demo._slug("s3a://b/data.jsonl")
+    assert demo._name_folder(first).startswith("data-jsonl-") and demo._name_folder(first) != demo._name_folder(second)
+    assert demo._name_folder(f"{first}/") == demo._name_folder(first)
+    assert demo._name_folder("s3a://a/data.jsonl") != demo._name_folder("s3a://b/data.jsonl")
 
 
 def test_demo_brings_a_sample_and_a_lake_where_the_recipe_names_none() -> None:
     def place(**sections: dict[str, Any]) -> tuple[list[str], str | None]:
-        made = demo.with_defaults(Recipe.parse(sections))
+        made = demo.fill_in_defaults(Recipe.parse(sections))
         return made.input.paths, made.lake.root
 
     sample = [str(demo.PAGES)]

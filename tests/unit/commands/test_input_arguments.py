@@ -8,9 +8,9 @@ from prox_spark.commands.arguments import (
     add_annotation_arguments,
     add_input_arguments,
     add_recipe_arguments,
-    recipe_from,
-    run_command,
+    make_recipe,
 )
+from prox_spark.commands.run_command import run_command
 from prox_spark.config import Recipe
 from prox_spark.errors import LakeError, RecipeError
 
@@ -22,7 +22,7 @@ def parse(*argv: str) -> Recipe:
     add_input_arguments(parser)
     add_annotation_arguments(parser)
     add_recipe_arguments(parser)
-    return recipe_from(parser.parse_args(argv))
+    return make_recipe(parser.parse_args(argv))
 
 
 def test_annotation_options_win_over_set_and_the_others_stay() -> None:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from prox_spark import cli
-from prox_spark.commands.arguments import add_input_arguments, add_recipe_arguments, recipe_from
+from prox_spark.commands.arguments import add_input_arguments, add_recipe_arguments, make_recipe
 from prox_spark.config import Recipe, list_corpora, load_corpus
 from prox_spark.errors import RecipeError
 from prox_spark.pipeline.inputs.find import find_inputs
@@ -86,7 +86,7 @@ def parse(*argv: str) -> Recipe:
     parser = argparse.ArgumentParser()
     add_input_arguments(parser)
     add_recipe_arguments(parser)
-    return recipe_from(parser.parse_args(argv))
+    return make_recipe(parser.parse_args(argv))
 
 
 def test_every_corpus_has_rows_to_be_tried_on() -> None:

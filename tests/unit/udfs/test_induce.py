@@ -85,7 +85,7 @@ def test_an_empty_batch_stays_empty() -> None:
     ],
 )
 def test_the_format_of_the_output_goes_by_its_name(path: str, given: str | None, kind: InputFormat) -> None:
-    assert Output.at(path, given).format is kind
+    assert Output.of(path, given).format is kind
 
 
 def test_a_summary_of_nothing_is_readable() -> None:
