@@ -21,7 +21,7 @@ setup(
     # prox_spark/conf; jobs/ is for `spark-submit` from a checkout and is not installed.
     packages=find_packages(include=["prox_spark", "prox_spark.*"]),
     package_data={
-        "prox_spark": ["py.typed", "log4j2.properties", "conf/*/*.yaml", "conf/discover_gpus.sh"],
+        "prox_spark": ["py.typed", "log4j2.properties", "conf/*.json", "conf/*/*.yaml", "conf/discover_gpus.sh"],
         "prox_spark.demo": ["*.jsonl"],
         "prox_spark.refiners": ["cards/*/*.yaml", "cards/*/*.json", "cards/*/*.safetensors", "cards/*/*.md"],
     },

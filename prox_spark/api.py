@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, overload
 
 from prox_spark.config import LakeConfig, Recipe
-from prox_spark.errors import ProxSparkError
 from prox_spark.lake.lake import Lake
-from prox_spark.session import spark_session
+from prox_spark.session import refuse_connect, spark_session
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -69,7 +68,7 @@ def refine(
         +----+-----------+------------+
         |page|     status|words_before|
         +----+-----------+------------+
-        |   a|     edited|          96|
+        |   a|     edited|         504|
         |   b|quarantined|        NULL|
         +----+-----------+------------+
         <BLANKLINE>
@@ -80,7 +79,7 @@ def refine(
     recipe = recipe or Recipe()
     if isinstance(what, Lake):
         return refine_lake(what.spark, _with_lake(recipe, what))
-    _refuse_connect(what)
+    refuse_connect(what)
     return refine_frame(what, recipe if lake is None else _with_lake(recipe, lake))
 
 
@@ -188,11 +187,3 @@ def _with_lake(recipe: Recipe, lake: AnyLake) -> Recipe:
     # How the lake is partitioned is a setting of the recipe if the lake itself says nothing of it.
     kept = {} if config.partition_by else {"partition_by": recipe.lake.partition_by}
     return recipe.model_copy(update={"lake": config.model_copy(update=kept)})
-
-
-def _refuse_connect(frame: DataFrame) -> None:
-    if "connect" in type(frame).__module__.split("."):
-        raise ProxSparkError(
-            "the frame is one of Spark Connect, which can't start engines on executors. Use a classic session; on Databricks that is "
-            "a cluster in dedicated access mode, neither standard access mode nor serverless"
-        )
