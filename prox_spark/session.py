@@ -1,4 +1,4 @@
-"""The Spark session of the commands: tuned for a laptop in local mode, hands off on a platform that has its own."""
+"""The Spark session of the commands: tuned for a laptop in local mode, left as it is on a platform that has its own."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
-# The newest JAR of Delta that is built for each Spark; see README, Delta and the package.
+# The newest JAR of Delta that is built for each Spark; see docs/how-to/gpus-and-clusters.md, section Delta.
 DELTA_PACKAGES = {
     "3.5": "io.delta:delta-spark_2.12:3.3.3",
     "4.0": "io.delta:delta-spark_4.0_2.13:4.4.0",
@@ -34,26 +34,26 @@ _PACKAGES = "spark.jars.packages"
 _EXTENSION = "io.delta.sql.DeltaSparkSessionExtension"
 _CATALOG = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
 _JAVA_OPTIONS = "spark.driver.defaultJavaOptions"
-# A JVM that is told of two collectors does not start.
+# A JVM with options for two collectors does not start.
 _COLLECTOR = re.compile(r"-XX:\+Use\w+GC\b")
-# Where a user may have named one, beside Spark's settings.
+# Where a user may have chosen one, besides Spark's settings.
 _JVM_VARIABLES = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS")
 # Delta reads its snapshots and Spark shuffles with 50 and 200 tasks by default: 10 s a commit on two cores.
 _LAPTOP = {
     "spark.sql.shuffle.partitions": "2",
     "spark.databricks.delta.snapshotPartitions": "2",
-    # The programs of a wave are sent to the texts, not the texts shuffled to the programs.
+    # With this limit Spark sends the programs of a wave to the texts instead of shuffling the texts to the programs.
     "spark.sql.autoBroadcastJoinThreshold": "64m",
     "spark.ui.enabled": "false",
-    # Every query writes its plan out for that page: in the default mode, a tenth of the driver's time over a small lake.
+    # Every query writes out its plan for that page. In the default mode this takes a tenth of the driver's time over a small lake.
     "spark.sql.ui.explainMode": "simple",
     "spark.ui.showConsoleProgress": "false",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
     "spark.sql.session.timeZone": "UTC",
-    # Texts come and go by the megabyte: the collector that is made for throughput takes half of G1's time. The second compiler
-    # takes a core for minutes, and gives little back: the loops over texts are Python's and Arrow's. Without it the JVM reserves
-    # 48 MB for compiled code, which Spark fills within half a minute: then nothing more is compiled, and all runs slower and slower.
+    # Texts come and go by the megabyte: the collector made for throughput takes half of G1's time. The second compiler takes a
+    # core for minutes and gives little back, because the loops over texts are Python's and Arrow's. Without it the JVM reserves
+    # 48 MB for compiled code. Spark fills these within half a minute; then nothing more is compiled and everything slows down.
     _JAVA_OPTIONS: "-XX:+UseParallelGC -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m",
     "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile=file:{Path(__file__).parent / 'log4j2.properties'}",
 }
@@ -61,34 +61,71 @@ _LAPTOP = {
 
 @contextmanager
 def spark_session(recipe: Recipe) -> Iterator[SparkSession]:
-    """The session for a recipe; stopped at the end unless it was there before (notebooks, Databricks).
+    """Yield the session for a recipe, and stop it at the end unless it existed before (notebooks, Databricks).
 
     Yields:
         A session with Delta. Under spark-submit, settings given there win.
 
     Raises:
         DriverLostError: the JVM ended before the block did.
+        ProxSparkError: the session is one of Spark Connect, or no build of Delta is known for this Spark.
     """
-    from pyspark.sql import SparkSession
-
-    already = SparkSession.getActiveSession()
-    spark = already or build_session(recipe)
+    existing = find_session()
+    spark = existing or build_session(recipe)
     try:
         yield spark
     except Exception as error:
-        if _is_gone(spark):  # whatever call of it was under way, and however py4j put it
+        if _is_gone(spark):  # Whatever call was under way, and however py4j reports it.
             raise DriverLostError(
                 "the JVM of the Spark driver is gone: killed, or out of memory (spark.driver.memory). What the run had committed "
                 "is kept: start it again and it pays for the rest only"
             ) from error
         raise
     finally:
-        if already is None and not _is_gone(spark):
+        if existing is None and not _is_gone(spark):
             spark.stop()
 
 
+def find_session() -> SparkSession | None:
+    """Return the session of this process, whichever thread made it; None if there is none.
+
+    Raises:
+        ProxSparkError: it is one of Spark Connect.
+    """
+    from pyspark.sql.utils import is_remote
+
+    if is_remote() or "SPARK_REMOTE" in os.environ:
+        raise ProxSparkError(_describe_connect("session"))
+    from pyspark import SparkContext
+    from pyspark.sql import SparkSession
+
+    found = SparkSession.getActiveSession()
+    # Another thread of a notebook has no active session, but the same context. A builder without settings changes none.
+    if found is None and SparkContext._active_spark_context is not None:
+        found = SparkSession.builder.getOrCreate()
+    refuse_connect(found)
+    return found
+
+
+def refuse_connect(what: object) -> None:
+    """Raise an error if a session or a frame is one of Spark Connect.
+
+    Raises:
+        ProxSparkError: it is.
+    """
+    if "connect" in type(what).__module__.split("."):
+        raise ProxSparkError(_describe_connect("session" if type(what).__name__ == "SparkSession" else "frame"))
+
+
+def _describe_connect(what: str) -> str:
+    return (
+        f"the {what} is one of Spark Connect, which can't start engines on executors. Use a classic session; on Databricks that is "
+        "a cluster in dedicated access mode, neither standard access mode nor serverless"
+    )
+
+
 def _is_gone(spark: SparkSession) -> bool:
-    """Does nobody listen where the JVM does."""
+    """Return True if nothing listens on the gateway port of the JVM any more."""
     gateway = spark.sparkContext._gateway.gateway_parameters
     try:
         socket.create_connection((gateway.address, gateway.port), timeout=5).close()
@@ -98,41 +135,50 @@ def _is_gone(spark: SparkSession) -> bool:
 
 
 def build_session(recipe: Recipe) -> SparkSession:
-    """Makes (or gets) the session. Adds Delta only where the class path has none."""
-    from pyspark import SparkConf
+    """Make a session, or set up the one that exists. Delta is added only where the class path lacks it.
+
+    Raises:
+        ProxSparkError: spark-submit was started without Delta, or no build of Delta is known for this Spark.
+    """
+    from pyspark import SparkConf, SparkContext
     from pyspark.sql import SparkSession
 
-    # Under spark-submit the JVM runs, and this is what its command line and spark-defaults.conf said. Elsewhere there is no
-    # JVM yet and it is empty: spark-defaults.conf then fills in only what is not set below, and master is. On a platform
-    # with a master and defaults of its own, use spark-submit.
+    # Under spark-submit the JVM runs already, and `given` holds what its command line and spark-defaults.conf said. Elsewhere
+    # there is no JVM yet and it is empty: spark-defaults.conf then fills in only what is not set below, and the master is set.
+    # On a platform with a master and defaults of its own, use spark-submit.
     given = SparkConf()
+    is_submitted = "PYSPARK_GATEWAY_PORT" in os.environ
     master = given.get("spark.master") or recipe.spark.master
+    is_local = master.startswith("local")
     settings = {"spark.sql.extensions": _EXTENSION, "spark.sql.catalog.spark_catalog": _CATALOG}
-    if master.startswith("local"):
+    if is_local:
         # The workers' interpreter; the `python3` of the path need not be this environment's.
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         settings |= laptop_settings(recipe)
     settings |= recipe.spark.conf
     if not _has_delta(given):
-        if "PYSPARK_GATEWAY_PORT" in os.environ:  # the JVM runs already: it is too late to add a package
+        if is_submitted:  # It is too late to add a package to a JVM that runs.
             raise ProxSparkError(
                 f"spark-submit has no Delta on its class path: add `--packages {delta_package()}`, or run "
                 "`python -m prox_spark.session` once, which puts the JARs into this environment's own Spark"
             )
-        named = settings.get(_PACKAGES, "")  # the recipe's own, such as a connector of a store
+        named = settings.get(_PACKAGES, "")  # The recipe's own, such as a connector of a store.
         if "delta" not in named:
             settings[_PACKAGES] = ",".join(filter(None, (named, delta_package())))
     builder = SparkSession.builder.appName(f"prox_spark {recipe.name}").master(master)
     for key, value in settings.items():
         if given.get(key) is None:
             builder = builder.config(key, value)
+    exists = SparkContext._active_spark_context is not None
     spark = builder.getOrCreate()
-    spark.sparkContext.setLogLevel("ERROR")
+    if is_local and not (exists or is_submitted):
+        # Elsewhere the log is the platform's or the user's.
+        spark.sparkContext.setLogLevel("ERROR")
     return spark
 
 
 def laptop_settings(recipe: Recipe) -> dict[str, str]:
-    """Spark's settings in local mode, those of `recipe.spark.conf` left out."""
+    """Return Spark's settings in local mode, without those of `recipe.spark.conf`."""
     named = [recipe.spark.conf.get("spark.driver.extraJavaOptions", ""), *map(os.environ.get, _JVM_VARIABLES)]
     java_options = _LAPTOP[_JAVA_OPTIONS]
     if any(_COLLECTOR.search(options or "") for options in named):
@@ -141,48 +187,58 @@ def laptop_settings(recipe: Recipe) -> dict[str, str]:
 
 
 def delta_package() -> str:
-    """Maven coordinates of the Delta JAR for the installed pyspark."""
+    """Return the Maven coordinates of the Delta JAR for the installed pyspark.
+
+    Raises:
+        ProxSparkError: no build of Delta is known for it.
+    """
     import pyspark
 
     minor = ".".join(pyspark.__version__.split(".")[:2])
-    return DELTA_PACKAGES.get(minor, DELTA_PACKAGES["4.1"])
+    if minor not in DELTA_PACKAGES:
+        raise ProxSparkError(
+            f"no build of Delta is known for pyspark {pyspark.__version__}; there are builds for Spark {', '.join(DELTA_PACKAGES)}. "
+            f"Install a pyspark for one of these, or name a package yourself: spark.conf.{_PACKAGES} of the recipe, or --packages of "
+            "spark-submit"
+        )
+    return DELTA_PACKAGES[minor]
 
 
 def _has_delta(given: SparkConf) -> bool:
-    """Is Delta on the class path without our doing: on Databricks, EMR, or by spark-submit --packages/--jars."""
+    """Return True if Delta is on the class path without our doing: on Databricks, on EMR, or by --packages or --jars."""
     settings = ("spark.jars", _PACKAGES, "spark.driver.extraClassPath")
     named = " ".join(str(given.get(key) or "") for key in settings)
-    return "delta" in named or "DATABRICKS_RUNTIME_VERSION" in os.environ or any(_used_jars().glob("*delta-spark*.jar"))
+    return "delta" in named or "DATABRICKS_RUNTIME_VERSION" in os.environ or any(_find_jars().glob("*delta-spark*.jar"))
 
 
-def _used_jars() -> Path:
-    """The JARs that a session would run with."""
+def _find_jars() -> Path:
+    """Return the folder of the JARs that a session would run with."""
     home = os.environ.get("SPARK_HOME")
-    return Path(home) / "jars" if home else _own_jars()
+    return Path(home) / "jars" if home else _find_own_jars()
 
 
-def _own_jars() -> Path:
-    """The JARs of this environment's pyspark."""
+def _find_own_jars() -> Path:
+    """Return the folder of the JARs of this environment's pyspark."""
     import pyspark
 
     return Path(pyspark.__file__).parent / "jars"
 
 
 def install_delta() -> None:
-    """Puts the Delta JARs into this environment's Spark, once, so that spark-submit and later starts need no network.
+    """Put the Delta JARs into this environment's Spark, once, so that spark-submit and later starts need no network.
 
     A Spark elsewhere, named by SPARK_HOME, is left as it is. Spark's own package resolution fetches the JARs from Maven
-    Central; what else Delta depends on is part of Spark.
+    Central. Delta's other dependencies are part of Spark.
     """
     with tempfile.TemporaryDirectory() as store:
         conf = {_PACKAGES: delta_package(), "spark.jars.ivy": store}
         build_session(Recipe.parse({"spark": {"conf": conf}})).stop()
         for group in ("io.delta", "io.unitycatalog"):
             for jar in (Path(store) / "jars").glob(f"{group}_*.jar"):
-                shutil.copy(jar, _own_jars())
+                shutil.copy(jar, _find_own_jars())
 
 
 if __name__ == "__main__":
     os.environ.pop("SPARK_HOME", None)
-    if not any(_own_jars().glob("*delta-spark*.jar")):
+    if not any(_find_own_jars().glob("*delta-spark*.jar")):
         install_delta()

@@ -1,13 +1,84 @@
-"""Spark's settings in local mode."""
+"""Settings of a session, and which session is whose. The real one is in tests/spark/test_session.py."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+import pyspark
 import pytest
+from pyspark import SparkContext
+from pyspark.sql import SparkSession
 
 from prox_spark.config import Recipe
-from prox_spark.session import laptop_settings
+from prox_spark.errors import ProxSparkError
+from prox_spark.session import (
+    DELTA_PACKAGES,
+    build_session,
+    find_session,
+    laptop_settings,
+    refuse_connect,
+    spark_session,
+)
+
+pytestmark = pytest.mark.unit
 
 OPTIONS = "spark.driver.defaultJavaOptions"
+PACKAGES = "spark.jars.packages"
+WITH_DELTA = {"spark.jars": "/opt/delta-spark.jar"}
+
+
+class FakeSession:
+    """A session, its context and their builder in one, which remembers what it is asked for."""
+
+    def __init__(self) -> None:
+        self.settings: dict[str, str] = {}
+        self.log_level: str | None = None
+        self.is_stopped = False
+
+    @property
+    def sparkContext(self) -> FakeSession:
+        return self
+
+    def setLogLevel(self, level: str) -> None:
+        self.log_level = level
+
+    def stop(self) -> None:
+        self.is_stopped = True
+
+    def appName(self, name: str) -> FakeSession:
+        return self
+
+    def master(self, master: str) -> FakeSession:
+        return self
+
+    def config(self, key: str, value: str) -> FakeSession:
+        self.settings[key] = value
+        return self
+
+    def getOrCreate(self) -> FakeSession:
+        return self
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeSession:
+    """The session that pyspark builds in a process without one, of a Spark without Delta."""
+    session = FakeSession()
+    monkeypatch.setattr(SparkSession, "builder", session)
+    monkeypatch.setattr(SparkSession, "getActiveSession", lambda: None)
+    monkeypatch.setattr(SparkContext, "_active_spark_context", None)
+    monkeypatch.setattr("prox_spark.session._is_gone", lambda spark: False)
+    monkeypatch.setenv("PYSPARK_PYTHON", "python")
+    monkeypatch.setenv("SPARK_HOME", str(tmp_path))
+    for name in ("PYSPARK_GATEWAY_PORT", "DATABRICKS_RUNTIME_VERSION", "SPARK_REMOTE", "SPARK_CONNECT_MODE_ENABLED"):
+        monkeypatch.delenv(name, raising=False)
+    give(monkeypatch)
+    return session
+
+
+def give(monkeypatch: pytest.MonkeyPatch, **settings: str) -> None:
+    """Let spark-submit, or nobody, have given settings."""
+    monkeypatch.setattr(pyspark, "SparkConf", lambda: settings)
 
 
 def test_a_laptop_s_jvm_has_a_collector_and_room_for_compiled_code(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,3 +101,94 @@ def test_a_collector_that_the_user_has_named_is_the_only_one(
     options = laptop_settings(recipe)[OPTIONS]
     assert "UseParallelGC" not in options
     assert "TieredStopAtLevel" in options
+
+
+def test_a_local_session_of_ours_logs_errors_only(fake: FakeSession) -> None:
+    build_session(Recipe())
+    assert fake.log_level == "ERROR"
+
+
+@pytest.mark.parametrize("master", ["local[2]", "yarn", "spark://host:7077"])
+def test_the_log_of_spark_submit_is_left_as_it_is(
+    fake: FakeSession, master: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYSPARK_GATEWAY_PORT", "1")
+    give(monkeypatch, **{"spark.master": master}, **WITH_DELTA)
+    build_session(Recipe())
+    assert fake.log_level is None
+
+
+def test_the_log_of_a_cluster_is_left_as_it_is(fake: FakeSession) -> None:
+    build_session(Recipe.parse({"spark": {"master": "spark://host:7077"}}))
+    assert fake.log_level is None
+
+
+def test_the_log_of_a_session_that_exists_is_left_as_it_is(fake: FakeSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SparkContext, "_active_spark_context", fake)
+    build_session(Recipe())
+    assert fake.log_level is None
+
+
+def test_a_session_of_ours_is_stopped(fake: FakeSession) -> None:
+    with spark_session(Recipe()):
+        assert not fake.is_stopped
+    assert fake.is_stopped
+
+
+def test_a_session_that_exists_is_used_as_it_is_and_goes_on(fake: FakeSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As in a thread that did not make the session: none is active there.
+    monkeypatch.setattr(SparkContext, "_active_spark_context", fake)
+    with spark_session(Recipe()) as spark:
+        assert spark is fake
+    assert not fake.is_stopped and fake.settings == {}
+
+
+def test_a_build_of_delta_is_added_where_there_is_none(fake: FakeSession) -> None:
+    build_session(Recipe())
+    assert fake.settings[PACKAGES] in DELTA_PACKAGES.values()
+
+
+def test_an_unknown_spark_is_named_with_those_that_are_known(
+    fake: FakeSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pyspark, "__version__", "4.3.0")
+    with pytest.raises(ProxSparkError, match=r"pyspark 4\.3\.0; there are builds for Spark 3\.5, 4\.0, 4\.1, 4\.2\."):
+        build_session(Recipe())
+
+
+def test_an_unknown_spark_is_used_where_delta_is_on_its_class_path(
+    fake: FakeSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pyspark, "__version__", "4.3.0")
+    give(monkeypatch, **WITH_DELTA)
+    build_session(Recipe())
+    assert PACKAGES not in fake.settings
+
+
+def test_an_unknown_spark_is_used_with_a_package_of_the_recipe(
+    fake: FakeSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pyspark, "__version__", "4.3.0")
+    package = "io.delta:delta-spark_4.3_2.13:5.0.0"
+    build_session(Recipe.parse({"spark": {"conf": {PACKAGES: package}}}))
+    assert fake.settings[PACKAGES] == package
+
+
+@pytest.mark.parametrize("variable", ["SPARK_CONNECT_MODE_ENABLED", "SPARK_REMOTE"])
+def test_a_process_of_spark_connect_is_refused(
+    fake: FakeSession, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "sc://host")
+    with pytest.raises(ProxSparkError, match="dedicated access mode"), spark_session(Recipe()):
+        pass
+
+
+@pytest.mark.parametrize("name", ["SparkSession", "DataFrame"])
+def test_sessions_and_frames_of_spark_connect_are_refused(name: str) -> None:
+    remote: Any = type(name, (), {"__module__": f"pyspark.sql.connect.{name.lower()}"})()
+    with pytest.raises(ProxSparkError, match="Spark Connect"):
+        refuse_connect(remote)
+
+
+def test_a_process_without_a_session_has_none(fake: FakeSession) -> None:
+    assert find_session() is None
