@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from prox_spark.config import Recipe
-from prox_spark.frames import persisted, persisted_rows
-from prox_spark.interpreted import planned_for
+from prox_spark.frames import persisted, persisted_rows, planned_for
 from prox_spark.lake.lake import Lake
 from prox_spark.pipeline.applying.commit import ApplyAnswers
 from prox_spark.pipeline.asking.stages import RefinerStages

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from prox_spark import schemas
 from prox_spark.config import Recipe
 from prox_spark.errors import ConservationError
-from prox_spark.interpreted import planned_for
+from prox_spark.frames import planned_for
 from prox_spark.lake.lake import Lake
 from prox_spark.lake.tables import TOLD_APART
 from prox_spark.pipeline.asking.settings import Settings

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from prox_spark.config import Recipe
 from prox_spark.engine.driver import is_local
 from prox_spark.errors import ConservationError
-from prox_spark.interpreted import planned_for
+from prox_spark.frames import planned_for
 from prox_spark.lake.lake import Lake
 from prox_spark.pipeline.applying.commit import ApplyAnswers
 from prox_spark.pipeline.asking.answer_wave import answer_wave

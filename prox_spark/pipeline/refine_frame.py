@@ -16,8 +16,7 @@ from pyspark.storagelevel import StorageLevel
 from prox_spark.config import LakeConfig, Recipe
 from prox_spark.engine.driver import is_local
 from prox_spark.errors import ReasonCode, RecipeError
-from prox_spark.frames import persisted_rows
-from prox_spark.interpreted import planned_for
+from prox_spark.frames import persisted_rows, planned_for
 from prox_spark.lake.buckets import bucket_of
 from prox_spark.lake.lake import Lake
 from prox_spark.pipeline.applying.outcomes import decide_outcomes

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from prox_spark.errors import ReasonCode
-from prox_spark.interpreted import planned_for
+from prox_spark.frames import planned_for
 from prox_spark.lake.buckets import EVERY, Buckets, bucket_of
 from prox_spark.lake.lake import Lake
 from prox_spark.lake.tables import TOLD_APART

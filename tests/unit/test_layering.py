@@ -123,9 +123,9 @@ def test_prompts_refiners_labels_and_figures_import_no_spark() -> None:
 # From the ground up: a room imports rooms above it in this list and none below, also in functions and for type checkers.
 ROOMS = """
 errors paths threads locks packages places fingerprint chunking programs config schemas labels
-lake frames refiners prompts annotation quality readers
+lake refiners prompts annotation quality readers
 engine/host engine/wire engine/slots engine/spec engine/life engine/ask engine/driver engine/process engine
-interpreted watching runs udfs session
+frames watching runs udfs session
 pipeline/waves pipeline/inputs pipeline/asking pipeline/applying pipeline
 training report api demo . commands cli
 """.split()
