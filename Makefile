@@ -21,7 +21,9 @@ demo: setup ## refine the sample, or your own data with INPUT=path, and show wha
 	@$(BIN)/prox-spark demo $(if $(LAKE),--lake "$(LAKE)") $(if $(INPUT),"$(INPUT)")
 
 test: setup lint ## ruff, mypy and all tests (those marked `shared` only where PROX_SPARK_SHARED is a folder)
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --basetemp "$$(mktemp -d)" $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --basetemp "$$(mktemp -d)" \
+		--cov --cov-report= $(ARGS)
+	@echo "covered lines, without those that run in Spark's workers and engines: $$($(BIN)/coverage report --format=total) %"
 
 lint: setup ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
