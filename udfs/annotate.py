@@ -1,4 +1,4 @@
-"""Arrow UDF: a teacher's answers about a document to its labels."""
+"""Arrow UDF from a teacher's answers about a document to its labels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from prox_spark import schemas
 from prox_spark.annotation import QUESTIONS, Draft, StoredAnswer, draft_chunk, draft_document
 from prox_spark.udfs.arrow import to_batch
 
-# One answer about a document; chunks have lines.
+# One answer about a document; its lines are null unless the answer is about a chunk.
 ANSWER: Final = T.StructType(
     [
         T.StructField("question", T.StringType()),
@@ -32,16 +32,18 @@ _PROGRAM_NAMES: Final = [question.name for question in QUESTIONS if not question
 
 @dataclass(frozen=True)
 class DraftLabels:
-    """For `mapInArrow` over (doc_id, content_sha256, text, answers): a row of DRAFTS for the document and for each chunk.
+    """A function for `mapInArrow` over (doc_id, content_sha256, text, answers).
+
+    It returns a row of DRAFTS for the document and one for each chunk.
 
     Args:
-        max_removed_share: of a chunk's words.
+        max_removed_share: largest share of a chunk's words that its program may remove.
     """
 
     max_removed_share: float
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Streams; a batch of documents in, a batch of their labels out."""
+        """Yield a batch of labels for each batch of documents."""
         for batch in batches:
             yield to_batch([row for document in batch.to_pylist() for row in self._make_rows(document)], DRAFTS)
 

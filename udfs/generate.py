@@ -1,4 +1,4 @@
-"""Arrow UDF: prompts to generations, by the executor's resident engine."""
+"""Arrow UDF from prompts to generations, by the executor's resident engine or a remote one."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _ROWS_OUT = 256
 
 @dataclass(frozen=True)
 class VerdictTokens:
-    """How the document stage's answer is read: first tokens and words of the two answers."""
+    """First tokens and words of the document stage's two answers, by which its verdict is read."""
 
     keep_token: int
     drop_token: int
@@ -56,11 +56,15 @@ class VerdictTokens:
     drop: str
 
     def compute_drop_probability(self, answer: Answer) -> float:
-        """Probability of drop against keep, 0..1, from the log-probabilities of the two first tokens."""
+        """Return the probability of drop against keep, 0..1, from the log-probabilities of the two first tokens.
+
+        Raises:
+            EngineError: the answer has no log-probability of either token.
+        """
         if not {self.keep_token, self.drop_token} & answer.log_probabilities.keys():
             raise EngineError(
-                "the engine gave no log-probabilities of the two answers: does engine.extra_args change --max-logprobs, or is "
-                "engine.endpoint no vLLM?"
+                "the engine gave no log-probabilities of the two answers. Remove --max-logprobs from engine.extra_args, and "
+                "let engine.endpoint be a vLLM server"
             )
         keep, drop = (answer.log_probabilities.get(token, -math.inf) for token in (self.keep_token, self.drop_token))
         return 1 / (1 + math.exp(min(keep - drop, 700.0)))
@@ -68,18 +72,20 @@ class VerdictTokens:
 
 @dataclass(frozen=True)
 class Generate:
-    """For `mapInArrow` over (generation_key, token_ids): one row of ANSWERS per prompt, in the order of arrival.
+    """A function for `mapInArrow` over (generation_key, token_ids) that returns a row of ANSWERS per prompt.
+
+    Rows come in the order in which answers arrive.
 
     Args:
-        spec: the engine that answers; found or started on the executor.
-        parameters: JSON body of a request, see PromptBuilder.request_parameters.
-        verdict_tokens: how to read a document stage's answer; None in the chunk stage.
-        run_id: who asks, see `connect`.
-        stage: that the prompts are of; an endpoint may have a model for each.
+        spec: the engine that answers; it is found or started on the executor.
+        parameters: JSON body of a request, see `PromptBuilder.sampling`.
+        verdict_tokens: the tokens by which a document stage's answer is read; None in the chunk stage.
+        run_id: the run that asks, see `connect`.
+        stage: the prompts' stage; an endpoint may have a model for each stage.
 
     Raises:
-        EngineError: the engine failed, not a request.
-        RowCountError: rows out are not rows in.
+        EngineError: the engine failed, not just a request.
+        RowCountError: the number of rows differs from the number of prompts.
     """
 
     spec: EngineSpec
@@ -89,14 +95,14 @@ class Generate:
     stage: Stage = "chunk"
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Streams: the window spans the batches."""
+        """Yield batches of answers; the window of requests spans the batches of prompts."""
         n_in = n_out = 0
 
         def prompts() -> Iterator[tuple[tuple[str, int], list[int]]]:
             nonlocal n_in
             for batch in batches:
                 token_ids = batch.column("token_ids")
-                # One by one as they are sent: a batch of Python integers is many times what it is in Arrow.
+                # Token ids are converted prompt by prompt: as Python integers a batch is many times its size in Arrow.
                 numbers, ends = token_ids.values.to_numpy(), token_ids.offsets.to_pylist()
                 for key, begin, end in zip(batch.column("generation_key").to_pylist(), ends, ends[1:], strict=False):
                     n_in += 1
@@ -132,30 +138,28 @@ class Generate:
         )
 
     def _make_share(self) -> Share:
-        """Of the executor's window. A remote engine's is no other: so many requests from each executor."""
+        """Return this task's share of the executor's window, which limits the requests to a remote engine as well."""
         owner, size = find_owner(), self.spec.window_size
         if endpoint := self.endpoint:
-            remove_leftovers()  # of slots that were killed; where engines start these look for such
+            remove_leftovers()  # of killed slots; elsewhere the start of an engine removes them
             return PassingShare(locate_owner_directory(owner) / fingerprint(endpoint.url, endpoint.model)[:12], size)
         return Share(make_engine_directory(owner, self.spec.key) / "slots", size)
 
     @property
     def endpoint(self) -> Endpoint | None:
-        """The remote engine that answers; None where the executor's own does."""
+        """The remote engine that answers; None where the executor's own engine answers."""
         return Endpoint.of(self.spec.config, self.stage, self.spec.refiner.card.name)
 
     def _make_row(self, key: str, n_tokens: int, answer: Answer) -> tuple[object, ...]:
-        text, probability = answer.text, None
+        text, finish_reason, probability = answer.text, answer.finish_reason, None
         if self.verdict_tokens and answer.error_code is None:
             probability = self.verdict_tokens.compute_drop_probability(answer)
             text = self.verdict_tokens.drop if probability >= 0.5 else self.verdict_tokens.keep
-        finish = (
-            "stop" if self.verdict_tokens and answer.error_code is None else answer.finish_reason
-        )  # one token is the whole verdict
+            finish_reason = "stop"  # one token is the whole verdict
         return (
             key,
             text,
-            finish,
+            finish_reason,
             probability,
             n_tokens,
             answer.output_tokens,

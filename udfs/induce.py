@@ -1,4 +1,4 @@
-"""Arrow UDF: a raw text and its clean version to the program between them. CPU only."""
+"""Arrow UDF from a raw text and its clean version to the program between them. CPU only."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from prox_spark.udfs.arrow import to_batch
 
 @dataclass(frozen=True)
 class Induce:
-    """For `mapInArrow` over rows with two texts: the same rows with the columns of `schemas.INDUCED` behind theirs.
+    """A function for `mapInArrow` over rows with two texts that appends the columns of `schemas.INDUCED` to each row.
 
     Args:
-        raw_column: the text as it was.
-        clean_column: the text as it should be.
-        max_chars: a pair with a longer text is named and left without a program.
+        raw_column: column of the original text.
+        clean_column: column of the wanted text.
+        max_chars: a pair with a longer text gets a reason instead of a program.
     """
 
     raw_column: str
@@ -28,7 +28,7 @@ class Induce:
     max_chars: int
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Streams; rows out are rows in, and what is carried is passed on as it is."""
+        """Yield a batch for each batch, with one row per row and all other columns unchanged."""
         for batch in batches:
             pairs = zip(*(batch.column(name).to_pylist() for name in (self.raw_column, self.clean_column)), strict=True)
             induced = to_batch([self._make_row(raw, clean) for raw, clean in pairs], schemas.INDUCED)

@@ -1,4 +1,4 @@
-"""Reads Parquet inside executors: row groups in, one row per document or rejection out."""
+"""Reader of Parquet inside executors: row groups in, one row per document or rejection out."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from prox_spark.udfs.parquet_rows import make_rows, reject_file
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-# What is decoded in one go: rows of a size that the row group has on average, and there are longer ones.
+# Bytes that are decoded at once, by the row group's average size of a row; single rows may be longer.
 _DECODED_BYTES: Final = 2 << 20
 _MIN_ROWS, _MAX_ROWS = 16, 2_000
-# What one Arrow batch holds at most: Spark copies a batch as a whole.
+# Limit of one Arrow batch: Spark copies a batch as a whole.
 _BATCH_BYTES: Final = 16 << 20
 
 
@@ -30,10 +30,10 @@ def read_parquet(spark: SparkSession, plan: ReadPlan) -> DataFrame:
     """Read the files of a plan.
 
     Returns:
-        Columns of `prox_spark.udfs.ingest.ROWS`, with `carried` as a struct by the input's own names, or a null string.
+        Columns of `prox_spark.udfs.ingest.ROWS`; `carried` is a struct with the input's own names, or a null string.
     """
     n_tasks = max(len(plan.tasks), 1)
-    # One row per partition, without a shuffle that would put two numbers into one.
+    # One row per partition, without a shuffle, which could put two numbers into one partition.
     return spark.range(0, n_tasks, 1, n_tasks).mapInArrow(make_reader(plan), _make_row_type(plan))
 
 
@@ -43,7 +43,7 @@ def _make_row_type(plan: ReadPlan) -> T.StructType:
 
 
 def make_reader(plan: ReadPlan) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """Return the function that reads the tasks whose numbers stand in the column `id` of its batches."""
+    """Return the function that reads the tasks whose numbers are in the column `id` of its batches."""
 
     def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         schema = to_arrow_schema(_make_row_type(plan))
@@ -79,19 +79,19 @@ def _read_piece(piece: Piece, plan: ReadPlan, schema: pa.Schema) -> Iterator[pa.
 
 
 def _read_rows(file: Any, part: Rows) -> Iterator[tuple[list[Any] | str, int]]:
-    """Yield the columns of rows of a row group, some at a time, and a message at the end where they can't be read to their end.
+    """Yield the columns of a part of a row group, some rows at a time, and a message where the rest can't be read.
 
     Args:
         file: a `pyarrow.parquet.ParquetFile`.
-        part: which rows.
+        part: the rows to read.
 
     Yields:
-        (columns or message, number of their first row in the file).
+        (columns or message, number of its first row in the file).
     """
     group = file.metadata.row_group(part.group)
     batch_rows = min(max(_DECODED_BYTES * group.num_rows // max(group.total_byte_size, 1), _MIN_ROWS), _MAX_ROWS)
     batches = file.iter_batches(batch_size=batch_rows, row_groups=[part.group], use_threads=False)
-    # Numbers of rows in the group.
+    # Row numbers within the row group.
     at, end, problem = 0, part.skipped + part.n, "it ends there"
     while at < end:
         try:

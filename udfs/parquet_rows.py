@@ -1,4 +1,4 @@
-"""Columns of a Parquet file as rows of documents and rejections, column by column."""
+"""Conversion of a Parquet file's columns into rows of documents and rejections, column by column."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from prox_spark.udfs.arrow import hash_texts
 from prox_spark.udfs.words import count_words_or_null
 
 _STRING: Final = pa.string()
-# Rows that are no documents, with what is said of them.
+# Rows that are no documents, with the reason and the message of each.
 Problems = dict[int, tuple[ReasonCode, str]]
 
 
 def make_rows(
     columns: list[Any], first_row: int, place: tuple[str, str], layout: Layout, plan: ReadPlan, schema: pa.Schema
 ) -> pa.RecordBatch:
-    """Return a row for each row of a part of a file.
+    """Return a document or rejection for each row of a part of a file.
 
     Args:
-        columns: at least one, as Arrow has read them, those of folders last.
-        first_row: number of their first row in the file.
-        place: the file, and the source of documents that have none of their own.
-        layout: of the file.
-        plan: what is read.
-        schema: of the rows.
+        columns: at least one column, as read by Arrow; columns of folders come last.
+        first_row: number of the first row in the file.
+        place: the file, and the source of documents that have no source of their own.
+        layout: the file's layout.
+        plan: the plan of reading.
+        schema: schema of the result.
     """
     n, (uri, default_source) = len(columns[0]), place
     if layout.old_calendar:
@@ -59,7 +59,7 @@ def make_rows(
     if problems:
         snippets = {row: _make_snippet(text[row]) for row in problems if text[row].is_valid}
         _hash_others(hashes, carried, problems)
-        # The bytes that are no text are to go too, which a null would only hide.
+        # A null alone would only hide bytes that are no text: they are removed by copying.
         text = text.take(pa.array([None if row in problems else row for row in range(n)], pa.int32()))
     if plan.options.ids_of_file:
         doc_id = pc.binary_join_element_wise(pa.scalar(uri), doc_id, "#")
@@ -85,7 +85,7 @@ def make_rows(
 
 
 def reject_file(uri: str, message: str, schema: pa.Schema, row: int | None = None) -> pa.RecordBatch:
-    """Return the one row that says that a file, or the rest of a row group from a row on, can't be read."""
+    """Return the rejection of a file, or of the rest of a row group from a row on, that can't be read."""
     rejection = {
         "provenance": _make_places(uri, pa.array([row], pa.int64())),
         "reason": pa.array([str(ReasonCode.UNREADABLE_FILE)]),
@@ -95,13 +95,13 @@ def reject_file(uri: str, message: str, schema: pa.Schema, row: int | None = Non
 
 
 def _fill_batch(columns: Mapping[str, Any], n: int, schema: pa.Schema) -> pa.RecordBatch:
-    """Return a batch of the columns, null in those that are not given."""
+    """Return the columns as a batch; missing columns are null."""
     arrays = [columns[f.name] if f.name in columns else pa.nulls(n, f.type) for f in schema]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 def _find_texts(columns: list[Any], layout: Layout, options: ReadOptions, problems: Problems) -> Any:
-    """Return the texts as strings that may hold any bytes; says what is wrong with them."""
+    """Return the texts as strings that may hold any bytes; note the problems of rows."""
     n, name = len(columns[0]), options.text_column
     if layout.roles.text is None:
         message = f"{NO_SUCH_COLUMN} {name!r} (input.text_column); the file has {', '.join(map(repr, layout.names))}"
@@ -125,7 +125,7 @@ def _find_texts(columns: list[Any], layout: Layout, options: ReadOptions, proble
 
 
 def _find_ids(columns: list[Any], layout: Layout, options: ReadOptions, problems: Problems) -> Any:
-    """Return the ids, null where there is none; says where the recipe names one that is missing."""
+    """Return the ids, null where there is none; note the rows that lack the id column of the recipe."""
     n, name = len(columns[0]), options.id_column
     if not layout.roles.doc_ids:
         if name:
@@ -155,7 +155,7 @@ def _say_why_no_id(columns: list[Any], layout: Layout, name: str) -> str:
 
 
 def _carry(columns: list[Any], layout: Layout, plan: ReadPlan, uri: str) -> Any:
-    """Return the columns that are carried as one struct, in the types that hold what all files have."""
+    """Return the carried columns as one struct, in types that hold the values of all files."""
     n = len(columns[0])
     if plan.carried is None:
         return pa.nulls(n, _STRING)
@@ -174,7 +174,7 @@ def _carry(columns: list[Any], layout: Layout, plan: ReadPlan, uri: str) -> Any:
 
 
 def _hash_others(hashes: list[str | None], carried: Any, problems: Problems) -> None:
-    """Identify a row without text by what else it holds."""
+    """Hash the other columns of rows without text, to identify them."""
     for row in problems:
         if hashes[row] is None:
             others = to_texts(carried.slice(row, 1))[0].as_py()
@@ -182,7 +182,7 @@ def _hash_others(hashes: list[str | None], carried: Any, problems: Problems) -> 
 
 
 def _derive_ids(ids: Any, url: Any, text: Any) -> Any:
-    """Return the ids with those made of URL and text where a document has none of its own."""
+    """Return the ids; a document without an id gets one derived from its URL and text."""
     rows = _list_rows(pc.and_(ids.is_null(), text.is_valid())) if ids.null_count else []
     if not rows:
         return ids
@@ -197,12 +197,12 @@ def _make_places(uri: str, numbers: Any) -> Any:
 
 
 def _make_snippet(text: Any) -> str:
-    # Four bytes a character at most: no need to decode megabytes for 200 characters.
+    # A character has at most four bytes: megabytes need not be decoded for 200 characters.
     return text.as_buffer().to_pybytes()[: 4 * SNIPPET_CHARS].decode("utf-8", "replace")[:SNIPPET_CHARS]
 
 
 def _scatter_values(values: Mapping[int, str], n: int) -> Any:
-    """Return values at their rows, null elsewhere."""
+    """Return an array with values at their rows and null elsewhere."""
     return pa.array([values.get(row) for row in range(n)], _STRING) if values else pa.nulls(n, _STRING)
 
 

@@ -32,11 +32,11 @@ PARSED: Final = T.StructType(
 class ParseAnswers:
     """A function for `mapInArrow` over STORED_ANSWERS that returns one row of PARSED per answer.
 
-    A chunk's answer becomes operations and findings. A document's answer in words (of a refiner that was not held to two
-    answers) becomes a drop probability of 1 or 0, null when it says neither.
+    A chunk's answer becomes operations and findings. A document's free-text answer (of a refiner that was not constrained to
+    two answers) becomes a drop probability of 1 or 0, null when the verdict is unknown.
 
     Args:
-        semantics: which parser reads the chunks' answers.
+        semantics: parser that reads the chunks' answers.
     """
 
     semantics: Literal["strict", "reference"]

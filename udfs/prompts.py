@@ -1,4 +1,4 @@
-"""Arrow UDF: documents to the prompts that a refiner reads. CPU only."""
+"""Arrow UDF from documents to the prompts that a refiner reads. CPU only."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ PROMPTS = T.StructType(
 
 @dataclass(frozen=True)
 class BuildPrompts:
-    """For `mapInArrow` over (doc_id, content_sha256, text, first_line): one row of PROMPTS per prompt.
+    """A function for `mapInArrow` over (doc_id, content_sha256, text, first_line) that returns a row of PROMPTS per prompt.
 
     Args:
-        builder: of a stage.
-        with_token_ids: False leaves them out where only the keys are wanted (apply).
+        builder: the prompt builder of a stage.
+        with_token_ids: False leaves the token ids empty where only the keys are needed, as in `apply`.
     """
 
     builder: PromptBuilder
     with_token_ids: bool = True
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Streams; a batch of documents in, a batch of their prompts out."""
+        """Yield a batch of prompts for each batch of documents."""
         for batch in batches:
             columns = ("doc_id", "content_sha256", "text", "first_line")
             rows = [

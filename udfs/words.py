@@ -1,4 +1,4 @@
-"""Words of whole Arrow columns, counted over their bytes."""
+"""Word counts of whole Arrow columns, computed over their bytes."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     Flags = NDArray[np.bool_]
     Places = NDArray[np.int64]
 
-# Bytes looked at in one go: what is computed of them stays in the processor's cache, and memory is the same for any column.
+# Bytes that are scanned at once: intermediate results stay in the processor's cache, and memory is the same for any column.
 _BLOCK_BYTES: Final = 1 << 18
-# Bytes of texts with letters of scripts without blanks that are counted in one go, and more where one text has them.
+# Bytes of texts with letters of scripts without blanks that are counted at once; a single longer text is counted whole.
 _GROUP_BYTES: Final = 1 << 20
 
-# What a character is to a word: a part of it, white space, a word by itself, or a sign that may stand beside one.
+# Kinds of characters: part of a word, white space, a word of its own, or a sign that attaches to such a word.
 _PART, _SPACE, _ALONE, _ATTACHED = range(4)
 
 
 def _classify_characters() -> NDArray[np.uint8]:
-    # Bytes may be no character at all; a table of all that four bytes can say needs no check.
+    # Bytes may be no valid character; a table of all values of four bytes needs no check.
     kinds = np.full(0x200000, _PART, dtype=np.uint8)
     kinds[[code for code in range(0x3001) if chr(code).isspace()]] = _SPACE
     for kind, ranges in ((_ALONE, UNSPACED_LETTERS), (_ATTACHED, ATTACHED_SIGNS)):
@@ -40,7 +40,7 @@ _KINDS: Final = _classify_characters()
 
 
 def count_words_column(texts: Column) -> Column:
-    """Return the words of each text of a column of Spark, as `programs.words.count_words` counts them; null of null."""
+    """Return the number of words of each text of a Spark column, as by `programs.words.count_words`; null for null."""
     from pyspark.sql.functions import arrow_udf
 
     def count(texts: pa.Array) -> pa.Array:
@@ -50,18 +50,18 @@ def count_words_column(texts: Column) -> Column:
 
 
 def count_words_or_null(texts: pa.Array) -> pa.Array:
-    """Return the words of each text, null of null."""
+    """Return the number of words of each text as an Arrow array, null for null."""
     return pa.array(count_words_of(texts), mask=texts.is_null().to_numpy(zero_copy_only=False))
 
 
 def count_words_of(texts: pa.Array | pa.ChunkedArray) -> Places:
-    """Counts the words of each text of a column as `count_words` does.
+    """Count the words of each text of a column as `programs.words.count_words` does.
 
     Args:
-        texts: strings, also large ones, a slice, or in chunks.
+        texts: strings or large strings; a slice or a chunked array will do.
 
     Returns:
-        One number a text, 0 for null.
+        One number per text, 0 for null.
     """
     if isinstance(texts, pa.ChunkedArray):
         return np.concatenate([np.zeros(0, dtype=np.int64), *map(count_words_of, texts.chunks)])
@@ -77,7 +77,7 @@ def count_words_of(texts: pa.Array | pa.ChunkedArray) -> Places:
 
 
 def _read_buffers(texts: pa.Array) -> tuple[Places, Bytes]:
-    """Where each text begins and the last ends, counted from the first, and the bytes of all."""
+    """Return the offsets of the texts, counted from the first text, and the bytes of all texts."""
     is_large = pa.types.is_large_string(texts.type)
     if not (is_large or pa.types.is_string(texts.type)):
         texts, is_large = texts.cast(pa.large_string()), True
@@ -91,7 +91,7 @@ def _read_buffers(texts: pa.Array) -> tuple[Places, Bytes]:
 
 
 def _count_by_white_space(data: Bytes, offsets: Places) -> tuple[Places, Places]:
-    """The words of each text as white space separates them, and how many letters of scripts without blanks it has."""
+    """Return for each text the number of words by white space, and of letters of scripts without blanks."""
     words, letters = np.zeros_like(offsets), np.zeros_like(offsets)
     n_words = n_letters = 0
     for begin in range(0, len(data), _BLOCK_BYTES):
@@ -107,11 +107,11 @@ def _count_by_white_space(data: Bytes, offsets: Places) -> tuple[Places, Places]
 
 
 def _scan_block(data: Bytes, begin: int, end: int, offsets: Places) -> tuple[Places, Places]:
-    """Where words begin in a part of the bytes, and letters of scripts without blanks."""
-    # With the characters that the part cuts, and the one before it, which tells whether a word goes on.
+    """Return the positions, in a part of the bytes, of beginnings of words and of letters of scripts without blanks."""
+    # The block includes characters that the part cuts, and the character before it, which tells whether a word continues.
     first, last = max(begin - 4, 0), min(end + 3, len(data))
     block = data[first:last]
-    # 9 to 13 and 28 to 32, in two comparisons: what is less wraps around.
+    # 9 to 13 and 28 to 32, in two comparisons: smaller values wrap around.
     is_space = (block - np.uint8(9) < 5) | (block - np.uint8(28) < 5)
     unspaced = np.zeros(0, dtype=np.int64)
     if block.max() >= 0x80:
@@ -125,7 +125,7 @@ def _scan_block(data: Bytes, begin: int, end: int, offsets: Places) -> tuple[Pla
 
 
 def _scan_wide_characters(block: Bytes, is_space: Flags) -> Places:
-    """Marks white space of more than one byte, and finds letters of scripts without blanks."""
+    """Mark white space of more than one byte in `is_space`; return the positions of letters of scripts without blanks."""
     two = np.flatnonzero(block[:-1] == 0xC2)
     two = two[np.isin(block[two + 1], (0x85, 0xA0))]
     is_space[two] = is_space[two + 1] = True
@@ -147,21 +147,21 @@ def _read_bits(block: Bytes, places: Places, behind: int, mask: int = 0x3F) -> N
 
 
 def _group_texts(texts: Places, offsets: Places) -> list[Places]:
-    """Parts of a list of texts, each of so many bytes that it is worth the calls."""
+    """Split a list of texts into groups large enough to be worth the calls."""
     n_bytes = np.cumsum(offsets[texts + 1] - offsets[texts])
     return np.split(texts, np.flatnonzero(np.diff(n_bytes // _GROUP_BYTES)) + 1) if len(texts) else []
 
 
 def _count_with_letters(texts: list[str]) -> Places:
-    """The words of texts with letters of scripts without blanks, over their characters."""
-    # A blank before each text and behind the last keeps them apart.
+    """Count the words of texts with letters of scripts without blanks, over their characters."""
+    # A blank before each text and behind the last one separates them.
     codes = np.frombuffer(f" {' '.join(texts)} ".encode("utf-32-le"), dtype=np.uint32)
     kinds = _KINDS[codes]
     is_alone, is_attached = kinds == _ALONE, kinds == _ATTACHED
     is_apart = is_alone | (kinds == _SPACE)
     is_word = is_alone.copy()
     is_word[1:] |= ~is_apart[1:] & is_apart[:-1]
-    # A run of signs next to a letter that is alone begins no word; what follows the run does.
+    # A run of signs next to a letter that is a word begins no word; the text behind the run does.
     edges = np.flatnonzero(is_attached[1:] != is_attached[:-1]) + 1
     firsts, behind = edges[::2], edges[1::2]
     is_attached_alone = is_alone[firsts - 1] | is_alone[behind]
