@@ -97,6 +97,13 @@ def first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
+def find_condition(error: BaseException) -> str | None:
+    """Return the name of the condition of an error of Spark or Delta, such as `PATH_ALREADY_EXISTS`; None if it has none."""
+    # Spark 3.5 calls it the class of the error.
+    find = getattr(error, "getCondition", None) or getattr(error, "getErrorClass", None)
+    return find() if find else None
+
+
 def root_cause(error: BaseException) -> str:
     """Return the root cause of an error in one line.
 

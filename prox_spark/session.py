@@ -154,17 +154,17 @@ def build_session(recipe: Recipe) -> SparkSession:
     if is_local:
         # The workers' interpreter; the `python3` of the path need not be this environment's.
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-        settings |= laptop_settings(recipe)
+        settings |= make_laptop_settings(recipe)
     settings |= recipe.spark.conf
     if not _has_delta(given):
         if is_submitted:  # It is too late to add a package to a JVM that runs.
             raise ProxSparkError(
-                f"spark-submit has no Delta on its class path: add `--packages {delta_package()}`, or run "
+                f"spark-submit has no Delta on its class path: add `--packages {find_delta_package()}`, or run "
                 "`python -m prox_spark.session` once, which puts the JARs into this environment's own Spark"
             )
         named = settings.get(_PACKAGES, "")  # The recipe's own, such as a connector of a store.
         if "delta" not in named:
-            settings[_PACKAGES] = ",".join(filter(None, (named, delta_package())))
+            settings[_PACKAGES] = ",".join(filter(None, (named, find_delta_package())))
     builder = SparkSession.builder.appName(f"prox_spark {recipe.name}").master(master)
     for key, value in settings.items():
         if given.get(key) is None:
@@ -177,7 +177,7 @@ def build_session(recipe: Recipe) -> SparkSession:
     return spark
 
 
-def laptop_settings(recipe: Recipe) -> dict[str, str]:
+def make_laptop_settings(recipe: Recipe) -> dict[str, str]:
     """Return Spark's settings in local mode, without those of `recipe.spark.conf`."""
     named = [recipe.spark.conf.get("spark.driver.extraJavaOptions", ""), *map(os.environ.get, _JVM_VARIABLES)]
     java_options = _LAPTOP[_JAVA_OPTIONS]
@@ -186,7 +186,7 @@ def laptop_settings(recipe: Recipe) -> dict[str, str]:
     return _LAPTOP | {"spark.driver.memory": recipe.spark.driver_memory, _JAVA_OPTIONS: java_options}
 
 
-def delta_package() -> str:
+def find_delta_package() -> str:
     """Return the Maven coordinates of the Delta JAR for the installed pyspark.
 
     Raises:
@@ -231,7 +231,7 @@ def install_delta() -> None:
     Central. Delta's other dependencies are part of Spark.
     """
     with tempfile.TemporaryDirectory() as store:
-        conf = {_PACKAGES: delta_package(), "spark.jars.ivy": store}
+        conf = {_PACKAGES: find_delta_package(), "spark.jars.ivy": store}
         build_session(Recipe.parse({"spark": {"conf": conf}})).stop()
         for group in ("io.delta", "io.unitycatalog"):
             for jar in (Path(store) / "jars").glob(f"{group}_*.jar"):

@@ -14,7 +14,7 @@ from pyspark.sql import types as T
 from prox_spark.commands.arguments import add_recipe_arguments, make_recipe
 from prox_spark.commands.run_command import run_command
 from prox_spark.lake.lake import Lake
-from prox_spark.lake.types import as_string, change_leaves
+from prox_spark.lake.types import change_leaves, to_string
 from prox_spark.report.terminal import PAGE_ROWS, print_rows
 from prox_spark.session import spark_session
 
@@ -93,7 +93,7 @@ def _write_times(rows: DataFrame) -> DataFrame:
 
 
 def _choose_text(kind: T.DataType) -> Callable[[Column], Column] | None:
-    return as_string if kind.typeName() in _TIMES else None
+    return to_string if kind.typeName() in _TIMES else None
 
 
 def _write_nested(rows: DataFrame) -> DataFrame:

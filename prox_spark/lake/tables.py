@@ -11,7 +11,7 @@ from pyspark.errors import AnalysisException
 
 from prox_spark import schemas
 from prox_spark.config import LakeConfig
-from prox_spark.errors import LakeError, RecipeError, first_line
+from prox_spark.errors import LakeError, RecipeError, find_condition, first_line
 from prox_spark.lake.commits import commits_of_others, may_be_doubled, newest_commits
 from prox_spark.places import absolute
 from prox_spark.threads import inherit_thread_settings
@@ -53,6 +53,7 @@ class Tables:
         self.beside_others = set[str]()
         self._began_empty = set[str]()
         self._own_runs = set[str]()
+        self._delta_tables = set[str]()
         self._seen_versions = dict[str, int]()
 
     def __str__(self) -> str:
@@ -72,15 +73,37 @@ class Tables:
         return "delta.`{}`".format(self.location(table).replace("`", "``")) if self._root else self.location(table)
 
     def exists(self, table: str) -> bool:
-        """True if the lake has this Delta table."""
+        """Return True if the lake has this Delta table.
+
+        Raises:
+            LakeError: the catalog can't be asked, or has a view or a table of another format by this name.
+        """
         from delta.tables import DeltaTable
 
+        name = self.location(table)
         if self._root:
-            return bool(DeltaTable.isDeltaTable(self.spark, self.location(table)))
+            return bool(DeltaTable.isDeltaTable(self.spark, name))
         try:
-            return bool(self.spark.catalog.tableExists(self.location(table)))
+            if not self.spark.catalog.tableExists(name):
+                return False
+            if table not in self._delta_tables:
+                self.delta_table(table)
+                self._delta_tables.add(table)
+            return True
         except AnalysisException as error:
-            raise LakeError(f"can't look for {self.location(table)}: {first_line(error)}") from error
+            if find_condition(error) != "DELTA_MISSING_DELTA_TABLE":
+                raise LakeError(f"can't look for {name}: {first_line(error)}") from error
+            raise LakeError(
+                f"{name} is a {self._describe_kind(table)}, but the lake needs a Delta table of this name. Rename it, or take "
+                "another schema"
+            ) from error
+
+    def _describe_kind(self, table: str) -> str:
+        """Return what a catalog says of a table or view: `view`, or `table of format parquet`."""
+        rows = self.spark.sql(f"DESCRIBE TABLE EXTENDED {self.identifier(table)}").collect()
+        about = {row["col_name"]: str(row["data_type"]).lower().replace("_", " ") for row in rows}
+        kind = about.get("Type", "table")
+        return kind if "view" in kind else f"table of format {about.get('Provider', 'unknown')}"
 
     def version(self, table: str) -> int:
         """Return the newest version of a table.

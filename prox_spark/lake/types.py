@@ -30,7 +30,7 @@ def fit_type(value: Column, kind: T.DataType) -> Column:
         value: the column.
         kind: its type.
     """
-    return change_leaves(value, kind, _fitting)
+    return change_leaves(value, kind, _choose_fit)
 
 
 def change_leaves(value: Column, kind: T.DataType, change: Change) -> Column:
@@ -75,20 +75,20 @@ def _is_changed(kind: T.DataType, change: Change) -> bool:
     return change(kind) is not None
 
 
-def _fitting(kind: T.DataType) -> Callable[[Column], Column] | None:
+def _choose_fit(kind: T.DataType) -> Callable[[Column], Column] | None:
     if isinstance(kind, _KEPT) or kind == T.StringType():
         return None
     if isinstance(kind, _VARIANT):
         return F.to_json
-    return _as_instant if isinstance(kind, _WITHOUT_ZONE) else as_string
+    return _to_instant if isinstance(kind, _WITHOUT_ZONE) else to_string
 
 
-def as_string(value: Column) -> Column:
+def to_string(value: Column) -> Column:
     """Return the value as Spark writes it."""
     return value.cast("string")
 
 
-def _as_instant(value: Column) -> Column:
+def _to_instant(value: Column) -> Column:
     # A cast would take the session's zone, which has hours that its clocks passed over.
     seconds = F.extract(F.lit("SECOND"), value)
     parts = (F.year(value), F.month(value), F.day(value), F.hour(value), F.minute(value), seconds)

@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from prox_spark import schemas
-from prox_spark.errors import RecipeError
+from prox_spark.errors import RecipeError, find_condition
 from prox_spark.pipeline.inputs.find import Inputs
 from prox_spark.pipeline.inputs.naming import clean_names, clean_type
 from prox_spark.places import absolute
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 _SPARK_FORMATS = {InputFormat.JSONL: "json", InputFormat.PARQUET: "parquet", InputFormat.DELTA: "delta"}
-# Rows without a pair that the summary names, and how much of a text names one that has no id.
+# The conditions of Spark's and Delta's errors about an output that exists.
+_EXISTS = ("PATH_ALREADY_EXISTS", "DELTA_PATH_EXISTS")
+# Number of rows without a pair that the summary names, and of the characters that name a row without an id.
 _N_NAMED = 5
 _NAME_CHARS = 60
 
@@ -116,7 +118,7 @@ def induce_pairs(
     started = time.monotonic()
     columns, pairs = read_pairs(spark, inputs, columns)
     LOG.info("induce: writing %s", output.path)
-    induced = pairs.transform(_over_all_cores).transform(with_programs(columns, max_text_chars))
+    induced = pairs.transform(_spread).transform(add_programs(columns, max_text_chars))
     mode = "overwrite" if output.overwrite else "errorifexists"
     writer = induced.write.format(_SPARK_FORMATS[output.format]).mode(mode)
     if output.format is InputFormat.DELTA and output.overwrite:
@@ -124,10 +126,10 @@ def induce_pairs(
     try:
         writer.save(output.path)
     except AnalysisException as error:
-        if "EXISTS" in str(error).partition("]")[0]:
-            message = f"{output.path} is there already: name another --output, or pass --overwrite"
-            raise RecipeError(message) from error
-        raise
+        if find_condition(error) not in _EXISTS:
+            raise
+        message = f"{output.path} exists already: name another --output, or pass --overwrite"
+        raise RecipeError(message) from error
     # What was written is counted, not computed again.
     written = spark.read.format(_SPARK_FORMATS[output.format])
     if output.format is InputFormat.JSONL:
@@ -176,7 +178,7 @@ def read_pairs(spark: SparkSession, inputs: Inputs, columns: PairColumns) -> tup
     )
 
 
-def with_programs(columns: PairColumns, max_text_chars: int = 1_000_000) -> Callable[[DataFrame], DataFrame]:
+def add_programs(columns: PairColumns, max_text_chars: int = 1_000_000) -> Callable[[DataFrame], DataFrame]:
     """Adds to each pair the program between its texts.
 
     Returns:
@@ -188,7 +190,7 @@ def with_programs(columns: PairColumns, max_text_chars: int = 1_000_000) -> Call
     return lambda pairs: pairs.mapInArrow(induce, T.StructType([*pairs.schema.fields, *schemas.INDUCED.fields]))
 
 
-def _over_all_cores(rows: DataFrame) -> DataFrame:
+def _spread(rows: DataFrame) -> DataFrame:
     """Spreads rows that would be a task or two: a packed file is one, and a pair takes milliseconds."""
     n_cores = rows.sparkSession.sparkContext.defaultParallelism
     return rows if rows.rdd.getNumPartitions() >= n_cores else rows.repartition(n_cores)
@@ -225,7 +227,7 @@ def _summarize(written: DataFrame, columns: PairColumns, output: Output, started
 
 def _count(rows: DataFrame, figures: dict[str, Column]) -> dict[str, dict[str, int]]:
     """How often each value is in arrays of strings, in one pass over the rows: figure → value → n, most frequent first."""
-    values = [F.transform(F.filter(array, F.isnotnull), _labelled(figure)) for figure, array in figures.items()]
+    values = [F.transform(F.filter(array, F.isnotnull), _label(figure)) for figure, array in figures.items()]
     nothing = F.array().cast("array<struct<f: string, v: string>>")
     counts = (
         rows.select(F.explode(F.concat(*(F.coalesce(array, nothing) for array in values))).alias("value"))
@@ -239,7 +241,7 @@ def _count(rows: DataFrame, figures: dict[str, Column]) -> dict[str, dict[str, i
     return found
 
 
-def _labelled(figure: str) -> Callable[[Column], Column]:
+def _label(figure: str) -> Callable[[Column], Column]:
     return lambda value: F.struct(F.lit(figure).alias("f"), value.alias("v"))
 
 

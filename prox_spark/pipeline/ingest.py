@@ -17,11 +17,11 @@ from prox_spark.pipeline.inputs.carried import CarriedJson
 from prox_spark.pipeline.inputs.checks import check_replaces_nothing, check_usable
 from prox_spark.pipeline.inputs.find import Inputs, find_inputs
 from prox_spark.pipeline.inputs.found import count_found
+from prox_spark.pipeline.inputs.intake import Intake
 from prox_spark.pipeline.inputs.judge import Arrival, judge, reject_null_partitions
 from prox_spark.pipeline.inputs.naming import ROW_ID
 from prox_spark.pipeline.inputs.rejections import remove_mended, write_quarantine
 from prox_spark.pipeline.inputs.rows import naming_tables, read_inputs
-from prox_spark.pipeline.inputs.take_in import TakeIn
 from prox_spark.readers import PassedOver
 from prox_spark.runs.run import recorded
 
@@ -139,7 +139,7 @@ def ingest(spark: SparkSession, recipe: Recipe, inputs: Inputs | None = None) ->
                 check_replaces_nothing(arrivals)
             carried = CarriedJson(found.types, recipe.input.as_json, recipe.input.max_keys)
             with run.timed("documents"):
-                n_differing = TakeIn(lake, rows, judged, arrivals, documents, carried, run).write(found)
+                n_differing = Intake(lake, rows, judged, arrivals, documents, carried, run).write(found)
             with run.timed("quarantine"):
                 remove_mended(lake, arrivals, inputs, run)
                 if found.reasons:
@@ -156,7 +156,7 @@ def ingest(spark: SparkSession, recipe: Recipe, inputs: Inputs | None = None) ->
             skipped=found.skipped,
             passed_over=inputs.passed_over,
             quarantined=found.reasons,
-            notes=[*inputs.notes, *notes, *carried.notes()],
+            notes=[*inputs.notes, *notes, *carried.list_notes()],
             seconds=run.seconds | {"total": run.total_seconds},
             versions_in=run.versions_in,
             versions_out=run.versions_out(lake),

@@ -13,7 +13,7 @@ from prox_spark.lake.lake import Lake
 from prox_spark.pipeline.applying.commit import ApplyAnswers
 from prox_spark.pipeline.asking.answer_wave import answer_wave
 from prox_spark.pipeline.asking.generate import GenerateMissing
-from prox_spark.pipeline.asking.gpu_profile import gpus_per_executor
+from prox_spark.pipeline.asking.gpu_profile import count_gpus_per_executor
 from prox_spark.pipeline.asking.self_test import SelfTest
 from prox_spark.pipeline.asking.stages import RefinerStages
 from prox_spark.pipeline.plan import Plan, check_conservation, make_plan, open_lake
@@ -97,6 +97,6 @@ def _can_overlap(spark: SparkSession, stages: RefinerStages) -> bool:
     doc, chunk = stages.doc.generate.spec, stages.chunk.generate.spec
     if doc.config.endpoint:
         return True
-    on_gpus = doc.config.device == "cuda" or (doc.config.device == "auto" and gpus_per_executor(spark.sparkContext) > 0)
+    on_gpus = doc.config.device == "cuda" or (doc.config.device == "auto" and count_gpus_per_executor(spark.sparkContext) > 0)
     together = doc.settings_key == chunk.settings_key or (doc.config.side_by_side and on_gpus)
     return together and not is_local(spark.sparkContext)

@@ -25,7 +25,7 @@ from prox_spark.pipeline.asking.generate import GenerateMissing
 from prox_spark.pipeline.asking.self_test import SelfTest
 from prox_spark.pipeline.asking.stages import RefinerStages
 from prox_spark.pipeline.asking.stored_answers import parse_answers
-from prox_spark.pipeline.inputs.naming import quoted
+from prox_spark.pipeline.inputs.naming import quote
 from prox_spark.pipeline.waves import Wave, cut_waves
 from prox_spark.programs import DocumentStatus
 from prox_spark.runs.run import Run, recorded
@@ -53,7 +53,7 @@ def refine_frame(frame: DataFrame, recipe: Recipe) -> DataFrame:
     spark, name = frame.sparkSession, recipe.input.text_column
     _check_text_column(frame, name)
     lake = Lake(spark, recipe.lake) if recipe.lake.root or recipe.lake.catalog else _make_temporary_lake(spark)
-    text = F.col(quoted(name))
+    text = F.col(quote(name))
     key = F.sha2(text, 256)
     fits = text.isNotNull() & (F.length(text) <= recipe.input.max_text_chars)
     # Equal texts are one document. Its key is the hash of the text, so the frame needs no ids.
@@ -72,12 +72,12 @@ def refine_frame(frame: DataFrame, recipe: Recipe) -> DataFrame:
     found = outcomes.select(
         F.col("doc_id").alias(_KEY), F.struct(F.col("text"), *(F.col(name) for name in ADDED)).alias(_OUTCOME)
     )
-    outcome = F.col(quoted(_OUTCOME))
+    outcome = F.col(quote(_OUTCOME))
     added: dict[str, Column] = {name: outcome[name] for name in ADDED}
     added["status"] = F.coalesce(outcome["status"], F.lit(str(DocumentStatus.QUARANTINED)))
     added["failure"] = F.when(fits, outcome["failure"]).otherwise(failure)
     carried = (
-        outcome["text"].alias(column) if column == name else F.col(quoted(column)).alias(_rename(column))
+        outcome["text"].alias(column) if column == name else F.col(quote(column)).alias(_rename(column))
         for column in frame.columns
     )
     joined = frame.withColumn(_KEY, F.when(fits, key)).join(found, on=_KEY, how="left")

@@ -13,7 +13,7 @@ from prox_spark.frames import planned_for
 from prox_spark.lake.buckets import EVERY, Buckets, bucket_of
 from prox_spark.lake.lake import Lake
 from prox_spark.lake.tables import TOLD_APART
-from prox_spark.pipeline.inputs.naming import quoted
+from prox_spark.pipeline.inputs.naming import quote
 from prox_spark.programs import DocumentStatus
 from prox_spark.schemas import DOCUMENT_KEY
 
@@ -82,7 +82,7 @@ class Standing:
 
     def pending(self, buckets: Buckets = EVERY) -> DataFrame:
         """Return the pending documents of some buckets, in the columns of their table."""
-        return self.rows(buckets).where(F.col(_STATUS).isNull()).select(*map(quoted, self.documents.columns))
+        return self.rows(buckets).where(F.col(_STATUS).isNull()).select(*map(quote, self.documents.columns))
 
     def count(self) -> Counts:
         """Count documents by how they stand."""

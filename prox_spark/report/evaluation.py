@@ -105,10 +105,10 @@ def _print_programs(evaluation: Evaluation) -> None:
 def _print_label_sets(evaluation: Evaluation) -> None:
     print("\nThe refiner by label set")
     columns = ("label set", "documents", "F1", "AUC", "texts with lines", "removed F1", "macro", "kept F1", "macro ")
-    print_rows(columns, map(_set_row, evaluation.label_sets))
+    print_rows(columns, map(_make_row, evaluation.label_sets))
 
 
-def _set_row(of: MethodScores) -> Row:
+def _make_row(of: MethodScores) -> Row:
     documents, lines = of.documents, of.lines
     return (
         of.name,

@@ -23,24 +23,24 @@ def write_plots(evaluation: Evaluation, folder: Path) -> list[Path]:
     baselines = {of.name: of.documents for of in evaluation.methods[1:] if of.documents}
     title = f"{of_refiner.name}, {of_refiner.documents.n_documents if of_refiner.documents else 0:,} documents"
     plots = {
-        "precision_recall.png": _precision_recall(title, evaluation.curve, baselines),
-        "threshold.png": _threshold(title, evaluation.curve, evaluation.threshold, evaluation.best),
-        "calibration.png": _calibration(title, evaluation.calibration),
+        "precision_recall.png": _plot_precision_recall(title, evaluation.curve, baselines),
+        "threshold.png": _plot_threshold(title, evaluation.curve, evaluation.threshold, evaluation.best),
+        "calibration.png": _plot_calibration(title, evaluation.calibration),
     }
     for name, figure in plots.items():
         figure.savefig(folder / name, dpi=120)
     return [folder / name for name in plots]
 
 
-def _figure(title: str, x: str, y: str) -> tuple[Figure, Axes]:
+def _make_figure(title: str, x: str, y: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(6, 5), layout="constrained")
     axes = figure.add_subplot(title=title, xlabel=x, ylabel=y, xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     axes.grid(alpha=0.3)
     return figure, axes
 
 
-def _precision_recall(title: str, curve: tuple[CurvePoint, ...], baselines: dict[str, DocumentScores]) -> Figure:
-    figure, axes = _figure(title, "recall of keeping", "precision of keeping")
+def _plot_precision_recall(title: str, curve: tuple[CurvePoint, ...], baselines: dict[str, DocumentScores]) -> Figure:
+    figure, axes = _make_figure(title, "recall of keeping", "precision of keeping")
     # With nothing kept there is no precision.
     points = [point for point in curve if point.recall]
     axes.step([p.recall for p in points], [p.precision for p in points], where="pre", label="refiner")
@@ -51,8 +51,8 @@ def _precision_recall(title: str, curve: tuple[CurvePoint, ...], baselines: dict
     return figure
 
 
-def _threshold(title: str, curve: tuple[CurvePoint, ...], threshold: float, best: CurvePoint) -> Figure:
-    figure, axes = _figure(title, "drop threshold", "")
+def _plot_threshold(title: str, curve: tuple[CurvePoint, ...], threshold: float, best: CurvePoint) -> Figure:
+    figure, axes = _make_figure(title, "drop threshold", "")
     thresholds = [0.0, *(point.threshold for point in curve)]
     for name, label in (("precision", "precision"), ("recall", "recall"), ("f1", "F1"), ("words_kept", "words kept")):
         values = [getattr(point, name) for point in curve]
@@ -63,8 +63,8 @@ def _threshold(title: str, curve: tuple[CurvePoint, ...], threshold: float, best
     return figure
 
 
-def _calibration(title: str, calibration: Calibration) -> Figure:
-    figure, axes = _figure(title, "probability of keeping", "share that should be kept")
+def _plot_calibration(title: str, calibration: Calibration) -> Figure:
+    figure, axes = _make_figure(title, "probability of keeping", "share that should be kept")
     axes.plot([0, 1], [0, 1], color="grey", linewidth=1)
     bins = calibration.bins
     axes.plot(

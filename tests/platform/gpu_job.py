@@ -18,7 +18,7 @@ from prox_spark.config import EngineConfig
 from prox_spark.engine.host.executor import find_owner
 from prox_spark.engine.life.resident import connect
 from prox_spark.engine.spec import EngineSpec
-from prox_spark.pipeline.asking.gpu_profile import generation_profile
+from prox_spark.pipeline.asking.gpu_profile import make_generation_profile
 from prox_spark.refiners import find
 from prox_spark.udfs.generate import Generate
 
@@ -50,8 +50,8 @@ class Ask:
 def tasks(spark: SparkSession, device: str) -> list[dict[str, Any]]:
     """What each task says."""
     config = EngineConfig(device=device, max_num_seqs=2)
-    profile = generation_profile(spark.sparkContext, config)
-    assert profile is generation_profile(spark.sparkContext, config), "each stage would need executors of its own"
+    profile = make_generation_profile(spark.sparkContext, config)
+    assert profile is make_generation_profile(spark.sparkContext, config), "each stage would need executors of its own"
     prompts = spark.range(64).selectExpr("string(id) AS generation_key", "array(int(id)) AS token_ids")
     slots = prompts.repartition(spark.sparkContext.defaultParallelism)
     rows = slots.mapInArrow(Ask(EngineSpec(refiner, config)), "row string", profile=profile).collect()

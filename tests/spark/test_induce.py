@@ -54,7 +54,9 @@ def test_pairs_become_programs_and_rows_without_a_pair_are_named(
     assert [(row["reason"], "program" in row) for row in (d, e)] == [("null_text", False)] * 2
 
     assert main([*arguments, "--output", str(output)]) == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().err
     delta = tmp_path / "programs"
     assert main([str(output), *arguments[1:], "--output", str(delta), "--format", "jsonl", "--overwrite"]) == 0
     assert spark.read.format("delta").load(str(delta)).where("input_program_2 is not null").count() == 3
+    assert main([*arguments, "--output", str(delta)]) == 2
+    assert "exists already" in capsys.readouterr().err

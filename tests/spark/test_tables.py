@@ -129,6 +129,17 @@ def test_catalog_or_schema_that_is_not_there_is_named(spark: Any) -> None:
         Lake(spark, LakeConfig(catalog="no_catalog.nowhere")).ensure()
 
 
+@pytest.mark.parametrize(
+    ("statement", "kind"),
+    [("VIEW {} AS SELECT 1 AS a", "view"), ("TABLE {} USING parquet AS SELECT 1 AS a", "table of format parquet")],
+    ids=["view", "parquet"],
+)
+def test_what_is_no_delta_table_in_a_catalog_is_named(spark: Any, catalog: str, statement: str, kind: str) -> None:
+    spark.sql(f"CREATE {statement.format(f'{catalog}.documents')}")
+    with pytest.raises(LakeError, match=rf"^{catalog}\.documents is a {kind}, but"):
+        Lake(spark, LakeConfig(catalog=catalog)).read("documents")
+
+
 @pytest.mark.parametrize(("place", "option"), [("root", "--lake /none"), ("catalog", "--catalog spark_catalog.none")])
 def test_missing_table_names_the_option_of_this_lake(spark: Any, place: str, option: str) -> None:
     lake = Lake(spark, LakeConfig.model_validate({place: option.split()[1]}))

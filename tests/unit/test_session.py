@@ -16,7 +16,7 @@ from prox_spark.session import (
     DELTA_PACKAGES,
     build_session,
     find_session,
-    laptop_settings,
+    make_laptop_settings,
     refuse_connect,
     spark_session,
 )
@@ -83,7 +83,7 @@ def give(monkeypatch: pytest.MonkeyPatch, **settings: str) -> None:
 
 def test_a_laptop_s_jvm_has_a_collector_and_room_for_compiled_code(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("JAVA_TOOL_OPTIONS", raising=False)
-    options = laptop_settings(Recipe())[OPTIONS].split()
+    options = make_laptop_settings(Recipe())[OPTIONS].split()
     assert "-XX:+UseParallelGC" in options
     # With the first compiler alone the JVM reserves 48 MB, and stops compiling when these are full.
     assert "-XX:ReservedCodeCacheSize=240m" in options
@@ -98,7 +98,7 @@ def test_a_collector_that_the_user_has_named_is_the_only_one(
         monkeypatch.setenv(variable, "-Xss4m -XX:+UseG1GC")
     else:
         recipe = Recipe.parse({"spark": {"conf": {"spark.driver.extraJavaOptions": "-XX:+UseZGC"}}})
-    options = laptop_settings(recipe)[OPTIONS]
+    options = make_laptop_settings(recipe)[OPTIONS]
     assert "UseParallelGC" not in options
     assert "TieredStopAtLevel" in options
 

@@ -21,10 +21,10 @@ from prox_spark.engine.driver import find_earliest_start, find_local_executor, i
 from prox_spark.errors import ReasonCode
 from prox_spark.frames import persisted
 from prox_spark.lake.lake import Lake
-from prox_spark.pipeline.asking.gpu_profile import generation_profile
+from prox_spark.pipeline.asking.gpu_profile import make_generation_profile
 from prox_spark.pipeline.asking.stages import RefinerStage
 from prox_spark.runs.run import Run
-from prox_spark.runs.usage import AnswerSums, EngineWave, last_engines
+from prox_spark.runs.usage import AnswerSums, EngineWave, find_last_engines
 from prox_spark.udfs.generate import ANSWERS
 from prox_spark.watching.progress import Workload, engine_progress
 
@@ -220,7 +220,7 @@ class GenerateMissing:
         spark = self.lake.spark
         n_slots = spark.sparkContext.defaultParallelism
         n_tasks = min(to_ask.n_prompts, max(n_slots, math.ceil(to_ask.n_prompts / _PROMPTS_PER_TASK)))
-        profile = generation_profile(spark.sparkContext, stage.generate.spec.config)
+        profile = make_generation_profile(spark.sparkContext, stage.generate.spec.config)
         options = {"profile": profile} if profile else {}
         generate = replace(stage.generate, run_id=self.run.run_id)
         answers = to_ask.prompts.repartition(n_tasks).mapInArrow(generate, ANSWERS, **options)
@@ -256,7 +256,7 @@ class GenerateMissing:
             if new := read_engine_ids(executor) - before:
                 sums = [AnswerSums(engine_id) for engine_id in sorted(new)]
                 window_size = stage.generate.spec.window_size
-                failed = EngineWave.of(wave, stage.builder.name, sums, last_engines(before), window_size)
+                failed = EngineWave.of(wave, stage.builder.name, sums, find_last_engines(before), window_size)
                 self.run.book_failure(failed)
             raise
 
@@ -268,7 +268,7 @@ class GenerateMissing:
         since = F.timestamp_seconds(F.lit(find_earliest_start(self.lake.spark)))
         others = (F.col("run_id") != self.run.run_id) & F.col("engine_id").isNotNull() & (F.col("answered_at") >= since)
         rows = self.lake.read("generations").where(others).select("engine_id").distinct().collect()
-        return last_engines(row["engine_id"] for row in rows)
+        return find_last_engines(row["engine_id"] for row in rows)
 
 
 def without_timeouts(generations: DataFrame) -> DataFrame:

@@ -20,7 +20,7 @@ _CORES = "spark.executor.cores"
 _SHARE = "spark.task.resource.gpu.amount"
 
 
-def generation_profile(context: SparkContext, engine: EngineConfig) -> Any | None:
+def make_generation_profile(context: SparkContext, engine: EngineConfig) -> Any | None:
     """The resource profile of the generation stages, one for the whole application.
 
     Stage-level scheduling needs Spark 4.0 and a cluster whose executors have GPUs (`spark.executor.resource.gpu.amount`).
@@ -33,18 +33,18 @@ def generation_profile(context: SparkContext, engine: EngineConfig) -> Any | Non
         None where there is nothing to ask for: without GPUs or with engines that need none, in local mode, and on Spark 3.5,
         where the application's own settings hold.
     """
-    return None if engine.device == "cpu" or engine.endpoint else _profile(context, engine.tensor_parallel_size)
+    return None if engine.device == "cpu" or engine.endpoint else _make_profile(context, engine.tensor_parallel_size)
 
 
-def gpus_per_executor(context: SparkContext) -> int:
+def count_gpus_per_executor(context: SparkContext) -> int:
     """As many as Spark schedules; 0 where it schedules none."""
     return int(context.getConf().get("spark.executor.resource.gpu.amount", "0"))
 
 
 @lru_cache(maxsize=1)
-def _profile(context: SparkContext, gpus_per_engine: int) -> Any | None:
+def _make_profile(context: SparkContext, gpus_per_engine: int) -> Any | None:
     conf = context.getConf()
-    amount = gpus_per_executor(context)
+    amount = count_gpus_per_executor(context)
     if not amount:
         return None
     if is_local(context) or int(context.version.split(".")[0]) < 4:

@@ -42,7 +42,7 @@ class CarriedJson:
     as_json: Sequence[str]
     max_keys: int
 
-    def notes(self) -> list[str]:
+    def list_notes(self) -> list[str]:
         """Say which keys are carried as JSON text because no column has a type for all of their values."""
         if "wide" in self.types.kinds:
             return [
@@ -50,9 +50,9 @@ class CarriedJson:
             ]
         absent = [key for key in self.as_json if self.types.fields and key not in self.types.fields]
         lost = [f"input.as_json: no record has a key {key!r}" for key in absent]
-        return [*lost, *self._notes(self.types, "")]
+        return [*lost, *self._list_notes(self.types, "")]
 
-    def _notes(self, seen: JsonType, above: str) -> Iterator[str]:
+    def _list_notes(self, seen: JsonType, above: str) -> Iterator[str]:
         for key, known in seen.fields.items():
             name = f"{above}{key}"
             kinds = known.kinds - {"null"}
@@ -62,7 +62,7 @@ class CarriedJson:
                 named = sorted({_NUMBERS.get(kind, kind) for kind in kinds})
                 yield f"{name} is {' or '.join(named)}{'' if len(named) > 1 else ' of many digits'}: carried as text"
             else:
-                yield from self._notes(known, f"{name}.")
+                yield from self._list_notes(known, f"{name}.")
 
     def parse(self, rows: DataFrame, table: T.StructType) -> DataFrame:
         """Turn `carried` from JSON into a struct that holds every value of the rows, with the names that the table has."""
@@ -72,7 +72,7 @@ class CarriedJson:
             return rows.withColumn("carried", F.lit(None).cast("string"))
         ours = [field for field in table.fields if field.name not in RESERVED]
         found = _to_struct(self.types, T.StructType(ours))
-        named = name_columns(self._beside_others(found, table), table)
+        named = name_columns(self._rename_text_keys(found, table), table)
         return rows.withColumn("carried", F.from_json("carried", found, _JSON_OPTIONS).cast(named))
 
     def name(self, rows: DataFrame, table: T.StructType) -> DataFrame:
@@ -81,10 +81,10 @@ class CarriedJson:
         if not isinstance(found, T.StructType):
             return rows
         # A cast between structs goes by position: that is how inner names change.
-        named = name_columns(self._beside_others(found, table), table)
+        named = name_columns(self._rename_text_keys(found, table), table)
         return rows.withColumn("carried", F.col("carried").cast(named))
 
-    def _beside_others(self, found: T.StructType, table: T.StructType) -> T.StructType:
+    def _rename_text_keys(self, found: T.StructType, table: T.StructType) -> T.StructType:
         """Rename keys that are to be text and that the table has as something else."""
         # Columns of ours, such as `metadata`, are no columns of the input: a key of such a name has another one anyway.
         others = (f for f in table.fields if f.name not in RESERVED and not isinstance(f.dataType, T.StringType))
@@ -109,7 +109,7 @@ def to_spark_type(seen: JsonType, table: T.DataType | None = None) -> T.DataType
         if seen.fields:
             return _to_struct(seen, inner)
         # An object without fields is one of any type.
-        return _keyed(inner) if inner.fields else T.StringType()
+        return _restore_keys(inner) if inner.fields else T.StringType()
     if kinds == {"array"}:
         element = table.elementType if isinstance(table, T.ArrayType) else None
         return T.ArrayType(to_spark_type(seen.element or JsonType(), element))
@@ -129,15 +129,17 @@ def _to_struct(seen: JsonType, table: T.StructType) -> T.StructType:
     return T.StructType([T.StructField(key, to_spark_type(known, kinds.get(key))) for key, known in fields])
 
 
-def _keyed(table: T.StructType) -> T.StructType:
+def _restore_keys(table: T.StructType) -> T.StructType:
     """Return a struct of the lake with the input's own keys for names."""
-    return T.StructType([T.StructField(f.metadata.get(KEY, f.name), _keyed_type(f.dataType)) for f in table.fields])
+    return T.StructType(
+        [T.StructField(f.metadata.get(KEY, f.name), _restore_keys_within(f.dataType)) for f in table.fields]
+    )
 
 
-def _keyed_type(kind: T.DataType) -> T.DataType:
+def _restore_keys_within(kind: T.DataType) -> T.DataType:
     if isinstance(kind, T.StructType):
-        return _keyed(kind)
-    return T.ArrayType(_keyed_type(kind.elementType)) if isinstance(kind, T.ArrayType) else kind
+        return _restore_keys(kind)
+    return T.ArrayType(_restore_keys_within(kind.elementType)) if isinstance(kind, T.ArrayType) else kind
 
 
 def fit_to(table: DataFrame, rows: DataFrame, check: bool) -> DataFrame:
@@ -162,7 +164,7 @@ def fit_to(table: DataFrame, rows: DataFrame, check: bool) -> DataFrame:
         columns[name] = value
         if old and not _is_same(field.dataType, old.dataType):
             columns[name] = _fit(value, field.dataType, old.dataType)
-            lost[name] = (field, old.dataType, _loses(value, field.dataType, old.dataType))
+            lost[name] = (field, old.dataType, _is_lost(value, field.dataType, old.dataType))
     if lost and check:
         _check_nothing_lost(rows, lost)
     # Selected, not added: a column of the input may itself be called `carried`.
@@ -176,8 +178,8 @@ def _check_nothing_lost(rows: DataFrame, columns: dict[str, tuple[T.StructField,
         if found is not None and found[name]:
             new, key = field.dataType, field.metadata.get(KEY, name)
             raise LakeError(
-                f"column {name} of the lake's documents is {_named(old)}, and the input has values of type "
-                f"{_named(new)} in it that {_named(old)} can't hold. Set input.as_json=[{key}], which "
+                f"column {name} of the lake's documents is {_describe_type(old)}, and the input has values of type "
+                f"{_describe_type(new)} in it that {_describe_type(old)} can't hold. Set input.as_json=[{key}], which "
                 f"carries these values as JSON text in {name}_json; else rename it in the input, or ingest into another lake. "
                 "Nothing was written."
             )
@@ -198,29 +200,29 @@ def _fit(value: Column, new: T.DataType, old: T.DataType) -> Column:
         fields += [value.getField(field.name).alias(field.name) for field in news.values()]
         return F.when(value.isNotNull(), F.struct(*fields))
     if isinstance(new, T.ArrayType) and isinstance(old, T.ArrayType):
-        return F.transform(value, _with_types(_fit, new.elementType, old.elementType))
+        return F.transform(value, _bind_types(_fit, new.elementType, old.elementType))
     if isinstance(new, T.MapType) and isinstance(old, T.MapType) and new.keyType == old.keyType:
-        fit = _with_types(_fit, new.valueType, old.valueType)
+        fit = _bind_types(_fit, new.valueType, old.valueType)
         return F.transform_values(value, lambda _, item: fit(item))
     if isinstance(old, T.StringType) and _is_nested(new):
         return F.to_json(value)
     return value if _is_same(new, old) else _try_cast(value, new, old)
 
 
-def _loses(value: Column, new: T.DataType, old: T.DataType) -> Column:
+def _is_lost(value: Column, new: T.DataType, old: T.DataType) -> Column:
     """Does `_fit` change the value: true where a value does not come back from the old type as it was."""
     if isinstance(new, T.StructType) and isinstance(old, T.StructType):
         olds = {fold(field.name): field.dataType for field in old.fields}
         parts = [
-            _loses(value.getField(field.name), field.dataType, olds[fold(field.name)])
+            _is_lost(value.getField(field.name), field.dataType, olds[fold(field.name)])
             for field in new.fields
             if fold(field.name) in olds
         ]
         return F.greatest(F.lit(False), F.lit(False), *parts)
     if isinstance(new, T.ArrayType) and isinstance(old, T.ArrayType):
-        return F.coalesce(F.exists(value, _with_types(_loses, new.elementType, old.elementType)), F.lit(False))
+        return F.coalesce(F.exists(value, _bind_types(_is_lost, new.elementType, old.elementType)), F.lit(False))
     if isinstance(new, T.MapType) and isinstance(old, T.MapType) and new.keyType == old.keyType:
-        loses = _with_types(_loses, new.valueType, old.valueType)
+        loses = _bind_types(_is_lost, new.valueType, old.valueType)
         return F.coalesce(F.exists(F.map_values(value), loses), F.lit(False))
     if _is_same(new, old) or (isinstance(old, T.StringType) and _is_nested(new)):
         return F.lit(False)
@@ -230,7 +232,7 @@ def _loses(value: Column, new: T.DataType, old: T.DataType) -> Column:
     return value.isNotNull() & ~_try_cast(there, old, new).eqNullSafe(value)
 
 
-def _with_types(
+def _bind_types(
     function: Callable[[Column, T.DataType, T.DataType], Column], new: T.DataType, old: T.DataType
 ) -> Callable[[Column], Column]:
     return lambda value: function(value, new, old)
@@ -253,6 +255,6 @@ def _is_nested(kind: T.DataType) -> bool:
     return isinstance(kind, (T.StructType, T.ArrayType, T.MapType))
 
 
-def _named(kind: T.DataType) -> str:
+def _describe_type(kind: T.DataType) -> str:
     name = kind.simpleString()
     return name if len(name) < 200 else f"{name[:200]}…"

@@ -84,16 +84,16 @@ def judge(rows: DataFrame, documents: DataFrame) -> DataFrame:
         "ordinal",
         F.col("provenance.file").alias("file"),
         F.col("provenance.offset").alias("offset"),
-        input_hash(rows).alias("input_hash"),
+        hash_input(rows).alias("input_hash"),
     )
     is_rejected = F.col("reason").isNotNull()
     keyed = narrow.withColumns(
         # What makes a row the same as another: the id of a document, the finding of a rejection.
-        {"is_rejected": is_rejected, "key": F.when(is_rejected, finding_id()).otherwise(F.col("doc_id"))}
+        {"is_rejected": is_rejected, "key": F.when(is_rejected, make_finding_id()).otherwise(F.col("doc_id"))}
     ).withColumns(
         {
-            "nth": _nth("is_rejected", "key"),
-            "nth_of_content": _nth("is_rejected", "key", "content_sha256"),
+            "nth": _number_rows("is_rejected", "key"),
+            "nth_of_content": _number_rows("is_rejected", "key", "content_sha256"),
         }
     )
     known = documents.select(
@@ -105,8 +105,8 @@ def judge(rows: DataFrame, documents: DataFrame) -> DataFrame:
     )
     return (
         keyed.join(known, on=["is_rejected", "key"], how="left")
-        .withColumn("arrival", _arrival())
-        .withColumns(_with_duplicate_ids_rejected())
+        .withColumn("arrival", _decide_arrival())
+        .withColumns(_reject_duplicate_ids())
         .withColumn("is_same", F.col("known_hash").eqNullSafe(F.col("input_hash")) & F.col("known_hash").isNotNull())
         .select(
             *(ROW_ID, "arrival", "reason", "message", "content_sha256"),
@@ -115,7 +115,7 @@ def judge(rows: DataFrame, documents: DataFrame) -> DataFrame:
     )
 
 
-def input_hash(rows: DataFrame) -> Column:
+def hash_input(rows: DataFrame) -> Column:
     """Return a hash of what documents with the same text may differ in, as the input has it."""
     is_json = isinstance(rows.schema["carried"].dataType, T.StringType)
     # A hash passes over nulls, so they are made something.
@@ -124,7 +124,7 @@ def input_hash(rows: DataFrame) -> Column:
     return F.xxhash64(*parts, F.coalesce(carried, F.lit("")))
 
 
-def finding_id() -> Column:
+def make_finding_id() -> Column:
     """Return the key in quarantine of a rejected row: of `reason`, `file`, `offset`, `doc_id` and `content_sha256`."""
     # Two findings about one record, or two gaps in one place, differ in what they say.
     says = F.col("content_sha256").isNull() | F.col("reason").isin(*map(str, NOTES))
@@ -133,13 +133,13 @@ def finding_id() -> Column:
     return quarantine_id(F.lit(STAGE), *map(F.col, ("reason", "file", "offset", "doc_id")), content)
 
 
-def _nth(*columns: str) -> Column:
+def _number_rows(*columns: str) -> Column:
     """Return 1 for the first in the order of the input. Delta tables have no such order: there it goes by what the row holds."""
     order = ("file", "offset", "ordinal", "content_sha256", "input_hash", ROW_ID)
     return F.row_number().over(Window.partitionBy(*columns).orderBy(*order))
 
 
-def _arrival() -> Column:
+def _decide_arrival() -> Column:
     return (
         # The same content a second time, under the same id or as the same finding.
         F.when(F.col("nth_of_content") > 1, F.lit(str(Arrival.DUPLICATE)))
@@ -151,7 +151,7 @@ def _arrival() -> Column:
     )
 
 
-def _with_duplicate_ids_rejected() -> dict[str, Column]:
+def _reject_duplicate_ids() -> dict[str, Column]:
     second = (F.col("arrival") == str(Arrival.REJECTED)) & ~F.col("is_rejected")
     return {
         "reason": F.when(second, F.lit(str(ReasonCode.DUPLICATE_ID))).otherwise(F.col("reason")),

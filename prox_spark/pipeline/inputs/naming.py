@@ -31,7 +31,7 @@ def clean_names(names: Iterable[str], reserved: Iterable[str] = ()) -> list[str]
     """
     ours = {fold(name) for name in reserved}
     used = set(ours)
-    return [_free_name(_base_name(name, ours), used) for name in names]
+    return [_find_free_name(_make_base(name, ours), used) for name in names]
 
 
 def clean_type(kind: T.DataType) -> T.DataType:
@@ -60,13 +60,13 @@ def name_columns(found: T.StructType, table: T.StructType) -> T.StructType:
 
 def _name_fields(found: T.StructType, table: T.StructType, reserved: frozenset[str]) -> T.StructType:
     ours = {fold(name) for name in reserved}
-    known = {_key_of(field): field for field in table.fields if field.name not in reserved}
+    known = {_read_key(field): field for field in table.fields if field.name not in reserved}
     used = ours | {fold(field.name) for field in table.fields}
     named = []
     for field in found.fields:
-        base = _base_name(field.name, ours)
-        old = known.get(field.name) or _legacy_field(base, table, reserved)
-        name = old.name if old else _free_name(base, used)
+        base = _make_base(field.name, ours)
+        old = known.get(field.name) or _find_legacy_field(base, table, reserved)
+        name = old.name if old else _find_free_name(base, used)
         kind = _name_type(field.dataType, old.dataType if old else None)
         named.append(T.StructField(name, kind, True, {KEY: field.name}))
     return T.StructType(named)
@@ -83,23 +83,23 @@ def _name_type(found: T.DataType, table: T.DataType | None) -> T.DataType:
     return T.StringType() if isinstance(found, T.NullType) else found
 
 
-def _key_of(field: T.StructField) -> str | None:
+def _read_key(field: T.StructField) -> str | None:
     return field.metadata.get(KEY) if field.metadata else None
 
 
-def _legacy_field(base: str, table: T.StructType, reserved: frozenset[str]) -> T.StructField | None:
+def _find_legacy_field(base: str, table: T.StructType, reserved: frozenset[str]) -> T.StructField | None:
     """Return the column of this name that remembers no key: of an older version, or one to partition by."""
     return next(
         (f for f in table.fields if f.name == base and f.name not in reserved and not f.metadata.get(KEY)), None
     )
 
 
-def _base_name(name: str, ours: set[str]) -> str:
+def _make_base(name: str, ours: set[str]) -> str:
     base = UNFIT.sub("_", name)[:_MAX_NAME_CHARS] or "_"
     return f"input_{base}" if fold(base) in ours else base
 
 
-def _free_name(base: str, used: set[str]) -> str:
+def _find_free_name(base: str, used: set[str]) -> str:
     new, n = base, 1
     while fold(new) in used:
         n += 1
@@ -120,6 +120,6 @@ def _fold_letter(letter: str) -> str:
     return lower if len(lower) == 1 else lower[0]
 
 
-def quoted(name: str) -> str:
+def quote(name: str) -> str:
     """Return a column's name as Spark reads it, whatever is in it."""
     return f"`{name.replace('`', '``')}`"

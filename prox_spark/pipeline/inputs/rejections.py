@@ -12,7 +12,7 @@ from prox_spark.errors import ReasonCode
 from prox_spark.lake.frames import to_frame
 from prox_spark.lake.lake import Lake
 from prox_spark.pipeline.inputs.find import Inputs
-from prox_spark.pipeline.inputs.judge import STAGE, Arrival, finding_id
+from prox_spark.pipeline.inputs.judge import STAGE, Arrival, make_finding_id
 from prox_spark.pipeline.inputs.naming import ROW_ID
 from prox_spark.readers.records import SNIPPET_CHARS
 from prox_spark.runs.run import Run
@@ -25,10 +25,10 @@ _FILE = T.StructType([T.StructField("file", T.StringType())])
 
 def remove_mended(lake: Lake, arrivals: DataFrame, inputs: Inputs, run: Run) -> None:
     """Take out of quarantine what was in files that were read to their ends now, and is not any more."""
-    known = _known(lake, run).where(F.col("stage") == STAGE)
+    known = _read_known(lake, run).where(F.col("stage") == STAGE)
     if known.isEmpty():
         return
-    rejected = _rejected(arrivals)
+    rejected = _choose_rejected(arrivals)
     files = to_frame(lake.spark, [{"file": place} for place in inputs.places], _FILE)
     broken = rejected.where(F.col("reason") == ReasonCode.UNREADABLE_FILE.value)
     read = files.join(broken.select("file"), on="file", how="left_anti")
@@ -44,7 +44,9 @@ def remove_mended(lake: Lake, arrivals: DataFrame, inputs: Inputs, run: Run) -> 
 
 def write_quarantine(lake: Lake, rows: DataFrame, arrivals: DataFrame, run: Run) -> None:
     """Add what it lacks."""
-    new = _rejected(arrivals).join(_known(lake, run).select("quarantine_id"), on="quarantine_id", how="left_anti")
+    new = _choose_rejected(arrivals).join(
+        _read_known(lake, run).select("quarantine_id"), on="quarantine_id", how="left_anti"
+    )
     if new.isEmpty():
         return
     shown = F.coalesce("snippet", F.substring("text", 1, SNIPPET_CHARS)).alias("snippet")
@@ -62,11 +64,11 @@ def write_quarantine(lake: Lake, rows: DataFrame, arrivals: DataFrame, run: Run)
     lake.insert_new(schemas.QUARANTINE, written.select(*schemas.QUARANTINE.columns), run.run_id)
 
 
-def _known(lake: Lake, run: Run) -> DataFrame:
+def _read_known(lake: Lake, run: Run) -> DataFrame:
     return lake.read("quarantine", run.versions_in["quarantine"])
 
 
-def _rejected(arrivals: DataFrame) -> DataFrame:
+def _choose_rejected(arrivals: DataFrame) -> DataFrame:
     """Return the rows of `judge` that belong in quarantine, with the key that they have there."""
     kinds = (str(Arrival.REJECTED), str(Arrival.NOTE))
-    return arrivals.where(F.col("arrival").isin(*kinds)).withColumn("quarantine_id", finding_id())
+    return arrivals.where(F.col("arrival").isin(*kinds)).withColumn("quarantine_id", make_finding_id())

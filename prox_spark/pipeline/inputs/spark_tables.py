@@ -11,8 +11,8 @@ from pyspark.sql import types as T
 
 from prox_spark import schemas
 from prox_spark.errors import ReasonCode
-from prox_spark.lake.types import as_string, fit_type
-from prox_spark.pipeline.inputs.naming import quoted
+from prox_spark.lake.types import fit_type, to_string
+from prox_spark.pipeline.inputs.naming import quote
 from prox_spark.readers.parquet.roles import Way, check_columns, find_roles
 from prox_spark.readers.records import SNIPPET_CHARS, ReadOptions
 from prox_spark.udfs.words import count_words_column
@@ -47,27 +47,29 @@ def map_table(table: DataFrame, path: str, source: str, options: ReadOptions, no
     notes += check_columns([columns], options, path)
     roles = find_roles(columns, options)
     assert roles.text is not None  # else the check would have raised
-    text = _value_at(fields, roles.text)[0].cast("string")
-    doc_ids = (F.nullif(_id_text(*_value_at(fields, way)), F.lit("")) for way in roles.doc_ids)
-    doc_id = F.coalesce(*doc_ids, _null("string"))
+    text = _reach_value(fields, roles.text)[0].cast("string")
+    doc_ids = (F.nullif(_write_id(*_reach_value(fields, way)), F.lit("")) for way in roles.doc_ids)
+    doc_id = F.coalesce(*doc_ids, _make_null("string"))
     url, own_source = (
-        _as_valid_utf8(_value_at(fields, way)[0].cast("string")) if way else _null("string")
+        _make_valid_utf8(_reach_value(fields, way)[0].cast("string")) if way else _make_null("string")
         for way in (roles.url, roles.source)
     )
     used = roles.find_used(options.ids_of_file)
     carried = [_carry(field, options).alias(field.name) for place, field in enumerate(fields) if place not in used]
-    all_carried = F.struct(*carried) if carried else _null("string")
+    all_carried = F.struct(*carried) if carried else _make_null("string")
     rows = table.select(
         (F.concat(F.lit(f"{path}#"), doc_id) if options.ids_of_file else doc_id).alias("own_id"),
         text.alias("raw_text"),
         # A row without text is identified by what else it holds.
-        F.sha2(F.coalesce(text, F.to_json(all_carried) if carried else _null("string")), 256).alias("content_sha256"),
+        F.sha2(F.coalesce(text, F.to_json(all_carried) if carried else _make_null("string")), 256).alias(
+            "content_sha256"
+        ),
         url.alias("url"),
         F.coalesce(F.nullif(own_source, F.lit("")), F.lit(source)).alias("source"),
         F.struct(F.lit(path), F.lit(None), F.lit(None)).cast(schemas.PROVENANCE.simpleString()).alias("provenance"),
         all_carried.alias("carried"),
-        _rejection(text, doc_id, options).alias("rejection"),
-        *(_null(kind).alias(name) for name, kind in _ABSENT.items()),
+        _find_rejection(text, doc_id, options).alias("rejection"),
+        *(_make_null(kind).alias(name) for name, kind in _ABSENT.items()),
     )
     is_document = F.col("rejection").isNull()
     derived_id = F.sha2(F.concat(F.coalesce("url", F.lit("")), F.lit("\n"), "raw_text"), 256)
@@ -78,17 +80,17 @@ def map_table(table: DataFrame, path: str, source: str, options: ReadOptions, no
             "message": F.col("rejection.message"),
             "text": F.when(is_document, F.col("raw_text")),
             "n_words": F.when(is_document, count_words_column(F.col("raw_text"))),
-            "snippet": F.when(~is_document, _as_valid_utf8(F.substring("raw_text", 1, SNIPPET_CHARS))),
+            "snippet": F.when(~is_document, _make_valid_utf8(F.substring("raw_text", 1, SNIPPET_CHARS))),
         }
     ).drop("own_id", "raw_text", "rejection")
 
 
 def _carry(field: T.StructField, options: ReadOptions) -> Column:
-    value = fit_type(F.col(quoted(field.name)), field.dataType)
+    value = fit_type(F.col(quote(field.name)), field.dataType)
     if field.name not in options.as_json:
         return value
     has_parts = isinstance(field.dataType, (T.StructType, T.ArrayType, T.MapType))
-    return F.to_json(value) if has_parts else as_string(value)
+    return F.to_json(value) if has_parts else to_string(value)
 
 
 def _sketch(kind: T.DataType) -> Any:
@@ -105,9 +107,9 @@ def _sketch(kind: T.DataType) -> Any:
     return next((sketch for cls, sketch in known if isinstance(kind, cls)), pa.int64())
 
 
-def _value_at(fields: Sequence[T.StructField], way: Way) -> tuple[Column, T.DataType]:
+def _reach_value(fields: Sequence[T.StructField], way: Way) -> tuple[Column, T.DataType]:
     field = fields[int(way[0])]
-    value, kind = F.col(quoted(field.name)), field.dataType
+    value, kind = F.col(quote(field.name)), field.dataType
     for step in way[1:]:
         if isinstance(step, str):
             value, kind = value.getItem(step), kind.valueType
@@ -116,7 +118,7 @@ def _value_at(fields: Sequence[T.StructField], way: Way) -> tuple[Column, T.Data
     return value, kind
 
 
-def _id_text(value: Column, kind: T.DataType) -> Column:
+def _write_id(value: Column, kind: T.DataType) -> Column:
     """Return ids as text, as `ingest.parquet.identity` does."""
     written = value.cast("string")
     if isinstance(kind, (T.FloatType, T.DoubleType)):
@@ -129,8 +131,8 @@ def _id_text(value: Column, kind: T.DataType) -> Column:
     return written
 
 
-def _rejection(text: Column, doc_id: Column, options: ReadOptions) -> Column:
-    def because(reason: ReasonCode, message: Column) -> Column:
+def _find_rejection(text: Column, doc_id: Column, options: ReadOptions) -> Column:
+    def reject(reason: ReasonCode, message: Column) -> Column:
         return F.struct(F.lit(str(reason)).alias("reason"), message.alias("message"))
 
     name = options.text_column
@@ -138,18 +140,18 @@ def _rejection(text: Column, doc_id: Column, options: ReadOptions) -> Column:
         f"the text has %,d characters, more than input.max_text_chars = {options.max_text_chars:,}", F.length(text)
     )
     rejection = (
-        F.when(text.isNull(), because(ReasonCode.NULL_TEXT, F.lit(f"{name!r} is null")))
-        .when(~_is_valid_utf8(text), because(ReasonCode.INVALID_UTF8, F.lit(f"{name!r} is not valid UTF-8")))
-        .when(F.length(text) > options.max_text_chars, because(ReasonCode.TEXT_TOO_LONG, too_long))
-        .when(~_is_valid_utf8(doc_id), because(ReasonCode.INVALID_UTF8, F.lit("the id is not valid UTF-8")))
+        F.when(text.isNull(), reject(ReasonCode.NULL_TEXT, F.lit(f"{name!r} is null")))
+        .when(~_is_valid_utf8(text), reject(ReasonCode.INVALID_UTF8, F.lit(f"{name!r} is not valid UTF-8")))
+        .when(F.length(text) > options.max_text_chars, reject(ReasonCode.TEXT_TOO_LONG, too_long))
+        .when(~_is_valid_utf8(doc_id), reject(ReasonCode.INVALID_UTF8, F.lit("the id is not valid UTF-8")))
     )
     if options.id_column:
         message = F.lit(f"no id in {options.id_column!r} (input.id_column)")
-        rejection = rejection.when(doc_id.isNull(), because(ReasonCode.INVALID_RECORD, message))
+        rejection = rejection.when(doc_id.isNull(), reject(ReasonCode.INVALID_RECORD, message))
     return rejection
 
 
-def _null(kind: str) -> Column:
+def _make_null(kind: str) -> Column:
     return F.lit(None).cast(kind)
 
 
@@ -161,5 +163,5 @@ def _is_valid_utf8(text: Column) -> Column:
     return F.encode(F.decode(text.cast("binary"), "UTF-8"), "UTF-8") == text.cast("binary")
 
 
-def _as_valid_utf8(text: Column) -> Column:
+def _make_valid_utf8(text: Column) -> Column:
     return F.make_valid_utf8(text) if hasattr(F, "make_valid_utf8") else F.decode(text.cast("binary"), "UTF-8")

@@ -47,16 +47,16 @@ def _cast(value: Column, have: T.DataType, want: T.DataType) -> Column:
     if isinstance(have, T.StructType) and isinstance(want, T.StructType):
         return F.when(value.isNotNull(), F.struct(*_cast_fields(value, have, want)))
     if isinstance(have, T.ArrayType) and isinstance(want, T.ArrayType):
-        return F.transform(value, _casting(have.elementType, want.elementType))
+        return F.transform(value, _make_cast(have.elementType, want.elementType))
     if isinstance(have, T.MapType) and isinstance(want, T.MapType) and have.keyType == want.keyType:
-        cast_value = _casting(have.valueType, want.valueType)
+        cast_value = _make_cast(have.valueType, want.valueType)
         return F.transform_values(value, lambda _, item: cast_value(item))
     if isinstance(have, (T.StructType, T.ArrayType, T.MapType)):
         return F.to_json(value)
     return F.lit(None).cast(want) if isinstance(want, T.StructType) else value.cast(want)
 
 
-def _casting(have: T.DataType, want: T.DataType) -> Callable[[Column], Column]:
+def _make_cast(have: T.DataType, want: T.DataType) -> Callable[[Column], Column]:
     return lambda value: _cast(value, have, want)
 
 

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from prox_spark.config import EngineConfig
-from prox_spark.pipeline.asking.gpu_profile import generation_profile
+from prox_spark.pipeline.asking.gpu_profile import make_generation_profile
 
 pytestmark = pytest.mark.unit
 
@@ -46,10 +46,10 @@ def test_executors_of_nobody_knows_how_many_cores_are_warned_of(
 ) -> None:
     context = FakeContext({"spark.executor.resource.gpu.amount": "1"} | extra)
     with caplog.at_level(logging.WARNING):
-        assert generation_profile(context, EngineConfig(device="cuda"))  # type: ignore[arg-type]
+        assert make_generation_profile(context, EngineConfig(device="cuda"))  # type: ignore[arg-type]
         # Tasks of an engine of two GPUs take both, be there more cores or not.
         several = EngineConfig(device="cuda", tensor_parallel_size=2)
-        assert generation_profile(FakeContext(context._settings), several)  # type: ignore[arg-type]
+        assert make_generation_profile(FakeContext(context._settings), several)  # type: ignore[arg-type]
     assert ["spark.executor.cores" in record.getMessage() for record in caplog.records] == [True] * is_warned
 
 
@@ -61,7 +61,7 @@ def test_who_may_wait_for_ever_for_gpus_is_warned_once_and_told_the_setting(
 ) -> None:
     context = FakeContext(settings)
     with caplog.at_level(logging.WARNING):
-        profiles = [generation_profile(context, EngineConfig(device="cuda")) for _ in range(3)]  # type: ignore[arg-type]
+        profiles = [make_generation_profile(context, EngineConfig(device="cuda")) for _ in range(3)]  # type: ignore[arg-type]
     assert profiles[0] is not None and profiles[0] is profiles[2]
     if settings is not GPUS:
         assert profiles[0].executorResources["gpu"].vendor == "nvidia.com", "Kubernetes makes no pod without it"

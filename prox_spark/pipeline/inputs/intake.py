@@ -15,8 +15,8 @@ from prox_spark.lake.buckets import bucket_of
 from prox_spark.lake.lake import Lake
 from prox_spark.pipeline.inputs.carried import CarriedJson, fit_to
 from prox_spark.pipeline.inputs.found import Found
-from prox_spark.pipeline.inputs.judge import EXACT_JSON, Arrival, input_hash, is_document
-from prox_spark.pipeline.inputs.naming import ROW_ID, quoted
+from prox_spark.pipeline.inputs.judge import EXACT_JSON, Arrival, hash_input, is_document
+from prox_spark.pipeline.inputs.naming import ROW_ID, quote
 from prox_spark.runs.run import Run
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class TakeIn:
+class Intake:
     """The documents of an input on their way into the lake.
 
     Attributes:
@@ -55,8 +55,8 @@ class TakeIn:
             LakeError: a value does not fit the column that the lake has, or another ingest wrote meanwhile.
         """
         # All frames are made before one is written: what doesn't fit fails the run with nothing written.
-        new = self._new_documents(found)
-        changed, n_differing = self._changed_documents(found)
+        new = self._choose_new(found)
+        changed, n_differing = self._choose_changed(found)
         # What is new comes first: only there another run that wrote meanwhile is noticed, and then nothing is written.
         if new is not None:
             self.lake.add_new(schemas.DOCUMENTS, new, self.run.run_id, self.run.versions_in["documents"])
@@ -64,49 +64,49 @@ class TakeIn:
             self.lake.upsert(schemas.DOCUMENTS, changed, self.run.run_id, changed=F.lit(True))
         return n_differing
 
-    def _new_documents(self, found: Found) -> DataFrame | None:
+    def _choose_new(self, found: Found) -> DataFrame | None:
         if not found.arrivals[Arrival.NEW]:
             return None
         if found.all_are_new:
-            return self._checked(lambda rows: rows.where(is_document())).drop(ROW_ID)
-        return self._checked(self._that_are(F.col("arrival") == str(Arrival.NEW))).drop(ROW_ID)
+            return self._check_and_fit(lambda rows: rows.where(is_document())).drop(ROW_ID)
+        return self._check_and_fit(self._keep_where(F.col("arrival") == str(Arrival.NEW))).drop(ROW_ID)
 
-    def _changed_documents(self, found: Found) -> tuple[DataFrame | None, int]:
+    def _choose_changed(self, found: Found) -> tuple[DataFrame | None, int]:
         """Return the documents to replace, and how many of them have the text that the lake has."""
         changed, n_differing = [], 0
         if found.arrivals[Arrival.CHANGED]:
-            changed.append(self._checked(self._that_are(F.col("arrival") == str(Arrival.CHANGED))))
+            changed.append(self._check_and_fit(self._keep_where(F.col("arrival") == str(Arrival.CHANGED))))
         if found.n_asked:
-            are_asked = self._that_are((F.col("arrival") == str(Arrival.UNCHANGED)) & ~F.col("is_same"))
+            are_asked = self._keep_where((F.col("arrival") == str(Arrival.UNCHANGED)) & ~F.col("is_same"))
             # Without the texts: as a rule nothing differs, and then this is all that a second ingest compares.
-            differing = self._differing(self._fitted(are_asked(self.judged), check=True))
+            differing = self._find_differing(self._fit(are_asked(self.judged), check=True))
             n_differing = differing.count()
             if n_differing:
-                asked = self._fitted(are_asked(self.rows), check=False)
+                asked = self._fit(are_asked(self.rows), check=False)
                 changed.append(asked.join(differing, on=ROW_ID, how="left_semi"))
         if not changed:
             return None, 0
         return reduce(lambda a, b: a.unionByName(b, allowMissingColumns=True), changed).drop(ROW_ID), n_differing
 
-    def _that_are(self, condition: Column) -> Callable[[DataFrame], DataFrame]:
+    def _keep_where(self, condition: Column) -> Callable[[DataFrame], DataFrame]:
         """Return what leaves of rows those of which `judge` says so."""
         chosen = self.arrivals.where(condition).select(ROW_ID)
         return lambda rows: rows.join(chosen, on=ROW_ID, how="left_semi")
 
-    def _checked(self, choose: Callable[[DataFrame], DataFrame]) -> DataFrame:
+    def _check_and_fit(self, choose: Callable[[DataFrame], DataFrame]) -> DataFrame:
         """Return chosen rows in the columns of `documents`, after a look at the judged ones: whether their values fit."""
-        self._fitted(choose(self.judged), check=True)
-        return self._fitted(choose(self.rows), check=False)
+        self._fit(choose(self.judged), check=True)
+        return self._fit(choose(self.rows), check=False)
 
-    def _fitted(self, rows: DataFrame, check: bool) -> DataFrame:
+    def _fit(self, rows: DataFrame, check: bool) -> DataFrame:
         """Return the rows in the columns of `documents`, and `ROW_ID`."""
-        stamps = {"input_hash": input_hash(rows), "ingested_at": F.lit(self.run.started_at)}
+        stamps = {"input_hash": hash_input(rows), "ingested_at": F.lit(self.run.started_at)}
         stamped = rows.withColumns(stamps | {schemas.BUCKET.name: bucket_of(F.col("doc_id"))})
         is_json = isinstance(rows.schema["carried"].dataType, T.StringType)
         typed = (self.carried.parse if is_json else self.carried.name)(stamped, self.documents.schema)
         return fit_to(self.documents, typed.select(*schemas.DOCUMENTS.columns, "carried", ROW_ID), check)
 
-    def _differing(self, asked: DataFrame) -> DataFrame:
+    def _find_differing(self, asked: DataFrame) -> DataFrame:
         """Return `ROW_ID` of the rows whose url, source or carried columns are not those of the lake. What the input lacks stays."""
         carried = [name for name in asked.columns if name not in (*schemas.DOCUMENTS.columns, ROW_ID)]
         compared = ["url", "source", *carried]
@@ -115,9 +115,9 @@ class TakeIn:
         new = asked.select(
             ROW_ID,
             "doc_id",
-            F.xxhash64(F.to_json(F.struct(*(quoted(name) for name in compared)), EXACT_JSON)).alias("new"),
+            F.xxhash64(F.to_json(F.struct(*(quote(name) for name in compared)), EXACT_JSON)).alias("new"),
         )
         old = self.documents.select(
-            "doc_id", F.xxhash64(F.to_json(F.struct(*(quoted(name) for name in known)), EXACT_JSON)).alias("old")
+            "doc_id", F.xxhash64(F.to_json(F.struct(*(quote(name) for name in known)), EXACT_JSON)).alias("old")
         )
         return new.join(old, on="doc_id").where("old <> new").select(ROW_ID)
