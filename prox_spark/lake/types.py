@@ -1,4 +1,4 @@
-"""Columns of Spark in types that the lake's tables have: every reader of Delta opens these, of whatever version."""
+"""Columns of Spark in types that the lake's tables may have: those that every reader of Delta knows, of any version."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pyspark.sql import types as T
 if TYPE_CHECKING:
     from pyspark.sql import Column
 
-    # What is made of the values of a type; None: they stay as they are.
+    # Returns the function that changes the values of a type, or None if they stay as they are.
     Change = Callable[[T.DataType], Callable[[Column], Column] | None]
 
-# Of Spark 4.0 and 3.4: in an older one no column is of such a type.
+# Spark has these types from 4.0 and 3.4 on. In an older one no column has such a type.
 _VARIANT = getattr(T, "VariantType", ())
 _WITHOUT_ZONE = getattr(T, "TimestampNTZType", ())
 _KEPT = (T.BooleanType, T.BinaryType, T.DateType, T.TimestampType, T.NumericType, T.UserDefinedType)
@@ -23,8 +23,8 @@ _KEPT = (T.BooleanType, T.BinaryType, T.DateType, T.TimestampType, T.NumericType
 def fit_type(value: Column, kind: T.DataType) -> Column:
     """Return a column as a type that the lake's tables have.
 
-    A VARIANT becomes JSON text; a timestamp without a zone an instant of UTC, whatever the session's zone; times, intervals
-    and what is null throughout become strings; a string with a collation or a length loses it.
+    A VARIANT becomes JSON text. A timestamp without a zone becomes an instant of UTC, whatever the session's zone. Times,
+    intervals and columns of the type of null become strings. A string with a collation or a length loses it.
 
     Args:
         value: the column.
@@ -34,17 +34,17 @@ def fit_type(value: Column, kind: T.DataType) -> Column:
 
 
 def change_leaves(value: Column, kind: T.DataType, change: Change) -> Column:
-    """Return a column with the values in it changed that have no parts.
+    """Return a column with changed leaves: the values in it that are neither structs nor arrays nor maps.
 
     Args:
         value: the column.
         kind: its type.
-        change: what is made of the values of a type.
+        change: returns, for the type of a leaf, the function that changes it, or None.
     """
     if not _is_changed(kind, change):
         return value
     if isinstance(kind, T.StructType):
-        # By numbers for names: of two that differ in letter case Spark would not know which. A cast goes by position.
+        # Numbers for names, because Spark can't tell apart two names that differ in letter case only. A cast goes by position.
         numbered = value.cast(T.StructType([T.StructField(f"_{n}", f.dataType) for n, f in enumerate(kind.fields)]))
         fields = (
             change_leaves(numbered.getField(f"_{n}"), field.dataType, change).alias(field.name)
@@ -89,7 +89,7 @@ def to_string(value: Column) -> Column:
 
 
 def _to_instant(value: Column) -> Column:
-    # A cast would take the session's zone, which has hours that its clocks passed over.
+    # A cast would use the session's zone, in which hours are missing where clocks were put forward.
     seconds = F.extract(F.lit("SECOND"), value)
     parts = (F.year(value), F.month(value), F.day(value), F.hour(value), F.minute(value), seconds)
     return F.make_timestamp_ltz(*parts, F.lit("UTC"))

@@ -1,4 +1,4 @@
-"""Columns of the input that are not ours: typed, named, and fitted to what the lake has."""
+"""Columns of the input beside our own: their types, their names, and how they fit the columns of the lake."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 _JSON_OPTIONS = {
-    # Jackson's own limits would make a record null that has more; the readers have theirs.
+    # Jackson's own limits would make a longer or deeper record null; the readers have limits of their own.
     "maxStringLen": str((1 << 31) - 1),
     "maxNumLen": "100000",
     "maxNestingDepth": "5000",
-    # By default a key of this name is taken for the place of what can't be parsed.
+    # By default Spark writes what it can't parse under a name that a key of the input may have.
     "columnNameOfCorruptRecord": "\x00 what cannot be parsed \x00",
 }
 _NUMBERS = {"integer": "number", "long": "number", "big": "number", "double": "number"}
@@ -30,12 +30,12 @@ _NUMBERS = {"integer": "number", "long": "number", "big": "number", "double": "n
 
 @dataclass(frozen=True)
 class CarriedJson:
-    """How the JSON of `carried` becomes columns.
+    """The way in which the JSON of `carried` becomes columns.
 
     Attributes:
-        types: of all its keys, over all records that are read.
-        as_json: keys that the recipe has as JSON text.
-        max_keys: as in the recipe, for the words of `notes`.
+        types: types of all keys, over all records that are read.
+        as_json: keys that the recipe wants as JSON text.
+        max_keys: as in the recipe, for the messages of `list_notes`.
     """
 
     types: JsonType
@@ -43,7 +43,7 @@ class CarriedJson:
     max_keys: int
 
     def list_notes(self) -> list[str]:
-        """Say which keys are carried as JSON text because no column has a type for all of their values."""
+        """Return notes on keys that are carried as JSON text, because no column has a type for all of their values."""
         if "wide" in self.types.kinds:
             return [
                 f"the records have more than {self.max_keys:,} different keys (input.max_keys): each is carried as JSON text, in {WHOLE_RECORD}"
@@ -65,7 +65,7 @@ class CarriedJson:
                 yield from self._list_notes(known, f"{name}.")
 
     def parse(self, rows: DataFrame, table: T.StructType) -> DataFrame:
-        """Turn `carried` from JSON into a struct that holds every value of the rows, with the names that the table has."""
+        """Turn `carried` from JSON into a struct that holds every value of the rows, under the names that the table has."""
         if "wide" in self.types.kinds:
             return rows.withColumn("carried", F.struct(F.col("carried").alias(WHOLE_RECORD)))
         if not self.types.fields:
@@ -76,30 +76,30 @@ class CarriedJson:
         return rows.withColumn("carried", F.from_json("carried", found, _JSON_OPTIONS).cast(named))
 
     def name(self, rows: DataFrame, table: T.StructType) -> DataFrame:
-        """Give the fields of a `carried` that is a struct, as tables have it, the names that the table has for them."""
+        """Rename the fields of `carried` to the names that the table has for them, if it is a struct, as in rows of tables."""
         found = rows.schema["carried"].dataType
         if not isinstance(found, T.StructType):
             return rows
-        # A cast between structs goes by position: that is how inner names change.
+        # A cast between structs goes by position, so it can change inner names.
         named = name_columns(self._rename_text_keys(found, table), table)
         return rows.withColumn("carried", F.col("carried").cast(named))
 
     def _rename_text_keys(self, found: T.StructType, table: T.StructType) -> T.StructType:
-        """Rename keys that are to be text and that the table has as something else."""
-        # Columns of ours, such as `metadata`, are no columns of the input: a key of such a name has another one anyway.
+        """Rename keys that are to be carried as text although the table has them as another type."""
+        # A key with the name of a column of ours, such as `metadata`, gets another name anyway.
         others = (f for f in table.fields if f.name not in RESERVED and not isinstance(f.dataType, T.StringType))
         typed = {field.metadata.get(KEY, field.name) for field in others}
-        # No key of an input is called so, and the column is `meta_json`.
+        # No key of an input has such a name. The column becomes `meta_json`, for example.
         renamed = {key: f"{key}\x00json" for key in self.as_json if key in typed}
         return T.StructType([T.StructField(renamed.get(f.name, f.name), f.dataType) for f in found.fields])
 
 
 def to_spark_type(seen: JsonType, table: T.DataType | None = None) -> T.DataType:
-    """Return the narrowest type that holds all values as they are; string, for their JSON text, where there is none else.
+    """Return the narrowest type that holds all values as they are, or string for their JSON text if there is no such type.
 
     Args:
-        seen: what there is.
-        table: what the lake's column is. Where it is a string, so is what comes: as the input has it, keys and all.
+        seen: types of the values.
+        table: type of the lake's column. If it is string, the values stay as the input writes them, with their keys.
     """
     kinds = seen.kinds - {"null"}
     if isinstance(table, T.StringType):
@@ -108,7 +108,7 @@ def to_spark_type(seen: JsonType, table: T.DataType | None = None) -> T.DataType
         inner = table if isinstance(table, T.StructType) else T.StructType()
         if seen.fields:
             return _to_struct(seen, inner)
-        # An object without fields is one of any type.
+        # An object without fields fits any struct.
         return _restore_keys(inner) if inner.fields else T.StringType()
     if kinds == {"array"}:
         element = table.elementType if isinstance(table, T.ArrayType) else None
@@ -124,13 +124,13 @@ def to_spark_type(seen: JsonType, table: T.DataType | None = None) -> T.DataType
 
 def _to_struct(seen: JsonType, table: T.StructType) -> T.StructType:
     kinds = {field.metadata.get(KEY, field.name): field.dataType for field in table.fields}
-    # In one order, whichever file came first: names that collide are told apart by it.
+    # The order tells apart names that collide, so it must not depend on which file came first.
     fields = sorted(seen.fields.items())
     return T.StructType([T.StructField(key, to_spark_type(known, kinds.get(key))) for key, known in fields])
 
 
 def _restore_keys(table: T.StructType) -> T.StructType:
-    """Return a struct of the lake with the input's own keys for names."""
+    """Return a struct of the lake with the input's own keys as names."""
     return T.StructType(
         [T.StructField(f.metadata.get(KEY, f.name), _restore_keys_within(f.dataType)) for f in table.fields]
     )
@@ -143,15 +143,15 @@ def _restore_keys_within(kind: T.DataType) -> T.DataType:
 
 
 def fit_to(table: DataFrame, rows: DataFrame, check: bool) -> DataFrame:
-    """Take the columns out of `carried`, those that the table already has in its types.
+    """Replace `carried` by its fields as columns. Those that the table already has get the table's types.
 
     Args:
         table: the documents table as it is.
-        rows: with `carried` as a struct or a null string.
-        check: look at all values where types differ.
+        rows: rows with `carried` as a struct or a null string.
+        check: True to look at all values where types differ.
 
     Raises:
-        LakeError: a value can't be held by the type that the table's column has.
+        LakeError: the type of the table's column can't hold a value.
     """
     carried = rows.schema["carried"].dataType
     if not isinstance(carried, T.StructType):
@@ -167,7 +167,7 @@ def fit_to(table: DataFrame, rows: DataFrame, check: bool) -> DataFrame:
             lost[name] = (field, old.dataType, _is_lost(value, field.dataType, old.dataType))
     if lost and check:
         _check_nothing_lost(rows, lost)
-    # Selected, not added: a column of the input may itself be called `carried`.
+    # Selected instead of added, because a column of the input may itself be called `carried`.
     others = [name for name in rows.columns if name != "carried"]
     return rows.select(*others, *(value.alias(name) for name, value in columns.items()))
 
@@ -186,7 +186,7 @@ def _check_nothing_lost(rows: DataFrame, columns: dict[str, tuple[T.StructField,
 
 
 def _fit(value: Column, new: T.DataType, old: T.DataType) -> Column:
-    """The value as the old type, its fields in the old order; those that only the new type has follow, for Delta to add."""
+    """Return the value as the old type, its fields in the old order. Fields that only the new type has follow, for Delta to add."""
     if isinstance(new, T.StructType) and isinstance(old, T.StructType):
         news = {fold(field.name): field for field in new.fields}
         fields = []
@@ -210,7 +210,7 @@ def _fit(value: Column, new: T.DataType, old: T.DataType) -> Column:
 
 
 def _is_lost(value: Column, new: T.DataType, old: T.DataType) -> Column:
-    """Does `_fit` change the value: true where a value does not come back from the old type as it was."""
+    """Return True for a value that `_fit` changes: it does not come back from the old type as it was."""
     if isinstance(new, T.StructType) and isinstance(old, T.StructType):
         olds = {fold(field.name): field.dataType for field in old.fields}
         parts = [
@@ -239,15 +239,15 @@ def _bind_types(
 
 
 def _try_cast(value: Column, have: T.DataType, want: T.DataType) -> Column:
-    """Null where the value is none of the type; with `have` and `want` too far apart always."""
+    """Return the value as another type, and null if it is no value of that type. A nested type always gives null."""
     if _is_nested(have) or _is_nested(want):
         return F.lit(None).cast(want)
-    # try_cast is of Spark 4.0, where cast raises; in 3.5 cast gives null.
+    # Spark 4.0 has try_cast, and its cast raises. In 3.5 cast gives null.
     return value.try_cast(want) if hasattr(type(value), "try_cast") else value.cast(want)
 
 
 def _is_same(new: T.DataType, old: T.DataType) -> bool:
-    """True if the two hold the same values, whatever they remember of keys and nulls."""
+    """Return True if both types hold the same values. Their metadata and whether they allow nulls don't count."""
     return bool(new.simpleString() == old.simpleString())
 
 

@@ -1,4 +1,4 @@
-"""What ends an ingest before it writes: mistakes in the recipe, which no record is to blame for."""
+"""Checks that end an ingest before it writes: for mistakes of the recipe, not of a record."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
 
 def check_usable(rows: DataFrame, arrivals: DataFrame, found: Found, config: InputConfig, inputs: Inputs) -> list[str]:
-    """See that the columns that the recipe names are there, and that a file can be read.
+    """Check that the input has the columns that the recipe names, and that at least one file can be read.
 
     Returns:
         Notes for the summary.
 
     Raises:
         RecipeError: no record has a column that the recipe names.
-        InputError: there are files, and not one can be read.
+        InputError: not one of the files can be read.
     """
     names_url = config.url_column and any(kind is InputFormat.JSONL for _, kind in inputs.files)
     if found.n_documents and names_url and rows.where(F.col("url").isNotNull()).isEmpty():
         message = f"not one record of the input has a URL in {config.url_column!r} (input.url_column)"
-        # A path into an object may lead nowhere: the books of Dolma have no URL in their metadata.
+        # A path into an object may lead nowhere. For example, the books of Dolma have no URL in their metadata.
         if "." in str(config.url_column):
             return [message]
         raise RecipeError(f"{message}: correct the name, or leave it unset")
@@ -42,7 +42,7 @@ def check_usable(rows: DataFrame, arrivals: DataFrame, found: Found, config: Inp
     message, file = rejected.orderBy("file", "offset", ROW_ID).select("message", "file").first()
     if rejected.where(~F.col("message").startswith(NO_SUCH_COLUMN)).isEmpty():
         raise RecipeError(f"not one record of the input could be used: {message}")
-    # Of a file of Parquet each row group that can't be read is one finding.
+    # A Parquet file has one finding for each row group that can't be read.
     unreadable = rejected.where(F.col("reason") == str(ReasonCode.UNREADABLE_FILE)).select("file").distinct()
     if unreadable.count() == len(inputs.places):
         raise InputError(
@@ -52,7 +52,7 @@ def check_usable(rows: DataFrame, arrivals: DataFrame, found: Found, config: Inp
 
 
 def check_replaces_nothing(arrivals: DataFrame) -> None:
-    """See that no file would replace another one's documents: as a rule its ids are unique in it only.
+    """Check that no file would replace the documents of another one, because its ids are unique within it only.
 
     Raises:
         InputError: most documents of a file have ids under which the lake has other texts, from another file.

@@ -1,4 +1,4 @@
-"""The inputs of an ingest: which files and tables the paths of a recipe name."""
+"""The inputs of an ingest: the files and tables that the paths of a recipe name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from prox_spark.readers.skipping import skip_files
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-# Our reader of Parquet has what Spark's lacks, such as some types and columns of more than one.
+# Our reader of Parquet reads what Spark's does not, such as some types, and columns of several types.
 _HINT = (
     ". Spark's reader is used only where files can't be listed from here. Under a local path, s3://, gs:// or hdfs://, or where the "
     "platform mounts the store, all that Arrow reads is read"
@@ -60,7 +60,7 @@ class InputTable:
             if self.root:
                 reader = reader.option("basePath", self.root)
             return reader.load([*map(literal, self.files)])
-        except Exception as error:  # Spark's own errors, and those that py4j makes of others.
+        except Exception as error:  # An error of Spark, or one that py4j makes of another.
             hint = "" if self.kind is InputFormat.DELTA else _HINT
             raise RecipeError(f"can't read {self.path} as {self.kind}: {root_cause(error)}{hint}") from error
 
@@ -72,8 +72,8 @@ class Inputs:
     Attributes:
         files: files of records with their formats.
         tables: Parquet and Delta tables.
-        passed_over: files of folders and globs that are no data.
-        notes: remarks on what is carried in another form than it comes.
+        passed_over: files of folders and globs that hold no data.
+        notes: remarks for the summary, such as on values that are carried in another form than the input has them.
     """
 
     files: tuple[tuple[InputFile, InputFormat], ...]
@@ -82,7 +82,7 @@ class Inputs:
     notes: list[str] = field(default_factory=list)
 
     def may_be_read_twice(self, config: InputConfig) -> bool:
-        """True if reading twice is cheaper than keeping the rows. It is not where texts are extracted from pages or side files joined."""
+        """Return True if reading twice is cheaper than keeping the rows: unless texts are extracted from pages or side files joined."""
         are_cheap = all(kind in (InputFormat.JSONL, InputFormat.WET) for _, kind in self.files)
         return bool(self.files) and are_cheap and not config.beside
 
@@ -97,8 +97,8 @@ def find_inputs(config: InputConfig) -> Inputs:
     """List the files and tables that a recipe names.
 
     Raises:
-        RecipeError: there is no path, a path holds nothing to read, a format can't be told or read, or tables are mixed with
-            other files.
+        RecipeError: there is no path, a path holds nothing to read, a format is unknown or can't be read, or tables are mixed
+            with other files.
     """
     if not config.paths:
         raise RecipeError("no input: name files, folders or globs, or set input.paths in the recipe")
@@ -134,8 +134,8 @@ def find_inputs(config: InputConfig) -> Inputs:
             f"nothing to read: {describe_passed_over(passed_over.values())}. A file that is named itself, without a glob, is read "
             "all the same."
         )
-    unheeded = [f"input.{name}" for name in _FOR_JSONL if tables and getattr(config, name)]
-    notes = [f"{', '.join(unheeded)}: not heeded, as the input is no JSON Lines"] if unheeded else []
+    ignored = [f"input.{name}" for name in _FOR_JSONL if tables and getattr(config, name)]
+    notes = [f"{', '.join(ignored)}: ignored, because the input is not JSON Lines"] if ignored else []
     return Inputs(
         tuple(files), tuple(tables), tuple(item for uri, item in passed_over.items() if uri not in read), notes
     )
@@ -161,11 +161,11 @@ def _make_tables(path: str, uris: Iterable[str]) -> Iterator[InputTable]:
 
 
 def _find_table(path: str, config: InputConfig) -> InputTable | None:
-    """Return the table at a path, by the recipe's format or because it is a folder of Delta; None if its files must be looked at."""
+    """Return the table at a path if the recipe's format says so or it is a folder of Delta; None if its files must be looked at."""
     place = path if is_table_name(path) else canonical(path)
     if config.format == "auto":
         return InputTable(place, InputFormat.DELTA) if is_folder_with(path, "_delta_log") else None
     given = InputFormat(config.format)
-    # It may be in any store that Spark reads, also in one that can't be listed here.
+    # The table may be in any store that Spark reads, also in one that can't be listed here.
     is_read_as_named = given is InputFormat.DELTA or (given.is_table and not can_be_listed(place))
     return InputTable(place, given) if is_read_as_named else None

@@ -1,4 +1,4 @@
-"""What an ingest has read, counted."""
+"""Counts of what an ingest has read."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Found:
-    """What was read.
+    """Counts of what was read.
 
     Attributes:
-        arrivals: rows by what becomes of them.
-        reasons: rejected rows and notes by their reason.
-        n_asked: unchanged texts whose other columns are to be compared with the lake's.
-        skipped: records passed over, by kind.
-        types: of the JSON keys that are carried.
+        arrivals: numbers of rows by what becomes of them.
+        reasons: numbers of rejected rows and notes by their reason.
+        n_asked: number of unchanged texts whose other columns must be compared with the lake's.
+        skipped: numbers of records passed over, by kind.
+        types: types of the JSON keys that are carried.
     """
 
     arrivals: Counter[str]
@@ -37,7 +37,7 @@ class Found:
 
     @property
     def n_documents(self) -> int:
-        """Documents that the lake has, or will have."""
+        """Number of documents of the input that the lake has or will have."""
         return sum(self.arrivals[kind] for kind in (Arrival.NEW, Arrival.CHANGED, Arrival.UNCHANGED))
 
     @property
@@ -48,7 +48,7 @@ class Found:
 
 
 def count_found(rows: DataFrame, arrivals: DataFrame, max_keys: int) -> Found:
-    """Count what was read, and by that fill the caches.
+    """Count what was read. This is the first pass over the persisted rows, so it fills the caches.
 
     Args:
         rows: columns `inputs.ROW_COLUMNS`, persisted.

@@ -1,4 +1,4 @@
-"""Writes what is new and what changed into `documents`."""
+"""The way of new and changed documents of an input into the table `documents`."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Intake:
     """The documents of an input on their way into the lake.
 
     Attributes:
-        lake: where to.
-        rows: the input; `inputs.ROW_COLUMNS` and `ROW_ID`.
-        judged: the same, persisted; their texts may be null.
-        arrivals: what `judge` says of them, persisted.
-        documents: the table as it was judged against.
-        carried: how JSON becomes columns.
+        lake: the lake that they are written into.
+        rows: rows of the input, columns `rows.ROW_COLUMNS` and `ROW_ID`.
+        judged: the same rows, persisted; their texts may be null.
+        arrivals: what `judge` returned for them, persisted.
+        documents: the table in the version that `judge` compared them with.
+        carried: the way in which JSON becomes columns.
         run: the run, for its id and versions.
     """
 
@@ -46,18 +46,18 @@ class Intake:
     run: Run
 
     def write(self, found: Found) -> int:
-        """Write them: new ones are appended, which moves no text, and only changed ones are merged.
+        """Append the new documents, which moves no text, and merge the changed ones.
 
         Returns:
-            How many unchanged texts have other columns that differ, and were written as changed.
+            Number of documents with an unchanged text that were written because other columns differ.
 
         Raises:
-            LakeError: a value does not fit the column that the lake has, or another ingest wrote meanwhile.
+            LakeError: a value does not fit the lake's column, or another ingest wrote meanwhile.
         """
-        # All frames are made before one is written: what doesn't fit fails the run with nothing written.
+        # All frames are made before one is written, so that a value that does not fit fails the run with nothing written.
         new = self._choose_new(found)
         changed, n_differing = self._choose_changed(found)
-        # What is new comes first: only there another run that wrote meanwhile is noticed, and then nothing is written.
+        # New documents come first: only an addition notices another run that wrote meanwhile, and then nothing is written.
         if new is not None:
             self.lake.add_new(schemas.DOCUMENTS, new, self.run.run_id, self.run.versions_in["documents"])
         if changed is not None:
@@ -72,13 +72,13 @@ class Intake:
         return self._check_and_fit(self._keep_where(F.col("arrival") == str(Arrival.NEW))).drop(ROW_ID)
 
     def _choose_changed(self, found: Found) -> tuple[DataFrame | None, int]:
-        """Return the documents to replace, and how many of them have the text that the lake has."""
+        """Return the documents to replace, and how many of them have the same text as in the lake."""
         changed, n_differing = [], 0
         if found.arrivals[Arrival.CHANGED]:
             changed.append(self._check_and_fit(self._keep_where(F.col("arrival") == str(Arrival.CHANGED))))
         if found.n_asked:
             are_asked = self._keep_where((F.col("arrival") == str(Arrival.UNCHANGED)) & ~F.col("is_same"))
-            # Without the texts: as a rule nothing differs, and then this is all that a second ingest compares.
+            # Texts are left out. Usually nothing differs, and then a second ingest compares nothing else.
             differing = self._find_differing(self._fit(are_asked(self.judged), check=True))
             n_differing = differing.count()
             if n_differing:
@@ -89,12 +89,12 @@ class Intake:
         return reduce(lambda a, b: a.unionByName(b, allowMissingColumns=True), changed).drop(ROW_ID), n_differing
 
     def _keep_where(self, condition: Column) -> Callable[[DataFrame], DataFrame]:
-        """Return what leaves of rows those of which `judge` says so."""
+        """Return a transformation that keeps the rows for which a condition on the result of `judge` holds."""
         chosen = self.arrivals.where(condition).select(ROW_ID)
         return lambda rows: rows.join(chosen, on=ROW_ID, how="left_semi")
 
     def _check_and_fit(self, choose: Callable[[DataFrame], DataFrame]) -> DataFrame:
-        """Return chosen rows in the columns of `documents`, after a look at the judged ones: whether their values fit."""
+        """Return chosen rows in the columns of `documents`, after a check that the values of the judged ones fit."""
         self._fit(choose(self.judged), check=True)
         return self._fit(choose(self.rows), check=False)
 
@@ -107,11 +107,11 @@ class Intake:
         return fit_to(self.documents, typed.select(*schemas.DOCUMENTS.columns, "carried", ROW_ID), check)
 
     def _find_differing(self, asked: DataFrame) -> DataFrame:
-        """Return `ROW_ID` of the rows whose url, source or carried columns are not those of the lake. What the input lacks stays."""
+        """Return `ROW_ID` of the rows whose url, source or carried columns differ from the lake's. Columns that the input lacks stay."""
         carried = [name for name in asked.columns if name not in (*schemas.DOCUMENTS.columns, ROW_ID)]
         compared = ["url", "source", *carried]
         known = [name for name in compared if name in self.documents.columns]
-        # As JSON: maps can't be compared otherwise, and null equals a field or column that is not there.
+        # Compared as JSON: there is no other way for maps, and there a null equals a missing field or column.
         new = asked.select(
             ROW_ID,
             "doc_id",

@@ -1,4 +1,4 @@
-"""What becomes of each row of an input, decided on narrow rows: texts are not moved to be compared."""
+"""The decision what becomes of each row of an input. It is made on narrow rows, so that no texts are moved to be compared."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 STAGE = "ingest"
 
-# By default `to_json` leaves microseconds out, and writes times in the session's zone.
+# By default `to_json` omits microseconds, and writes times in the session's zone.
 EXACT_JSON = {"timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX", "timeZone": "UTC"}
 _NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 _DUPLICATE_MESSAGE = (
@@ -39,7 +39,7 @@ class Arrival(StrEnum):
 
 
 def is_aside() -> Column:
-    """Return True for a row that is no record: a count of what was passed over, or the types of a file's keys."""
+    """Return True for a row that is not a record but a count of what was passed over, or the types of a file's keys."""
     return F.col("n_skipped").isNotNull() | F.col("keys").isNotNull()
 
 
@@ -49,7 +49,7 @@ def is_document() -> Column:
 
 
 def reject_null_partitions(rows: DataFrame) -> DataFrame:
-    """Reject documents whose source a table partitioned by it would lose: Hive's name for null is read as null."""
+    """Reject documents whose source is Hive's name for null, which a table partitioned by source would read as null."""
     is_null = (F.col("source") == _NULL_PARTITION) & is_document()
     message = (
         f"the source is {_NULL_PARTITION}, which this lake, partitioned by source, would read as null. Set input.source, or "
@@ -64,16 +64,16 @@ def reject_null_partitions(rows: DataFrame) -> DataFrame:
 
 
 def judge(rows: DataFrame, documents: DataFrame) -> DataFrame:
-    """Say of each document and rejection what becomes of it, against the documents that the lake has.
+    """Decide what becomes of each document and rejection, given the documents that the lake has.
 
     Args:
         rows: columns `inputs.ROW_COLUMNS` and `ROW_ID`.
         documents: the table as it is.
 
     Returns:
-        `ROW_ID`, `arrival` (of a document by its text), `reason` and `message` (a second text under one id has its own),
+        `ROW_ID`, `arrival` (decided by the text), `reason` and `message` (a second text under one id gets its own),
         `content_sha256`, `file`, `offset`, `doc_id`; `known_file`, the file that the lake's document of this id came from;
-        `is_same`, true where also the url, source and carried columns are known to be the same.
+        `is_same`, true if the url, source and carried columns are known to be the same, too.
     """
     narrow = rows.where(~is_aside()).select(
         ROW_ID,
@@ -88,7 +88,7 @@ def judge(rows: DataFrame, documents: DataFrame) -> DataFrame:
     )
     is_rejected = F.col("reason").isNotNull()
     keyed = narrow.withColumns(
-        # What makes a row the same as another: the id of a document, the finding of a rejection.
+        # Two rows are the same if they have the same document id or, as rejections, the same finding.
         {"is_rejected": is_rejected, "key": F.when(is_rejected, make_finding_id()).otherwise(F.col("doc_id"))}
     ).withColumns(
         {
@@ -116,9 +116,9 @@ def judge(rows: DataFrame, documents: DataFrame) -> DataFrame:
 
 
 def hash_input(rows: DataFrame) -> Column:
-    """Return a hash of what documents with the same text may differ in, as the input has it."""
+    """Return a hash of all columns in which documents with the same text may differ, as the input has them."""
     is_json = isinstance(rows.schema["carried"].dataType, T.StringType)
-    # A hash passes over nulls, so they are made something.
+    # A hash ignores nulls, so they become values.
     parts = [F.coalesce(F.col(name), F.lit("\x00")) for name in ("url", "source")]
     carried = F.col("carried") if is_json else F.to_json("carried", EXACT_JSON)
     return F.xxhash64(*parts, F.coalesce(carried, F.lit("")))
@@ -126,7 +126,7 @@ def hash_input(rows: DataFrame) -> Column:
 
 def make_finding_id() -> Column:
     """Return the key in quarantine of a rejected row: of `reason`, `file`, `offset`, `doc_id` and `content_sha256`."""
-    # Two findings about one record, or two gaps in one place, differ in what they say.
+    # Two findings about one record, or two gaps in one place, differ in their messages.
     says = F.col("content_sha256").isNull() | F.col("reason").isin(*map(str, NOTES))
     message = F.when(says, F.col("message"))
     content = F.concat_ws("\x1f", F.col("content_sha256"), message)
@@ -134,7 +134,7 @@ def make_finding_id() -> Column:
 
 
 def _number_rows(*columns: str) -> Column:
-    """Return 1 for the first in the order of the input. Delta tables have no such order: there it goes by what the row holds."""
+    """Number rows from 1 in the order of the input. Rows of Delta tables have no order, so their values decide."""
     order = ("file", "offset", "ordinal", "content_sha256", "input_hash", ROW_ID)
     return F.row_number().over(Window.partitionBy(*columns).orderBy(*order))
 

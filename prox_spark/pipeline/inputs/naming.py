@@ -1,7 +1,7 @@
-"""Names of the columns that carry the input's own: such as Delta takes, and for each key the same one in every ingest.
+"""Names of the columns that carry the input's own. Delta accepts them, and a key has the same name in every ingest.
 
-Each such column, and each field of a structure in it, remembers in its metadata of which key it is. So `title` and `Title`,
-or `a b` and `a_b`, keep a column of their own, in whatever order files bring them.
+The metadata of each such column, and of each field of a struct in it, holds its key. So `title` and `Title`, or `a b` and
+`a_b`, keep a column each, whatever the order of the files.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from prox_spark.lake.columns import RESERVED, UNFIT
 
 # Metadata of a column: the key of the input that it carries.
 KEY = "prox_spark.key"
-# What carries a whole record whose keys are data.
+# The column that carries a whole record whose keys are data.
 WHOLE_RECORD = "input_json"
-# What a row of the input is called while it is taken in.
+# The column that identifies a row of the input during an ingest.
 ROW_ID = "_row_id"
 
 _MAX_NAME_CHARS = 200
 
 
 def clean_names(names: Iterable[str], reserved: Iterable[str] = ()) -> list[str]:
-    """Return names that Delta takes: without unfit characters, distinct in letter case too, `input_` before reserved ones.
+    """Return names that Delta accepts: without unfit characters, distinct in any letter case, reserved ones after `input_`.
 
     Example:
         >>> clean_names(["Title", "title", "a b", "text"], reserved=["text"])
@@ -35,7 +35,7 @@ def clean_names(names: Iterable[str], reserved: Iterable[str] = ()) -> list[str]
 
 
 def clean_type(kind: T.DataType) -> T.DataType:
-    """Return the type with clean names in its structs and string for what is null throughout. Positions stay."""
+    """Return the type with clean names in its structs, and with string instead of the type of null. Positions stay."""
     if isinstance(kind, T.StructType):
         names = clean_names(kind.names)
         return T.StructType(
@@ -88,7 +88,7 @@ def _read_key(field: T.StructField) -> str | None:
 
 
 def _find_legacy_field(base: str, table: T.StructType, reserved: frozenset[str]) -> T.StructField | None:
-    """Return the column of this name that remembers no key: of an older version, or one to partition by."""
+    """Return the column of this name whose metadata has no key: an older version made it, or it is a partition column."""
     return next(
         (f for f in table.fields if f.name == base and f.name not in reserved and not f.metadata.get(KEY)), None
     )
@@ -109,17 +109,17 @@ def _find_free_name(base: str, used: set[str]) -> str:
 
 
 def fold(name: str) -> str:
-    """Return a name as Spark compares it with others: letter by letter in upper case and then in lower case, as Java does."""
+    """Return the form in which Spark compares a name: each letter in upper case and then in lower case, as Java does it."""
     return "".join(map(_fold_letter, name))
 
 
 def _fold_letter(letter: str) -> str:
-    # Java maps a letter to one letter or leaves it.
+    # Java maps a letter to exactly one letter, or leaves it.
     upper = letter.upper() if len(letter.upper()) == 1 else letter
     lower = upper.lower()
     return lower if len(lower) == 1 else lower[0]
 
 
 def quote(name: str) -> str:
-    """Return a column's name as Spark reads it, whatever is in it."""
+    """Return a column's name with the quotes with which Spark reads any name."""
     return f"`{name.replace('`', '``')}`"

@@ -1,4 +1,4 @@
-"""Writes what can't be a document into `quarantine`, and takes out of it what was mended."""
+"""Rejected records: they are written into `quarantine`, and removed from it when the input was mended."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FILE = T.StructType([T.StructField("file", T.StringType())])
 
 
 def remove_mended(lake: Lake, arrivals: DataFrame, inputs: Inputs, run: Run) -> None:
-    """Take out of quarantine what was in files that were read to their ends now, and is not any more."""
+    """Remove from quarantine the findings of files that were read to the end now, if they are not found any more."""
     known = _read_known(lake, run).where(F.col("stage") == STAGE)
     if known.isEmpty():
         return
@@ -43,7 +43,7 @@ def remove_mended(lake: Lake, arrivals: DataFrame, inputs: Inputs, run: Run) -> 
 
 
 def write_quarantine(lake: Lake, rows: DataFrame, arrivals: DataFrame, run: Run) -> None:
-    """Add what it lacks."""
+    """Add the findings that quarantine lacks."""
     new = _choose_rejected(arrivals).join(
         _read_known(lake, run).select("quarantine_id"), on="quarantine_id", how="left_anti"
     )
@@ -69,6 +69,6 @@ def _read_known(lake: Lake, run: Run) -> DataFrame:
 
 
 def _choose_rejected(arrivals: DataFrame) -> DataFrame:
-    """Return the rows of `judge` that belong in quarantine, with the key that they have there."""
+    """Return the rows of `judge` that belong in quarantine, with their keys there."""
     kinds = (str(Arrival.REJECTED), str(Arrival.NOTE))
     return arrivals.where(F.col("arrival").isin(*kinds)).withColumn("quarantine_id", make_finding_id())

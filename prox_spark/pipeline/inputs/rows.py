@@ -21,7 +21,7 @@ from prox_spark.readers.records import Beside
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-# Columns of the one frame, described in `prox_spark.udfs.ingest`. `carried` is a struct (Parquet, Delta) or JSON (files of records).
+# Columns of that frame, described in `prox_spark.udfs.ingest`. `carried` is a struct (Parquet, Delta) or JSON (files of records).
 ROW_COLUMNS = (
     "doc_id",
     "text",
@@ -51,7 +51,7 @@ def read_inputs(
         inputs: as `find_inputs` found them.
         config: names of columns, and limits.
         with_texts: False leaves `text` null, which is allowed if `inputs.may_be_read_twice`.
-        is_read_twice: True if files must not change meanwhile.
+        is_read_twice: True if files must not change until they are read again.
 
     Returns:
         Columns `ROW_COLUMNS`. A row with `reason` is a rejection, a row with `n_skipped` is a count, any other is a document.
@@ -72,7 +72,7 @@ def read_inputs(
 
 @contextmanager
 def naming_tables(inputs: Inputs) -> Iterator[None]:
-    """Name the table in errors of Spark's readers that the block meets. A lost file of Delta shows only while it is read.
+    """Name the tables in errors of Spark's readers during the block. A lost file of a Delta table shows only when it is read.
 
     Raises:
         InputError: Spark's own reader failed.
@@ -88,7 +88,7 @@ def naming_tables(inputs: Inputs) -> Iterator[None]:
 
 
 def make_options(config: InputConfig) -> ReadOptions:
-    """Return what the readers must know of a recipe."""
+    """Return the settings of a recipe that the readers need."""
     return ReadOptions(
         text_column=config.text_column,
         id_column=config.id_column,

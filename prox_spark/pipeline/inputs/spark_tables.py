@@ -20,9 +20,9 @@ from prox_spark.udfs.words import count_words_column
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-# What a table has not: no order, no headers, nothing passed over, no JSON.
+# Columns that are null for rows of a table, which has no order, no headers, no skipped records and no JSON.
 _ABSENT = {"ordinal": "bigint", "metadata": "map<string, string>", "n_skipped": "bigint", "keys": "string"}
-# Whole numbers up to here are doubles exactly.
+# A double holds every whole number up to this one exactly.
 _EXACT = 1 << 53
 
 
@@ -30,14 +30,14 @@ def map_table(table: DataFrame, path: str, source: str, options: ReadOptions, no
     """Map the columns of a table to those of `prox_spark.udfs.ingest.ROWS`, by column expressions only.
 
     Args:
-        table: as it was read.
-        path: where its rows come from, and what names it in messages.
-        source: of documents that have none of their own.
-        options: how columns are named, and limits.
-        notes: sentences about what the recipe names and the table lacks are added here.
+        table: rows as they were read.
+        path: where the rows come from; it names the table in messages.
+        source: source of documents that have none of their own.
+        options: names of columns, and limits.
+        notes: gets a sentence for each column that the recipe names and the table lacks.
 
     Returns:
-        A row per row, with `carried` as a struct by the table's own names, or a null string.
+        One row per row of the table, with `carried` as a struct of the table's own names, or a null string.
 
     Raises:
         RecipeError: a column that the recipe names is missing, or can't be what it is named for.
@@ -46,7 +46,7 @@ def map_table(table: DataFrame, path: str, source: str, options: ReadOptions, no
     columns = [(field.name, _sketch(field.dataType)) for field in fields]
     notes += check_columns([columns], options, path)
     roles = find_roles(columns, options)
-    assert roles.text is not None  # else the check would have raised
+    assert roles.text is not None  # Otherwise `check_columns` raises.
     text = _reach_value(fields, roles.text)[0].cast("string")
     doc_ids = (F.nullif(_write_id(*_reach_value(fields, way)), F.lit("")) for way in roles.doc_ids)
     doc_id = F.coalesce(*doc_ids, _make_null("string"))
@@ -60,7 +60,7 @@ def map_table(table: DataFrame, path: str, source: str, options: ReadOptions, no
     rows = table.select(
         (F.concat(F.lit(f"{path}#"), doc_id) if options.ids_of_file else doc_id).alias("own_id"),
         text.alias("raw_text"),
-        # A row without text is identified by what else it holds.
+        # A row without text is identified by its other values.
         F.sha2(F.coalesce(text, F.to_json(all_carried) if carried else _make_null("string")), 256).alias(
             "content_sha256"
         ),
@@ -94,7 +94,7 @@ def _carry(field: T.StructField, options: ReadOptions) -> Column:
 
 
 def _sketch(kind: T.DataType) -> Any:
-    """Return an Arrow type that says what a column can be: what has parts, text, or another value."""
+    """Return an Arrow type that tells the readers what a column can be: nested, text, or another value."""
     if isinstance(kind, T.StructType):
         return pa.struct([pa.field(field.name, _sketch(field.dataType)) for field in kind.fields])
     if isinstance(kind, T.MapType):
@@ -102,7 +102,7 @@ def _sketch(kind: T.DataType) -> Any:
     if isinstance(kind, T.ArrayType):
         return pa.list_(_sketch(kind.elementType))
     if kind.typeName() in ("variant", "boolean"):
-        return pa.bool_()  # neither is an id, a URL or a source
+        return pa.bool_()  # Neither can be an id, a URL or a source.
     known = ((T.StringType, pa.string()), (T.BinaryType, pa.binary()), (T.NullType, pa.null()))
     return next((sketch for cls, sketch in known if isinstance(kind, cls)), pa.int64())
 
@@ -119,7 +119,7 @@ def _reach_value(fields: Sequence[T.StructField], way: Way) -> tuple[Column, T.D
 
 
 def _write_id(value: Column, kind: T.DataType) -> Column:
-    """Return ids as text, as `ingest.parquet.identity` does."""
+    """Return ids as text, as `readers.parquet.identity` does."""
     written = value.cast("string")
     if isinstance(kind, (T.FloatType, T.DoubleType)):
         number = value.cast("double")
@@ -156,8 +156,8 @@ def _make_null(kind: str) -> Column:
 
 
 def _is_valid_utf8(text: Column) -> Column:
-    # Writers are free to put any bytes into a string column, and Spark passes them on. The function is of Spark 4.0; in 3.5
-    # decode() puts U+FFFD where bytes are wrong.
+    # Writers may put any bytes into a string column, and Spark passes them on. Spark 4.0 has the function. In 3.5, decode()
+    # replaces wrong bytes by U+FFFD.
     if hasattr(F, "is_valid_utf8"):
         return F.is_valid_utf8(text)
     return F.encode(F.decode(text.cast("binary"), "UTF-8"), "UTF-8") == text.cast("binary")

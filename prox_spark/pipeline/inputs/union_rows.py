@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 
 def union_rows(frames: Sequence[tuple[str, DataFrame]], notes: list[str]) -> DataFrame:
-    """Return the rows of all frames under one type of `carried`, that holds the values of each.
+    """Return the rows of all frames with one type of `carried`, which holds the values of each.
 
     Args:
-        frames: at least one, of `prox_spark.udfs.ingest.ROWS` with `carried` as a struct or a null string; each with its name for notes.
-        notes: sentences about what is carried as another type than a frame has it are added here.
+        frames: at least one, in the columns of `prox_spark.udfs.ingest.ROWS` with `carried` as a struct or a null string; each with
+            its name for notes.
+        notes: gets a sentence for each value that is carried as another type than a frame has it.
     """
     types = [frame.schema["carried"].dataType for _, frame in frames]
     if all(kind == types[0] for kind in types):
@@ -41,7 +42,7 @@ def union_rows(frames: Sequence[tuple[str, DataFrame]], notes: list[str]) -> Dat
 
 
 def _cast(value: Column, have: T.DataType, want: T.DataType) -> Column:
-    """Return the value as the type that `unify` found for it."""
+    """Return a value as the type that `unify` found for it."""
     if have == want:
         return value
     if isinstance(have, T.StructType) and isinstance(want, T.StructType):
@@ -61,7 +62,7 @@ def _make_cast(have: T.DataType, want: T.DataType) -> Callable[[Column], Column]
 
 
 def _cast_fields(value: Column, have: T.StructType, want: T.StructType) -> list[Column]:
-    # By numbers for names: of two that differ in letter case Spark would not know which. A cast goes by position.
+    # Numbers for names, because Spark can't tell apart two names that differ in letter case only. A cast goes by position.
     numbered = value.cast(T.StructType([T.StructField(f"_{n}", f.dataType) for n, f in enumerate(have.fields)]))
     places = {field.name: n for n, field in enumerate(have.fields)}
     fields = []

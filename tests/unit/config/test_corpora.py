@@ -154,7 +154,7 @@ def test_settings_for_json_lines_are_noted_where_the_input_is_parquet() -> None:
     inputs = find_inputs(
         Recipe.load(beneath=load_corpus("dolma"), overrides=[f"input.paths=['{DATA / 'fineweb'}']"]).input
     )
-    assert inputs.notes == ["input.id_from_path, input.beside: not heeded, as the input is no JSON Lines"]
+    assert inputs.notes == ["input.id_from_path, input.beside: ignored, because the input is not JSON Lines"]
     assert find_inputs(recipe_of("fineweb").input).notes == find_inputs(recipe_of("dolma").input).notes == []
 
 
