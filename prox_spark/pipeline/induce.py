@@ -1,4 +1,4 @@
-"""Induce: pairs of raw and clean texts into the programs between them, with an account of how far these get."""
+"""`induce`: from pairs of raw and clean texts to the programs between them, and how far these get."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ _NAME_CHARS = 60
 
 @dataclass(frozen=True)
 class PairColumns:
-    """How the columns of the input are named.
+    """The names of the columns of the input.
 
     Attributes:
-        raw: the text as it was.
-        clean: the text as it should be.
-        id: what names a row; None for `doc_id`, else `id`, else the beginning of its text.
+        raw: column of the text as it was.
+        clean: column of the text as it should be.
+        id: column that names a row; None takes `doc_id`, else `id`, else the beginning of the text.
     """
 
     raw: str = "raw"
@@ -51,12 +51,12 @@ class PairColumns:
 
 @dataclass(frozen=True)
 class Output:
-    """Where the programs go.
+    """The place that the programs are written to.
 
     Attributes:
         path: absolute path or URI of a folder.
-        format: of its files.
-        overwrite: replace what is there.
+        format: format of its files.
+        overwrite: True to replace an output that exists.
     """
 
     path: str
@@ -65,7 +65,7 @@ class Output:
 
     @classmethod
     def of(cls, path: str, given: str | None = None, overwrite: bool = False) -> Output:
-        """An output whose format, where none is given, goes by the name: .jsonl, .parquet, else Delta."""
+        """Return an output. If no format is given, the name decides: .jsonl, .parquet, else Delta."""
         by_name = {".jsonl": InputFormat.JSONL, ".parquet": InputFormat.PARQUET}
         found = (kind for suffix, kind in by_name.items() if path.rstrip("/").lower().endswith(suffix))
         return cls(absolute(path), InputFormat(given) if given else next(found, InputFormat.DELTA), overwrite)
@@ -73,19 +73,19 @@ class Output:
 
 @dataclass(frozen=True)
 class InduceSummary:
-    """What was induced. n_rows = n_pairs + the rows without a pair.
+    """The result of an induce run. The number of rows is n_pairs plus the rows without a pair.
 
     Attributes:
-        output: where it was written.
-        n_pairs: rows with both texts.
-        n_exact: pairs whose program makes the clean text, to the character.
-        n_exact_but_white_space: pairs whose program makes the clean text's words in their order.
-        n_with_leftovers: pairs in which something is left that a program can't express.
-        leftovers: kind → pairs that have it.
-        operations: name → operations, over all pairs.
-        without_pair: reason → rows.
+        output: where the programs were written.
+        n_pairs: number of rows with both texts.
+        n_exact: number of pairs whose program makes the clean text, to the character.
+        n_exact_but_white_space: number of pairs whose program makes the clean text's words in their order.
+        n_with_leftovers: number of pairs with a difference that a program can't express.
+        leftovers: number of pairs by kind of leftover.
+        operations: number of operations by name, over all pairs.
+        without_pair: number of rows without a pair by reason.
         named: some of these rows, as `name: message`.
-        seconds: from reading to the end.
+        seconds: time from reading to the end.
     """
 
     output: str
@@ -103,17 +103,17 @@ class InduceSummary:
 def induce_pairs(
     spark: SparkSession, inputs: Inputs, columns: PairColumns, output: Output, max_text_chars: int
 ) -> InduceSummary:
-    """Reads pairs, writes them with their programs, and counts what was written.
+    """Read pairs, write them with their programs, and count what was written.
 
     Args:
         spark: a session, with Delta where that is read or written.
-        inputs: what `find_inputs` found.
-        columns: how the pairs' columns are named.
-        output: where to write.
-        max_text_chars: a pair with a longer text is left without a program.
+        inputs: the result of `find_inputs`.
+        columns: names of the pairs' columns.
+        output: the place to write to.
+        max_text_chars: a pair with a longer text gets no program.
 
     Raises:
-        RecipeError: the input can't be read or lacks a column, or the output is there already.
+        RecipeError: the input can't be read or lacks a column, or the output exists already.
     """
     started = time.monotonic()
     columns, pairs = read_pairs(spark, inputs, columns)
@@ -130,7 +130,7 @@ def induce_pairs(
             raise
         message = f"{output.path} exists already: name another --output, or pass --overwrite"
         raise RecipeError(message) from error
-    # What was written is counted, not computed again.
+    # The written rows are counted, so that nothing is computed again.
     written = spark.read.format(_SPARK_FORMATS[output.format])
     if output.format is InputFormat.JSONL:
         written = written.schema(induced.schema)
@@ -138,14 +138,14 @@ def induce_pairs(
 
 
 def read_pairs(spark: SparkSession, inputs: Inputs, columns: PairColumns) -> tuple[PairColumns, DataFrame]:
-    """All rows of the inputs under names that Delta and Parquet take.
+    """Read all rows of the inputs, under names that Delta and Parquet accept.
 
     Returns:
-        The columns' names as they are now, with an id where there is one, and the rows. A column of the input that has
-        the name of one of `schemas.INDUCED` is now `input_` and that name.
+        The new names of the columns, with an id if there is one, and the rows. A column of the input with a name of
+        `schemas.INDUCED` gets `input_` before it.
 
     Raises:
-        RecipeError: a file of another format, or a column that is missing or no string.
+        RecipeError: a file has another format, or a column is missing or not a string.
     """
     places = [
         *((file.uri, kind) for file, kind in inputs.files),
@@ -179,10 +179,10 @@ def read_pairs(spark: SparkSession, inputs: Inputs, columns: PairColumns) -> tup
 
 
 def add_programs(columns: PairColumns, max_text_chars: int = 1_000_000) -> Callable[[DataFrame], DataFrame]:
-    """Adds to each pair the program between its texts.
+    """Return a transformation that adds to each pair the program between its texts.
 
     Returns:
-        A transformation: all columns of its rows, then those of `schemas.INDUCED`.
+        A transformation, whose result has all columns of its rows, then those of `schemas.INDUCED`.
     """
     from prox_spark.udfs.induce import Induce
 
@@ -191,7 +191,7 @@ def add_programs(columns: PairColumns, max_text_chars: int = 1_000_000) -> Calla
 
 
 def _spread(rows: DataFrame) -> DataFrame:
-    """Spreads rows that would be a task or two: a packed file is one, and a pair takes milliseconds."""
+    """Spread rows over all cores. A packed file would be one task, and a pair takes milliseconds."""
     n_cores = rows.sparkSession.sparkContext.defaultParallelism
     return rows if rows.rdd.getNumPartitions() >= n_cores else rows.repartition(n_cores)
 
@@ -226,7 +226,7 @@ def _summarize(written: DataFrame, columns: PairColumns, output: Output, started
 
 
 def _count(rows: DataFrame, figures: dict[str, Column]) -> dict[str, dict[str, int]]:
-    """How often each value is in arrays of strings, in one pass over the rows: figure → value → n, most frequent first."""
+    """Count the values in arrays of strings in one pass over the rows: by figure, the number of each value, the largest first."""
     values = [F.transform(F.filter(array, F.isnotnull), _label(figure)) for figure, array in figures.items()]
     nothing = F.array().cast("array<struct<f: string, v: string>>")
     counts = (

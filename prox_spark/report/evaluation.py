@@ -14,7 +14,7 @@ Row = tuple[object, ...]
 
 
 def print_evaluation(evaluation: Evaluation) -> None:
-    """Prints all tables; those without labels are left out."""
+    """Print all tables. Those without labels are left out."""
     refiners = ", ".join(f"{stage} stage by {name}" for stage, name in evaluation.refiners.items())
     print(f"evaluate: {evaluation.n_labels:,} labels, {refiners}")
     _print_documents(evaluation)
@@ -25,14 +25,14 @@ def print_evaluation(evaluation: Evaluation) -> None:
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
-    """Writes evaluation.json, and plots where matplotlib is installed."""
+    """Write evaluation.json, and plots if matplotlib is installed."""
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(evaluation.as_json(), indent=2)
     (folder / "evaluation.json").write_text(text + "\n", encoding="utf-8")
     try:
         from prox_spark.report.plots import write_plots
     except ImportError as error:
-        LOG.info("without plots: %s (pip install 'prox-spark[evaluate]')", error)
+        LOG.info("no plots are written: %s (pip install 'prox-spark[evaluate]')", error)
         return
     write_plots(evaluation, folder)
 
@@ -45,10 +45,10 @@ def _print_documents(evaluation: Evaluation) -> None:
     of_refiner = scored[0][1]
     print(
         f"\nDocuments: {of_refiner.n_documents:,}, {of_refiner.n_keep:,} of them to keep. Precision, recall and F1 of keeping; "
-        f"dropped from {evaluation.threshold:g} on, by baselines from 0.5 on"
+        f"a document is dropped from {evaluation.threshold:g} on, by baselines from 0.5 on"
     )
     if evaluation.n_unanswered:
-        print(f"{evaluation.n_unanswered:,} without a verdict of the refiner are left out")
+        print(f"{evaluation.n_unanswered:,} documents without a verdict of the refiner are left out")
     columns = ("method", "precision", "recall", "F1", "AUC", "words kept")
     print_rows(
         columns,
@@ -78,7 +78,7 @@ def _print_lines(evaluation: Evaluation) -> None:
         "Macro F1 is the mean over texts; it counts as 1 where label and method agree that there is no such line (`empty` texts)"
     )
     if evaluation.n_unanswered_chunks:
-        print(f"{evaluation.n_unanswered_chunks:,} chunks have no program, their lines stay")
+        print(f"{evaluation.n_unanswered_chunks:,} chunks have no program; their lines stay")
     for title, name in (("removed lines", "removed"), ("kept lines", "kept")):
         rows: list[Row] = []
         for method, scores in scored:

@@ -1,4 +1,4 @@
-"""Plots of an evaluation. Importing this needs matplotlib, of the extra `evaluate`."""
+"""Plots of an evaluation. This module imports matplotlib, which is in the extra `evaluate`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from prox_spark.quality.evaluation import Evaluation
 
 
 def write_plots(evaluation: Evaluation, folder: Path) -> list[Path]:
-    """Writes precision_recall.png, threshold.png and calibration.png.
+    """Write precision_recall.png, threshold.png and calibration.png.
 
     Returns:
-        Their paths; none without labels of documents.
+        Paths of the plots; none without labels of documents.
     """
     if not (evaluation.best and evaluation.calibration):
         return []
@@ -41,7 +41,7 @@ def _make_figure(title: str, x: str, y: str) -> tuple[Figure, Axes]:
 
 def _plot_precision_recall(title: str, curve: tuple[CurvePoint, ...], baselines: dict[str, DocumentScores]) -> Figure:
     figure, axes = _make_figure(title, "recall of keeping", "precision of keeping")
-    # With nothing kept there is no precision.
+    # Where nothing is kept, there is no precision.
     points = [point for point in curve if point.recall]
     axes.step([p.recall for p in points], [p.precision for p in points], where="pre", label="refiner")
     for name, scores in baselines.items():

@@ -1,4 +1,4 @@
-"""What the terminal shows at the end of a command."""
+"""Summaries of runs, which the terminal shows at the end of a command."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from prox_spark.pipeline.ingest import IngestSummary
 from prox_spark.pipeline.refine import RefineSummary
 from prox_spark.readers import describe_passed_over
 
-# Kinds of records that a line names; the others are counted.
+# A line names this many kinds of records, and only counts the others.
 _MAX_NAMED = 8
 
 

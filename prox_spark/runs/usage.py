@@ -1,4 +1,4 @@
-"""What the engines did for a stage of a wave, folded from what their answers took."""
+"""The work of the engines for a stage of a wave, summed up from their answers."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class AnswerSums:
-    """The answers of one engine in a wave and stage, summed up by Spark.
+    """Sums over the answers of one engine in a wave and stage, which Spark computes.
 
     Attributes:
         engine_id: FAMILY-NUMBER of the engine, see Engine; None for a remote one.
-        prompts, errors: rows, and those with an error code.
-        prompt_tokens, output_tokens: of all rows.
-        begun, ended: seconds since the epoch: the first sending and the last answer; None where nothing was sent.
-        request_seconds: sum over the requests, each from sending to answer.
-        queue_seconds, queued: sum of the waits inside the engine, and how many requests told theirs.
-        cached_tokens, cacheable_tokens: prompt tokens found in the prefix cache, of how many in requests that told.
-        resent: sendings beyond the first.
+        prompts, errors: number of rows, and of rows with an error code.
+        prompt_tokens, output_tokens: sums over all rows.
+        begun, ended: time of the first request and of the last answer, in seconds since the epoch; None if nothing was sent.
+        request_seconds: sum of the times from request to answer.
+        queue_seconds, queued: sum of the waiting times inside the engine, and number of requests that reported one.
+        cached_tokens, cacheable_tokens: prompt tokens that were in the prefix cache, and all prompt tokens of the requests
+            that reported this.
+        resent: number of times that a request was sent again.
     """
 
     engine_id: str | None
@@ -38,7 +39,7 @@ class AnswerSums:
 
 @dataclass(frozen=True)
 class EngineWave:
-    """A row of `runs.engine_waves`; schemas.ENGINE_WAVE says what its fields are."""
+    """A row of `runs.engine_waves`. `schemas.ENGINE_WAVE` describes its fields."""
 
     wave: int
     stage: str
@@ -61,14 +62,14 @@ class EngineWave:
     def of(
         cls, wave: int, stage: str, answers: Sequence[AnswerSums], before: Mapping[str, int], window_size: int
     ) -> EngineWave:
-        """Folds the answers of all engines.
+        """Sum up the answers of all engines.
 
         Args:
-            wave: its number.
+            wave: number of the wave.
             stage: as in `generations`.
-            answers: per engine.
-            before: as `find_last_engines` of what was answered before this wave.
-            window_size: requests that an executor keeps in flight.
+            answers: sums of each engine.
+            before: result of `find_last_engines` for the answers before this wave.
+            window_size: number of requests that an executor keeps in flight.
         """
 
         def total(name: str) -> int:
@@ -76,7 +77,7 @@ class EngineWave:
 
         engines = {sums.engine_id for sums in answers if sums.engine_id}
         last = find_last_engines(engines)
-        # A slot may have had its answers from an engine whose successor has answered before.
+        # A slot may have its answers from an engine whose successor has answered before this wave.
         starts = sum(max(0, number - before.get(family, 0)) for family, number in last.items())
         spans = find_spans(answers)
         seconds = max(end for _, end in spans) - min(begin for begin, _ in spans) if spans else 0.0
@@ -97,12 +98,12 @@ class EngineWave:
             prefix_cache_hit_rate=_divide(total("cached_tokens"), total("cacheable_tokens")),
             engines=len(engines),
             starts=starts,
-            restarts=starts - len(last.keys() - before.keys()),  # the first of a family takes nobody's place
+            restarts=starts - len(last.keys() - before.keys()),  # The first of a family replaces no other.
             resent=total("resent"),
         )
 
     def __str__(self) -> str:
-        """For the terminal; only what there is to say."""
+        """Return a line for the terminal, without figures that are unknown or zero."""
         parts = [f"{self.prompts:,} prompts in {self.seconds:,.0f} s"]
         if self.tokens_per_second is not None:
             parts.append(f"{self.tokens_per_second:,.0f} tokens/s")
@@ -119,7 +120,7 @@ class EngineWave:
 
 
 def find_last_engines(engine_ids: Iterable[str]) -> dict[str, int]:
-    """By family the highest number among engines, see Engine.engine_id.
+    """Return the highest number of an engine in each family, see `Engine.engine_id`.
 
     Example:
         >>> find_last_engines(["a-1", "b-1", "a-3"])
@@ -133,12 +134,12 @@ def find_last_engines(engine_ids: Iterable[str]) -> dict[str, int]:
 
 
 def find_spans(answers: Iterable[AnswerSums]) -> list[tuple[float, float]]:
-    """From when to when engines had prompts, for those that were sent any."""
+    """Return the times between which engines had prompts, for those that got any."""
     return [(sums.begun, sums.ended) for sums in answers if sums.begun is not None and sums.ended is not None]
 
 
 def measure_union(spans: Iterable[tuple[float, float]]) -> float:
-    """Length of the union of spans.
+    """Return the length of the union of spans.
 
     Example:
         >>> measure_union([(4.0, 5.0), (0.0, 2.0), (1.0, 3.0)])

@@ -86,7 +86,7 @@ def test_tables_say_what_they_are_about(capsys: pytest.CaptureFixture[str]) -> N
     print_evaluation(evaluate())
     out = capsys.readouterr().out
     assert "evaluate: 5 labels, doc stage by tiny, chunk stage by tiny" in out
-    assert re.search(r"Documents: 3, 2 of them to keep", out) and "1 without a verdict" in out
+    assert re.search(r"Documents: 3, 2 of them to keep", out) and "1 documents without a verdict" in out
     assert re.search(r"\n *remove everything +0\.000 +0\.000 +0\.000 +0\.500 +0\.000", out)
     assert re.search(r"Lines: 4 with words in 2 texts, 2 of them to remove", out)
     assert "Programs: 1 of 2 valid (50.0%); stray_text 1" in out and "The refiner by label set" in out

@@ -56,6 +56,33 @@ def test_a_cell_is_one_short_line_as_it_is(value: object, cell: str, capsys: Cap
     assert shown(capsys)[3].removeprefix(" ") == cell
 
 
+@pytest.mark.parametrize(
+    ("n", "said"),
+    [
+        (3, "(3 rows)"),
+        (4, "(3 rows, and there are more: --limit N prints N of them, --limit 0 all)"),
+    ],
+)
+def test_a_limit_says_whether_there_are_more_rows(n: int, said: str, capsys: Capture) -> None:
+    print_rows(["a"], [("x",)] * n, limit=3)
+    lines = shown(capsys)
+    assert sum(line.strip() == "x" for line in lines) == 3 and lines[-1] == said
+
+
+def test_no_more_rows_are_read_than_one_beyond_the_limit(capsys: Capture) -> None:
+    rows = iter(range(10))
+    print_rows(["a"], ((n,) for n in rows), limit=3)
+    assert list(rows) == [4, 5, 6, 7, 8, 9]
+
+
+@pytest.mark.parametrize(("n", "tables"), [(0, 1), (1, 1), (1000, 1), (1001, 2), (2000, 2), (2500, 3)])
+def test_many_rows_are_printed_page_by_page(n: int, tables: int, capsys: Capture) -> None:
+    print_rows(["head"], [("x",)] * n)
+    lines = shown(capsys)
+    assert sum(line.strip() == "head" for line in lines) == tables
+    assert sum(line.strip() == "x" for line in lines) == n
+
+
 def test_a_pipe_is_wide_enough_for_a_long_cell(capsys: Capture) -> None:
     print_rows(["a", "b"], [("x" * 60, "y" * 60)])
     assert any("x" * 60 in line and "y" * 60 in line for line in shown(capsys))
