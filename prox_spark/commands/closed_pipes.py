@@ -48,7 +48,7 @@ def is_output_closed() -> bool:
 def _is_closed(stream: TextIO | None) -> bool:
     try:
         number = stream.fileno() if stream else None
-    except (OSError, ValueError):  # It is no file of the system, or was closed here.
+    except (AttributeError, OSError, ValueError):  # It is no file of the system, or was closed here.
         return False
     if number is None:
         return False
@@ -61,7 +61,7 @@ def _is_closed(stream: TextIO | None) -> bool:
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         try:
-            if stream and not stream.closed:
+            if stream and not getattr(stream, "closed", False):
                 stream.flush()
         except BrokenPipeError:
             raise

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.unit
 Capture = pytest.CaptureFixture[str]
 
 
-def raising(error: BaseException) -> Callable[[], int]:
+def fail_with(error: BaseException) -> Callable[[], int]:
     def command() -> int:
         raise error
 
@@ -149,11 +149,11 @@ def test_the_status_of_a_command_is_its_own(status: int) -> None:
     ids=repr,
 )
 def test_an_error_has_its_exit_status(error: BaseException, status: int) -> None:
-    assert run_command(raising(error)) == status
+    assert run_command(fail_with(error)) == status
 
 
 def test_an_error_of_ours_is_its_message_alone(capsys: Capture) -> None:
-    run_command(raising(LakeError("no table documents: run `prox-spark ingest`")))
+    run_command(fail_with(LakeError("no table documents: run `prox-spark ingest`")))
     assert capsys.readouterr().err == "prox-spark: no table documents: run `prox-spark ingest`\n"
 
 
@@ -167,7 +167,7 @@ def test_an_error_of_ours_is_its_message_alone(capsys: Capture) -> None:
     ],
 )
 def test_a_foreign_error_is_its_first_paragraph_and_a_hint(message: str, shown: str, capsys: Capture) -> None:
-    run_command(raising(ValueError(message)))
+    run_command(fail_with(ValueError(message)))
     assert capsys.readouterr().err == f"prox-spark: {shown} (--debug shows where)\n"
 
 
@@ -186,7 +186,7 @@ def test_progress_goes_to_stderr_and_results_to_stdout(capsys: Capture) -> None:
 def test_logging_is_after_a_command_as_it_was_before() -> None:
     logger = logging.getLogger("prox_spark")
     before = (logger.level, logger.propagate, list(logger.handlers))
-    run_command(raising(LakeError("x")))
+    run_command(fail_with(LakeError("x")))
     assert (logger.level, logger.propagate, list(logger.handlers)) == before
 
 
@@ -235,13 +235,13 @@ During handling of the above exception, another exception occurred:
     ids=["python", "jvm", "py4j", "chained"],
 )
 def test_an_error_of_ours_in_a_spark_worker_is_its_message_alone(text: str, capsys: Capture) -> None:
-    assert run_command(raising(RuntimeError(text))) == 1
+    assert run_command(fail_with(RuntimeError(text))) == 1
     assert capsys.readouterr().err == f"prox-spark: {START_ERROR}\n"
 
 
 def test_a_foreign_error_in_a_spark_worker_is_no_error_of_ours(capsys: Capture) -> None:
     text = PYTHON_EXCEPTION.replace("prox_spark.errors.EngineStartError", "builtins.ValueError")
-    assert run_command(raising(RuntimeError(text))) == 1
+    assert run_command(fail_with(RuntimeError(text))) == 1
     assert capsys.readouterr().err.startswith("prox-spark: RuntimeError: An exception was thrown from the Python")
 
 
@@ -264,7 +264,7 @@ def test_a_foreign_error_in_a_spark_worker_is_no_error_of_ours(capsys: Capture) 
     ids=["analysis", "parse"],
 )
 def test_an_sql_error_is_its_first_line_without_the_plan(text: str, shown: str, capsys: Capture) -> None:
-    run_command(raising(AnalysisException(text)))
+    run_command(fail_with(AnalysisException(text)))
     assert capsys.readouterr().err == f"prox-spark: AnalysisException: {shown} (--debug shows where)\n"
 
 
@@ -297,11 +297,11 @@ def test_demo_brings_a_sample_and_a_lake_where_the_recipe_names_none() -> None:
 
 
 def test_with_debug_the_stack_trace_is_shown(capsys: Capture) -> None:
-    run_command(raising(LakeError("no table")), debug=True)
+    run_command(fail_with(LakeError("no table")), debug=True)
     err = capsys.readouterr().err
     assert "Traceback (most recent call last)" in err and err.endswith("prox-spark: no table\n")
 
 
 def test_an_interrupted_run_says_that_it_goes_on(capsys: Capture) -> None:
-    run_command(raising(KeyboardInterrupt()))
+    run_command(fail_with(KeyboardInterrupt()))
     assert "start it again and it goes on where it stopped" in capsys.readouterr().err

@@ -11,7 +11,7 @@ from prox_spark.runs.usage import AnswerSums, EngineWave
 pytestmark = pytest.mark.unit
 
 
-def sums(engine_id: str | None, **values: Any) -> AnswerSums:
+def make_sums(engine_id: str | None, **values: Any) -> AnswerSums:
     """A hundred prompts in ten seconds, eight in flight."""
     ordinary: dict[str, Any] = {
         "prompts": 100,
@@ -30,7 +30,7 @@ def sums(engine_id: str | None, **values: Any) -> AnswerSums:
     return AnswerSums(engine_id, **(ordinary | values))
 
 
-def wave(*answers: AnswerSums, before: dict[str, int] | None = None) -> EngineWave:
+def make_wave(*answers: AnswerSums, before: dict[str, int] | None = None) -> EngineWave:
     return EngineWave.of(0, "doc", answers, before or {}, window_size=10)
 
 
@@ -39,25 +39,27 @@ def test_fields_are_those_of_the_table() -> None:
 
 
 def test_rates_of_one_engine() -> None:
-    done = wave(sums("a-1"))
+    done = make_wave(make_sums("a-1"))
     assert (done.seconds, done.tokens_per_second, done.in_flight) == (10, 100, 8)
     assert (done.window_occupancy, done.queue_seconds, done.prefix_cache_hit_rate) == (0.8, 0.5, 0.1)
     assert str(done) == "100 prompts in 10 s, 100 tokens/s, window 80% full, queue 0.5 s, prefix cache 10%"
 
 
 def test_engines_side_by_side_add_up_over_the_time_of_all() -> None:
-    done = wave(sums("a-1"), sums("b-1", begun=1005.0, ended=1020.0, errors=2, queue_seconds=110.0))
+    done = make_wave(make_sums("a-1"), make_sums("b-1", begun=1005.0, ended=1020.0, errors=2, queue_seconds=110.0))
     assert (done.prompts, done.errors, done.engines, done.seconds) == (200, 2, 2, 20)
     assert (done.tokens_per_second, done.in_flight, done.window_occupancy, done.queue_seconds) == (100, 8, 0.4, 0.8)
 
 
 def test_requests_that_told_no_wait_and_no_cache_count_for_neither() -> None:
-    done = wave(sums("a-1"), sums("b-1", queue_seconds=0.0, queued=0, cached_tokens=0, cacheable_tokens=0))
+    done = make_wave(
+        make_sums("a-1"), make_sums("b-1", queue_seconds=0.0, queued=0, cached_tokens=0, cacheable_tokens=0)
+    )
     assert (done.queue_seconds, done.prefix_cache_hit_rate) == (0.5, 0.1)
 
 
 def test_a_remote_engine_has_no_window_and_no_starts() -> None:
-    done = wave(sums(None, queued=0, cacheable_tokens=0, resent=3))
+    done = make_wave(make_sums(None, queued=0, cacheable_tokens=0, resent=3))
     assert (done.in_flight, done.window_occupancy, done.queue_seconds, done.prefix_cache_hit_rate) == (
         8,
         None,
@@ -68,7 +70,7 @@ def test_a_remote_engine_has_no_window_and_no_starts() -> None:
 
 
 def test_a_wave_of_which_nothing_was_sent_has_no_rates() -> None:
-    done = wave(sums(None, begun=None, ended=None, request_seconds=0.0))
+    done = make_wave(make_sums(None, begun=None, ended=None, request_seconds=0.0))
     assert (done.seconds, done.tokens_per_second, done.in_flight) == (0, None, None)
 
 
@@ -87,10 +89,10 @@ def test_a_wave_of_which_nothing_was_sent_has_no_rates() -> None:
     ],
 )
 def test_starts_are_told_from_restarts(engines: list[str], before: dict[str, int], starts: int, restarts: int) -> None:
-    done = wave(*map(sums, engines), before=before)
+    done = make_wave(*map(make_sums, engines), before=before)
     assert (done.engines, done.starts, done.restarts) == (len(engines), starts, restarts)
 
 
 def test_trouble_is_said() -> None:
-    line = str(wave(sums("a-1"), sums("a-2", errors=1, resent=70)))
+    line = str(make_wave(make_sums("a-1"), make_sums("a-2", errors=1, resent=70)))
     assert line.endswith("1 errors, 1 restarts, 70 resent")

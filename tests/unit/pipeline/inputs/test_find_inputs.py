@@ -19,17 +19,17 @@ def find(*paths: Path | str, **options: str) -> Inputs:
     return find_inputs(InputConfig(paths=[*map(str, paths)], **options))
 
 
-def names(inputs: Inputs) -> list[str]:
+def list_names(inputs: Inputs) -> list[str]:
     return sorted(
         Path(uri).name for uri in [file.uri for file, _ in inputs.files] + [u for t in inputs.tables for u in t.files]
     )
 
 
-def passed_over(inputs: Inputs) -> dict[str, str]:
+def list_passed_over(inputs: Inputs) -> dict[str, str]:
     return {Path(item.uri).name: item.why for item in inputs.passed_over}
 
 
-def ids(inputs: Inputs) -> list[str | None]:
+def read_ids(inputs: Inputs) -> list[str | None]:
     records = [item for file, kind in inputs.files for item in read_file(file.uri, kind, ReadOptions())]
     return sorted(record.doc_id for record in records if isinstance(record, Record))
 
@@ -49,20 +49,23 @@ METADATA = {"dataset_info.json": "about the data", "state.json": "about the data
 @pytest.mark.parametrize("options", [{}, {"format": "parquet"}])
 def test_dataset_of_parquet_is_read_as_it_was_downloaded(dataset: Path, options: dict[str, str]) -> None:
     inputs = find(dataset / "hf-parquet", **options)
-    assert names(inputs) == PARQUET and not inputs.files
-    assert passed_over(inputs) == {
+    assert list_names(inputs) == PARQUET and not inputs.files
+    assert list_passed_over(inputs) == {
         "README.md": "documentation",
         ".gitattributes": "hidden",
         "dataset_infos.json": "about the data",
     }
-    assert names(find(dataset / "hf-parquet/data/*.parquet")) == PARQUET
+    assert list_names(find(dataset / "hf-parquet/data/*.parquet")) == PARQUET
 
 
 @pytest.mark.parametrize("options", [{}, {"format": "jsonl"}])
 def test_dataset_of_json_lines_is_read_as_it_was_downloaded(dataset: Path, options: dict[str, str]) -> None:
     inputs = find(dataset / "jsonl", **options)
-    assert ids(inputs) == ["j0", "j1", "j2", "k0", "k1", "k2"]
-    assert passed_over(inputs) == METADATA | {"._part-0.jsonl": "hidden", "part-2.jsonl.gz.incomplete": "unfinished"}
+    assert read_ids(inputs) == ["j0", "j1", "j2", "k0", "k1", "k2"]
+    assert list_passed_over(inputs) == METADATA | {
+        "._part-0.jsonl": "hidden",
+        "part-2.jsonl.gz.incomplete": "unfinished",
+    }
 
 
 @pytest.mark.parametrize(
@@ -80,7 +83,7 @@ def test_globs_pass_over_hidden_files_and_bystanders(
     dataset: Path, globs: list[str], found: list[str], passed: dict[str, str]
 ) -> None:
     inputs = find(*(dataset / "jsonl" / glob for glob in globs))
-    assert ids(inputs) == found and passed_over(inputs) == passed
+    assert read_ids(inputs) == found and list_passed_over(inputs) == passed
 
 
 def test_nothing_but_bystanders_is_an_error(dataset: Path) -> None:
@@ -116,7 +119,7 @@ def test_parquet_beside_json_lines_is_refused_with_a_glob_for_each(tmp_path: Pat
 @pytest.mark.parametrize("path", ["hf-parquet/data/*.parquet", "jsonl/part-0.jsonl"])
 def test_file_that_two_paths_match_is_one_input(dataset: Path, path: str) -> None:
     once, twice = find(dataset / path), find(dataset / path, (dataset / path).parent)
-    assert set(names(once)) <= set(names(twice)) and len(names(twice)) == len(set(names(twice)))
+    assert set(list_names(once)) <= set(list_names(twice)) and len(list_names(twice)) == len(set(list_names(twice)))
 
 
 def test_link_to_nowhere_beside_data_is_one_rejection(dataset: Path) -> None:
@@ -128,7 +131,7 @@ def test_link_to_nowhere_beside_data_is_one_rejection(dataset: Path) -> None:
         for item in read_file(file.uri, kind, ReadOptions())
         if hasattr(item, "reason")
     ]
-    assert len(ids(inputs)) == 6 and len(rejections) == 1 and "/nowhere, which is not there" in rejections[0]
+    assert len(read_ids(inputs)) == 6 and len(rejections) == 1 and "/nowhere, which is not there" in rejections[0]
 
 
 @pytest.mark.parametrize(("name", "n_documents"), [("long-28.jsonl.zst", 5), ("part-00000", 9)])
@@ -136,4 +139,4 @@ def test_link_to_nowhere_beside_data_is_one_rejection(dataset: Path) -> None:
 def test_zstd_of_long_windows_and_skippable_frames_is_read(
     name: str, n_documents: int, options: dict[str, str]
 ) -> None:
-    assert len(ids(find(CASES / "zst-long-window" / name, **options))) == n_documents
+    assert len(read_ids(find(CASES / "zst-long-window" / name, **options))) == n_documents
