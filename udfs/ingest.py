@@ -1,9 +1,11 @@
-"""Reads input files inside executors: a number of a group of files in, one row per record or rejection out."""
+"""Reader of input files inside executors: groups of files in, one row per record or rejection out."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import astuple
+from heapq import heapify, heapreplace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
@@ -21,16 +23,36 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 Item = Record | Rejected | Skipped | Keys
+FoundFile = tuple[InputFile, InputFormat]
 
-# What one Arrow batch holds at most: Spark copies a batch as a whole, and texts are up to megabytes each.
+# Limits of one Arrow batch: Spark copies a batch as a whole, and texts are up to megabytes each.
 _BATCH_ROWS = 2_000
 _BATCH_BYTES = 16 << 20
-# More tasks than this only cost scheduling.
+# More tasks than this only add scheduling.
 _MAX_TASKS = 4_096
 
+# The files that one task reads: the fields of `InputFile`, and the format.
+GROUP = T.StructType(
+    [
+        T.StructField(
+            "files",
+            T.ArrayType(
+                T.StructType(
+                    [
+                        T.StructField("uri", T.StringType()),
+                        T.StructField("n_bytes", T.LongType()),
+                        T.StructField("source", T.StringType()),
+                        T.StructField("modified_ns", T.LongType()),
+                        T.StructField("format", T.StringType()),
+                    ]
+                )
+            ),
+        )
+    ]
+)
 ROWS = T.StructType(
     [
-        T.StructField("doc_id", T.StringType()),  # null for rejections without one, and counts
+        T.StructField("doc_id", T.StringType()),  # null for rejections without an id, and for counts
         T.StructField("text", T.StringType()),  # null for rejections and counts
         T.StructField("content_sha256", T.StringType()),
         T.StructField("n_words", T.LongType()),
@@ -39,63 +61,82 @@ ROWS = T.StructType(
         T.StructField("provenance", schemas.PROVENANCE),
         T.StructField("ordinal", T.LongType()),  # number of the row in its file, from 0
         T.StructField("metadata", T.MapType(T.StringType(), T.StringType())),
-        T.StructField("carried", T.StringType()),  # JSON of all other keys; null where there are none
+        T.StructField("carried", T.StringType()),  # JSON of all other keys; null if there are none
         T.StructField("reason", T.StringType()),  # null for documents
         T.StructField("message", T.StringType()),
         T.StructField("snippet", T.StringType()),
-        T.StructField("n_skipped", T.LongType()),  # of the kind that `message` names
-        T.StructField("keys", T.StringType()),  # types of the carried keys, JSON; in one row per file
+        T.StructField("n_skipped", T.LongType()),  # number of skipped records of the kind that `message` names
+        T.StructField("keys", T.StringType()),  # JSON of the types of the carried keys, in one row per file
     ]
 )
 
 
 def read_rows(
     spark: SparkSession,
-    files: Sequence[tuple[InputFile, InputFormat]],
+    files: Sequence[FoundFile],
     options: ReadOptions,
     with_texts: bool = True,
     is_read_twice: bool = False,
 ) -> DataFrame:
-    """Reads files of records, one file per task as far as that is sane.
+    """Read files of records, one file per task up to a sane number of tasks.
 
     Args:
         spark: the session.
-        files: at least one, each with its format.
-        options: how columns are named, and limits.
-        with_texts: False leaves `text` and `n_words` null, for what only counts and compares: texts are nearly all of the bytes.
-        is_read_twice: a file that was changed since it was listed fails the job: rows of two readings must be the same. Where
-            files are read once, one that grows is as much as was there, and one that is gone is a rejection.
+        files: at least one file, each with its format.
+        options: names of columns, and limits.
+        with_texts: False leaves `text` and `n_words` null, for callers that only count and compare: texts are nearly all of the
+            bytes.
+        is_read_twice: True fails the job if a file was changed since it was listed, because both readings must give the same
+            rows. Of files that are read once, one that grows is read up to its end at that moment, and a missing one is a
+            rejection.
 
     Returns:
-        A row per record or rejection, one per file and kind of records passed over, one per file with the types of its keys.
+        A row per record or rejection, one per file and kind of skipped records, and one per file with the types of its keys.
     """
-    groups = group_by_size(files, _MAX_TASKS)
-    # One row per partition, without a shuffle that would put two numbers into one.
-    return spark.range(0, len(groups), 1, len(groups)).mapInArrow(
-        _make_reader(groups, options, with_texts, is_read_twice), ROWS
+    rows = [(tuple(map(_to_row, group)),) for group in group_by_size(files, _MAX_TASKS)]
+    # Each task gets its own row alone. In the closure of the reader, every task would get the names of all files.
+    groups = spark.sparkContext.parallelize(rows, len(rows))
+    return spark.createDataFrame(groups, GROUP, verifySchema=False).mapInArrow(
+        make_reader(options, with_texts, is_read_twice), ROWS
     )
 
 
-def group_by_size(
-    files: Sequence[tuple[InputFile, InputFormat]], max_groups: int
-) -> list[list[tuple[InputFile, InputFormat]]]:
-    """Groups of about equal bytes, largest first: a large file that starts last would hold up the stage alone."""
-    groups: list[list[tuple[InputFile, InputFormat]]] = [[] for _ in range(min(len(files), max_groups))]
-    sizes = [0] * len(groups)
-    for item in sorted(files, key=lambda item: (-item[0].n_bytes, item[0].uri)):
-        smallest = sizes.index(min(sizes)) if item[0].n_bytes else min(range(len(groups)), key=lambda i: len(groups[i]))
-        groups[smallest].append(item)
-        sizes[smallest] += item[0].n_bytes
+def group_by_size(files: Sequence[FoundFile], max_groups: int) -> list[list[FoundFile]]:
+    """Group files to about equal bytes, largest first: a large file that starts last would hold up the stage alone."""
+    groups: list[list[FoundFile]] = [[] for _ in range(min(len(files), max_groups))]
+    ordered = sorted(files, key=lambda item: (-item[0].n_bytes, item[0].uri))
+    n_filled = sum(file.n_bytes > 0 for file, _ in files)
+    _distribute(ordered[:n_filled], groups, lambda item: item[0].n_bytes)
+    _distribute(ordered[n_filled:], groups, lambda _: 1)
     return groups
 
 
-def _make_reader(
-    groups: list[list[tuple[InputFile, InputFormat]]], options: ReadOptions, with_texts: bool, is_read_twice: bool
+def _distribute(files: Sequence[FoundFile], groups: list[list[FoundFile]], weigh: Callable[[FoundFile], int]) -> None:
+    """Append each file to the group that weighs least at that moment."""
+    lightest = [(sum(map(weigh, group)), number) for number, group in enumerate(groups)]
+    heapify(lightest)
+    for item in files:
+        weight, number = lightest[0]
+        groups[number].append(item)
+        heapreplace(lightest, (weight + weigh(item), number))
+
+
+def _to_row(item: FoundFile) -> tuple[object, ...]:
+    file, kind = item
+    return *astuple(file), str(kind)
+
+
+def make_reader(
+    options: ReadOptions, with_texts: bool, is_read_twice: bool
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """Return the function that reads groups of files, rows of `GROUP`; arguments are those of `read_rows`."""
+
     def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            for number in batch.column("id").to_pylist():
-                for file, kind in groups[number]:
+            for group in batch.column("files").to_pylist():
+                for row in group:
+                    kind = InputFormat(row.pop("format"))
+                    file = InputFile(**row)
                     items = read_file(file.uri, kind, options, is_read_twice)
                     yield from _make_batches(items, file.source, with_texts)
                     if is_read_twice:
@@ -109,7 +150,7 @@ def _make_batches(items: Iterator[Item], source: str, with_texts: bool = True) -
     n_bytes, ordinal = 0, 0
     for item in items:
         held.append(item)
-        # Characters stand for bytes: a bound is needed, not a measure.
+        # Characters are counted instead of bytes: a bound is enough.
         n_bytes += len(item.text) if isinstance(item, Record) else 0
         if len(held) >= _BATCH_ROWS or n_bytes >= _BATCH_BYTES:
             yield _make_batch(held, source, ordinal, with_texts)
@@ -134,7 +175,7 @@ def _make_batch(items: list[Item], source: str, ordinal: int, with_texts: bool) 
 
 
 class _Row(NamedTuple):
-    """The columns that are made row by row."""
+    """The columns that are computed row by row."""
 
     provenance: dict[str, Any]
     doc_id: str | None = None
