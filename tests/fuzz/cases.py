@@ -1,4 +1,4 @@
-"""Random answers and documents for the fuzzer. A case is made of its seed and number alone, so anyone can make it again."""
+"""Random answers and documents for the fuzzer. A case depends on its seed and number alone, so that it can be repeated."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ PIECES = [
     "Sure! Here is the program:\n",
     " the words ",
 ]
-# Of random bytes and of runs: what a model writes in some 8,000 tokens, many times what refiners are let write.
+# Largest length of random bytes and of runs: some 8,000 tokens, many times the limit of refiners.
 MAX_CHARS = 32_768
 _NUMBER = re.compile(r"[0-9]{1,6}")
 _STRING = re.compile(r"[\"']([^\"'\n]{2,40})[\"']")
@@ -75,7 +75,7 @@ DECODINGS: list[Callable[[bytes], str]] = [
 
 @dataclass(frozen=True)
 class Case:
-    """One input: an answer, the document it is about and the lines that it may touch."""
+    """One input: an answer, its document, and the lines that it may touch."""
 
     kind: str
     answer: str
@@ -84,7 +84,7 @@ class Case:
 
 
 def make_case(seed: int, number: int) -> Case:
-    """The case of that number."""
+    """Make the case of a number."""
     random = Random((seed << 48) | number)
     kind, make = random.choice(KINDS)
     answer = make(random)
@@ -98,24 +98,24 @@ def make_case(seed: int, number: int) -> Case:
 
 
 def size(random: Random) -> int:
-    """A length: mostly tens, every thirtieth time up to the longest."""
+    """Choose a length: mostly tens, every thirtieth time up to the longest."""
     return int(2 ** random.uniform(0, log2(MAX_CHARS) if random.random() < 1 / 30 else 8))
 
 
 def character(random: Random) -> str:
-    """Any code point, lone surrogates included; half of them are telling."""
+    """Make a text of any code points, including lone surrogates; half of them are of TELLING."""
     if random.random() < 0.5:
         return random.choice(TELLING)
     return chr(random.randrange(0x110000) if random.random() < 0.3 else random.randrange(0x20, 0x7F))
 
 
 def noise(random: Random) -> str:
-    """Random bytes, decoded in one of several ways."""
+    """Decode random bytes in one of several ways."""
     return random.choice(DECODINGS)(random.randbytes(size(random)))
 
 
 def runs(random: Random) -> str:
-    """Few pieces, each many times over: what makes a reader with a nested loop slow."""
+    """Repeat a few pieces many times, which makes a reader with a nested loop slow."""
     parts = [
         random.choice((random.choice(PIECES), character(random))) * size(random) for _ in range(random.randint(1, 4))
     ]
@@ -123,18 +123,18 @@ def runs(random: Random) -> str:
 
 
 def soup(random: Random) -> str:
-    """Fragments of the language in any order."""
+    """Join fragments of the language in any order."""
     return "".join(random.choices(PIECES, k=random.randint(1, 40)))
 
 
 def derived(random: Random) -> str:
-    """A program of the grammar, one that edits more often than not."""
+    """Make a program of the grammar, mostly one that edits."""
     answer = derive(PROGRAM, random)
     return derive(PROGRAM, random) if answer == "keep_chunk()" else answer
 
 
 def mutated(random: Random) -> str:
-    """A program or a soup with some changes."""
+    """Make a program or a soup with some changes."""
     answer = random.choice((derived, derived, soup))(random)
     for _ in range(random.randint(1, 6)):
         answer = mutate(answer, random)
@@ -152,7 +152,7 @@ KINDS: list[tuple[str, Callable[[Random], str]]] = [
 
 
 def derive(expression: Expression, random: Random) -> str:
-    """A text of the language of an expression."""
+    """Derive a text of the language of an expression."""
     match expression:
         case Literal(text):
             return text
@@ -177,7 +177,7 @@ def derive(expression: Expression, random: Random) -> str:
 
 
 def mutate(text: str, random: Random) -> str:
-    """One change somewhere."""
+    """Make one change at a random position."""
     start = random.randint(0, len(text))
     stop = min(len(text), start + int(random.expovariate(0.2)))
     match random.randrange(8):
@@ -200,7 +200,7 @@ def mutate(text: str, random: Random) -> str:
 
 
 def aim(answer: str, random: Random, n_lines: int) -> str:
-    """The answer with line numbers that the document has, most of them: each a little larger than the one before."""
+    """Replace most line numbers of an answer by rising ones that the document has."""
     line = 0
 
     def number(found: re.Match[str]) -> str:
@@ -212,7 +212,7 @@ def aim(answer: str, random: Random, n_lines: int) -> str:
 
 
 def document(random: Random, answer: str) -> str:
-    """A document with strings of the answer in it, so that some of what is to be replaced is there."""
+    """Make a document with strings of the answer in it, so that some replacements find their source."""
     if random.random() < 0.03:
         return noise(random)
     if random.random() < 0.02:

@@ -1,4 +1,4 @@
-"""Answers of any length that are one thing over and over: what would show a reader that is not linear."""
+"""Answers of any length that repeat one piece, on which a reader that is not linear would be slow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CLIP = DiagnosticCode.RANGE_CLIPPED
 
 @dataclass(frozen=True)
 class Extreme:
-    """An answer of about n characters, and the finding that says what is wrong with its first million.
+    """An answer of about n characters, and the finding about its first million characters.
 
     `code` is None where the length is all that is wrong: white space, comments, fences.
     """
@@ -29,11 +29,11 @@ class Extreme:
 
 
 def over(name: str, piece: str, code: DiagnosticCode | None, before: str = "") -> Extreme:
-    """A piece over and over, behind a beginning."""
+    """Return an extreme that repeats a piece behind a beginning."""
     return Extreme(name, lambda n: before + piece * (n // len(piece)), code)
 
 
-# Every kind of character that the lexer tells apart, and those that other readers do.
+# Every kind of character that the lexer or another reader distinguishes.
 CHARACTERS = {
     "letters": "a",
     "underscores": "_",
@@ -59,7 +59,7 @@ CHARACTERS = {
     "line separators": "\u2028",
     "lone surrogates": "\ud800",
 }
-# Ignored between calls, in any number.
+# Pieces that are ignored between calls, in any number.
 SILENT = {
     "spaces",
     "tabs",
@@ -71,7 +71,7 @@ SILENT = {
     "back-ticks",
     "line separators",
 }
-# After an opening parenthesis the call may go on like this, so the cut is all that is wrong.
+# After an opening parenthesis the call may continue like this, so the cut is the only error.
 OPEN_END = {
     "double quotes",
     "single quotes",
@@ -100,7 +100,7 @@ EXTREMES = [
         MANY,
     ),
     over("digits of a line number", "9", CUT, "remove_lines(0,"),
-    # The last of them closes the call, and all others are part of the string.
+    # The last one closes the call; all others are part of the string.
     over("closing quotes", '")', None, 'normalize("'),
     over("almost ends", '" ,  ', CUT, 'normalize(source="'),
     over("calls in a string", '"); remove_lines ', BAD, 'normalize("'),

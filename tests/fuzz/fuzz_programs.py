@@ -45,7 +45,7 @@ from prox_spark.programs.parser import MAX_DIAGNOSTICS, MAX_OPERATIONS
 from prox_spark.programs.strict import GROWTH_CHARS, GROWTH_FACTOR
 from prox_spark.programs.words import count_words
 
-# Findings about a program of the grammar: it can't count.
+# Findings that a program of the grammar may have, because a grammar can't count.
 UNCOUNTABLE = {
     DiagnosticCode.RANGE_REVERSED,
     DiagnosticCode.REPEATED_OPERATION,
@@ -59,7 +59,7 @@ T = TypeVar("T")
 
 @dataclass
 class Worst:
-    """The slowest call of one function, by the CPU time of the thread: the clock on the wall also counts other programs."""
+    """The slowest call of one function, by CPU time of the thread, because wall time also counts other programs."""
 
     cpu_ms: float = 0.0
     wall_ms: float = 0.0
@@ -68,7 +68,7 @@ class Worst:
 
 @dataclass
 class Report:
-    """What came of a number of cases."""
+    """The results of a number of cases."""
 
     seed: int
     n_cases: int = 0
@@ -81,7 +81,7 @@ class Report:
     cpu_seconds: float = 0.0
 
     def timed(self, name: str, call: Callable[[], T]) -> T:
-        """Calls, and remembers the slowest."""
+        """Make a call and remember the slowest one."""
         wall, cpu = time.perf_counter(), time.thread_time()
         result = call()
         cpu_ms, wall_ms = 1e3 * (time.thread_time() - cpu), 1e3 * (time.perf_counter() - wall)
@@ -95,7 +95,7 @@ class Report:
         return result
 
     def lines(self) -> list[str]:
-        """The report as text."""
+        """Return the report as lines of text."""
         found = [
             f"{self.n_cases:,} cases, seed {self.seed}: {len(self.failures)} failed",
             "kinds     " + ", ".join(f"{kind} {n:,}" for kind, n in sorted(self.kinds.items())),
@@ -109,7 +109,7 @@ class Report:
 
 
 def check(case: Case, report: Report) -> None:
-    """Runs one case; an exception or a broken promise is an AssertionError or what was raised."""
+    """Run one case; a broken promise raises AssertionError, and other exceptions pass."""
     program = report.timed("parse", lambda: parse(case.answer, case.lines))
     check_program(program)
     assert parse(print_program(program), case.lines) == Program(program.ops)
@@ -134,7 +134,7 @@ def check(case: Case, report: Report) -> None:
 
 
 def check_program(program: Program) -> None:
-    """Its size is bounded, and it can be stored."""
+    """Check that a program's size is bounded and that it can be stored."""
     assert len(program.ops) <= MAX_OPERATIONS
     assert len(program.diagnostics) <= 2 * MAX_DIAGNOSTICS
     for finding in program.diagnostics:
@@ -144,7 +144,7 @@ def check_program(program: Program) -> None:
 
 
 def check_execution(text: str, execution: Execution, count: Callable[[str], int]) -> None:
-    """Words are counted, nothing is done twice, and a document that is said to be unchanged is."""
+    """Check the word counts, that no line is removed twice, and that an unchanged document is unchanged."""
     assert execution.words_before == count(text)
     assert execution.words_after == count(execution.text)
     removed = sorted((span.line_start, span.line_end) for span in execution.removed)
@@ -157,7 +157,7 @@ def check_execution(text: str, execution: Execution, count: Callable[[str], int]
 
 
 def check_outside(case: Case, execution: Execution) -> None:
-    """Lines outside the chunks are as they were, and those inside have not swollen past the limit."""
+    """Check that lines outside the chunks are unchanged and that lines inside have not grown past the limit."""
     if execution.words_after == 0:
         return
     lines = case.text.split("\n")
@@ -169,14 +169,14 @@ def check_outside(case: Case, execution: Execution) -> None:
 
 
 def fuzz(n_cases: int, seed: int = 0, progress: Callable[[Report], None] = lambda report: None) -> Report:
-    """Runs the cases from 0 on; a case that fails is in the report and stops nothing."""
+    """Run the cases from 0 on; a failing case is reported and does not stop the run."""
     report = Report(seed)
     for number in range(n_cases):
         case = make_case(seed, number)
         report.kinds[case.kind] += 1
         try:
             check(case, report)
-        except Exception:  # nothing may be raised, whatever it is
+        except Exception:  # no exception of any kind may be raised
             report.failures.append((number, traceback.format_exc()))
         report.n_cases += 1
         if report.n_cases % 50_000 == 0:
@@ -185,12 +185,12 @@ def fuzz(n_cases: int, seed: int = 0, progress: Callable[[Report], None] = lambd
 
 
 def peak_mib() -> float:
-    """Largest resident set of this process so far, in MiB."""
+    """Return the largest resident set of this process so far, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def show_extremes() -> None:
-    """Time and peak memory of each 10 MB answer."""
+    """Print time and peak memory for each 10 MB answer."""
     print(f"{'10 MB of':36}{'parse ms':>10}{'strict ms':>10}{'reference ms':>13}{'verdict ms':>11}  peak MiB so far")
     text = "\n".join(["some plain words that make a line"] * 200)
     for extreme in EXTREMES:
@@ -199,7 +199,7 @@ def show_extremes() -> None:
 
 
 def time_extreme(answer: str, text: str) -> Report:
-    """Times one answer about a text of 200 lines."""
+    """Measure one answer about a text of 200 lines."""
     report = Report(0)
     program = report.timed("parse", lambda: parse(answer, range(200)))
     report.timed("strict", lambda: execute_chunks(text, [ChunkProgram(0, 0, 199, program)]))
@@ -209,7 +209,7 @@ def time_extreme(answer: str, text: str) -> Report:
 
 
 def main() -> int:
-    """Runs what the arguments say."""
+    """Run the cases that the arguments name."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)

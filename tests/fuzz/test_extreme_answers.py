@@ -1,4 +1,4 @@
-"""However long an answer is, what is made of it is small, and a finding says why."""
+"""Answers of any length give small programs, and a finding tells why."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_very_long_answer_is_read_in_part_with_a_finding(extreme: Extreme) -> 
     answer = extreme.make(10_000_000)
     start = time.process_time()
     program = parse(answer, range(20))
-    # Some 0.3 s at most where it was measured; a quadratic reading takes minutes.
+    # Measured: 0.3 s at most; quadratic reading takes minutes.
     assert time.process_time() - start < 10
     check_program(program)
     found = {finding.code for finding in program.diagnostics}

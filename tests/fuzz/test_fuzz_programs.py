@@ -1,4 +1,4 @@
-"""A small share of the fuzzer's cases, and the proof that it would tell."""
+"""A small share of the fuzzer's cases, and the proof that it reports failures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.unit
 def test_thousands_of_cases_raise_nothing_and_keep_every_promise() -> None:
     report = fuzz(4_000, seed=1)
     assert not report.failures, report.failures[0]
-    # Every kind of answer, and programs that do something among them.
+    # Every kind of answer occurs, and some programs have an effect.
     assert set(report.kinds) == {kind for kind, _ in KINDS}
     assert min(report.statuses["edited"], *report.n_edits.values()) > 100
 

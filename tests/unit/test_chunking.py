@@ -17,7 +17,7 @@ OWN_VECTORS = Path(__file__).parents[1] / "data" / "reference" / "chunking_vecto
 
 
 def mismatches(path: Path, tokenizer: Any) -> tuple[int, list[int]]:
-    """How many vectors a file holds, and which of them come out different."""
+    """Return the number of vectors in a file, and those with a different result."""
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         vectors = [json.loads(line) for line in lines]
     wrong = []

@@ -1,4 +1,4 @@
-"""A free-text verdict is what the answer says, or unknown; it is never read out of the middle of a sentence."""
+"""A free-text verdict is the answer's call or unknown; it is never read out of the middle of a sentence."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from prox_spark.programs.doc_verdict import MAX_VERDICT_CHARS
 
 pytestmark = pytest.mark.unit
 
-# Each with `keep_doc` and `drop_doc` in the place of NAME, and the other one in that of OTHER.
+# In each answer NAME stands for `keep_doc` or `drop_doc`, and OTHER for the other one.
 CLEAR = [
     "NAME()",
     "  NAME() \n",

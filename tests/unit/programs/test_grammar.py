@@ -39,12 +39,12 @@ PROGRAMS = st.lists(OPERATIONS, max_size=4)
 
 
 def is_reversed(call: str) -> bool:
-    # The grammar can't count: a reversed range is in the language, and a finding of the parser.
+    # The grammar can't compare numbers: a reversed range is in the language and is a finding of the parser.
     return [finding.code for finding in parse(call).diagnostics] == [DiagnosticCode.RANGE_REVERSED]
 
 
 def is_constrained(ops: list[Operation]) -> bool:
-    """Whether a program is in the language of the grammar; the module says what is not."""
+    """Return True if a program is in the language of the grammar; the module lists what is not."""
     if [op.op for op in ops] == [OpName.KEEP_CHUNK]:
         return True
     return bool(ops) and all(map(is_constrained_edit, ops))
@@ -105,7 +105,7 @@ def test_the_pattern_refuses_a_long_program_without_trying_every_way_to_read_its
 
 
 class GrammarMatcher:
-    """The grammar in the hands of llguidance, one of the two libraries by which vLLM decodes under it."""
+    """The grammar as compiled by llguidance, one of the two libraries that vLLM decodes with."""
 
     def __init__(self) -> None:
         self._grammar = llguidance.grammar_from("lark", gbnf_to_lark(PROGRAM_GRAMMAR))

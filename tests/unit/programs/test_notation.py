@@ -1,4 +1,4 @@
-"""Grammars as data print to EBNF and to patterns that say the same."""
+"""Grammars as data print to EBNF, and to patterns of the same language."""
 
 import re
 

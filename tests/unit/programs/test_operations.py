@@ -1,4 +1,4 @@
-"""Operations print in their canonical form; codes carry what the manual says about them."""
+"""Operations print in their canonical form; codes carry their sentence in the manual."""
 
 import ast
 import copy

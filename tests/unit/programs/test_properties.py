@@ -1,4 +1,4 @@
-"""What holds for every text and every program."""
+"""Properties of every text and every program."""
 
 import pytest
 from hypothesis import given
@@ -23,7 +23,7 @@ from prox_spark.programs.words import count_words
 
 pytestmark = pytest.mark.unit
 
-# Any code point: hypothesis leaves surrogates out of text() unless asked.
+# Any code point; by default hypothesis leaves surrogates out of text().
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=60)
 STRINGS = ANY_TEXT | st.text("ab\"'\\,)( =\n;#`", max_size=12)
 LINE_NUMBERS = st.integers(0, 2**31 - 1)
@@ -49,7 +49,7 @@ ANSWERS = st.lists(PIECES, max_size=30).map("".join) | ANY_TEXT
 DOCUMENTS = st.lists(st.text("abline \r\t\u2028é", max_size=12) | st.just("line of ab words"), max_size=12).map(
     "\n".join
 )
-# Letters of scripts without blanks, with what stands beside them.
+# Letters of scripts without blanks, with signs beside them.
 WITHOUT_BLANKS = st.lists(st.text("ab 中文、。カーﾞน้ក្", max_size=12), max_size=12).map("\n".join)
 
 
@@ -104,7 +104,7 @@ def test_execution_never_raises_and_its_outcome_is_consistent(text: str, answer:
 def test_lines_outside_a_chunk_are_never_touched(text: str, first: str, second: str, cut: int, length: int) -> None:
     n_lines = text.count("\n") + 1
     start, stop = min(cut, n_lines), min(cut + length, n_lines)
-    # A line of their own on both sides keeps the gates away and shows where the outside begins and ends.
+    # A line of its own on both sides avoids the gates and marks where the outside begins and ends.
     ending = ["END " * 30]
     lines = text.split("\n") + ending
     chunks = [

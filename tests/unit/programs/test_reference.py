@@ -120,7 +120,7 @@ def test_a_text_without_words_gives_an_empty_text(text: str) -> None:
         (TEXT, "remove_lines(all=True)", DocumentStatus.BLANKED_RATIO),
         (WORDS, 'normalize(source_str="one two ")', DocumentStatus.BLANKED_SHORT),
         (TEXT, "remove_lines(9)\nremove_lines(9)\nremove_lines(line_start=2, line_end=2)", "program_discarded"),
-        # Errors discard the edits, yet what they would have left decides about blanking.
+        # Errors discard the edits, but the text after the edits decides about blanking.
         (TEXT, "remove_lines(9)\nremove_lines(9)\nremove_lines(line_start=0, line_end=3)", "blanked_short"),
     ],
 )

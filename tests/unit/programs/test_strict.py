@@ -28,7 +28,7 @@ TEXT = "\n".join(f"{LINE} {number}" for number in range(10))
 
 
 def lines_of(execution: Execution) -> list[int]:
-    """Which of the lines of TEXT are left, by the number at their end."""
+    """Return the numbers of the lines of TEXT that are left, by the number at their end."""
     return [int(line.rsplit(" ", 1)[1]) for line in execution.text.split("\n")]
 
 
@@ -37,7 +37,7 @@ def codes(execution: Execution) -> list[DiagnosticCode]:
 
 
 def halves(first: str, second: str) -> list[ChunkProgram]:
-    """Programs for lines 0 to 4 and 5 to 9, read without knowing the lines."""
+    """Return programs for lines 0 to 4 and 5 to 9, parsed without knowing the lines."""
     return [ChunkProgram(0, 0, 4, parse(first)), ChunkProgram(1, 5, 9, parse(second))]
 
 
@@ -264,7 +264,7 @@ def test_a_document_of_many_lines_and_operations_takes_linear_time() -> None:
     program = "\n".join(f"remove_lines({number}, {99_990 - number})" for number in range(900))
     start = time.process_time()
     execution = execute(text, program, gates=Gates(min_word_ratio=0.0))
-    # 0.1 s where it was measured; a set of line numbers takes minutes.
+    # Measured: 0.1 s; with a set of line numbers it takes minutes.
     assert time.process_time() - start < 5
     assert execution.removed == (RemovedSpan(0, 99_990, 0, 0),)
     assert execution.text == "\n".join([LINE] * 9)

@@ -1,4 +1,4 @@
-"""What counts as a word, and that the ranges behind it are Unicode's."""
+"""Words are counted as defined, and the ranges behind the definition are those of Unicode."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_long_runs_of_signs_take_no_quadratic_time() -> None:
     assert time.perf_counter() - started < 5
 
 
-# Scripts of which no letter stands behind a blank only because a word begins.
+# Scripts in which a blank before a letter does not mark the beginning of a word.
 SCRIPTS = (
     *("Han", "Hiragana", "Katakana", "Bopomofo", "Yi", "Tangut", "Nushu", "Khitan_Small_Script"),
     *("Thai", "Lao", "Myanmar", "Khmer", "Tai_Le", "New_Tai_Lue", "Tai_Tham", "Tai_Viet", "Ahom", "Tibetan"),

@@ -45,7 +45,7 @@ Document = tuple[str, Sequence[ChunkProgram] | None]
 
 
 def read(answers: Sequence[str]) -> list[ChunkProgram]:
-    """Chunks as the reference way has them: without lines."""
+    """Return chunks as the reference executor takes them, without lines."""
     return [ChunkProgram(n, None, None, read_reference(answer)) for n, answer in enumerate(answers)]  # type: ignore[arg-type]
 
 
@@ -72,7 +72,7 @@ def rows(chunks: Sequence[ChunkProgram] | None) -> list[dict[str, Any]] | None:
 
 
 def expected(execution: Execution) -> dict[str, Any]:
-    """A pure-Python outcome in the shape of `EXECUTION`."""
+    """Return a pure-Python outcome as a row of `EXECUTION`."""
     chunk_outcomes = [
         {
             "chunk_index": outcome.chunk_index,
@@ -115,7 +115,7 @@ def check_vectors(path: Path) -> int:
             groups[vector["threshold_2"], vector["error_op"]].append(vector)
     n_checked = 0
     for settings, vectors in groups.items():
-        # The product has no use for a first threshold, which leaves texts as they are.
+        # The product never uses the first threshold, which leaves texts as they are.
         usual = [vector for vector in vectors if vector["threshold_1"] == 0]
         found = run(ExecuteReference(*settings), [(v["text"], read([v["program"]])) for v in usual])
         assert [row["text"] for row in found] == [vector["expected"] for vector in usual]
@@ -167,11 +167,11 @@ def test_replacements_that_would_swell_a_text_past_all_bounds_are_refused_alike(
     assert found == expected(run_reference(text, [answer])) and found["status"] == "program_discarded"
 
 
-# The way of whole batches
+# The fast path of whole batches
 
 
-def test_what_is_usual_goes_no_document_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Programs as refiners write them: the way that takes time is for what is odd in them.
+def test_usual_programs_take_the_fast_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Programs as refiners write them; the slow path is for odd ones.
     monkeypatch.setattr(columnar, "_execute_one_by_one", None)
     text = "Cookies!\nthe heron waits for fish\n\nthe heron waits for fish\nShare\nTweet"
     programs: list[tuple[Operation, ...]] = [
@@ -196,7 +196,7 @@ def test_what_is_usual_goes_no_document_by_itself(monkeypatch: pytest.MonkeyPatc
     gates = Gates(0.05, 3)
     found = run(ExecuteStrict(gates), documents)
     assert found == [expected(execute_chunks(text, chunks or [], gates)) for text, chunks in documents]
-    # A part of a larger column begins in the middle of its buffer.
+    # A slice of a larger column begins in the middle of its buffer.
     for begin in (1, 5, 11):
         part = documents[begin : begin + 6]
         columns = [

@@ -64,7 +64,7 @@ def generate(
         (math.log(0.5), math.log(0.5), 0.5),
         (math.log(0.9), math.log(0.1), 0.1),
         (math.log(0.1), math.log(0.9), 0.9),
-        # Only their relation counts: what other tokens would have had is shared out.
+        # Only their ratio counts: the probability of other tokens is divided between them.
         (math.log(0.3), math.log(0.1), 0.25),
         (-1000.0, 0.0, 1.0),
         (0.0, -1000.0, 0.0),

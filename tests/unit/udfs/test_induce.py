@@ -1,4 +1,4 @@
-"""The Arrow side of `induce`, and where its output goes, without a Spark session."""
+"""The Arrow side of `induce` and the destination of its output, without a Spark session."""
 
 from __future__ import annotations
 

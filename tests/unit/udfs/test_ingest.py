@@ -1,4 +1,4 @@
-"""The reader of files as rows: what a task gets, and how files are spread over tasks, without a Spark session."""
+"""The reader of groups of files, and the spreading of files over groups, without a Spark session."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.unit
 
 
 def write(folder: Path, name: str, *texts: str) -> dict[str, object]:
-    """A row of `GROUP.files` for a new file."""
+    """Write a file of records; return its row of `GROUP.files`."""
     path = folder / name
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
     stat = path.stat()

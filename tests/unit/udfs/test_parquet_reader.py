@@ -41,7 +41,7 @@ class Files:
         return plan_reading([ParquetFolder("in", "src", tuple(self.uris), root)], ReadOptions(**options), n_slots)
 
     def read(self, **options: Any) -> list[dict[str, Any]]:
-        """The rows in the order of the files."""
+        """Return the rows in the order of the files."""
         rows = [row for batch in read_batches(self.plan(**options)) for row in batch.to_pylist()]
         order = {uri: place for place, uri in enumerate(self.uris)}
         return sorted(rows, key=lambda row: (order[row["provenance"]["file"]], row["provenance"]["offset"] or -1))
@@ -96,7 +96,7 @@ def test_what_is_no_document_is_said(files: Files) -> None:
     assert column(rows, "n_words") == [1, None, None, 1, None]
     assert column(rows, "snippet") == [None, None, "\ufffdA", None, "ä" * 21]
     assert rows[2]["content_sha256"] == hashlib.sha256(b"\xffA").hexdigest()
-    # A row without text is identified by what else it holds.
+    # A row without text is identified by its other columns.
     assert rows[1]["content_sha256"] == hashlib.sha256(b'{"n":1}').hexdigest()
 
 
@@ -150,7 +150,7 @@ def test_file_whose_text_is_none_does_not_cost_the_others(files: Files) -> None:
     ("ids", "expected"),
     [
         ([1, None], ["1", None]),
-        # pandas makes doubles of integers where one is missing.
+        # pandas turns integers into doubles where one is missing.
         ([1.0, float("nan"), 0.5, 1e300], ["1", None, "0.5", "1e+300"]),
         (pa.array([(1 << 64) - 1], pa.uint64()), ["18446744073709551615"]),
         (pa.array(["a", ""]).dictionary_encode(), ["a", None]),
@@ -220,7 +220,7 @@ def test_dots_lead_into_structs_and_maps_where_no_column_has_the_whole_name(file
     rows = files.read(url_column="metadata.url", source_column="metadata.n.source")
     assert column(rows, "url") == ["http://struct", "http://map", "http://column", None]
     assert column(rows, "source") == ["s", "src", "src", "src"]
-    # What is within a struct is carried with it.
+    # Fields of a struct are carried with it.
     assert rows[0]["carried"]["metadata"] == '{"url":"http://struct","n":{"source":"s"}}'
 
 
@@ -376,7 +376,7 @@ def test_file_that_is_none_is_one_rejection(files: Files, tmp_path: Path) -> Non
 
 
 def write_groups(files: Files, n_groups: int = 4, n_rows: int = 50, **options: Any) -> str:
-    """A file whose texts say which row they are of."""
+    """Write a file whose texts hold their row numbers."""
     texts = [f"row {n} " + hashlib.sha512(str(n).encode()).hexdigest() for n in range(n_groups * n_rows)]
     ids = [str(n) for n in range(n_groups * n_rows)]
     return files.write(
@@ -413,7 +413,7 @@ def test_damage_anywhere_costs_at_most_the_rows_that_are_said_to_be_lost(files: 
     rows = files.read()
     lost = [row for row in rows if row["reason"]]
     documents = [row for row in rows if row["reason"] is None]
-    # Pages are checked, but not their headers: a row may come out whose id or text is another's.
+    # Pages are checked, but not their headers: a row may get another row's id or text.
     assert len(documents) >= 60 - 20 * max(len(lost), 1)
     assert {row["reason"] for row in lost} <= {"unreadable_file", "invalid_utf8"}
 
@@ -441,7 +441,7 @@ def test_values_that_the_footer_does_not_tell_of_are_an_error_with_a_way_out(fil
 
 
 def files_with_untrue_bounds(files: Files) -> ReadPlan:
-    """A plan that was made before a file got other values."""
+    """Return a plan that was made before a file got other values."""
     files.write({"text": ["t"], "n": [1]}, "0.parquet")
     files.write({"text": ["t"], "n": [0.5]})
     plan = files.plan()

@@ -1,4 +1,4 @@
-"""Words of whole columns: as many as those of their texts one by one."""
+"""Words of whole columns are as many as those of their texts counted one by one."""
 
 from __future__ import annotations
 

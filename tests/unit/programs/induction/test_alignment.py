@@ -16,7 +16,7 @@ FEW = st.lists(st.sampled_from("ab"), max_size=30)
 
 
 def longest(old: list[str], new: list[str]) -> int:
-    """Length of a longest common subsequence, by the table that textbooks have."""
+    """Return the length of a longest common subsequence, by the textbook's table."""
     row = [0] * (len(new) + 1)
     for item in old:
         diagonal = 0

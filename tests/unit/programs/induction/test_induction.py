@@ -1,4 +1,4 @@
-"""From pairs of texts to programs: what is expressed, how small, and what is reported as beyond a program."""
+"""Induction of programs from pairs of texts: expressed changes, small programs, and reported leftovers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from prox_spark.programs import (
 pytestmark = pytest.mark.unit
 
 NO_GATES = Gates(min_word_ratio=-1.0, min_words=-1, max_errors=1_000_000)
-# The words are the clean text's in spite of such a leftover; only their lines differ.
+# With such a leftover the result still has the words of the clean text; only the lines differ.
 WHITE_SPACE_KINDS = {LeftoverKind.MERGED_LINES, LeftoverKind.SPLIT_LINE}
 PAGE = "Menu\nHome | About\n\nThe first paragraph.\n\nShare this\nThe second paragraph.\n\nCopyright"
 
@@ -52,7 +52,7 @@ def swap(source: str, target: str) -> str:
     return str(Operation(OpName.NORMALIZE, source_str=source, target_str=target))
 
 
-# Lines that are dropped
+# Dropped lines
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_quotes_backslashes_and_carriage_returns_survive_printing() -> None:
     assert parse(str(found.program)) == found.program
 
 
-# What a program can't express
+# Leftovers
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ def test_every_kind_has_a_meaning() -> None:
     assert all(kind.meaning.endswith(".") and kind == kind.value for kind in LeftoverKind)
 
 
-# What holds for every pair
+# Properties of every pair
 
 WORDS = st.sampled_from(["the", "a", "cat", "Menu", "[edit]", "it's", "e-mail", "x", "|", "今天"])
 LINES = st.lists(WORDS, max_size=6).map(" ".join)
@@ -271,7 +271,7 @@ MIXED = st.lists(st.sampled_from(["a", "b", " ", "\n", ".", "\r", "ab", "\u2028"
 
 
 def check(raw: str, clean: str) -> Induction:
-    """The flags are never wrong, and what is missed is never passed over in silence."""
+    """Check that the flags are right and that every difference is reported."""
     found = induce(raw, clean)
     done = execute(raw, print_program(found.program), gates=NO_GATES)
     assert found.text == done.text
@@ -378,7 +378,7 @@ LONG_LINE = " ".join(BIG[:3_000])
 def test_time_is_bounded_on_large_and_hostile_pairs(raw: list[str], clean: list[str]) -> None:
     started = time.monotonic()
     induce("\n".join(raw), "\n".join(clean))
-    # Seconds on two slow cores; what grows with the square takes hours.
+    # It takes seconds on two slow cores; quadratic time would be hours.
     assert time.monotonic() - started < 60
 
 
