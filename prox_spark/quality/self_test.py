@@ -106,7 +106,9 @@ def _measure_programs(answers: Sequence[SampleAnswer], config: SelfTestConfig) -
     for page in dict.fromkeys(answer.page for answer in answers):
         chunks = [_parse_program(answer) for answer in answers if answer.page == page]
         done = execute_chunks(page, chunks, _GATES)
-        n_parsed += sum(bool(c.program.ops) and not v.n_errors for c, v in zip(chunks, done.chunk_outcomes, strict=True))
+        n_parsed += sum(
+            bool(c.program.ops) and not v.n_errors for c, v in zip(chunks, done.chunk_outcomes, strict=True)
+        )
         n_acting += len({span.chunk_index for span in done.removed} | {hit.chunk_index for hit in done.normalized})
         words_before += done.words_before
         words_after += done.words_after
