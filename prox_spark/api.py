@@ -26,9 +26,9 @@ AnyLake: TypeAlias = "Lake | str | Path"
 
 
 @overload
-def refine(what: DataFrame, recipe: Recipe | None = None, *, lake: AnyLake | None = None) -> DataFrame: ...
-@overload
 def refine(what: Lake, recipe: Recipe | None = None) -> RefineSummary: ...
+@overload
+def refine(what: DataFrame, recipe: Recipe | None = None, *, lake: AnyLake | None = None) -> DataFrame: ...
 def refine(
     what: DataFrame | Lake, recipe: Recipe | None = None, *, lake: AnyLake | None = None
 ) -> DataFrame | RefineSummary:

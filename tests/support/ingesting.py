@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from prox_spark.config import Recipe
-from prox_spark.pipeline.ingest import ingest
-from prox_spark.report.ingest import IngestSummary
+from prox_spark.pipeline.ingest import IngestSummary, ingest
 
 
 class Lake:
