@@ -9,6 +9,7 @@ from heapq import heapify, heapreplace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
+from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from prox_spark import schemas
@@ -16,7 +17,7 @@ from prox_spark.readers import InputFile, InputFormat, Keys, ReadOptions, Record
 from prox_spark.readers.files import check_unmodified
 from prox_spark.readers.jsonl import to_json
 from prox_spark.readers.records import derive_id
-from prox_spark.udfs.arrow import hash_texts, to_batch_of_columns
+from prox_spark.udfs.arrow import hash_texts, to_batch, to_batch_of_columns
 from prox_spark.udfs.words import count_words_or_null
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ GROUP = T.StructType(
         )
     ]
 )
+_NUMBERED = T.StructType([T.StructField("id", T.LongType(), False), *GROUP.fields])
 ROWS = T.StructType(
     [
         T.StructField("doc_id", T.StringType()),  # null for rejections without an id, and for counts
@@ -93,12 +95,12 @@ def read_rows(
     Returns:
         A row per record or rejection, one per file and kind of skipped records, and one per file with the types of its keys.
     """
-    rows = [(tuple(map(_to_row, group)),) for group in group_by_size(files, _MAX_TASKS)]
-    # Each task gets its own row alone. In the closure of the reader, every task would get the names of all files.
-    groups = spark.sparkContext.parallelize(rows, len(rows))
-    return spark.createDataFrame(groups, GROUP, verifySchema=False).mapInArrow(
-        make_reader(options, with_texts, is_read_twice), ROWS
-    )
+    rows = [(n, list(map(_to_row, group))) for n, group in enumerate(group_by_size(files, _MAX_TASKS))]
+    groups = spark.createDataFrame(pa.Table.from_batches([to_batch(rows, _NUMBERED)]), _NUMBERED)
+    # An executor gets the names of all files once and a task gets its own. In the closure of the reader each task would get all
+    # names. A parallelized collection would take a Python worker more for each task, and half as long again for small files.
+    tasks = spark.range(0, len(rows), 1, len(rows)).join(F.broadcast(groups), on="id", how="inner").select("files")
+    return tasks.mapInArrow(make_reader(options, with_texts, is_read_twice), ROWS)
 
 
 def group_by_size(files: Sequence[FoundFile], max_groups: int) -> list[list[FoundFile]]:
