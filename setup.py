@@ -7,7 +7,9 @@ from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
 # The version stands in one place, prox_spark/__init__.py.
-VERSION = re.findall(r'^__version__ = "(.+)"$', (HERE / "prox_spark" / "__init__.py").read_text(encoding="utf-8"), re.M)[0]
+VERSION = re.findall(
+    r'^__version__ = "(.+)"$', (HERE / "prox_spark" / "__init__.py").read_text(encoding="utf-8"), re.M
+)[0]
 
 setup(
     name="prox-spark",

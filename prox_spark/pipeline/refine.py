@@ -97,6 +97,8 @@ def _can_overlap(spark: SparkSession, stages: RefinerStages) -> bool:
     doc, chunk = stages.doc.generate.spec, stages.chunk.generate.spec
     if doc.config.endpoint:
         return True
-    on_gpus = doc.config.device == "cuda" or (doc.config.device == "auto" and count_gpus_per_executor(spark.sparkContext) > 0)
+    on_gpus = doc.config.device == "cuda" or (
+        doc.config.device == "auto" and count_gpus_per_executor(spark.sparkContext) > 0
+    )
     together = doc.settings_key == chunk.settings_key or (doc.config.side_by_side and on_gpus)
     return together and not is_local(spark.sparkContext)
