@@ -2,6 +2,6 @@
 
 import sys
 
-from prox_spark.commands.refine import main
+from prox_spark.cli import main
 
-sys.exit(main())
+sys.exit(main(["refine", *sys.argv[1:]]))

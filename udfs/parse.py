@@ -42,7 +42,7 @@ class ParseAnswers:
     semantics: Literal["strict", "reference"]
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Yield a batch for each batch, with one row per row."""
+        """Yield one parsed batch per batch, with its rows in the same order."""
         for batch in batches:
             yield to_batch([self._make_row(row) for row in batch.to_pylist()], PARSED)
 

@@ -10,6 +10,7 @@ from prox_spark.commands.arguments import add_override_arguments
 from prox_spark.commands.run_command import run_command
 from prox_spark.paths import CONF, refiners_directory
 from prox_spark.pipeline.labels import read_places, relative_to
+from prox_spark.report.summaries import describe_adapt
 from prox_spark.training.adapt import adapt, choose_directory
 from prox_spark.training.recipe import AdaptRecipe
 
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.labels:
             recipe = recipe.with_places(relative_to(args.labels))
         directory = args.output or choose_directory(recipe)
-        print(adapt(recipe, read_places(recipe.places), directory, restart=args.restart).summary())
+        print(describe_adapt(adapt(recipe, read_places(recipe.places), directory, restart=args.restart)))
         return 0
 
     return run_command(run, debug=args.debug)

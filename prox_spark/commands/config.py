@@ -36,10 +36,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     def run() -> int:
+        recipe = make_recipe(args)  # Also without --show: a mistake in it is named instead of ignored.
         if args.schema:
             print(_RECIPES[args.schema].schema_text())
         elif args.show:
-            print(yaml.safe_dump(make_recipe(args).redact(), sort_keys=False))
+            print(yaml.safe_dump(recipe.redact(), sort_keys=False))
         else:
             print(Recipe.reference())
         return 0

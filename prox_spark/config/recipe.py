@@ -235,7 +235,7 @@ class WaveConfig(Section):
         50_000,
         ge=1,
         description="Documents per wave of `refine`; `apply`, which asks no model, takes ten times as many. Generations are committed after each "
-        "wave, so smaller waves lose less when a run is killed, and larger ones commit less often.",
+        "stage of a wave, so smaller waves lose less when a run is killed, and larger ones commit less often.",
     )
 
 

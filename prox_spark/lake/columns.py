@@ -1,4 +1,4 @@
-"""Names of columns that the tables can't have or keep for themselves."""
+"""Names that columns of the input can't have: illegal and reserved ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lake as one thing: its tables are made, read and committed to in one way."""
+"""The lake: it creates its tables, reads them and commits to them."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ class Lake(Tables):
     def take_out_doubles(
         self, table: schemas.Table, run_id: str, buckets: Buckets = EVERY, settles: str = EVERY_RUN
     ) -> None:
-        """Leave one row per key: the one of the newest text, else any, and the same one whichever run does this.
+        """Delete doubled rows and keep one per key: the row of the newest text. Every run breaks ties in the same way.
 
         Args:
             table: with a column run_id.

@@ -1,4 +1,4 @@
-"""Asking refiners about labelled texts, by the stages of the main job, and holding their answers against the labels."""
+"""Evaluation: refiners are asked about labelled texts, and their answers are compared with the labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`induce`: from pairs of raw and clean texts to the programs between them, and how far these get."""
+"""`induce`: pairs of raw and clean texts, the programs between them, and counts of the pairs that these reproduce."""
 
 from __future__ import annotations
 

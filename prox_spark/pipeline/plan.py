@@ -28,7 +28,7 @@ _WAVES_WITHOUT_MODEL = 10
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run is about.
+    """The settings, table versions and waves of a run.
 
     Attributes:
         stages: its refiners.

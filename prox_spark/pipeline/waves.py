@@ -140,7 +140,7 @@ def run_staggered(context: SparkContext, waves: Iterable[Wave], work: Work, run_
 
 
 class Turns:
-    """The rule that one wave at a time is in a stage, in the order of the waves.
+    """Admits one wave at a time to each stage, in the order of the waves.
 
     Attributes:
         failure: error that ended the first wave that failed; None so far.
@@ -154,7 +154,7 @@ class Turns:
 
     @contextmanager
     def of(self, stage: str, wave: int) -> Iterator[None]:
-        """Wait until the wave before has left a stage, and be in it for the block.
+        """Wait until the wave before has left a stage, then hold the stage for the block.
 
         Raises:
             Closed: no stage begins any more.
@@ -168,10 +168,10 @@ class Turns:
             self._changed.notify_all()
 
     def check_open(self) -> None:
-        """Return if stages may begin.
+        """Do nothing if stages may begin.
 
         Raises:
-            Closed: none begins any more.
+            Closed: no stage begins any more.
         """
         if self._closed:
             raise Closed
@@ -198,4 +198,4 @@ class Turns:
 
 
 class Closed(Exception):
-    """Raised to end a wave that is to go no further."""
+    """Raised in a wave when another wave failed or the run was interrupted."""

@@ -102,6 +102,6 @@ def _score_class(scores: Sequence[Score]) -> LineClassScores:
 
 
 def _average(values: Iterable[float]) -> float:
-    """Return the mean; 1 of no values, as the F1 of nothing."""
+    """Return the mean, or 1.0 if there are no values, as an F1 of nothing is 1."""
     found = list(values)
     return fmean(found) if found else 1.0

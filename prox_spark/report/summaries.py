@@ -11,6 +11,7 @@ from prox_spark.pipeline.induce import InduceSummary
 from prox_spark.pipeline.ingest import IngestSummary
 from prox_spark.pipeline.refine import RefineSummary
 from prox_spark.readers import describe_passed_over
+from prox_spark.training.adapt import Adaptation
 
 # A line names this many kinds of records, and only counts the others.
 _MAX_NAMED = 8
@@ -145,6 +146,12 @@ def describe_induce(done: InduceSummary) -> str:
         lines.append(f"  {sum(done.without_pair.values()):,} rows without a pair: {reasons}")
         lines += [f"    {name}" for name in (*done.named, *([f"and {n_more:,} more"] if n_more else []))]
     return "\n".join(lines)
+
+
+def describe_adapt(done: Adaptation) -> str:
+    """Describe what training made, with figures on the validation examples."""
+    figures = "".join(f"\n  {name:<38}{value:>9.4f}" for name, value in done.metrics.items())
+    return f"adapt: {done.steps:,} steps; the refiner is {done.directory}{figures}"
 
 
 def _explain_nothing(done: IngestSummary) -> str:

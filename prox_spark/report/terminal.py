@@ -18,7 +18,7 @@ _CONTEXT = 2
 
 
 class _Console(Console):
-    """A console that leaves it to the command what happens when nobody reads its output any more."""
+    """A console that raises broken-pipe errors, so that the command decides what happens."""
 
     def on_broken_pipe(self) -> NoReturn:
         """Raise the error again. Rich would end the process with status 1."""

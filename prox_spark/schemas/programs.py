@@ -34,7 +34,7 @@ GENERATIONS = Table(
             field(
                 "error_code",
                 T.StringType(),
-                "reason code of a request that was refused or not sent; null for an answer",
+                "reason code of a request that was refused or failed; null for an answer",
             ),
             field("error_message", T.StringType(), "the engine's error message; null without error_code"),
             field(

@@ -57,20 +57,24 @@ RUNS = Table(
     T.StructType(
         [
             field("run_id", T.StringType(), "UUID of the run"),
-            field("command", T.StringType(), "ingest, refine, apply, annotate or evaluate"),
+            field("command", T.StringType(), "ingest, refine, refine_frame, apply, annotate or evaluate"),
             field("status", T.StringType(), "succeeded or failed"),
             field("error", T.StringType(), "the error's message; null if the run succeeded"),
             field("recipe", T.StringType(), "the whole recipe, JSON, secrets redacted"),
             field("recipe_fingerprint", T.StringType(), "fingerprint of what generates and applies; null for ingest"),
             field("started_at", T.TimestampType(), "time of the start, UTC"),
             field("ended_at", T.TimestampType(), "time of the end, UTC"),
-            field("seconds", T.MapType(T.StringType(), T.DoubleType()), "seconds per stage, and `total`"),
+            field(
+                "seconds",
+                T.MapType(T.StringType(), T.DoubleType()),
+                "seconds per part of the run, such as plan, doc, chunk and apply, and `total`",
+            ),
             field("versions_in", T.MapType(T.StringType(), T.LongType()), "versions of the tables that were read"),
             field("versions_out", T.MapType(T.StringType(), T.LongType()), "versions of the same tables after the run"),
             field(
                 "counts",
                 T.MapType(T.StringType(), T.LongType()),
-                "numbers of rows: input, per status, quarantined per reason, generations",
+                "numbers of rows: input, pending, documents, per status, quarantined per reason, generations, labels",
             ),
             field("prompt_tokens", T.LongType(), "tokens of the prompts that this run sent"),
             field("output_tokens", T.LongType(), "tokens generated for this run"),

@@ -45,11 +45,6 @@ class Adaptation:
     steps: int
     metrics: dict[str, float]
 
-    def summary(self) -> str:
-        """Return the result in words, for the terminal."""
-        figures = "".join(f"\n  {name:<38}{value:>9.4f}" for name, value in self.metrics.items())
-        return f"adapt: {self.steps:,} steps; the refiner is {self.directory}{figures}"
-
 
 def adapt(
     recipe: AdaptRecipe, labels: Mapping[str, Sequence[Label]], directory: Path, restart: bool = False

@@ -135,7 +135,7 @@ class ResidentSession:
             self._link.isolation.close()
 
     async def _ask_among_others(self, link: _Link, body: bytes, reached: set[str]) -> Answer | None:
-        """Return the answer; None without one.
+        """Return the answer, or None if the connection broke before it came.
 
         Add the engine to `reached` if it received the prompt and gave no answer.
         """

@@ -1,4 +1,4 @@
-"""Detection of engines that run and do not work."""
+"""Detection of engines that are alive but produce no tokens while prompts wait."""
 
 from __future__ import annotations
 

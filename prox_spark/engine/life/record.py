@@ -45,7 +45,7 @@ class Engine:
 
     @property
     def supervisor(self) -> Owner:
-        """The process whose end ends all processes of the engine."""
+        """The supervisor. When it ends, all processes of the engine are ended."""
         return Owner(self.pid, self.started)
 
     def is_alive(self) -> bool:
@@ -122,7 +122,7 @@ class EngineRecord:
         os.replace(partial, directory / _FILE)
 
     def add_run(self, run: str) -> EngineRecord:
-        """Return the record with a run that it may not know yet.
+        """Return the record with a run that asks for the engine, and the number of deaths before its first request.
 
         The engine that replaces one that died earlier begins a new family.
         """
@@ -140,7 +140,7 @@ class EngineRecord:
         return replace(self, engine=engine, starts=engine.starts, dead=None, failure=None)
 
     def add_failure(self, failure: Failure) -> EngineRecord:
-        """Return the record with a failed start, which is also a death where a process had been started."""
+        """Return the record with a failed start. It counts as a death if a process had been started."""
         return replace(self.add_death() if self.engine else self, failure=failure)
 
     @property

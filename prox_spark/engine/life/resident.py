@@ -33,9 +33,9 @@ _LAST_LINES = 500
 
 
 def connect(spec: EngineSpec, run: str = "") -> Engine:
-    """Return the executor's engine for a spec. Where there is none, build its refiner and start it.
+    """Return the executor's engine for a spec. If there is none, build its refiner and start it.
 
-    A start that fails is the answer to all slots that waited for it. The same run does not repeat a start that is sure
+    If the start fails, every slot that waited for it gets the same error. The same run does not repeat a start that is sure
     to fail again.
 
     Args:

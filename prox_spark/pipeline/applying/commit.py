@@ -36,7 +36,7 @@ _IS_OTHER = "NOT (old.content_sha256 <=> new.content_sha256 AND old.recipe_finge
 
 @dataclass(frozen=True)
 class ApplyAnswers:
-    """Derives the tables right of `generations` for the documents of a wave.
+    """Writes `programs`, `quarantine` and `refined` for the documents of a wave.
 
     Args:
         lake: read from and written to.

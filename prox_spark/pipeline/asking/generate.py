@@ -67,7 +67,7 @@ class AskedBefore:
         self._too_many = set[str]()
 
     def may_hold(self, stage: str, hashes: NDArray[np.int64], stored: Callable[[], NDArray[np.int64] | None]) -> bool:
-        """Return False only if none of some prompts was asked before.
+        """True if any of some prompts may have been asked before.
 
         Args:
             stage: its name.
@@ -272,7 +272,7 @@ class GenerateMissing:
 
 
 def without_timeouts(generations: DataFrame) -> DataFrame:
-    """Return the generations that stand. A request that timed out or that its server failed is asked again by the next run."""
+    """Return the generations without time-outs and server failures, which the next run asks again."""
     return generations.where(~F.col("error_code").eqNullSafe(ReasonCode.REQUEST_TIMEOUT.value))
 
 

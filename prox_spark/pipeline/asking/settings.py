@@ -1,4 +1,4 @@
-"""What a run does, as opposed to what a user wrote."""
+"""The settings of a run: a recipe whose open thresholds the cards of its refiners have filled in."""
 
 from __future__ import annotations
 

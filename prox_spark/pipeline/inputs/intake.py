@@ -1,4 +1,4 @@
-"""The way of new and changed documents of an input into the table `documents`."""
+"""Writing new and changed documents of an input into the table `documents`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The decision what becomes of each row of an input. It is made on narrow rows, so that no texts are moved to be compared."""
+"""Classification of the rows of an input: new, changed, unchanged and so on. It compares hashes, so texts are not shuffled."""
 
 from __future__ import annotations
 
