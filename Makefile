@@ -32,7 +32,7 @@ docs: setup ## build the documentation site in build/docs; a warning is an error
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 # What ingest is compared with has an environment of its own: its pins are not ours.
-.cache/datatrove/installed: benchmarks/door/datatrove.txt | setup
+.cache/datatrove/installed: benchmarks/common/datatrove.txt | setup
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .cache/datatrove
 	@$(BIN)/uv pip install --quiet --python .cache/datatrove/bin/python -r $<
 	@touch $@

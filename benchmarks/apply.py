@@ -23,7 +23,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from door.ways import ROOT, checkout, temporary_folder
+from common.ways import ROOT, checkout, temporary_folder
 
 BEFORE = "21eec1b"
 HERE = Path(__file__).parent

@@ -33,9 +33,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from door.children import ChildError, run_child
-from door.pages import Pages
-from door.ways import ROOT
+from common.children import ChildError, run_child
+from common.pages import Pages
+from common.ways import ROOT
 from on_gpu.arithmetic import Load
 from on_gpu.engine_times import EngineTimes
 from on_gpu.refiner import write_refiner

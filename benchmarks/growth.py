@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from door.ways import ROOT, checkout, temporary_folder
+from common.ways import ROOT, checkout, temporary_folder
 from waves.made import environment, make
 
 WORKER = Path(__file__).parent / "waves" / "worker.py"

@@ -13,7 +13,7 @@ Spark's Python workers over 200 MB and 2 GB of JSON Lines in one file.
 
 datatrove is taken from .cache/datatrove, where `make bench` installs it, or from this environment:
 
-    pip install -r benchmarks/door/datatrove.txt
+    pip install -r benchmarks/common/datatrove.txt
 
 Needs 8 GB of disk in the temporary folder, and about 45 minutes on two cores. The bars are for two idle cores at full
 size: CPU seconds beside the seconds show how busy the machine was with other work.
@@ -32,11 +32,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from door.children import ChildError
-from door.inputs import FORMATS, Made, make_inputs
-from door.memory import measure_memory
-from door.report import Results, print_memory, print_speed
-from door.ways import ROOT, Build, Datatrove, checkout, find_datatrove, temporary_folder
+from common.children import ChildError
+from common.inputs import FORMATS, Made, make_inputs
+from common.memory import measure_memory
+from common.report import Results, print_memory, print_speed
+from common.ways import ROOT, Build, Datatrove, checkout, find_datatrove, temporary_folder
 
 BEFORE = "b0f2049"
 CORES = 2

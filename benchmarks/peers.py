@@ -26,8 +26,8 @@ import sys
 import time
 from pathlib import Path
 
-from door.children import ChildError
-from door.ways import temporary_folder
+from common.children import ChildError
+from common.ways import temporary_folder
 from side_by_side.jobs import job_of, recipe_of, write_documents
 from side_by_side.report import print_report
 from side_by_side.ways import OURS, PLAIN, WAYS, Measured, measure

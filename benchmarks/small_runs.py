@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from door.ways import ROOT, checkout, temporary_folder
+from common.ways import ROOT, checkout, temporary_folder
 from growth import run
 from waves.made import environment, make
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 import pyarrow as pa
-from door.builds import import_first
+from common.builds import import_first
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from door.ways import ROOT
+from common.ways import ROOT
 
 sys.path.append(str(ROOT / "tests" / "support"))
 from random_llama import RELEASED_SIZE, TASKS, TINY_SIZE, write_random_llama

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from door.children import ChildError, run_child
-from door.ways import ROOT, temporary_folder
+from common.children import ChildError, run_child
+from common.ways import ROOT, temporary_folder
 
 from prox_spark.config import Recipe
 from side_by_side.jobs import environment_of

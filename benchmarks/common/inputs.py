@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
 
-from door.pages import Pages
-from door.warcs import write_warc
+from common.pages import Pages
+from common.warcs import write_warc
 
 N_FILES = 4
 N_DOCUMENTS = 200_000

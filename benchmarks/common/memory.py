@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from door.children import WorkerMemory
-from door.inputs import Made, write_jsonl_gz
-from door.ways import Build
+from common.children import WorkerMemory
+from common.inputs import Made, write_jsonl_gz
+from common.ways import Build
 
 # Bytes of text and keys before compression.
 PLAIN_BYTES = (200_000_000, 2_000_000_000)

@@ -17,8 +17,8 @@ from unittest.mock import patch
 
 import pyarrow.dataset as ds
 
-from door.children import ChildError, run_child
-from door.inputs import Made
+from common.children import ChildError, run_child
+from common.inputs import Made
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

@@ -10,7 +10,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from door.pages import Pages
+from common.pages import Pages
 
 _COMPRESSION = 6
 # Of a hundred pages: those that the server compresses, those in chunks, and the images beside them.
