@@ -19,11 +19,17 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    # The wheel holds one name. The folders udfs/ and conf/ of the repository are in it through the links prox_spark/udfs and
-    # prox_spark/conf; jobs/ is for `spark-submit` from a checkout and is not installed.
-    packages=find_packages(include=["prox_spark", "prox_spark.*"]),
+    # The wheel holds one name. udfs/ and conf/ are in it as prox_spark.udfs and prox_spark.conf. In a checkout links lead there, but
+    # an archive of the repository may have files in place of links. jobs/ is for `spark-submit` from a checkout.
+    packages=[
+        *find_packages(include=["prox_spark", "prox_spark.*"], exclude=["prox_spark.udfs*", "prox_spark.conf*"]),
+        "prox_spark.udfs",
+        "prox_spark.conf",
+    ],
+    package_dir={"prox_spark.udfs": "udfs", "prox_spark.conf": "conf"},
     package_data={
-        "prox_spark": ["py.typed", "log4j2.properties", "conf/*.json", "conf/*/*.yaml", "conf/discover_gpus.sh"],
+        "prox_spark": ["py.typed", "log4j2.properties"],
+        "prox_spark.conf": ["*.json", "*/*.yaml", "discover_gpus.sh"],
         "prox_spark.demo": ["*.jsonl"],
         "prox_spark.refiners": ["cards/*/*.yaml", "cards/*/*.json", "cards/*/*.safetensors", "cards/*/*.md"],
     },

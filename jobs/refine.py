@@ -4,4 +4,5 @@ import sys
 
 from prox_spark.cli import main
 
-sys.exit(main(["refine", *sys.argv[1:]]))
+if __name__ == "__main__":
+    sys.exit(main(["refine", *sys.argv[1:]]))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, overload
 
 from prox_spark.config import LakeConfig, Recipe
+from prox_spark.errors import ProxSparkError, RecipeError
 from prox_spark.lake.lake import Lake
 from prox_spark.session import refuse_connect, spark_session
 
@@ -35,7 +36,8 @@ def refine(
     """Refine the rows of a frame, or the documents of a lake.
 
     The models are asked at once, not when the frame is first read. Their answers are stored in the table `generations` of the
-    lake, so the same texts cost nothing the second time. Equal texts are asked about once.
+    lake, so the same texts cost nothing the second time with the same lake. Equal texts are asked about once. The rows of a frame
+    and their outcomes are kept on the executors' disks as long as the session lasts.
 
     Args:
         what: a frame with a column of texts, `input.text_column` of the recipe (`text`); or a lake that `ingest` has filled.
@@ -53,11 +55,12 @@ def refine(
         - `removed`, `normalized`: removed line spans and replacements, as in the table `refined`;
         - `failure`: struct of stage, reason and message; null unless the status is `quarantined`.
 
-        A column of the frame with one of these names is returned as `input_` and its name.
+        A column of the frame with one of these names is returned as `input_` and its name. A row whose text is null or longer
+        than `input.max_text_chars` is `quarantined` with the stage `frame`.
 
     Raises:
-        RecipeError: the frame has no such text column, or there is no lake on a cluster.
-        LakeError: the lake has no documents.
+        RecipeError: the frame has no such text column or is a stream, or there is no lake on a cluster.
+        LakeError: the lake has no documents, or the session has no Delta.
         RefinerError, EngineError: a model can't be had or its engine failed.
         SelfTestError: a refiner's answers to the fixed sample are not those of a refiner.
 
@@ -78,16 +81,25 @@ def refine(
 
     recipe = recipe or Recipe()
     if isinstance(what, Lake):
+        if lake is not None:
+            raise ProxSparkError(
+                "refine(LAKE) refines the documents of that lake: leave out lake=, which is for frames"
+            )
         return refine_lake(what.spark, _with_lake(recipe, what))
+    if not hasattr(what, "sparkSession"):
+        raise ProxSparkError(
+            f"refine takes a DataFrame or a Lake, not {what!r}: write refine(Lake(spark, ROOT)) for a lake"
+        )
     refuse_connect(what)
     return refine_frame(what, recipe if lake is None else _with_lake(recipe, lake))
 
 
-def ingest(inputs: str | Path | Iterable[str | Path], lake: Lake, recipe: Recipe | None = None) -> IngestSummary:
+def ingest(inputs: str | Path | Iterable[str | Path], lake: AnyLake, recipe: Recipe | None = None) -> IngestSummary:
     """Bring files or tables into a lake. Repeatable: the same input again commits nothing.
 
     Args:
-        inputs: files, folders, quoted globs or tables, as paths, URIs or names in a catalog. They are added to those of the recipe.
+        inputs: files, folders or globs, as paths or URIs; with the format `delta` also names in a catalog. They are added to those of
+            the recipe.
         lake: gets the documents.
         recipe: formats and names of columns; None takes the defaults.
 
@@ -111,10 +123,11 @@ def ingest(inputs: str | Path | Iterable[str | Path], lake: Lake, recipe: Recipe
     given = [inputs] if isinstance(inputs, (str, Path)) else inputs
     paths = [*recipe.input.paths, *map(str, given)]
     recipe = recipe.model_copy(update={"input": recipe.input.model_copy(update={"paths": paths})})
-    return ingest_inputs(lake.spark, recipe)
+    with spark_session(recipe) as spark:
+        return ingest_inputs(spark, recipe)
 
 
-def apply(lake: Lake, recipe: Recipe | None = None) -> ApplySummary:
+def apply(lake: AnyLake, recipe: Recipe | None = None) -> ApplySummary:
     """Derive the tables of a lake again from stored answers, with other thresholds or semantics. No engine is started.
 
     Args:
@@ -136,7 +149,9 @@ def apply(lake: Lake, recipe: Recipe | None = None) -> ApplySummary:
     """
     from prox_spark.pipeline.apply import apply_lake
 
-    return apply_lake(lake.spark, _with_lake(recipe or Recipe(), lake))
+    recipe = _with_lake(recipe or Recipe(), lake)
+    with spark_session(recipe) as spark:
+        return apply_lake(spark, recipe)
 
 
 def evaluate(
@@ -183,6 +198,8 @@ def evaluate(
 
 
 def _with_lake(recipe: Recipe, lake: AnyLake) -> Recipe:
+    if not str(lake):
+        raise RecipeError("lake= is empty: give the path or URI of a lake")
     config = lake.config if isinstance(lake, Lake) else LakeConfig(root=str(lake))
     # How the lake is partitioned is a setting of the recipe if the lake itself says nothing of it.
     kept = {} if config.partition_by else {"partition_by": recipe.lake.partition_by}

@@ -32,23 +32,28 @@ def persisted(frame: DataFrame) -> Iterator[DataFrame]:
         kept.unpersist()
 
 
-@contextmanager
-def persisted_rows(frame: DataFrame) -> Iterator[DataFrame]:
-    """Keep the rows of an input on the executors' disks for the block, and leave memory to the tasks that write them.
+def persist_rows(frame: DataFrame) -> DataFrame:
+    """Persist the rows of an input on the executors' disks, and leave memory to what is made of them.
 
-    Spark gathers the rows of a column batch before it writes the batch. Batches are small, because a text may have megabytes.
-    They are not compressed, because what was just read is read once or twice more.
+    Spark gathers the rows of a column batch before it writes one. Batches are kept small, because a text may have megabytes.
+    They are not compressed, because rows that were just read are read once or twice more.
     """
     of_cache = {
         "spark.sql.inMemoryColumnarStorage.batchSize": str(_BATCH_ROWS),
         "spark.sql.inMemoryColumnarStorage.compressed": "false",
     }
     with spark_settings(frame.sparkSession, of_cache):
-        kept = frame.persist(StorageLevel.DISK_ONLY)
+        return frame.persist(StorageLevel.DISK_ONLY)
+
+
+@contextmanager
+def persisted_rows(frame: DataFrame) -> Iterator[DataFrame]:
+    """Persist the rows of an input for the block, see `persist_rows`."""
+    kept = persist_rows(frame)
     try:
         yield kept
     finally:
-        with suppress(Exception):  # The JVM may be what failed, and this error must not hide that one.
+        with suppress(Exception):  # The JVM may have failed, and this error must not hide that one.
             kept.unpersist()
 
 

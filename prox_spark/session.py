@@ -70,7 +70,10 @@ def spark_session(recipe: Recipe) -> Iterator[SparkSession]:
         DriverLostError: the JVM ended before the block did.
         ProxSparkError: the session is one of Spark Connect, or no build of Delta is known for this Spark.
     """
+    from pyspark import SparkContext
+
     existing = find_session()
+    is_ours = existing is None and SparkContext._active_spark_context is None
     spark = existing or build_session(recipe)
     try:
         yield spark
@@ -82,7 +85,7 @@ def spark_session(recipe: Recipe) -> Iterator[SparkSession]:
             ) from error
         raise
     finally:
-        if existing is None and not _is_gone(spark):
+        if is_ours and not _is_gone(spark):
             spark.stop()
 
 
@@ -100,8 +103,12 @@ def find_session() -> SparkSession | None:
     from pyspark.sql import SparkSession
 
     found = SparkSession.getActiveSession()
-    # Another thread of a notebook has no active session, but the same context. A builder without settings changes none.
-    if found is None and SparkContext._active_spark_context is not None:
+    # Another thread of a notebook has no active session, but the process has one. A builder without settings changes none.
+    if (
+        found is None
+        and SparkContext._active_spark_context is not None
+        and SparkSession._instantiatedSession is not None
+    ):
         found = SparkSession.builder.getOrCreate()
     refuse_connect(found)
     return found

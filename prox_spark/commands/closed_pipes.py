@@ -24,20 +24,24 @@ def stop_at_closed_pipe(command: Callable[[], int]) -> int:
         command: returns an exit status.
 
     Returns:
-        The command's own status, or `CLOSED_PIPE_STATUS`.
+        The command's own status, or `CLOSED_PIPE_STATUS` if it was cut short or its standard output was not read.
     """
     _open_missing_stdout()
+    status = None
     try:
         try:
-            return command()
+            status = command()
+            return status
         finally:  # A parser of arguments exits, too, once it has printed its help.
             _flush()
     except BrokenPipeError:
         if not is_output_closed():
             raise
-        for stream in filter(_is_closed, (sys.stdout, sys.stderr)):
+        closed = [stream for stream in (sys.stdout, sys.stderr) if _is_closed(stream)]
+        for stream in closed:
             _write_to_nothing(stream)
-        return CLOSED_PIPE_STATUS
+        # A command that has ended keeps its status if only its progress was not read.
+        return CLOSED_PIPE_STATUS if status is None or sys.stdout in closed else status
 
 
 def is_output_closed() -> bool:

@@ -15,7 +15,7 @@ from prox_spark.commands.arguments import add_recipe_arguments, make_recipe
 from prox_spark.commands.run_command import run_command
 from prox_spark.lake.lake import Lake
 from prox_spark.lake.types import change_leaves, to_string
-from prox_spark.report.terminal import PAGE_ROWS, print_rows
+from prox_spark.report.terminal import print_rows
 from prox_spark.session import spark_session
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ _DESCRIPTION = """Run one statement of Spark SQL over the tables of a lake: docu
 labels and runs."""
 
 _TABLE_ROWS = 100
+# Spark's own limit of rows is an integer of 32 bits.
+_MAX_LIMIT = 2**31 - 1
 # Types whose values are dates, times, or the time between two of them.
 _TIMES = frozenset({"date", "timestamp", "timestamp_ntz", "time", "interval", "daytimeinterval", "yearmonthinterval"})
 _NESTED = (T.StructType, T.MapType, T.ArrayType)
@@ -81,7 +83,7 @@ def _fetch(rows: DataFrame, limit: int) -> Iterable[Row]:
         return rows.toLocalIterator()
     chosen = rows.limit(limit + 1)
     # To collect few rows Spark reads no more partitions than these need. An iterator needs no memory for many rows.
-    return chosen.collect() if limit <= PAGE_ROWS else chosen.toLocalIterator()
+    return chosen.collect() if limit <= _TABLE_ROWS else chosen.toLocalIterator()
 
 
 def _write_times(rows: DataFrame) -> DataFrame:
@@ -107,7 +109,10 @@ def _write_nested(rows: DataFrame) -> DataFrame:
 
 
 def _parse_limit(text: str) -> int:
-    n = int(text)
-    if n < 0:
-        raise argparse.ArgumentTypeError("must be 0 or more")
+    try:
+        n = int(text)
+    except ValueError:
+        n = -1
+    if not 0 <= n < _MAX_LIMIT:
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to {_MAX_LIMIT - 1:,}")
     return n

@@ -77,16 +77,18 @@ def add_columns(tables: Tables, table: schemas.Table, fields: Sequence[T.StructF
     tables.spark.sql(f"ALTER TABLE {tables.identifier(table.name)} ADD COLUMNS ({columns})")
 
 
-def allow_any_partition(tables: Tables, table: str) -> tuple[str, ...]:
-    """Let a partitioned table, also one of an older version, take every value, and return its partition columns."""
+def read_partition_columns(tables: Tables, table: str) -> tuple[str, ...]:
+    """Return the partition columns of a table."""
     # Not DESCRIBE DETAIL, which reads the whole log to count the files of the table.
     described = [row["col_name"] for row in tables.spark.sql(f"DESCRIBE TABLE {tables.identifier(table)}").collect()]
     # A line of headings follows, then the columns.
     _, _, *names = dropwhile(lambda name: name != _PARTITIONS, described) if _PARTITIONS in described else ("", "")
-    columns = tuple(takewhile(lambda name: name and not name.startswith("#"), names))
-    if columns:
-        _set_properties(tables, table, _ANY_PARTITION)
-    return columns
+    return tuple(takewhile(lambda name: name and not name.startswith("#"), names))
+
+
+def allow_any_partition(tables: Tables, table: str) -> None:
+    """Let a partitioned table, also one of an older version, take every value."""
+    _set_properties(tables, table, _ANY_PARTITION)
 
 
 def make_serializable(tables: Tables, table: str) -> None:

@@ -93,11 +93,18 @@ class Lake(Tables):
                     if table.name in TOLD_APART:
                         declare.make_serializable(self, table.name)
                 if table in declare.PARTITIONED:
-                    self.partition_columns[table.name] = declare.allow_any_partition(self, table.name)
+                    self._read_partition_columns(table.name)
+                    if self.partition_columns[table.name]:
+                        declare.allow_any_partition(self, table.name)
         except AnalysisException as error:
-            # Another run may have made it meanwhile.
+            # Another run may have made it meanwhile, or the user may not change it.
             if not self.exists(table.name) or declare.find_lacking(self, table):
                 raise LakeError(f"can't make {self.location(table.name)}: {first_line(error)}") from error
+            if table in declare.PARTITIONED:
+                self._read_partition_columns(table.name)
+
+    def _read_partition_columns(self, table: str) -> None:
+        self.partition_columns[table] = declare.read_partition_columns(self, table)
 
     def append(
         self,

@@ -41,12 +41,14 @@ class Tables:
 
     Raises:
         RecipeError: neither is set.
+        LakeError: the session has no Delta.
     """
 
     def __init__(self, spark: SparkSession, config: LakeConfig | str) -> None:
         config = LakeConfig(root=config) if isinstance(config, str) else config
         if not (config.root or config.catalog):
             raise RecipeError("no lake: give --lake ROOT or --catalog NAME.SCHEMA, or set lake.root in the recipe")
+        _check_delta(spark)
         self.spark = spark
         self.config = config
         self._root = absolute(config.root) if config.root else None
@@ -174,3 +176,14 @@ class Tables:
         if self._root:
             return DeltaTable.forPath(self.spark, self.location(table))
         return DeltaTable.forName(self.spark, self.location(table))
+
+
+def _check_delta(spark: SparkSession) -> None:
+    from py4j.java_gateway import JavaPackage
+
+    # What is no class on the class path is a package to py4j.
+    if isinstance(spark._jvm.io.delta.tables.DeltaTable, JavaPackage):
+        raise LakeError(
+            "this Spark session has no Delta. Make it by prox_spark.session.build_session(Recipe()), or give it Delta's package, its "
+            "extension io.delta.sql.DeltaSparkSessionExtension and its catalog org.apache.spark.sql.delta.catalog.DeltaCatalog"
+        )

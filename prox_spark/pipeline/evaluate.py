@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
@@ -150,4 +151,5 @@ def _lake_of(spark: SparkSession, recipe: Recipe) -> Iterator[Lake]:
     if not spark.sparkContext.master.startswith("local"):
         raise RecipeError("no lake: on a cluster give --lake ROOT, a place that driver and executors share")
     with TemporaryDirectory(prefix="prox-spark-", ignore_cleanup_errors=True) as folder:
-        yield Lake(spark, LakeConfig(root=folder))
+        # A URI, because the default file system of a platform may be another.
+        yield Lake(spark, LakeConfig(root=Path(folder).as_uri()))

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from prox_spark.pipeline.annotate import AnnotateSummary
-from prox_spark.pipeline.apply import ApplySummary
-from prox_spark.pipeline.compare import Comparison
-from prox_spark.pipeline.induce import InduceSummary
-from prox_spark.pipeline.ingest import IngestSummary
-from prox_spark.pipeline.refine import RefineSummary
 from prox_spark.readers import describe_passed_over
-from prox_spark.training.adapt import Adaptation
 
-# A line names this many kinds of records, and only counts the others.
+if TYPE_CHECKING:
+    from prox_spark.pipeline.annotate import AnnotateSummary
+    from prox_spark.pipeline.apply import ApplySummary
+    from prox_spark.pipeline.compare import Comparison
+    from prox_spark.pipeline.induce import InduceSummary
+    from prox_spark.pipeline.ingest import IngestSummary
+    from prox_spark.pipeline.refine import RefineSummary
+    from prox_spark.training.adapt import Adaptation
+
 _MAX_NAMED = 8
 
 

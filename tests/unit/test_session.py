@@ -138,9 +138,18 @@ def test_a_session_of_ours_is_stopped(fake: FakeSession) -> None:
 def test_a_session_that_exists_is_used_as_it_is_and_goes_on(fake: FakeSession, monkeypatch: pytest.MonkeyPatch) -> None:
     # As in a thread that did not make the session: none is active there.
     monkeypatch.setattr(SparkContext, "_active_spark_context", fake)
+    monkeypatch.setattr(SparkSession, "_instantiatedSession", fake)
     with spark_session(Recipe()) as spark:
         assert spark is fake
     assert not fake.is_stopped and fake.settings == {}
+
+
+def test_a_context_without_a_session_gets_one_with_delta(fake: FakeSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SparkContext, "_active_spark_context", fake)
+    monkeypatch.setattr(SparkSession, "_instantiatedSession", None)
+    with spark_session(Recipe()):
+        assert "DeltaSparkSessionExtension" in fake.settings["spark.sql.extensions"]
+    assert not fake.is_stopped
 
 
 def test_a_build_of_delta_is_added_where_there_is_none(fake: FakeSession) -> None:

@@ -20,6 +20,7 @@ from prox_spark import schemas
 from prox_spark.engine.driver import find_earliest_start, find_local_executor, is_local, read_engine_ids
 from prox_spark.errors import ReasonCode
 from prox_spark.frames import persisted
+from prox_spark.lake.frames import to_frame
 from prox_spark.lake.lake import Lake
 from prox_spark.pipeline.asking.gpu_profile import make_generation_profile
 from prox_spark.pipeline.asking.stages import RefinerStage
@@ -149,7 +150,11 @@ class GenerateMissing:
                 parts.append(answers)
             if to_ask.stored is not None:
                 parts.append(to_ask.stored)
-            yield reduce(lambda a, b: a.unionByName(b), parts) if parts else self.lake.read("generations").limit(0)
+            yield (
+                reduce(lambda a, b: a.unionByName(b), parts)
+                if parts
+                else to_frame(self.lake.spark, [], schemas.GENERATIONS.schema)
+            )
 
     def _to_ask(self, prompts: DataFrame, stage: RefinerStage, stack: ExitStack) -> _ToAsk:
         """Find the distinct prompts without an answer, and the answers to the others."""

@@ -9,8 +9,6 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
-from rapidfuzz.distance import LCSseq
-
 # Items of one sequence × items of the other that are compared in full: 8 MiB of bits, up to 20 ms. Sixteen times as many changed
 # no program of real pages, even joined to texts of 1 to 12 MB.
 MAX_CELLS: Final = 1 << 26
@@ -76,6 +74,9 @@ def _shift(pairs: Pairs, by_old: int, by_new: int) -> Pairs:
 
 
 def _find_longest_common(old: list[int], new: list[int]) -> Pairs:
+    # Imported here, because executors parse and execute programs without it.
+    from rapidfuzz.distance import LCSseq
+
     blocks = LCSseq.editops(old, new).as_matching_blocks()
     return [(block.a + n, block.b + n) for block in blocks for n in range(block.size)]
 
