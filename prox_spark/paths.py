@@ -1,4 +1,4 @@
-"""Where things lie on a machine."""
+"""Folders of prox_spark on a machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CONF = Path(__file__).parent / "conf"
 
 
 def cache_directory() -> Path:
-    """What can be made anew: built refiners. PROX_SPARK_CACHE, else the user's cache directory."""
+    """Return the folder of built refiners, which can be built again: PROX_SPARK_CACHE, else one in the user's cache directory."""
     root = os.environ.get("PROX_SPARK_CACHE") or os.path.join(
         os.environ.get("XDG_CACHE_HOME") or "~/.cache", "prox_spark"
     )
@@ -18,7 +18,7 @@ def cache_directory() -> Path:
 
 
 def refiners_directory() -> Path:
-    """Refiners of this user, by name: what `adapt` makes. PROX_SPARK_REFINERS, else the user's data directory."""
+    """Return the folder of the refiners that `adapt` made: PROX_SPARK_REFINERS, else one in the user's data directory."""
     root = os.environ.get("PROX_SPARK_REFINERS") or os.path.join(
         os.environ.get("XDG_DATA_HOME") or "~/.local/share", "prox_spark", "refiners"
     )

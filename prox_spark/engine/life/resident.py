@@ -171,7 +171,7 @@ def _choose_back_off_seconds(deaths: int) -> float:
 
 @contextlib.contextmanager
 def _device_turn(spec: EngineSpec, directory: Path) -> Iterator[None]:
-    """With `engine.side_by_side` off, end the executor's other engines on this device and let no other start meanwhile.
+    """End the executor's other engines on this device if `engine.side_by_side` is off, and let no other start meanwhile.
 
     A stage begins when the tasks of the previous one have ended, so the previous engine is usually idle. It is not idle
     where Spark still runs a second copy of a task (speculation), or where a task that Spark gave up still runs. Then
