@@ -24,7 +24,7 @@ PARTS = ("setup.py", "pyproject.toml", "README.md", "LICENSE", "prox_spark", "ud
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of this checkout, built in a copy, for setuptools leaves files beside the sources."""
+    """The wheel of this checkout, built in a copy as a zip archive of the repository is unpacked: with files in place of links."""
     folder = tmp_path_factory.mktemp("wheel")
     for part in PARTS:
         source = REPOSITORY / part
@@ -32,6 +32,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copytree(source, folder / part, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, folder / part)
+    for link in (folder / "prox_spark").iterdir():
+        if link.is_symlink():
+            target = os.readlink(link)
+            link.unlink()
+            link.write_text(target)
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", "dist", "."]
     subprocess.run(command, cwd=folder, check=True)
     (built,) = (folder / "dist").glob("*.whl")
