@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_vllm import use_fake_engine
 from pyspark.sql import Row
 from tiny_tokenizer import bytes_json
 
@@ -23,8 +24,6 @@ from prox_spark.pipeline.labels import find_labels
 from prox_spark.programs import Operation, OpName, execute
 from prox_spark.report.summaries import describe_annotate
 from prox_spark.runs.run import Run
-
-TESTS = Path(__file__).parents[1]
 
 pytestmark = pytest.mark.spark
 
@@ -63,9 +62,7 @@ def asked(
         spark,
         made.model_copy(update={"input": Recipe.parse({"input": {"paths": [str(folder / "pages.jsonl")]}}).input}),
     )
-    with pytest.MonkeyPatch.context() as patched:
-        # Spark starts Python workers anew for another environment.
-        patched.setitem(spark.sparkContext.environment, "PYTHONPATH", str(TESTS / "support" / "fake_engine"))
+    with use_fake_engine(spark):
         yield made, annotate_lake(spark, made, export=str(folder / "export.jsonl"))
 
 

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_vllm import use_fake_engine
+from tiny_tokenizer import bytes_json
 from weightless import write_weightless
 
 from prox_spark.config import Recipe
 from prox_spark.pipeline.ingest import ingest
 from prox_spark.pipeline.refine import RefineSummary, refine_lake
 from prox_spark.programs.words import count_words
-
-TESTS = Path(__file__).parents[1]
-
-from tiny_tokenizer import bytes_json  # noqa: E402
 
 pytestmark = pytest.mark.spark
 
@@ -60,8 +57,7 @@ def refined(
         }
     )
     ingest(spark, recipe)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setitem(spark.sparkContext.environment, "PYTHONPATH", str(TESTS / "support" / "fake_engine"))
+    with use_fake_engine(spark):
         summary = refine_lake(spark, recipe)
         rows = spark.read.format("delta").load(f"{folder}/lake/refined").collect()
         yield {row["doc_id"]: row.asDict(recursive=True) for row in rows}, summary

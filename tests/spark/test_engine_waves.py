@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_vllm import use_fake_engine
 from pyspark.sql import functions as F
+from tiny_tokenizer import bytes_json
 from tokenizers import Tokenizer
 from waiting import wait_until
 from weightless import write_weightless
@@ -25,9 +27,8 @@ from prox_spark.pipeline.ingest import ingest
 from prox_spark.pipeline.refine import RefineSummary, refine_lake
 from prox_spark.report.summaries import describe_refine
 
-TESTS = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
-from tiny_tokenizer import bytes_json  # noqa: E402
 
 pytestmark = pytest.mark.spark
 
@@ -68,11 +69,7 @@ def refined(spark: Any, refiner: str, tmp_path_factory: pytest.TempPathFactory) 
     )
     poison = Tokenizer.from_str(bytes_json()).token_to_id("~")
     ingest(spark, recipe)
-    with pytest.MonkeyPatch.context() as patched:
-        # Spark starts Python workers anew for another environment.
-        environment = spark.sparkContext.environment
-        patched.setitem(environment, "PYTHONPATH", str(TESTS / "support" / "fake_engine"))
-        patched.setitem(environment, "FAKE_ENGINE", json.dumps({"latency": 0.05, "poison": poison}))
+    with use_fake_engine(spark, latency=0.05, poison=poison):
         yield root, refine_lake(spark, recipe)
 
 
@@ -173,7 +170,7 @@ def test_every_query_of_the_docs_runs_and_finds_something(spark: Any, refined: t
     root, summary = refined
     Lake(spark, summary.run.recipe.lake).create_views()
     (edited, *_) = table(spark, root, "refined").where("size(removed) > 0").collect()
-    page = (TESTS.parent / "docs" / "how-to" / "query-tables.md").read_text()
+    page = (ROOT / "docs" / "how-to" / "query-tables.md").read_text()
     blocks = re.findall(r"```sql\n(.*?);?\n```", page, re.DOTALL)
     queries = [query.replace("demo-003", edited["doc_id"]) for query in blocks]
     assert len(queries) == 6

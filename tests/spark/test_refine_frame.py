@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_vllm import use_fake_engine
 from pyspark.sql import functions as F
 from tiny_tokenizer import bytes_json
 from weightless import write_weightless
@@ -16,7 +17,6 @@ from prox_spark.errors import ConservationError, ProxSparkError, RecipeError
 from prox_spark.pipeline.asking.generate import GenerateMissing
 from prox_spark.pipeline.refine_frame import ADDED
 
-TESTS = Path(__file__).parents[1]
 TASKS = {
     "doc": {"template": "plain", "max_text_tokens": 32, "drop_threshold": 0.8},
     "chunk": {"template": "plain", "max_chunk_tokens": 128, "max_answer_tokens": 16},
@@ -28,10 +28,7 @@ pytestmark = pytest.mark.spark
 
 @pytest.fixture(scope="module", autouse=True)
 def fake_engine(spark: Any) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patched:
-        environment = spark.sparkContext.environment
-        patched.setitem(environment, "PYTHONPATH", str(TESTS / "support" / "fake_engine"))
-        patched.setitem(environment, "FAKE_ENGINE", "{}")
+    with use_fake_engine(spark):
         yield
 
 

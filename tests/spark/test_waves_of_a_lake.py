@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_vllm import use_fake_engine
 from pyspark.sql import functions as F
+from tiny_tokenizer import bytes_json
 from weightless import write_weightless
 
 from prox_spark import schemas
@@ -24,10 +26,6 @@ from prox_spark.pipeline.asking.generate import GenerateMissing
 from prox_spark.pipeline.ingest import ingest
 from prox_spark.pipeline.refine import refine_lake
 
-TESTS = Path(__file__).parents[1]
-
-from tiny_tokenizer import bytes_json  # noqa: E402
-
 pytestmark = pytest.mark.spark
 
 N_DOCUMENTS = 12
@@ -40,10 +38,7 @@ COLUMNS = ("doc_id", "text", "status", "words_before", "words_after")
 
 @pytest.fixture(scope="module", autouse=True)
 def fake_engine(spark: Any) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patched:
-        environment = spark.sparkContext.environment
-        patched.setitem(environment, "PYTHONPATH", str(TESTS / "support" / "fake_engine"))
-        patched.setitem(environment, "FAKE_ENGINE", "{}")
+    with use_fake_engine(spark):
         yield
 
 
