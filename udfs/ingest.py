@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import astuple
 from heapq import heapify, heapreplace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
-from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from prox_spark import schemas
@@ -17,7 +15,8 @@ from prox_spark.readers import InputFile, InputFormat, Keys, ReadOptions, Record
 from prox_spark.readers.files import check_unmodified
 from prox_spark.readers.jsonl import to_json
 from prox_spark.readers.records import derive_id
-from prox_spark.udfs.arrow import hash_texts, to_batch, to_batch_of_columns
+from prox_spark.udfs.arrow import hash_texts, to_batch_of_columns
+from prox_spark.udfs.tasks import read_tasks, spread_tasks
 from prox_spark.udfs.words import count_words_or_null
 
 if TYPE_CHECKING:
@@ -32,26 +31,6 @@ _BATCH_BYTES = 16 << 20
 # More tasks than this only add scheduling.
 _MAX_TASKS = 4_096
 
-# The files that one task reads: the fields of `InputFile`, and the format.
-GROUP = T.StructType(
-    [
-        T.StructField(
-            "files",
-            T.ArrayType(
-                T.StructType(
-                    [
-                        T.StructField("uri", T.StringType()),
-                        T.StructField("n_bytes", T.LongType()),
-                        T.StructField("source", T.StringType()),
-                        T.StructField("modified_ns", T.LongType()),
-                        T.StructField("format", T.StringType()),
-                    ]
-                )
-            ),
-        )
-    ]
-)
-_NUMBERED = T.StructType([T.StructField("id", T.LongType(), False), *GROUP.fields])
 ROWS = T.StructType(
     [
         T.StructField("doc_id", T.StringType()),  # null for rejections without an id, and for counts
@@ -95,11 +74,7 @@ def read_rows(
     Returns:
         A row per record or rejection, one per file and kind of skipped records, and one per file with the types of its keys.
     """
-    rows = [(n, list(map(_to_row, group))) for n, group in enumerate(group_by_size(files, _MAX_TASKS))]
-    groups = spark.createDataFrame(pa.Table.from_batches([to_batch(rows, _NUMBERED)]), _NUMBERED)
-    # An executor gets the names of all files once and a task gets its own. In the closure of the reader each task would get all
-    # names. A parallelized collection would take a Python worker more for each task, and half as long again for small files.
-    tasks = spark.range(0, len(rows), 1, len(rows)).join(F.broadcast(groups), on="id", how="inner").select("files")
+    tasks = spread_tasks(spark, group_by_size(files, _MAX_TASKS))
     return tasks.mapInArrow(make_reader(options, with_texts, is_read_twice), ROWS)
 
 
@@ -123,26 +98,18 @@ def _distribute(files: Sequence[FoundFile], groups: list[list[FoundFile]], weigh
         heapreplace(lightest, (weight + weigh(item), number))
 
 
-def _to_row(item: FoundFile) -> tuple[object, ...]:
-    file, kind = item
-    return *astuple(file), str(kind)
-
-
 def make_reader(
     options: ReadOptions, with_texts: bool, is_read_twice: bool
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """Return the function that reads groups of files, rows of `GROUP`; arguments are those of `read_rows`."""
+    """Return the function that reads tasks, which are groups of files. Arguments are those of `read_rows`."""
 
     def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            for group in batch.column("files").to_pylist():
-                for row in group:
-                    kind = InputFormat(row.pop("format"))
-                    file = InputFile(**row)
-                    items = read_file(file.uri, kind, options, is_read_twice)
-                    yield from _make_batches(items, file.source, with_texts)
-                    if is_read_twice:
-                        check_unmodified(file)
+        for group in read_tasks(batches):
+            for file, kind in group:
+                items = read_file(file.uri, kind, options, is_read_twice)
+                yield from _make_batches(items, file.source, with_texts)
+                if is_read_twice:
+                    check_unmodified(file)
 
     return read
 

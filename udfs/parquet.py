@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ from prox_spark.readers.parquet import Piece, ReadPlan, Rows
 from prox_spark.readers.parquet.footers import UNREADABLE, open_parquet
 from prox_spark.udfs.ingest import ROWS
 from prox_spark.udfs.parquet_rows import make_rows, reject_file
+from prox_spark.udfs.tasks import read_tasks, spread_tasks
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -32,9 +34,8 @@ def read_parquet(spark: SparkSession, plan: ReadPlan) -> DataFrame:
     Returns:
         Columns of `prox_spark.udfs.ingest.ROWS`; `carried` is a struct with the input's own names, or a null string.
     """
-    n_tasks = max(len(plan.tasks), 1)
-    # One row per partition, without a shuffle, which could put two numbers into one partition.
-    return spark.range(0, n_tasks, 1, n_tasks).mapInArrow(make_reader(plan), _make_row_type(plan))
+    tasks = spread_tasks(spark, plan.tasks or ((),))
+    return tasks.mapInArrow(make_reader(replace(plan, tasks=())), _make_row_type(plan))
 
 
 def _make_row_type(plan: ReadPlan) -> T.StructType:
@@ -43,16 +44,15 @@ def _make_row_type(plan: ReadPlan) -> T.StructType:
 
 
 def make_reader(plan: ReadPlan) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """Return the function that reads the tasks whose numbers are in the column `id` of its batches."""
+    """Return the function that reads tasks, which are pieces of files. The tasks of the plan itself are not used."""
 
     def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         schema = to_arrow_schema(_make_row_type(plan))
         if plan.carried is not None:
             schema = schema.set(schema.get_field_index("carried"), pa.field("carried", plan.carried))
-        for batch in batches:
-            for number in batch.column("id").to_pylist():
-                for piece in plan.tasks[number] if plan.tasks else ():
-                    yield from _read_piece(piece, plan, schema)
+        for pieces in read_tasks(batches):
+            for piece in pieces:
+                yield from _read_piece(piece, plan, schema)
 
     return read
 

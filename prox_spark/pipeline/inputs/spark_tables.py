@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from prox_spark import schemas
-from prox_spark.errors import ReasonCode
+from prox_spark.errors import ReasonCode, RecipeError
 from prox_spark.lake.types import fit_type, to_string
 from prox_spark.pipeline.inputs.naming import quote
 from prox_spark.readers.parquet.roles import Way, check_columns, find_roles
@@ -46,7 +46,8 @@ def map_table(table: DataFrame, path: str, source: str, options: ReadOptions, no
     columns = [(field.name, _sketch(field.dataType)) for field in fields]
     notes += check_columns([columns], options, path)
     roles = find_roles(columns, options)
-    assert roles.text is not None  # Otherwise `check_columns` raises.
+    if roles.text is None:
+        raise RecipeError(f"{path} has no column {options.text_column!r} (input.text_column)")
     text = _reach_value(fields, roles.text)[0].cast("string")
     doc_ids = (F.nullif(_write_id(*_reach_value(fields, way)), F.lit("")) for way in roles.doc_ids)
     doc_id = F.coalesce(*doc_ids, _make_null("string"))

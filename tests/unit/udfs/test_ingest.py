@@ -11,29 +11,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prox_spark.readers import InputFile, InputFormat, ReadOptions
-from prox_spark.udfs.arrow import to_batch
-from prox_spark.udfs.ingest import GROUP, group_by_size, make_reader
+from prox_spark.udfs.ingest import group_by_size, make_reader
+from prox_spark.udfs.tasks import to_batch_of_tasks
 
 pytestmark = pytest.mark.unit
 
 
-def write(folder: Path, name: str, *texts: str) -> dict[str, object]:
-    """Write a file of records; return its row of `GROUP.files`."""
+def write(folder: Path, name: str, *texts: str) -> tuple[InputFile, InputFormat]:
+    """Write a file of records."""
     path = folder / name
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
     stat = path.stat()
-    return {
-        "uri": str(path),
-        "n_bytes": stat.st_size,
-        "source": name,
-        "modified_ns": stat.st_mtime_ns,
-        "format": "jsonl",
-    }
+    return InputFile(str(path), stat.st_size, name, stat.st_mtime_ns), InputFormat.JSONL
 
 
 def test_a_task_reads_its_files_in_order_and_numbers_the_rows_of_each(tmp_path: Path) -> None:
     group = [write(tmp_path, "b", "one", "two"), write(tmp_path, "a", "three")]
-    batches = make_reader(ReadOptions(), True, True)(iter([to_batch([(group,)], GROUP)]))
+    batches = make_reader(ReadOptions(), True, True)(iter([to_batch_of_tasks([group])]))
     rows = [row for row in pa.Table.from_batches(batches).to_pylist() if row["text"] is not None]
     found = [(row["source"], row["ordinal"], row["text"]) for row in rows]
     assert found == [("b", 0, "one"), ("b", 1, "two"), ("a", 0, "three")]

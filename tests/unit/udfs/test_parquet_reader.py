@@ -18,6 +18,7 @@ from prox_spark.readers.parquet import ParquetFolder, ReadPlan, plan_reading
 from prox_spark.readers.records import ReadOptions, derive_id
 from prox_spark.udfs import parquet
 from prox_spark.udfs.parquet import make_reader
+from prox_spark.udfs.tasks import to_batch_of_tasks
 
 pytestmark = pytest.mark.unit
 
@@ -48,8 +49,7 @@ class Files:
 
 
 def read_batches(plan: ReadPlan) -> Iterator[pa.RecordBatch]:
-    numbers = pa.RecordBatch.from_pydict({"id": list(range(max(len(plan.tasks), 1)))})
-    for batch in make_reader(plan)(iter([numbers])):
+    for batch in make_reader(plan)(iter([to_batch_of_tasks(plan.tasks)])):
         batch.validate(full=True)
         yield batch
 
