@@ -10,6 +10,7 @@ from prox_spark.config import LakeConfig, Recipe
 from prox_spark.errors import ProxSparkError, RecipeError
 from prox_spark.lake.lake import Lake
 from prox_spark.session import refuse_connect, spark_session
+from prox_spark.watching.log import progress_unless_logged
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -24,14 +25,16 @@ __all__ = ["apply", "evaluate", "ingest", "refine"]
 
 # A lake, or the path or URI under which its tables lie.
 AnyLake: TypeAlias = "Lake | str | Path"
+# A recipe, or the path of its YAML file.
+AnyRecipe: TypeAlias = "Recipe | str | Path"
 
 
 @overload
-def refine(what: Lake, recipe: Recipe | None = None) -> RefineSummary: ...
+def refine(what: Lake, recipe: AnyRecipe | None = None) -> RefineSummary: ...
 @overload
-def refine(what: DataFrame, recipe: Recipe | None = None, *, lake: AnyLake | None = None) -> DataFrame: ...
+def refine(what: DataFrame, recipe: AnyRecipe | None = None, *, lake: AnyLake | None = None) -> DataFrame: ...
 def refine(
-    what: DataFrame | Lake, recipe: Recipe | None = None, *, lake: AnyLake | None = None
+    what: DataFrame | Lake, recipe: AnyRecipe | None = None, *, lake: AnyLake | None = None
 ) -> DataFrame | RefineSummary:
     """Refine the rows of a frame, or the documents of a lake.
 
@@ -41,7 +44,7 @@ def refine(
 
     Args:
         what: a frame with a column of texts, `input.text_column` of the recipe (`text`); or a lake that `ingest` has filled.
-        recipe: refiners, thresholds and engine; None takes the defaults, which run on a laptop.
+        recipe: refiners, thresholds and engine, or the path of its file; None takes the defaults, which run on a laptop.
         lake: for a frame, stores the answers. None takes a temporary lake, which lasts as long as the Python process.
             It works in local mode only.
 
@@ -79,22 +82,24 @@ def refine(
     from prox_spark.pipeline.refine import refine_lake
     from prox_spark.pipeline.refine_frame import refine_frame
 
-    recipe = recipe or Recipe()
+    recipe = _load(recipe)
     if isinstance(what, Lake):
         if lake is not None:
             raise ProxSparkError(
                 "refine(LAKE) refines the documents of that lake: leave out lake=, which is for frames"
             )
-        return refine_lake(what.spark, _with_lake(recipe, what))
+        with progress_unless_logged():
+            return refine_lake(what.spark, _with_lake(recipe, what))
     if not hasattr(what, "sparkSession"):
         raise ProxSparkError(
             f"refine takes a DataFrame or a Lake, not {what!r}: write refine(Lake(spark, ROOT)) for a lake"
         )
     refuse_connect(what)
-    return refine_frame(what, recipe if lake is None else _with_lake(recipe, lake))
+    with progress_unless_logged():
+        return refine_frame(what, recipe if lake is None else _with_lake(recipe, lake))
 
 
-def ingest(inputs: str | Path | Iterable[str | Path], lake: AnyLake, recipe: Recipe | None = None) -> IngestSummary:
+def ingest(inputs: str | Path | Iterable[str | Path], lake: AnyLake, recipe: AnyRecipe | None = None) -> IngestSummary:
     """Bring files or tables into a lake. Repeatable: the same input again commits nothing.
 
     Args:
@@ -119,15 +124,15 @@ def ingest(inputs: str | Path | Iterable[str | Path], lake: AnyLake, recipe: Rec
     """
     from prox_spark.pipeline.ingest import ingest as ingest_inputs
 
-    recipe = _with_lake(recipe or Recipe(), lake)
+    recipe = _with_lake(_load(recipe), lake)
     given = [inputs] if isinstance(inputs, (str, Path)) else inputs
     paths = [*recipe.input.paths, *map(str, given)]
     recipe = recipe.model_copy(update={"input": recipe.input.model_copy(update={"paths": paths})})
-    with spark_session(recipe) as spark:
+    with progress_unless_logged(), spark_session(recipe) as spark:
         return ingest_inputs(spark, recipe)
 
 
-def apply(lake: AnyLake, recipe: Recipe | None = None) -> ApplySummary:
+def apply(lake: AnyLake, recipe: AnyRecipe | None = None) -> ApplySummary:
     """Derive the tables of a lake again from stored answers, with other thresholds or semantics. No engine is started.
 
     Args:
@@ -149,14 +154,14 @@ def apply(lake: AnyLake, recipe: Recipe | None = None) -> ApplySummary:
     """
     from prox_spark.pipeline.apply import apply_lake
 
-    recipe = _with_lake(recipe or Recipe(), lake)
-    with spark_session(recipe) as spark:
+    recipe = _with_lake(_load(recipe), lake)
+    with progress_unless_logged(), spark_session(recipe) as spark:
         return apply_lake(spark, recipe)
 
 
 def evaluate(
     labels: str | Path | Sequence[str | Path] | Sequence[Label],
-    recipe: Recipe | None = None,
+    recipe: AnyRecipe | None = None,
     *,
     lake: AnyLake | None = None,
     refiner: str | None = None,
@@ -187,14 +192,20 @@ def evaluate(
     from prox_spark.pipeline.evaluate import evaluate_labels, with_refiner
     from prox_spark.pipeline.labels import find_labels
 
-    recipe = with_refiner(recipe or Recipe(), refiner)
+    recipe = with_refiner(_load(recipe), refiner)
     recipe = recipe if lake is None else _with_lake(recipe, lake)
     given = [labels] if isinstance(labels, (str, Path)) else list(labels)
     made = [label for label in given if isinstance(label, Label)]
     places = [str(label) for label in given if not isinstance(label, Label)]
-    with spark_session(recipe) as spark:
+    with progress_unless_logged(), spark_session(recipe) as spark:
         found = find_labels(spark, places) if places or not made else []
         return evaluate_labels(spark, recipe, [*made, *found])
+
+
+def _load(recipe: AnyRecipe | None) -> Recipe:
+    if recipe is None:
+        return Recipe()
+    return recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
 
 
 def _with_lake(recipe: Recipe, lake: AnyLake) -> Recipe:

@@ -78,7 +78,7 @@ def _demo(args: argparse.Namespace) -> int:
         _print_examples(lake)
         _print_heading("4. SQL over the tables just made")
         _print_queries(spark)
-    print(f'\nMore: prox-spark sql {lake.option} "SELECT * FROM runs"')
+    print(f'\nMore: prox-spark sql {lake.option} "SELECT command, status, counts, engine_starts FROM runs"')
     return 0
 
 

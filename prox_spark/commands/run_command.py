@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from prox_spark import errors
 from prox_spark.commands.closed_pipes import is_output_closed, stop_at_closed_pipe
 from prox_spark.errors import ProxSparkError, RecipeError, root_cause
+from prox_spark.watching.log import progress_on_stderr
 
 # With these loggers pyspark prints an error as JSON, with the plan and the JVM's trace, before it raises the error.
 _PYSPARK_ERROR_LOGGERS = ("DataFrameQueryContextLogger", "SQLQueryContextLogger")
@@ -42,7 +41,7 @@ def _run(command: Callable[[], int], debug: bool) -> int:
     try:
         if not debug:
             _silence_pyspark_error_loggers()
-        with _progress_on_stderr():
+        with progress_on_stderr():
             return command()
     except RecipeError as error:
         return _report(str(error), 2, debug)
@@ -88,24 +87,6 @@ def _find_worker_error(text: str) -> str | None:
         if not (end and end["next"]):
             break  # Otherwise it was the cause of a later error, which says more.
     return message
-
-
-@contextmanager
-def _progress_on_stderr() -> Iterator[None]:
-    """Show what prox_spark logs, to the person at the terminal or in the job's log. Other loggers stay as they are."""
-    logger = logging.getLogger("prox_spark")
-    level, propagate = logger.level, logger.propagate
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("  %(message)s"))
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False  # A platform's root handler would print it again.
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
-        logger.propagate = propagate
 
 
 def _silence_pyspark_error_loggers() -> None:

@@ -8,18 +8,20 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from pyspark.errors import AnalysisException
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from prox_spark.commands.arguments import add_recipe_arguments, make_recipe
 from prox_spark.commands.run_command import run_command
+from prox_spark.errors import RecipeError, find_condition, first_line
 from prox_spark.lake.lake import Lake
 from prox_spark.lake.types import change_leaves, to_string
 from prox_spark.report.terminal import print_rows
 from prox_spark.session import spark_session
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame, Row
+    from pyspark.sql import Column, DataFrame, Row, SparkSession
 
 _DESCRIPTION = """Run one statement of Spark SQL over the tables of a lake: documents, generations, programs, refined, quarantine,
 labels and runs."""
@@ -36,7 +38,9 @@ _ALL_FIELDS = {"ignoreNullFields": "false"}
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one statement and print its rows. Return the exit status, as `run_command` does."""
     parser = argparse.ArgumentParser(prog="prox-spark sql", description=_DESCRIPTION)
-    parser.add_argument("query", metavar="QUERY", help='statement, such as "SELECT * FROM runs"')
+    parser.add_argument(
+        "query", metavar="QUERY", help='statement, such as "SELECT status, count(*) FROM refined GROUP BY status"'
+    )
     parser.add_argument(
         "--output",
         choices=("table", "json", "csv"),
@@ -55,17 +59,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     def run() -> int:
         recipe = make_recipe(args)
         with spark_session(recipe) as spark:
-            Lake(spark, recipe.lake).create_views()
-            _print(spark.sql(args.query), args.output, args.limit)
+            names = Lake(spark, recipe.lake).create_views()
+            _print(_ask(spark, args.query, names), args.output, args.limit)
         return 0
 
     return run_command(run, debug=args.debug)
 
 
+def _ask(spark: SparkSession, query: str, names: Sequence[str]) -> DataFrame:
+    """Return the rows of a statement.
+
+    Raises:
+        RecipeError: it names a table that there is not.
+    """
+    try:
+        return spark.sql(query)
+    except AnalysisException as error:
+        if find_condition(error) != "TABLE_OR_VIEW_NOT_FOUND":
+            raise
+        raise RecipeError(f"{first_line(error)} The tables of this lake are {', '.join(names)}.") from error
+
+
 def _print(rows: DataFrame, output: str, limit: int | None) -> None:
     if output == "table":
         limit = _TABLE_ROWS if limit is None else limit
-        print_rows(rows.columns, _fetch(_write_times(rows), limit), limit or None)
+        print_rows(rows.columns, _fetch(_write_nested(_write_times(rows)), limit), limit or None)
         return
     chosen = rows.limit(limit) if limit else rows
     if output == "json":

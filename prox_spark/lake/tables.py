@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -181,8 +182,11 @@ class Tables:
 def _check_delta(spark: SparkSession) -> None:
     from py4j.java_gateway import JavaPackage
 
-    # What is no class on the class path is a package to py4j.
-    if isinstance(spark._jvm.io.delta.tables.DeltaTable, JavaPackage):
+    # Databricks has Delta without settings. What is no class on the class path is a package to py4j.
+    has_extension = "DATABRICKS_RUNTIME_VERSION" in os.environ or "DeltaSparkSessionExtension" in str(
+        spark.conf.get("spark.sql.extensions", "")
+    )
+    if not has_extension or isinstance(spark._jvm.io.delta.tables.DeltaTable, JavaPackage):
         raise LakeError(
             "this Spark session has no Delta. Make it by prox_spark.session.build_session(Recipe()), or give it Delta's package, its "
             "extension io.delta.sql.DeltaSparkSessionExtension and its catalog org.apache.spark.sql.delta.catalog.DeltaCatalog"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from prox_spark.config import Recipe
+from prox_spark.config import ApplyConfig, Recipe
 from prox_spark.errors import RecipeError
 from prox_spark.frames import persisted
 from prox_spark.lake.lake import Lake
@@ -56,6 +56,8 @@ class Comparison:
     """How far two settings agree over the documents that both can decide.
 
     Attributes:
+        config_a: the one setting, with its thresholds filled in.
+        config_b: the other.
         n_documents: compared.
         n_waiting: left out because one setting needs a generation that is not stored.
         same_status: documents with the same status.
@@ -68,6 +70,8 @@ class Comparison:
         examples: documents that differ, those with most differing lines first.
     """
 
+    config_a: ApplyConfig
+    config_b: ApplyConfig
     n_documents: int
     n_waiting: int
     same_status: int
@@ -101,8 +105,9 @@ def compare_settings(spark: SparkSession, a: Recipe, b: Recipe, n_examples: int 
     n_documents = documents.count()
     with ExitStack() as frames:
         raw = documents.select(*DOCUMENT_KEY, F.col("text").alias("raw"))
-        sides = [_decide_side(lake, recipe, documents, side, frames) for recipe, side in ((a, "a"), (b, "b"))]
-        rows = raw.join(sides[0], on=DOCUMENT_KEY, how="inner").join(sides[1], on=DOCUMENT_KEY, how="inner")
+        side_a, config_a = _decide_side(lake, a, documents, "a", frames)
+        side_b, config_b = _decide_side(lake, b, documents, "b", frames)
+        rows = raw.join(side_a, on=DOCUMENT_KEY, how="inner").join(side_b, on=DOCUMENT_KEY, how="inner")
         rows = frames.enter_context(persisted(rows.transform(_add_lines)))
         total = rows.agg(
             F.count("*").alias("n_documents"),
@@ -118,24 +123,22 @@ def compare_settings(spark: SparkSession, a: Recipe, b: Recipe, n_examples: int 
         examples = [_make_example(row, n_lines) for row in differing.collect()]
     moved = [(row["status_a"], row["status_b"], row["count"]) for row in statuses]
     n_waiting = n_documents - total["n_documents"]
-    return Comparison(**total.asDict(), n_waiting=n_waiting, statuses=moved, examples=examples)
+    return Comparison(config_a, config_b, **total.asDict(), n_waiting=n_waiting, statuses=moved, examples=examples)
 
 
-def _decide_side(lake: Lake, recipe: Recipe, documents: DataFrame, side: str, frames: ExitStack) -> DataFrame:
-    """Return what one recipe makes of the documents that have their generations."""
+def _decide_side(
+    lake: Lake, recipe: Recipe, documents: DataFrame, side: str, frames: ExitStack
+) -> tuple[DataFrame, ApplyConfig]:
+    """Return what one recipe makes of the documents that have their generations, and its settings with the thresholds filled in."""
     stages = RefinerStages.of(recipe, asks=False)
     settings = stages.settle(recipe)
     config, threshold = settings.recipe.apply, settings.drop_threshold
     prompts = frames.enter_context(stored_prompts(lake, stages, documents, threshold))
     parsed = parse_answers(lake.read("generations"), stages, prompts, config.semantics)
     decided = decide_outcomes(documents, parsed, config, threshold).where(IS_ANSWERED)
-    return decided.select(
-        *DOCUMENT_KEY,
-        F.col("text").alias(f"text_{side}"),
-        F.col("status").alias(f"status_{side}"),
-        F.col("words_after").alias(f"words_{side}"),
-        F.col("removed").alias(f"removed_{side}"),
-    )
+    columns = {"text": "text", "status": "status", "words": "words_after", "removed": "removed"}
+    renamed = (F.col(column).alias(f"{name}_{side}") for name, column in columns.items())
+    return decided.select(*DOCUMENT_KEY, *renamed), config
 
 
 def _add_lines(rows: DataFrame) -> DataFrame:

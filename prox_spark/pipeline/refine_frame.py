@@ -136,9 +136,11 @@ def _name_columns(frame: DataFrame, text_column: str) -> dict[str, str]:
     if doubled := sorted({column for column in frame.columns if folded.count(fold(column)) > 1}):
         raise RecipeError(f"the frame has several columns called {', '.join(doubled)}: rename them")
     if text_column not in frame.columns:
+        alike = next((column for column in frame.columns if fold(column) == fold(text_column)), None)
+        hint = f" Did you mean {alike!r}?" if alike else ""
         raise RecipeError(
-            f"the frame has no column {text_column!r}; it has {', '.join(frame.columns)}. Set input.text_column in the recipe, or "
-            "rename the column"
+            f"the frame has no column {text_column!r}; it has {', '.join(frame.columns)}.{hint} Set input.text_column in the recipe, "
+            "or rename the column"
         )
     kind = frame.schema[text_column].dataType
     if not isinstance(kind, T.StringType):

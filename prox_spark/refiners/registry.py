@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -150,9 +151,14 @@ def find(name: str) -> Refiner:
     if (directory / "config.json").is_file():
         return Refiner(_make_teacher_card(name, directory, base), directory.resolve(), reference)
     raise RefinerError(
-        f"no refiner {name!r}{_describe_place(name, directory)}: take one of {', '.join(list_refiners())}, or a directory or hub "
-        "model with refiner.yaml"
+        f"no refiner {name!r}{_describe_place(name, directory)}:{_suggest(name)} take one of {', '.join(list_refiners())}, or a "
+        "directory or hub model with refiner.yaml"
     )
+
+
+def _suggest(name: str) -> str:
+    alike = get_close_matches(name, list_refiners(), n=1, cutoff=0.7)
+    return f" did you mean {alike[0]}? Else" if alike else ""
 
 
 def _may_be_on_hub(name: str) -> bool:
@@ -227,7 +233,7 @@ def _download(hub_id: str, revision: str, patterns: Sequence[str] = _HUB_FILES) 
         ) from error
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise RefinerError(
-            f"{hub_id} (revision {revision}) can't be had from the hub: {first_line(error)} Check the network, HF_TOKEN "
+            f"{hub_id} (revision {revision}) can't be had from the hub: {first_line(error).rstrip('.')}. Check the network, HF_TOKEN "
             f"and HF_HOME, or take a local directory with refiner.yaml, or one of {', '.join(list_refiners())}"
         ) from error
 

@@ -44,6 +44,11 @@ def describe_refine(done: RefineSummary) -> str:
     total = sum(done.statuses.values())
     if done.n_pending == 0:
         head = f"refine: nothing new among {total:,} documents; no engine was started"
+    elif not done.run.counts["generations"]:
+        head = (
+            f"refine: {done.n_pending:,} of {total:,} documents in {done.run.total_seconds:.0f} s from stored answers, because "
+            "they are new under this recipe; no engine was started"
+        )
     else:
         run = done.run
         prompt_tokens, output_tokens = run.engine_total("prompt_tokens"), run.engine_total("output_tokens")
@@ -70,15 +75,15 @@ def describe_apply(done: ApplySummary) -> str:
     words = sum(move.words_before for move in done.moves), sum(move.words_after for move in done.moves)
     lines.append(f"words left: {words[0]:,} before, {words[1]:,} now")
     moved = [move for move in done.moves if move.before != move.after]
-    lines.append(f"{sum(move.n_documents for move in moved):,} documents moved:")
+    lines.append(f"{sum(move.n_documents for move in moved):,} documents moved{':' if moved else ''}")
     lines += [
         f"  {move.before:<18}→ {move.after:<18}{move.n_documents:>9,}   words {move.words_before:,} → {move.words_after:,}"
         for move in moved
     ]
     if done.n_waiting:
         lines.append(
-            f"{done.n_waiting:,} documents wait: a model was never asked what this recipe needs. "
-            "Run `prox-spark refine` with the same recipe; they are as they were"
+            f"{done.n_waiting:,} documents wait and are as they were, because no model has answered yet what this recipe needs. "
+            "Run `prox-spark refine` with the same recipe"
         )
     return "\n".join(lines)
 
@@ -89,8 +94,16 @@ def describe_comparison(found: Comparison) -> str:
     def describe_share(part: int, whole: int) -> str:
         return f"{part:,} of {whole:,} ({part / whole:.1%})" if whole else "none"
 
+    a, b = found.config_a.model_dump(), found.config_b.model_dump()
+    differing = [name for name in a if a[name] != b[name]]
     lines = [
         f"compare: {found.n_documents:,} documents",
+        *(
+            f"  {side}: " + ", ".join(f"apply.{name}={values[name]}" for name in differing)
+            for side, values in (("A", a), ("B", b))
+            if differing
+        ),
+        *([] if differing else ["  A and B have the same settings of `apply`: name others by --with"]),
         f"  same status      {describe_share(found.same_status, found.n_documents)}",
         f"  same text        {describe_share(found.same_text, found.n_documents)}",
         f"  same lines kept  {describe_share(found.same_lines, found.n_lines)}",
