@@ -207,7 +207,8 @@ def test_quarantined_document_is_nowhere_else_when_recipes_go_back_and_forth(
 def test_commands_apply_and_compare(sample_copy: str, spark: Any, capsys: pytest.CaptureFixture[str]) -> None:
     place = ["--lake", sample_copy, "--set", "engine.device=cpu"]
     assert compare.main([*place, "--with", "apply.drop_threshold=0.0", "--examples", "1"]) == 0
-    assert re.search(rf"compare: {N_PAGES} documents\n  same status +\d+ of {N_PAGES}", capsys.readouterr().out)
+    sides = r"  A: apply\.drop_threshold=0\.65\n  B: apply\.drop_threshold=0\.0\n"
+    assert re.search(rf"compare: {N_PAGES} documents\n{sides}  same status +\d+ of {N_PAGES}", capsys.readouterr().out)
     assert apply_job.main([*place, "--set", "apply.drop_threshold=0.0"]) == 0
     assert re.search(rf"apply: {N_PAGES} of {N_PAGES} documents .* no engine", capsys.readouterr().out)
     assert compare.main([*place, "--with", "apply.drop_treshold=0.0"]) == 2
