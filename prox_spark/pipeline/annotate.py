@@ -20,7 +20,6 @@ from prox_spark.errors import RecipeError, RefinerError
 from prox_spark.fingerprint import fingerprint
 from prox_spark.frames import persisted
 from prox_spark.labels import write_labels
-from prox_spark.lake.buckets import bucket_of
 from prox_spark.lake.lake import Lake
 from prox_spark.pipeline.asking.generate import GenerateMissing
 from prox_spark.pipeline.asking.stages import RefinerStage, prepare_engine
@@ -28,7 +27,7 @@ from prox_spark.pipeline.asking.stored_answers import choose_answers
 from prox_spark.pipeline.asking.wave_prompts import make_prompts
 from prox_spark.pipeline.labels import import_files, read_rows, store_labels
 from prox_spark.pipeline.plan import open_lake
-from prox_spark.pipeline.waves import cut_waves
+from prox_spark.pipeline.waves import cut_frame
 from prox_spark.places import is_uri
 from prox_spark.refiners import find
 from prox_spark.refiners.build import tokenizer_json
@@ -118,10 +117,8 @@ def _ask_teacher(lake: Lake, run: Run, recipe: Recipe) -> AnnotateSummary:
         documents = lake.read("documents", versions["documents"]).transform(draw_sample(config))
     generate = GenerateMissing(lake, run)
     with persisted(documents) as sample:
-        bucket = bucket_of(F.col("doc_id")).alias("bucket")
-        per_bucket = {row["bucket"]: (row["count"], True) for row in sample.groupBy(bucket).count().collect()}
-        n_documents = sum(n for n, _ in per_bucket.values())
-        for wave in cut_waves(per_bucket, recipe.waves.documents, lambda buckets: buckets.of(sample)):
+        waves, n_documents = cut_frame(sample, recipe.waves.documents)
+        for wave in waves:
             with ExitStack() as stack:
                 prompts = stack.enter_context(persisted(_make_prompts(wave.documents, stages, config)))
                 answers = []

@@ -19,7 +19,7 @@ from prox_spark.lake.lake import Lake
 from prox_spark.pipeline.applying.execute import execute_programs, gather_chunks
 from prox_spark.pipeline.asking.generate import GenerateMissing
 from prox_spark.pipeline.asking.self_test import SelfTest
-from prox_spark.pipeline.asking.stages import RefinerStages
+from prox_spark.pipeline.asking.stages import RefinerStages, settle_run
 from prox_spark.pipeline.asking.stored_answers import parse_answers
 from prox_spark.pipeline.asking.wave_prompts import WavePrompts, make_prompts
 from prox_spark.quality.baselines import load_baselines
@@ -78,9 +78,7 @@ def evaluate_labels(spark: SparkSession, recipe: Recipe, labels: Sequence[Label]
     with _lake_of(spark, recipe) as lake:
         lake.ensure()
         with recorded(lake, "evaluate", recipe) as run:
-            stages = RefinerStages.of(recipe)
-            settings = stages.settle(recipe)
-            run.settle(settings.recipe, settings.fingerprint)
+            stages, settings = settle_run(run, recipe)
             run.read_at({"generations": lake.version("generations")})
             run.count(generations=0, labels=len(labels))
             answers = _ask(lake, stages, settings.recipe, run, labels)

@@ -13,7 +13,7 @@ from prox_spark.frames import planned_for
 from prox_spark.lake.lake import Lake
 from prox_spark.lake.tables import TOLD_APART
 from prox_spark.pipeline.asking.settings import Settings
-from prox_spark.pipeline.asking.stages import RefinerStages
+from prox_spark.pipeline.asking.stages import RefinerStages, settle_run
 from prox_spark.pipeline.standing import count_settled
 from prox_spark.pipeline.waves import Wave, cut_waves
 from prox_spark.runs.run import Run
@@ -76,9 +76,7 @@ def make_plan(lake: Lake, run: Run, recipe: Recipe, asks: bool) -> Plan:
         RecipeError: thresholds contradict each other.
     """
     with run.timed("plan"):
-        stages = RefinerStages.of(recipe, asks)
-        settings = stages.settle(recipe)
-        run.settle(settings.recipe, settings.fingerprint)
+        stages, settings = settle_run(run, recipe, asks)
         with planned_for(lake.spark, 0):  # Only the log is read.
             versions = lake.versions()
             run.read_at(versions)

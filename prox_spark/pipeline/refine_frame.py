@@ -18,16 +18,15 @@ from prox_spark.config import LakeConfig, Recipe
 from prox_spark.engine.driver import is_local
 from prox_spark.errors import ConservationError, ReasonCode, RecipeError
 from prox_spark.frames import persist_rows, persisted, planned_for
-from prox_spark.lake.buckets import bucket_of
 from prox_spark.lake.lake import Lake
 from prox_spark.pipeline.applying.outcomes import IS_ANSWERED, decide_outcomes
 from prox_spark.pipeline.asking.answer_wave import answer_wave
 from prox_spark.pipeline.asking.generate import GenerateMissing
 from prox_spark.pipeline.asking.self_test import SelfTest
-from prox_spark.pipeline.asking.stages import RefinerStages
+from prox_spark.pipeline.asking.stages import settle_run
 from prox_spark.pipeline.asking.stored_answers import parse_answers
 from prox_spark.pipeline.inputs.naming import fold, quote
-from prox_spark.pipeline.waves import Wave, cut_waves
+from prox_spark.pipeline.waves import Wave, cut_frame
 from prox_spark.programs import DocumentStatus
 from prox_spark.runs.run import Run, recorded
 
@@ -81,17 +80,12 @@ def refine_frame(frame: DataFrame, recipe: Recipe) -> DataFrame:
 def _decide_in_waves(lake: Lake, run: Run, recipe: Recipe, documents: DataFrame) -> DataFrame:
     """Return the outcomes of documents, computed from committed answers and kept on disk as long as the session lasts."""
     with run.timed("plan"):
-        stages = RefinerStages.of(recipe)
-        settings = stages.settle(recipe)
-        run.settle(settings.recipe, settings.fingerprint)
+        stages, settings = settle_run(run, recipe)
         run.read_at({"generations": lake.version("generations")})
-        bucket = bucket_of(F.col("doc_id")).alias("bucket")
-        per_bucket = {row["bucket"]: (row["count"], True) for row in documents.groupBy(bucket).count().collect()}
-    n_documents = sum(n for n, _ in per_bucket.values())
+        waves, n_documents = cut_frame(documents, recipe.waves.documents)
     run.count(generations=0, documents=n_documents)
     generate = GenerateMissing(lake, run, SelfTest(lake, run, recipe.self_test))
     config, decided = settings.recipe.apply, []
-    waves = cut_waves(per_bucket, recipe.waves.documents, lambda buckets: buckets.of(documents))
     with ExitStack() as kept:
         for wave in waves or [Wave(0, 1, lambda _buckets: documents)]:
             with (

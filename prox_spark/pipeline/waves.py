@@ -12,8 +12,10 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from pyspark.sql import functions as F
+
 from prox_spark.errors import first_line
-from prox_spark.lake.buckets import EVERY, Buckets
+from prox_spark.lake.buckets import EVERY, Buckets, bucket_of
 from prox_spark.threads import inherit_thread_settings
 
 if TYPE_CHECKING:
@@ -84,6 +86,21 @@ def cut_waves(
         )
         for number, part in enumerate(parts.values())
     ]
+
+
+def cut_frame(documents: DataFrame, size: int) -> tuple[list[Wave], int]:
+    """Cut the rows of a frame into waves.
+
+    Args:
+        documents: with `doc_id`; read once to count them and once for each wave.
+        size: as in `cut_waves`.
+
+    Returns:
+        The waves, and the number of documents.
+    """
+    bucket = bucket_of(F.col("doc_id")).alias("bucket")
+    counts = {row["bucket"]: (row["count"], True) for row in documents.groupBy(bucket).count().collect()}
+    return cut_waves(counts, size, lambda buckets: buckets.of(documents)), sum(n for n, _ in counts.values())
 
 
 def run_one_by_one(waves: Iterable[Wave], work: Work) -> None:

@@ -14,6 +14,7 @@ from prox_spark.prompts import ChunkPrompts, PromptBuilder, VerdictPrompts
 from prox_spark.refiners import Refiner, Stage, find
 from prox_spark.refiners.adapters import check_rank
 from prox_spark.refiners.build import build, tokenizer_json
+from prox_spark.runs.run import Run
 from prox_spark.udfs.generate import Generate, VerdictTokens
 
 
@@ -72,6 +73,19 @@ class RefinerStage:
         return replace(
             self, builder=builder, generate=replace(self.generate, parameters=builder.sampling, verdict_tokens=None)
         )
+
+
+def settle_run(run: Run, recipe: Recipe, asks: bool = True) -> tuple[RefinerStages, Settings]:
+    """Return the stages and the settings of a run under a recipe, and tell the run of the settings.
+
+    Raises:
+        RefinerError: as `RefinerStages.of`.
+        RecipeError: the thresholds contradict each other.
+    """
+    stages = RefinerStages.of(recipe, asks)
+    settings = stages.settle(recipe)
+    run.settle(settings.recipe, settings.fingerprint)
+    return stages, settings
 
 
 @dataclass(frozen=True)
