@@ -41,9 +41,9 @@ def _strip_comments(kind: T.StructType) -> T.StructType:
     def strip(value: Any) -> Any:
         if isinstance(value, list):
             return list(map(strip, value))
-        return (
-            {key: strip(item) for key, item in value.items() if key != "metadata"} if isinstance(value, dict) else value
-        )
+        if isinstance(value, dict):
+            return {key: {} if key == "metadata" else strip(item) for key, item in value.items()}
+        return value
 
     return T.StructType.fromJson(strip(kind.jsonValue()))
 

@@ -10,6 +10,8 @@ import pyarrow as pa
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from prox_spark.spark_versions import create_frame
+
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
@@ -29,8 +31,8 @@ def spread_tasks(spark: SparkSession, tasks: Sequence[Any]) -> DataFrame:
         spark: the session.
         tasks: at least one, of what can be pickled.
     """
-    rows = [pa.array(range(len(tasks)), pa.int64()), pa.array([pickle.dumps(task) for task in tasks], pa.binary())]
-    numbered = spark.createDataFrame(pa.Table.from_arrays(rows, _NUMBERED.names), _NUMBERED)
+    rows = [{"id": number, _COLUMN: pickle.dumps(task)} for number, task in enumerate(tasks)]
+    numbered = create_frame(spark, rows, _NUMBERED)
     # A range and a join, because a shuffle could put two tasks into one partition.
     numbers = spark.range(0, len(tasks), 1, len(tasks))
     return numbers.join(F.broadcast(numbered), on="id", how="inner").select(_COLUMN)

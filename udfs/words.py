@@ -11,7 +11,6 @@ from prox_spark.programs.words import ATTACHED_SIGNS, UNSPACED_LETTERS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from pyspark.sql import Column
 
     Bytes = NDArray[np.uint8]
     Flags = NDArray[np.bool_]
@@ -37,16 +36,6 @@ def _classify_characters() -> NDArray[np.uint8]:
 
 
 _KINDS: Final = _classify_characters()
-
-
-def count_words_column(texts: Column) -> Column:
-    """Return the number of words of each text of a Spark column, as by `programs.words.count_words`; null for null."""
-    from pyspark.sql.functions import arrow_udf
-
-    def count(texts: pa.Array) -> pa.Array:
-        return count_words_or_null(texts)
-
-    return arrow_udf(count, "bigint")(texts)
 
 
 def count_words_or_null(texts: pa.Array) -> pa.Array:

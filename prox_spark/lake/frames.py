@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
 from pyspark.sql import functions as F
-from pyspark.sql import types as T
-from pyspark.sql.pandas.types import to_arrow_schema
 
 from prox_spark.places import absolute, is_table_name
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
-
-
-def to_frame(spark: SparkSession, rows: Sequence[Mapping[str, object]], schema: T.StructType) -> DataFrame:
-    """Return a frame of a few rows that are part of its plan, so that no Python worker is needed for them.
-
-    Args:
-        spark: the session.
-        rows: values by column, with structs as dicts and maps as lists of pairs.
-        schema: of the frame.
-    """
-    return spark.createDataFrame(pa.Table.from_pylist(list(rows), to_arrow_schema(schema)), schema)
 
 
 def read_delta(spark: SparkSession, place: str) -> DataFrame:

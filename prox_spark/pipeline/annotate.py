@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import Window
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from prox_spark import schemas
 from prox_spark.annotation import QUESTIONS, Question
@@ -33,9 +34,10 @@ from prox_spark.refiners import find
 from prox_spark.refiners.build import tokenizer_json
 from prox_spark.runs.run import Run, recorded
 from prox_spark.schemas import DOCUMENT_KEY
+from prox_spark.spark_versions import with_arrow_column
 from prox_spark.udfs.annotate import ANSWER, DRAFTS, DraftLabels
 from prox_spark.udfs.generate import Generate
-from prox_spark.udfs.words import count_words_column
+from prox_spark.udfs.words import count_words_or_null
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -172,14 +174,15 @@ def draw_sample(config: AnnotationConfig) -> Callable[[DataFrame], DataFrame]:
     Returns:
         A transformation of `documents`: `DOCUMENT_KEY` and text of at most `config.documents` that have words.
     """
-    n_words = F.coalesce("n_words", count_words_column(F.col("text")))
+    n_words = F.coalesce("n_words", "n_counted")
     length = reduce(lambda n, bound: n + (n_words >= bound).cast("int"), config.length_bounds, F.lit(0))
     draw = F.xxhash64(F.lit(config.seed), "doc_id")
 
     def draw_from(documents: DataFrame) -> DataFrame:
-        places = documents.where(n_words > 0).select(
-            *DOCUMENT_KEY, "source", length.alias("length"), draw.alias("draw")
-        )
+        uncounted = F.when(F.col("n_words").isNull(), F.col("text"))
+        known = documents.select(*DOCUMENT_KEY, "source", "n_words", uncounted.alias("uncounted"))
+        counted = with_arrow_column(known, "n_counted", count_words_or_null, T.LongType(), F.col("uncounted"))
+        places = counted.where(n_words > 0).select(*DOCUMENT_KEY, "source", length.alias("length"), draw.alias("draw"))
         turn = F.row_number().over(Window.partitionBy("source", "length").orderBy("draw", "doc_id"))
         chosen = places.withColumn("turn", turn).orderBy("turn", "draw", "doc_id").limit(config.documents)
         return documents.select(*DOCUMENT_KEY, "text").join(

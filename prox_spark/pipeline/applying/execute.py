@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
 from pyspark.sql import functions as F
 
 from prox_spark import schemas
 from prox_spark.config import ApplyConfig
 from prox_spark.programs import Gates
 from prox_spark.schemas import DOCUMENT_KEY
+from prox_spark.spark_versions import with_arrow_column
 from prox_spark.udfs.execute import ExecuteReference, ExecuteStrict
 from prox_spark.udfs.programs import CHUNK, EXECUTION
 
@@ -45,25 +45,20 @@ def execute_programs(documents: DataFrame, chunks: DataFrame, config: ApplyConfi
     No text is shuffled if Spark takes `chunks` for small enough to broadcast (`spark.sql.autoBroadcastJoinThreshold`).
     """
     others = [name for name in chunks.columns if name not in DOCUMENT_KEY]
-    return (
-        documents.select(*DOCUMENT_KEY, "text", _known_words(documents).alias("n_words"))
-        .join(chunks, on=DOCUMENT_KEY, how="left")
-        .withColumn("execution", _execution(config, F.col("text"), F.col("n_words"), F.col("chunks")))
-        .select(*DOCUMENT_KEY, "execution.*", *others)
+    rows = documents.select(*DOCUMENT_KEY, "text", _known_words(documents).alias("n_words")).join(
+        chunks, on=DOCUMENT_KEY, how="left"
     )
+    inputs = (F.col(name) for name in ("text", "n_words", "chunks"))
+    executed = with_arrow_column(rows, "execution", _make_executor(config), EXECUTION, *inputs)
+    return executed.select(*DOCUMENT_KEY, "execution.*", *others)
 
 
-def _execution(config: ApplyConfig, text: Column, n_words: Column, chunks: Column) -> Column:
-    """Return the column that the executor of the recipe makes of texts, numbers of words and programs."""
+def _make_executor(config: ApplyConfig) -> ExecuteReference | ExecuteStrict:
+    """Return the executor that the recipe asks for."""
     gates = Gates(config.min_word_ratio, config.min_words, config.max_errors)
-    executor: ExecuteReference | ExecuteStrict = ExecuteStrict(gates)
     if config.semantics == "reference":
-        executor = ExecuteReference(round(1 - gates.min_word_ratio, 12), gates.max_errors)
-
-    def execute(texts: pa.Array, n_words: pa.Array, chunks: pa.Array) -> pa.Array:
-        return executor(texts, n_words, chunks)
-
-    return F.arrow_udf(execute, EXECUTION)(text, n_words, chunks)
+        return ExecuteReference(round(1 - gates.min_word_ratio, 12), gates.max_errors)
+    return ExecuteStrict(gates)
 
 
 def _known_words(documents: DataFrame) -> Column:

@@ -14,18 +14,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 from pyspark.sql import functions as F
-from pyspark.storagelevel import StorageLevel
 
 from prox_spark import schemas
 from prox_spark.engine.driver import find_earliest_start, find_local_executor, is_local, read_engine_ids
 from prox_spark.errors import ReasonCode
 from prox_spark.frames import persisted
-from prox_spark.lake.frames import to_frame
 from prox_spark.lake.lake import Lake
 from prox_spark.pipeline.asking.gpu_profile import make_generation_profile
 from prox_spark.pipeline.asking.stages import RefinerStage
 from prox_spark.runs.run import Run
 from prox_spark.runs.usage import AnswerSums, EngineWave, find_last_engines
+from prox_spark.spark_versions import checkpoint_on_disk, collect_arrow, create_frame
 from prox_spark.udfs.generate import ANSWERS
 from prox_spark.watching.progress import Workload, engine_progress
 
@@ -140,7 +139,7 @@ class GenerateMissing:
                 if is_local(self.lake.spark.sparkContext) and not stage.generate.spec.config.endpoint:
                     # A checkpoint instead of a persisted frame: Spark may forget the latter and would ask once more. The only
                     # executor holds the checkpoint on its disk until the frame is collected as garbage.
-                    answers = answers.localCheckpoint(eager=False, storageLevel=StorageLevel.DISK_ONLY)
+                    answers = checkpoint_on_disk(answers)
                     self._commit(answers, to_ask, stage, wave, label)
                 else:
                     # An executor that is lost takes its cached answers with it, so they are read back from the table.
@@ -153,7 +152,7 @@ class GenerateMissing:
             yield (
                 reduce(lambda a, b: a.unionByName(b), parts)
                 if parts
-                else to_frame(self.lake.spark, [], schemas.GENERATIONS.schema)
+                else create_frame(self.lake.spark, [], schemas.GENERATIONS.schema)
             )
 
     def _to_ask(self, prompts: DataFrame, stage: RefinerStage, stack: ExitStack) -> _ToAsk:
@@ -203,7 +202,7 @@ class GenerateMissing:
             return None
         if not n_stored:
             return np.array([], np.int64)
-        return stored.select(F.xxhash64("generation_key")).toArrow().column(0).to_numpy()
+        return collect_arrow(stored.select(F.xxhash64("generation_key"))).column(0).to_numpy()
 
     def _commit(self, answers: DataFrame, to_ask: _ToAsk, stage: RefinerStage, wave: int, label: str) -> None:
         """Have the engine answer the prompts, and commit the answers."""

@@ -9,13 +9,13 @@ from pyspark.sql import types as T
 
 from prox_spark import schemas
 from prox_spark.errors import ReasonCode
-from prox_spark.lake.frames import to_frame
 from prox_spark.lake.lake import Lake
 from prox_spark.pipeline.inputs.find import Inputs
 from prox_spark.pipeline.inputs.judge import STAGE, Arrival, make_finding_id
 from prox_spark.pipeline.inputs.naming import ROW_ID
 from prox_spark.readers.records import SNIPPET_CHARS
 from prox_spark.runs.run import Run
+from prox_spark.spark_versions import create_frame
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -29,7 +29,7 @@ def remove_mended(lake: Lake, arrivals: DataFrame, inputs: Inputs, run: Run) -> 
     if known.isEmpty():
         return
     rejected = _choose_rejected(arrivals)
-    files = to_frame(lake.spark, [{"file": place} for place in inputs.places], _FILE)
+    files = create_frame(lake.spark, [{"file": place} for place in inputs.places], _FILE)
     broken = rejected.where(F.col("reason") == ReasonCode.UNREADABLE_FILE.value)
     read = files.join(broken.select("file"), on="file", how="left_anti")
     mended = (

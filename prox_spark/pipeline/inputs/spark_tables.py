@@ -15,7 +15,8 @@ from prox_spark.lake.types import fit_type, to_string
 from prox_spark.pipeline.inputs.naming import quote
 from prox_spark.readers.parquet.roles import Way, check_columns, find_roles
 from prox_spark.readers.records import SNIPPET_CHARS, ReadOptions
-from prox_spark.udfs.words import count_words_column
+from prox_spark.spark_versions import with_arrow_column
+from prox_spark.udfs.words import count_words_or_null
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -27,7 +28,7 @@ _EXACT = 1 << 53
 
 
 def map_table(table: DataFrame, path: str, source: str, options: ReadOptions, notes: list[str]) -> DataFrame:
-    """Map the columns of a table to those of `prox_spark.udfs.ingest.ROWS`, by column expressions only.
+    """Map the columns of a table to those of `prox_spark.udfs.ingest.ROWS`.
 
     Args:
         table: rows as they were read.
@@ -74,16 +75,16 @@ def map_table(table: DataFrame, path: str, source: str, options: ReadOptions, no
     )
     is_document = F.col("rejection").isNull()
     derived_id = F.sha2(F.concat(F.coalesce("url", F.lit("")), F.lit("\n"), "raw_text"), 256)
-    return rows.withColumns(
+    mapped = rows.withColumns(
         {
             "doc_id": F.when(is_document, F.coalesce("own_id", derived_id)).otherwise(F.col("own_id")),
             "reason": F.col("rejection.reason"),
             "message": F.col("rejection.message"),
             "text": F.when(is_document, F.col("raw_text")),
-            "n_words": F.when(is_document, count_words_column(F.col("raw_text"))),
             "snippet": F.when(~is_document, _make_valid_utf8(F.substring("raw_text", 1, SNIPPET_CHARS))),
         }
     ).drop("own_id", "raw_text", "rejection")
+    return with_arrow_column(mapped, "n_words", count_words_or_null, T.LongType(), F.col("text"))
 
 
 def _carry(field: T.StructField, options: ReadOptions) -> Column:
