@@ -7,7 +7,7 @@ LAKE   ?=
 JOBS   ?= 2
 BIN    := $(VENV)/bin
 
-.PHONY: setup demo test lint docs bench clean
+.PHONY: setup demo test lint docs package bench clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -20,7 +20,7 @@ setup: ## make the virtual environment, fetch the Delta JAR, build the CPU refin
 demo: setup ## refine the sample, or your own data with INPUT=path, and show what happened
 	@$(BIN)/prox-spark demo $(if $(LAKE),--lake "$(LAKE)") $(if $(INPUT),"$(INPUT)")
 
-test: setup lint ## ruff, mypy and all tests (those marked `shared` only where PROX_SPARK_SHARED is a folder)
+test: setup lint .cache/airflow/installed ## ruff, mypy and all tests (those marked `shared` only where PROX_SPARK_SHARED is a folder)
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --basetemp "$$(mktemp -d)" \
 		--cov --cov-report= $(ARGS)
 	@echo "covered lines, without those that run in Spark's workers and engines: $$($(BIN)/coverage report --format=total) %"
@@ -30,6 +30,15 @@ lint: setup ## ruff and mypy
 
 docs: setup ## build the documentation site in build/docs; a warning is an error
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+package: setup ## the wheel, a relocatable environment and the jobs, in dist/ (EXTRAS=gpu,warc PYTHON=/usr/bin/python3.11)
+	@VENV="$(VENV)" PYTHON="$(PYTHON)" bash conf/package.sh
+
+# Airflow has an environment of its own, as it has on a worker: neither Spark nor prox_spark is in it.
+.cache/airflow/installed: conf/requirements/airflow.txt | setup
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .cache/airflow
+	@$(BIN)/uv pip install --quiet --python .cache/airflow/bin/python -r $<
+	@touch $@
 
 # What ingest is compared with has an environment of its own: its pins are not ours.
 .cache/datatrove/installed: benchmarks/common/datatrove.txt | setup
@@ -50,4 +59,4 @@ bench: setup .cache/datatrove/installed .cache/peers/datatrove/installed .cache/
 	@for b in benchmarks/*.py; do echo "== $$b"; $(BIN)/python "$$b" || exit 1; done
 
 clean: ## remove what set-up and the demo made
-	rm -rf $(VENV) lake .cache build *.egg-info .pytest_cache .mypy_cache .ruff_cache spark-warehouse
+	rm -rf $(VENV) lake .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache spark-warehouse

@@ -18,7 +18,7 @@ command -v "$java" >/dev/null 2>&1 || fail "Java 17 is missing: install it (Debi
 IMPORTED="import prox_spark.engine.process.server, vllm.v1.worker.cpu_worker, vllm.model_executor.models.llama, peft, pyspark.worker, pandas, pyarrow, prox_spark.udfs.generate, prox_spark.udfs.parse, prox_spark.udfs.prompts, prox_spark.cli"
 
 # The stamp is a hash of all that decides what is installed: a changed pin installs again.
-want="$(cat setup.py prox_spark/__init__.py conf/setup.sh conf/requirements/*.txt | sha256sum | cut -c1-64) $(pwd)"
+want="$(cat setup.py prox_spark/__init__.py conf/setup.sh conf/requirements/{cpu,overrides}.txt | sha256sum | cut -c1-64) $(pwd)"
 if [ "$(cat "$VENV/.prox-spark-setup" 2>/dev/null)" != "$want" ]; then
     say "making $VENV (about 1.5 GB to download on a fresh machine)"
     [ -x "$VENV/bin/python" ] || "$PYTHON" -m venv "$VENV"
