@@ -22,7 +22,9 @@ setup(
     # The wheel holds one name. udfs/ and conf/ are in it as prox_spark.udfs and prox_spark.conf. In a checkout links lead there, but
     # an archive of the repository may have files in place of links. jobs/ is for `spark-submit` from a checkout.
     packages=[
-        *find_packages(include=["prox_spark", "prox_spark.*"], exclude=["prox_spark.udfs*", "prox_spark.conf*"]),
+        *find_packages(
+            include=["prox_spark", "prox_spark.*"], exclude=["prox_spark.udfs*", "prox_spark.conf", "prox_spark.conf.*"]
+        ),
         "prox_spark.udfs",
         "prox_spark.conf",
     ],
@@ -33,7 +35,8 @@ setup(
         "prox_spark.demo": ["*.jsonl"],
         "prox_spark.refiners": ["cards/*/*.yaml", "cards/*/*.json", "cards/*/*.safetensors", "cards/*/*.md"],
     },
-    entry_points={"console_scripts": ["prox-spark = prox_spark.cli:main"]},
+    # Schedulers that call an entry point and drop what it returns, as Databricks does, take the second.
+    entry_points={"console_scripts": ["prox-spark = prox_spark.cli:main", "prox-spark-task = prox_spark.cli:run_task"]},
     install_requires=[
         "aiohttp>=3.10",
         "isal>=1.7",

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from prox_spark import __version__
 from prox_spark.commands.closed_pipes import stop_at_closed_pipe
+from prox_spark.errors import ProxSparkError
 
 COMMANDS = {
     "ingest": "ingest files or tables into a lake",
@@ -26,6 +27,10 @@ COMMANDS = {
 }
 
 
+class TaskError(ProxSparkError):
+    """A command that a scheduler called as a function failed. The message has its exit status."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand.
 
@@ -33,6 +38,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit status: 0 done, 1 the run failed, 2 usage or recipe error, 130 interrupted, 141 nobody reads the output any more.
     """
     return stop_at_closed_pipe(lambda: _run(list(sys.argv[1:] if argv is None else argv)))
+
+
+def run_task() -> None:
+    """Run a subcommand for a scheduler that calls a function, takes its return for success and drops what it returns.
+
+    Databricks calls the entry point of a Python wheel task so, and takes `SystemExit(0)` for a failure.
+
+    Raises:
+        TaskError: the exit status is not 0. What went wrong is on standard error.
+    """
+    try:
+        status = main()
+    except SystemExit as end:  # The parser of arguments ends so, with its help too.
+        status = end.code if isinstance(end.code, int) else int(bool(end.code))
+    if status:
+        raise TaskError(
+            f"prox-spark {' '.join(sys.argv[1:2])} ended with exit status {status}: its last message is on standard error"
+        )
 
 
 def _run(arguments: list[str]) -> int:

@@ -305,3 +305,19 @@ def test_with_debug_the_stack_trace_is_shown(capsys: Capture) -> None:
 def test_an_interrupted_run_says_that_it_goes_on(capsys: Capture) -> None:
     run_command(fail_with(KeyboardInterrupt()))
     assert "start it again and it goes on where it stopped" in capsys.readouterr().err
+
+
+def test_a_task_of_a_scheduler_returns_nothing_when_it_is_done(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for words in (["config"], ["--version"], ["sql", "--help"]):
+        monkeypatch.setattr("sys.argv", ["task", *words])
+        assert cli.run_task() is None
+    assert "prox-spark 0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [["sql"], ["apply", "--set", "x=1"], ["nonsense"], []])
+def test_a_task_of_a_scheduler_raises_when_it_fails(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["task", *words])
+    with pytest.raises(cli.TaskError, match=f"prox-spark {words[0] if words else ''}.*exit status 2"):
+        cli.run_task()
