@@ -14,6 +14,7 @@ from prox_spark.config import EngineConfig
 from prox_spark.engine.host.cores import build_cpu_binding, build_openmp_binding
 from prox_spark.engine.host.device import choose_cpu_dtype, choose_visible_devices, detect_device, read_assigned_gpus
 from prox_spark.engine.host.executor import find_owner
+from prox_spark.engine.host.interpreter import find_engine_python
 from prox_spark.errors import EngineStartError
 from prox_spark.fingerprint import fingerprint
 from prox_spark.paths import cache_directory
@@ -108,7 +109,11 @@ class EngineSpec:
         up torch's environment, and because the tests' fake of it takes over at that import.
         """
         config = self.config
-        arguments = [sys.executable, "-c", "import vllm; from prox_spark.engine.process.server import main; main()"]
+        arguments = [
+            find_engine_python(),
+            "-c",
+            "import vllm; from prox_spark.engine.process.server import main; main()",
+        ]
         arguments += ["--model", str(model), "--served-model-name", MODEL_NAME, "--uds", str(socket)]
         arguments += ["--dtype", self._dtype(), "--max-model-len", str(self.refiner.card.context_tokens)]
         arguments += ["--max-num-seqs", str(config.max_num_seqs), "--max-logprobs", "2"]

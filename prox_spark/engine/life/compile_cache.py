@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from prox_spark.engine.host.interpreter import find_engine_python
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.fingerprint import fingerprint
 from prox_spark.locks import lock, unlock
@@ -27,7 +28,7 @@ def compile_turn(spec: EngineSpec, environment: Mapping[str, str]) -> Iterator[N
         spec: the engine. An engine that does not compile does not wait.
         environment: environment of the engine, which determines the cache's directory.
     """
-    kind = fingerprint(spec.settings_key, find_versions(_COMPILERS))
+    kind = fingerprint(spec.settings_key, find_versions(_COMPILERS), find_engine_python())
     lock_file = _locate_cache(environment) / f"prox-spark-{kind[:16]}.lock"
     if not spec.compiles or not _try_make(lock_file.parent):
         yield

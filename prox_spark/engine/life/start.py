@@ -6,7 +6,6 @@ import logging
 import resource
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 import uuid
@@ -17,6 +16,7 @@ import psutil
 
 from prox_spark.engine.host.device import read_assigned_gpus
 from prox_spark.engine.host.executor import Owner, fits_socket
+from prox_spark.engine.host.interpreter import find_engine_python, has_own_environment, isolate
 from prox_spark.engine.life.diagnosis import Cause, find_bottleneck, find_cause
 from prox_spark.engine.life.record import Engine, EngineRecord
 from prox_spark.engine.spec import EngineSpec
@@ -88,7 +88,7 @@ def launch(spec: EngineSpec, owner: Owner, directory: Path, environment: dict[st
     model = _find_or_build_model(spec, environment)
     if log.exists():
         log.rename(log.with_suffix(".previous.log"))
-    command = [sys.executable, "-m", "prox_spark.engine.life.supervisor"]
+    command = [find_engine_python(), "-m", "prox_spark.engine.life.supervisor"]
     command += [str(owner.pid), repr(owner.started), str(directory)]
     command += [str(seconds or "inf") for seconds in (spec.config.idle_seconds, spec.config.hang_seconds)]
     with log.open("ab") as output:  # also the supervisor's stderr, because it may fail before there is an engine
@@ -113,6 +113,8 @@ def build_engine_environment(spec: EngineSpec, directory: Path) -> dict[str, str
     vLLM's own sockets lie in the engine's directory and are removed with it.
     """
     environment = spec.build_environment(read_assigned_gpus())
+    if has_own_environment():
+        isolate(environment, directory)
     # vLLM names its sockets by UUID. Where the engine's directory is too deep for such names, they lie among the
     # temporary files of the worker, because the engine's own TMPDIR is its directory.
     places = (str(directory), tempfile.gettempdir(), "/tmp")
@@ -176,7 +178,7 @@ def _find_or_build_model(spec: EngineSpec, environment: dict[str, str]) -> Path:
         return built_path(spec.served)
     options = ["--bare"] if spec.adapter else []
     options += ["--expect", spec.served.model_fingerprint, str(spec.refiner.reference)]
-    command = [sys.executable, "-m", "prox_spark.refiners.build", *options]
+    command = [find_engine_python(), "-m", "prox_spark.refiners.build", *options]
     built = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if built.returncode:
         raise EngineStartError(f"refiner {spec.refiner.card.name} can't be built: {built.stderr.strip()[-2000:]}")

@@ -43,6 +43,11 @@ def test_the_command_is_our_server_by_this_interpreter(tmp_path: Path) -> None:
     assert (interpreter, flag) == (sys.executable, "-c") and "prox_spark.engine.process.server" in code
 
 
+def test_the_command_is_by_the_engines_own_interpreter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROX_SPARK_ENGINE_PYTHON", "/bin/sh")
+    assert spec_of(tmp_path).build_command(Path("/model"), Path("/run/s"))[0] == "/bin/sh"
+
+
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_the_server_listens_on_the_socket_alone(tmp_path: Path, device: str) -> None:
     options = options_of(spec_of(tmp_path, device))

@@ -115,6 +115,15 @@ def test_sockets_of_vllm_lie_where_their_names_fit(
     assert build_engine_environment(fake(), deep)["VLLM_RPC_BASE_PATH"] == "/tmp"
 
 
+def test_an_engine_with_its_own_python_starts_without_the_workers_packages(
+    fake: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROX_SPARK_ENGINE_PYTHON", sys.executable)
+    engine = connect(fake())
+    path = psutil.Process(engine.pid).environ()["PYTHONPATH"]
+    assert path == str(Path(engine.log).parent / "package")
+
+
 def test_a_limit_on_address_space_is_named(fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resource.getrlimit", lambda _: (2**29, 2**29))
     with pytest.raises(EngineStartError, match=r"0\.5 GiB .* spark\.executor\.pyspark\.memory") as failure:
