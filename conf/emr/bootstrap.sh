@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# EMR bootstrap action, on every node: a Python environment with prox_spark, on nodes with a GPU also with vLLM, at one path.
+#   bootstrap.sh s3://…/prox_spark-VERSION-py3-none-any.whl [INDEX_URL]
+# INDEX_URL is a package index for clusters that don't reach pypi.org, such as one of CodeArtifact.
+set -euo pipefail
+
+HOME_OF_PROX="${PROX_HOME:-/opt/prox}"       # environment, discovery script
+DATA_OF_PROX="${PROX_DATA:-/mnt/prox}"       # models, on the large disk
+CGROUPS="${PROX_CGROUPS:-/prox-cgroup}"      # gpu-nodes.json names it to YARN
+MIN_DRIVER=580                               # PyTorch of vLLM 0.32 is built for CUDA 13.0
+
+say() { printf 'prox_spark bootstrap: %s\n' "$*"; }
+fail() { printf 'prox_spark bootstrap: %s\n' "$*" >&2; exit 1; }
+
+# lspci tells a GPU also where its driver is missing.
+has_gpu() { lspci 2>/dev/null | grep -qiE '(3d|vga) controller: nvidia'; }
+driver_major() { nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | sed -nE '1s/^([0-9]+).*/\1/p'; }
+
+install_driver() {
+    say "installing NVIDIA driver $MIN_DRIVER (found: ${1:-none})"
+    sudo dnf install -y "kernel-devel-$(uname -r)" kernel-modules-extra
+    sudo dnf config-manager --add-repo https://developer.download.nvidia.com/compute/cuda/repos/amzn2023/x86_64/cuda-amzn2023.repo
+    sudo dnf module enable -y "nvidia-driver:$MIN_DRIVER-open"
+    sudo dnf install -y nvidia-open
+    sudo modprobe nvidia
+}
+
+# YARN 3.4 isolates GPUs by cgroups v1, which Amazon Linux 2023 does not mount.
+mount_cgroups() {
+    sudo mkdir -p "$CGROUPS/devices"
+    mountpoint -q "$CGROUPS/devices" || sudo mount -t cgroup -o devices prox-devices "$CGROUPS/devices"
+    sudo chmod -R a+rwx "$CGROUPS"
+}
+
+install_python() {
+    command -v python3.11 >/dev/null || sudo dnf install -y python3.11 python3.11-pip
+    sudo mkdir -p "$HOME_OF_PROX"
+    sudo chown "$(id -un)" "$HOME_OF_PROX"
+    python3.11 -m venv "$HOME_OF_PROX/env"
+}
+
+# Arguments: the wheel, then extras and further packages. pip compiles bytecode, so that no engine does at its start.
+install_packages() {
+    local wheel="$1" extras="$2"; shift 2
+    "$HOME_OF_PROX/env/bin/python" -m pip install --quiet --no-cache-dir --disable-pip-version-check "$wheel[$extras]" "$@"
+}
+
+wheel_uri="${1:-}"; index="${2:-}"
+case "$wheel_uri" in s3://*.whl) ;; *) fail "the first argument must be the wheel of prox_spark, such as s3://bucket/code/prox_spark-1.0-py3-none-any.whl, not '$wheel_uri'." ;; esac
+[ -z "$index" ] || export PIP_INDEX_URL="$index"
+
+folder="$(mktemp -d)"; trap 'rm -rf "$folder"' EXIT
+wheel="$folder/${wheel_uri##*/}"
+aws s3 cp --only-show-errors "$wheel_uri" "$wheel" || fail "can't read $wheel_uri: the instance profile needs s3:GetObject there."
+
+if has_gpu; then
+    found="$(driver_major || :)"
+    [ "${found:-0}" -ge "$MIN_DRIVER" ] || install_driver "$found"
+    nvidia-smi >/dev/null || fail "nvidia-smi does not run after the driver's installation: choose a GPU instance type with Turing or newer (g4dn, g5, g6, p4, p5)."
+    mount_cgroups
+    extras=gpu,warc; further=()
+else
+    extras=warc; further=(huggingface_hub)   # the driver reads the refiner's card
+fi
+
+install_python
+say "installing prox_spark[$extras]"
+install_packages "$wheel" "$extras" ${further[@]+"${further[@]}"}
+conf="$("$HOME_OF_PROX/env/bin/python" -c 'from prox_spark.paths import CONF; print(CONF)')"
+install -m 755 "$conf/discover_gpus.sh" "$HOME_OF_PROX/discover_gpus.sh"
+# YARN's containers run as another user than the driver.
+sudo install -d -m 1777 "$DATA_OF_PROX" "$DATA_OF_PROX/cache" "$DATA_OF_PROX/huggingface"
+say "ready: $HOME_OF_PROX/env/bin/python"
