@@ -10,6 +10,7 @@ from prox_spark.config.annotation import AnnotationConfig
 from prox_spark.config.beside import BesideConfig
 from prox_spark.config.engine import EngineConfig
 from prox_spark.config.file import RecipeFile, Section
+from prox_spark.config.schema_name import quote_schema_name
 
 # The executor of programs.
 Semantics: TypeAlias = Literal["strict", "reference"]
@@ -110,7 +111,9 @@ class LakeConfig(Section):
         None, description="Path or URI of the lake; its tables are ROOT/<table>. Set either lake.root or lake.catalog."
     )
     catalog: str | None = Field(
-        None, description="NAME.SCHEMA in a catalog such as Unity Catalog; the tables are NAME.SCHEMA.<table>."
+        None,
+        description="Schema in a catalog, such as a Hive metastore or Unity Catalog, as CATALOG.SCHEMA, or SCHEMA for one of the session's own "
+        "catalog. The tables are CATALOG.SCHEMA.<table>. `ingest` makes the schema if there is none.",
     )
     partition_by: list[str] = Field(
         default_factory=list,
@@ -118,6 +121,11 @@ class LakeConfig(Section):
         "Choose columns with few values and thousands of documents for each. Without any, queries by source still skip files by their "
         "statistics.",
     )
+
+    @field_validator("catalog")
+    @classmethod
+    def _quote(cls, catalog: str | None) -> str | None:
+        return quote_schema_name(catalog) if catalog else catalog
 
     @model_validator(mode="after")
     def _check_location(self) -> LakeConfig:

@@ -39,6 +39,23 @@ _PARTITIONS = "# Partition Information"
 PARTITIONED = (schemas.DOCUMENTS, schemas.REFINED)
 
 
+def create_schema(tables: Tables) -> None:
+    """Make the schema of a lake in a catalog, if there is none.
+
+    Raises:
+        LakeError: it can't be made, such as in a catalog that the session does not know.
+    """
+    schema = tables.config.catalog
+    if not schema:
+        return
+    try:
+        if not tables.spark.catalog.databaseExists(schema):
+            tables.spark.sql(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+            LOG.info("made the schema %s", schema)
+    except AnalysisException as error:
+        raise LakeError(f"there is no schema {schema}, and none can be made: {first_line(error)}") from error
+
+
 def create_table(tables: Tables, table: schemas.Table) -> None:
     """Make a table of the lake."""
     # In SQL, because DeltaTable.create takes names of at most two parts and a catalog's have three.

@@ -67,13 +67,14 @@ class Lake(Tables):
         self._settled = set[str]()
 
     def ensure(self) -> None:
-        """Make the tables that are missing, and add the columns that tables of an older version lack. Repeatable.
+        """Make the schema and tables that are missing, and add the columns that tables of an older version lack. Repeatable.
 
         Raises:
             RecipeError: a column can't be partitioned by.
-            LakeError: a table can't be made, such as in a schema that the catalog does not have.
+            LakeError: the schema or a table can't be made.
         """
         check_partition_columns(self.config.partition_by)
+        declare.create_schema(self)
         # Side by side, because a commit is mostly waiting. What `TIMESTAMP` means in SQL is a setting of the session.
         with (
             spark_settings(self.spark, {"spark.sql.timestampType": "TIMESTAMP_LTZ"}),

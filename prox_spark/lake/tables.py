@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -65,7 +66,7 @@ class Tables:
     @property
     def option(self) -> str:
         """The command line option that names this lake."""
-        return f"--lake {self}" if self._root else f"--catalog {self}"
+        return f"{'--lake' if self._root else '--catalog'} {shlex.quote(str(self))}"
 
     def location(self, table: str) -> str:
         """Return the path of a table, or its catalog name."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -122,11 +123,11 @@ def test_first_version_of_a_table_that_was_made_of_a_query_has_its_rows(spark: A
     assert [lake.read(table, version).count() for table, version in versions.items()] == [0, 1]
 
 
-def test_catalog_or_schema_that_is_not_there_is_named(spark: Any) -> None:
-    with pytest.raises(LakeError, match=r"spark_catalog\.nowhere"):
-        Lake(spark, LakeConfig(catalog="spark_catalog.nowhere")).ensure()
-    with pytest.raises(LakeError, match=r"no_catalog\.nowhere"):
-        Lake(spark, LakeConfig(catalog="no_catalog.nowhere")).ensure()
+@pytest.mark.parametrize("catalog", ["no_catalog.nowhere", "spark_catalog.web-text"])
+def test_schema_that_can_not_be_is_named(spark: Any, catalog: str) -> None:
+    name = LakeConfig(catalog=catalog).catalog
+    with pytest.raises(LakeError, match=rf"there is no schema {name}, and none can be made: "):
+        Lake(spark, LakeConfig(catalog=catalog)).ensure()
 
 
 @pytest.mark.parametrize(
@@ -140,9 +141,16 @@ def test_what_is_no_delta_table_in_a_catalog_is_named(spark: Any, catalog: str, 
         Lake(spark, LakeConfig(catalog=catalog)).read("documents")
 
 
-@pytest.mark.parametrize(("place", "option"), [("root", "--lake /none"), ("catalog", "--catalog spark_catalog.none")])
+@pytest.mark.parametrize(
+    ("place", "option"),
+    [
+        ("root", "--lake /none"),
+        ("catalog", "--catalog spark_catalog.none"),
+        ("catalog", "--catalog 'spark_catalog.`no-ne`'"),
+    ],
+)
 def test_missing_table_names_the_option_of_this_lake(spark: Any, place: str, option: str) -> None:
-    lake = Lake(spark, LakeConfig.model_validate({place: option.split()[1]}))
+    lake = Lake(spark, LakeConfig.model_validate({place: shlex.split(option)[1]}))
     with pytest.raises(LakeError, match=f"ingest INPUT {option}`"):
         lake.read("documents")
     with pytest.raises(LakeError, match=f"ingest INPUT {option}`"):

@@ -70,6 +70,28 @@ def test_root_and_catalog_together_are_refused_with_a_hint() -> None:
         Recipe.load(overrides=["lake.root=./lake", "lake.catalog=main.web"])
 
 
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("web", "web"),
+        ("main.web-text", "main.`web-text`"),
+        ("`my lake`.web", "`my lake`.web"),
+        ("`a.b`.2026", "`a.b`.`2026`"),
+        ("`a``b`.c", "`a``b`.c"),
+        ("café.`web`", "`café`.web"),
+    ],
+)
+def test_schemas_are_named_as_sql_takes_them(given: str, name: str) -> None:
+    catalog = Recipe.parse({"lake": {"catalog": given}}).lake.catalog
+    assert catalog == name == Recipe.parse({"lake": {"catalog": catalog}}).lake.catalog
+
+
+@pytest.mark.parametrize("given", ["a.b.c", "a.", ".b", "a..b", "a b", "`a.b", "a`b", "``.b"])
+def test_other_names_of_schemas_are_refused(given: str) -> None:
+    with pytest.raises(RecipeError, match=r"lake\.catalog: .*write CATALOG\.SCHEMA, such as main\.web"):
+        Recipe.parse({"lake": {"catalog": given}})
+
+
 @pytest.mark.parametrize("place", ["lake.root=./lake", "lake.catalog=main.web"])
 def test_one_place_alone_is_accepted(place: str) -> None:
     field, _, value = place.removeprefix("lake.").partition("=")
