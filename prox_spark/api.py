@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias, overload
 from prox_spark.config import LakeConfig, Recipe
 from prox_spark.errors import ProxSparkError, RecipeError
 from prox_spark.lake.lake import Lake
-from prox_spark.session import refuse_connect, spark_session
+from prox_spark.session import spark_session
 from prox_spark.watching.log import progress_unless_logged
 
 if TYPE_CHECKING:
@@ -94,7 +94,6 @@ def refine(
         raise ProxSparkError(
             f"refine takes a DataFrame or a Lake, not {what!r}: write refine(Lake(spark, ROOT)) for a lake"
         )
-    refuse_connect(what)
     with progress_unless_logged():
         return refine_frame(what, recipe if lake is None else _with_lake(recipe, lake))
 

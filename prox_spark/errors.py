@@ -53,6 +53,10 @@ class LabelError(ProxSparkError):
     """A file or table of labels can't be read. The message names file, line and the shapes that are accepted."""
 
 
+class ConnectError(ProxSparkError):
+    """What was asked for needs more than Spark Connect offers, or its server can't be reached. The message says what to use instead."""
+
+
 class DriverLostError(ProxSparkError):
     """The JVM of the Spark driver ended under a running job. The message says what is kept and what to do."""
 
@@ -102,6 +106,12 @@ def find_condition(error: BaseException) -> str | None:
     # Spark 3.5 calls it the class of the error.
     find = getattr(error, "getCondition", None) or getattr(error, "getErrorClass", None)
     return find() if find else None
+
+
+def comes_from_spark(error: BaseException) -> bool:
+    """Return True if Spark raised the error: in the JVM of this process, or on a server of Spark Connect."""
+    is_of_jvm = hasattr(error, "java_exception") or getattr(error, "_origin", None) is not None
+    return is_of_jvm or type(error).__module__ == "pyspark.errors.exceptions.connect"
 
 
 def root_cause(error: BaseException) -> str:

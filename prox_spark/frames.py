@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from pyspark.storagelevel import StorageLevel
 
-from prox_spark.engine.driver import is_local
 from prox_spark.lake.spark_settings import spark_settings
+from prox_spark.spark_driver import can_persist, is_local
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -25,6 +25,9 @@ _INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.fact
 @contextmanager
 def persisted(frame: DataFrame) -> Iterator[DataFrame]:
     """Keep a frame on the executors' disks for the block, because texts and prompts of a wave are larger than memory."""
+    if not can_persist(frame.sparkSession):  # It is computed again for each reader.
+        yield frame
+        return
     kept = frame.persist(StorageLevel.DISK_ONLY)
     try:
         yield kept
@@ -49,6 +52,9 @@ def persist_rows(frame: DataFrame) -> DataFrame:
 @contextmanager
 def persisted_rows(frame: DataFrame) -> Iterator[DataFrame]:
     """Persist the rows of an input for the block, see `persist_rows`."""
+    if not can_persist(frame.sparkSession):
+        yield frame
+        return
     kept = persist_rows(frame)
     try:
         yield kept
@@ -70,7 +76,7 @@ def planned_for(spark: SparkSession, n_documents: float, n_others: int = 0) -> I
         n_others: number of other documents in the lake, some of whose rows are looked through.
     """
     is_large = n_documents >= _COMPILED_FROM or n_others >= _COMPILED_FROM_OTHERS
-    if is_large or not is_local(spark.sparkContext):
+    if is_large or not is_local(spark):
         yield
         return
     with spark_settings(spark, _INTERPRETED):

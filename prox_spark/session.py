@@ -13,9 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from prox_spark.config import Recipe
-from prox_spark.errors import DriverLostError, ProxSparkError
+from prox_spark.errors import ConnectError, DriverLostError, ProxSparkError, first_line
+from prox_spark.spark_driver import is_connect
 
 if TYPE_CHECKING:
     from pyspark import SparkConf
@@ -31,6 +33,9 @@ DELTA_PACKAGES = {
     "4.2": "io.delta:delta-spark_4.2_2.13:4.4.0",
 }
 _PACKAGES = "spark.jars.packages"
+# Spark's own variable with the URL of a server of Spark Connect, and the port that such a URL need not name.
+_REMOTE = "SPARK_REMOTE"
+_CONNECT_PORT = 15002
 _EXTENSION = "io.delta.sql.DeltaSparkSessionExtension"
 _CATALOG = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
 _JAVA_OPTIONS = "spark.driver.defaultJavaOptions"
@@ -67,20 +72,19 @@ def spark_session(recipe: Recipe) -> Iterator[SparkSession]:
         A session with Delta. Under spark-submit, settings given there win.
 
     Raises:
-        DriverLostError: the JVM ended before the block did.
-        ProxSparkError: the session is one of Spark Connect, or no build of Delta is known for this Spark.
+        DriverLostError: the JVM or the server of Spark Connect ended before the block did.
+        ConnectError: the server of Spark Connect can't be reached.
+        ProxSparkError: no build of Delta is known for this Spark.
     """
-    from pyspark import SparkContext
-
     existing = find_session()
-    is_ours = existing is None and SparkContext._active_spark_context is None
-    spark = existing or build_session(recipe)
+    is_ours = existing is None and not _has_context()
+    spark = existing or (connect_session(recipe) if _is_to_connect() else build_session(recipe))
     try:
         yield spark
     except Exception as error:
         if _is_gone(spark):  # Whatever call was under way, and however py4j reports it.
             raise DriverLostError(
-                "the JVM of the Spark driver is gone: killed, or out of memory (spark.driver.memory). What the run had committed "
+                f"{_name_driver(spark)} is gone: killed, or out of memory (spark.driver.memory). What the run had committed "
                 "is kept: start it again and it pays for the rest only"
             ) from error
         raise
@@ -90,55 +94,89 @@ def spark_session(recipe: Recipe) -> Iterator[SparkSession]:
 
 
 def find_session() -> SparkSession | None:
-    """Return the session of this process, whichever thread made it; None if there is none.
-
-    Raises:
-        ProxSparkError: it is one of Spark Connect.
-    """
-    from pyspark.sql.utils import is_remote
-
-    if is_remote() or "SPARK_REMOTE" in os.environ:
-        raise ProxSparkError(_describe_connect("session"))
-    from pyspark import SparkContext
+    """Return the session of this process, classic or of Spark Connect, whichever thread made it; None if there is none."""
+    if _is_to_connect():
+        return _find_connect_session()
     from pyspark.sql import SparkSession
 
     found = SparkSession.getActiveSession()
     # Another thread of a notebook has no active session, but the process has one. A builder without settings changes none.
-    if (
-        found is None
-        and SparkContext._active_spark_context is not None
-        and SparkSession._instantiatedSession is not None
-    ):
+    if found is None and _has_context() and SparkSession._instantiatedSession is not None:
         found = SparkSession.builder.getOrCreate()
-    refuse_connect(found)
     return found
 
 
-def refuse_connect(what: object) -> None:
-    """Raise an error if a session or a frame is one of Spark Connect.
+def _has_context() -> bool:
+    if _is_to_connect():
+        return False
+    from pyspark import SparkContext
+
+    return SparkContext._active_spark_context is not None
+
+
+def _is_to_connect() -> bool:
+    """Return True if this process uses Spark Connect, by Spark's own rules or the environment."""
+    from pyspark.sql.utils import is_remote
+
+    return is_remote() or _REMOTE in os.environ
+
+
+def _find_connect_session() -> SparkSession | None:
+    try:
+        from pyspark.sql.connect.session import SparkSession
+    except ImportError as error:
+        raise ConnectError(
+            f"Spark Connect needs more packages: pip install 'pyspark[connect]' ({first_line(error)})"
+        ) from error
+    # A thread without a session has the process's own.
+    return SparkSession.getActiveSession() or SparkSession._get_default_session()
+
+
+def connect_session(recipe: Recipe) -> SparkSession:
+    """Make a session on the server of Spark Connect that the environment names, with the settings of the recipe that it takes.
 
     Raises:
-        ProxSparkError: it is.
+        ConnectError: nothing answers there.
     """
-    if "connect" in type(what).__module__.split("."):
-        raise ProxSparkError(_describe_connect("session" if type(what).__name__ == "SparkSession" else "frame"))
+    from pyspark.sql import SparkSession
+
+    url = os.environ.get(_REMOTE, "")
+    if url.startswith("sc://") and not _answers(place := _find_place(url)):
+        raise ConnectError(
+            f"no server of Spark Connect answers at {place[0]}:{place[1]}: start it, or correct {_REMOTE}"
+        )
+    builder = SparkSession.builder
+    for key, value in recipe.spark.conf.items():
+        builder = builder.config(key, value)
+    return builder.getOrCreate()
 
 
-def _describe_connect(what: str) -> str:
-    return (
-        f"the {what} is one of Spark Connect, which can't start engines on executors. Use a classic session; on Databricks that is "
-        "a cluster in dedicated access mode, neither standard access mode nor serverless"
-    )
+def _find_place(url: str) -> tuple[str, int]:
+    """Return host and port of a URL of Spark Connect."""
+    parts = urlsplit(url.partition(";")[0])
+    return parts.hostname or "localhost", parts.port or _CONNECT_PORT
+
+
+def _answers(place: tuple[str, int]) -> bool:
+    """Return True if something listens at a host and port."""
+    try:
+        socket.create_connection(place, timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 def _is_gone(spark: SparkSession) -> bool:
-    """Return True if nothing listens on the gateway port of the JVM any more."""
+    """Return True if nothing listens any more on the port of the JVM, or of the server of Spark Connect."""
+    if is_connect(spark):
+        url = os.environ.get(_REMOTE, "")  # What a platform connects by is its own.
+        return url.startswith("sc://") and not _answers(_find_place(url))
     gateway = spark.sparkContext._gateway.gateway_parameters
-    try:
-        socket.create_connection((gateway.address, gateway.port), timeout=5).close()
-    except OSError:
-        return True
-    return False
+    return not _answers((gateway.address, gateway.port))
+
+
+def _name_driver(spark: SparkSession) -> str:
+    return "the server of Spark Connect" if is_connect(spark) else "the JVM of the Spark driver"
 
 
 def build_session(recipe: Recipe) -> SparkSession:

@@ -19,6 +19,7 @@ from prox_spark.lake.lake import Lake
 from prox_spark.lake.types import change_leaves, to_string
 from prox_spark.report.terminal import print_rows
 from prox_spark.session import spark_session
+from prox_spark.spark_driver import is_connect
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, Row, SparkSession
@@ -87,12 +88,20 @@ def _print(rows: DataFrame, output: str, limit: int | None) -> None:
         return
     chosen = rows.limit(limit) if limit else rows
     if output == "json":
-        for line in chosen.toJSON().toLocalIterator():
+        for line in _write_json(chosen):
             print(line)
     else:
         writer = csv.writer(sys.stdout)
         writer.writerow(rows.columns)
         writer.writerows(_write_nested(_write_times(chosen)).toLocalIterator())
+
+
+def _write_json(rows: DataFrame) -> Iterable[str]:
+    """Return each row as an object."""
+    if not is_connect(rows):
+        return rows.toJSON().toLocalIterator()
+    lines = rows.select(F.to_json(F.struct("*")))  # Spark Connect has no toJSON.
+    return (line for (line,) in lines.toLocalIterator())
 
 
 def _fetch(rows: DataFrame, limit: int) -> Iterable[Row]:

@@ -8,23 +8,18 @@ import psutil
 
 from prox_spark.engine.host.executor import Owner, locate_owner_directory
 from prox_spark.engine.life.record import read_records
+from prox_spark.spark_driver import is_local
 
 if TYPE_CHECKING:
-    from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
 # Answers carry the time of the executors' hosts, whose clocks may differ from the driver's by this much.
 _CLOCK_SKEW_SECONDS = 3600.0
 
 
-def is_local(context: SparkContext) -> bool:
-    """Return True if the driver's own JVM is the only executor."""
-    return str(context.master) == "local" or context.master.startswith("local[")
-
-
 def find_local_executor(spark: SparkSession) -> Owner | None:
     """Return the JVM whose engines this process can ask: in local mode the driver's own, otherwise None."""
-    if not is_local(spark.sparkContext):
+    if not is_local(spark):
         return None
     jvm = spark.sparkContext._jvm
     return Owner.of(psutil.Process(int(jvm.java.lang.ProcessHandle.current().pid()))) if jvm else None

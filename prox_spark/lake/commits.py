@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from delta.tables import DeltaTable
+    from pyspark.sql import DataFrame
 
 # Operations that change no row.
 _REARRANGING = frozenset(
@@ -64,9 +64,9 @@ def user_metadata(run_id: str, expected_version: int | None = None, settles: str
     return json.dumps({name: value for name, value in fields.items() if value is not None})
 
 
-def newest_commits(table: DeltaTable, n: int) -> list[Commit]:
-    """Return the newest commits, the newest first."""
-    rows = table.history(n).select("version", "operation", "userMetadata").collect()
+def newest_commits(history: DataFrame) -> list[Commit]:
+    """Return the commits of a history as Delta describes it, the newest first."""
+    rows = history.select("version", "operation", "userMetadata").collect()
     return [Commit(int(row["version"]), row["operation"], **_parse(row["userMetadata"])) for row in rows]
 
 

@@ -14,8 +14,6 @@ from prox_spark import schemas
 from prox_spark.errors import LakeError, first_line
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
     from prox_spark.lake.tables import Tables
 
 LOG = logging.getLogger(__name__)
@@ -62,7 +60,7 @@ def create_table(tables: Tables, table: schemas.Table) -> None:
     partition_by = tables.config.partition_by if table in PARTITIONED else []
     # Carried columns come with the first rows, but partition columns must exist before. `ingest` casts their values.
     added = [T.StructField(name, T.StringType()) for name in partition_by if name not in table.columns]
-    columns = _to_ddl(tables.spark, [*table.schema.fields, *added])
+    columns = to_ddl([*table.schema.fields, *added])
     clauses = [f"CREATE TABLE {tables.identifier(table.name)} ({columns}) USING delta"]
     if partition_by:
         clauses.append(f"PARTITIONED BY ({', '.join(f'`{name}`' for name in partition_by)})")
@@ -90,7 +88,7 @@ def find_lacking(tables: Tables, table: schemas.Table) -> list[T.StructField]:
 
 def add_columns(tables: Tables, table: schemas.Table, fields: Sequence[T.StructField]) -> None:
     """Add columns to a table."""
-    columns = _to_ddl(tables.spark, fields)
+    columns = to_ddl(fields)
     tables.spark.sql(f"ALTER TABLE {tables.identifier(table.name)} ADD COLUMNS ({columns})")
 
 
@@ -127,7 +125,23 @@ def _list_properties(properties: Mapping[str, str]) -> str:
     return ", ".join(f"'{key}' = '{value}'" for key, value in properties.items())
 
 
-def _to_ddl(spark: SparkSession, fields: Sequence[T.StructField]) -> str:
-    """Return columns as SQL declares them. Spark writes it itself, with all comments, also those within a struct."""
-    data_type = spark.sparkContext._jvm.org.apache.spark.sql.types.DataType
-    return str(data_type.fromJson(T.StructType(list(fields)).json()).toDDL())
+def to_ddl(fields: Sequence[T.StructField]) -> str:
+    """Return columns as SQL declares them, with all comments, also those within a struct."""
+    return ", ".join(_declare_field(field, " ") for field in fields)
+
+
+def _declare_field(field: T.StructField, between: str) -> str:
+    name = field.name.replace("`", "``")
+    comment = field.metadata.get("comment", "").replace("\\", "\\\\").replace("'", "\\'")
+    needed = "" if field.nullable else " NOT NULL"
+    return f"`{name}`{between}{_declare_type(field.dataType)}{needed}" + (f" COMMENT '{comment}'" if comment else "")
+
+
+def _declare_type(kind: T.DataType) -> str:
+    if isinstance(kind, T.StructType):
+        return f"STRUCT<{', '.join(_declare_field(field, ': ') for field in kind.fields)}>"
+    if isinstance(kind, T.ArrayType):
+        return f"ARRAY<{_declare_type(kind.elementType)}>"
+    if isinstance(kind, T.MapType):
+        return f"MAP<{_declare_type(kind.keyType)}, {_declare_type(kind.valueType)}>"
+    return str(kind.simpleString()).upper()

@@ -22,13 +22,13 @@ from prox_spark.lake import declare
 from prox_spark.lake.buckets import EVERY, Buckets
 from prox_spark.lake.columns import check_partition_columns
 from prox_spark.lake.commits import EVERY_RUN, user_metadata
+from prox_spark.lake.operations import Merge, is_race, is_race_of_twins
 from prox_spark.lake.spark_settings import spark_settings
 from prox_spark.lake.tables import TOLD_APART, Tables
 from prox_spark.threads import inherit_thread_settings
 
 if TYPE_CHECKING:
-    from delta.tables import DeltaMergeBuilder
-    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 LOG = logging.getLogger(__name__)
 
@@ -80,7 +80,9 @@ class Lake(Tables):
             spark_settings(self.spark, {"spark.sql.timestampType": "TIMESTAMP_LTZ"}),
             ThreadPoolExecutor(len(schemas.TABLES)) as pool,
         ):
-            for done in [pool.submit(inherit_thread_settings(partial(self._ensure, t))) for t in schemas.TABLES]:
+            for done in [
+                pool.submit(inherit_thread_settings(partial(self._ensure, t), self.spark)) for t in schemas.TABLES
+            ]:
                 done.result()
 
     def _ensure(self, table: schemas.Table) -> None:
@@ -150,8 +152,6 @@ class Lake(Tables):
         Raises:
             LakeError: another run added rows meanwhile, or a column can't be added.
         """
-        from delta.exceptions import ConcurrentTransactionException
-
         raced = f"another run wrote to {self.location(table.name)} while this one read its input: start it again"
         commit = (f"add to {table.name}", read_version + 1)
         try:
@@ -161,13 +161,13 @@ class Lake(Tables):
                 self.append(
                     table.name, rows.sortWithinPartitions(schemas.BUCKET.name), run_id, commit, new_columns=True
                 )
-        except ConcurrentTransactionException as error:
-            raise LakeError(raced) from error
         except Exception as error:
+            if is_race_of_twins(error):
+                raise LakeError(raced) from error
             message = f"{self.location(table.name)} can't take up the input: {root_cause(error)}. Nothing was written"
             raise LakeError(message) from error
-        since = self.delta_table(table.name).history(_MAX_COMMITS_MEANWHILE).where(F.col("version") > read_version)
-        if since.where(F.col("userMetadata").contains(run_id)).isEmpty():
+        newest = self._newest_commits(table.name, _MAX_COMMITS_MEANWHILE)
+        if not any(commit.run_id == run_id for commit in newest if commit.version > read_version):
             raise LakeError(raced)
 
     def insert_new(self, table: schemas.Table, rows: DataFrame, run_id: str, buckets: Buckets = EVERY) -> None:
@@ -182,9 +182,9 @@ class Lake(Tables):
         self._merge(table, rows, run_id, None, buckets)
 
     def upsert(
-        self, table: schemas.Table, rows: DataFrame, run_id: str, changed: Column, buckets: Buckets = EVERY
+        self, table: schemas.Table, rows: DataFrame, run_id: str, changed: str, buckets: Buckets = EVERY
     ) -> None:
-        """Add new rows, replace rows for which `changed` holds (over columns of `old` and `new`), and add new columns."""
+        """Add new rows, replace rows for which `changed` holds (SQL over columns of `old` and `new`), and add new columns."""
         self._merge(table, rows, run_id, changed, buckets)
 
     def append_alone(self, table: schemas.Table, rows: DataFrame, run_id: str, buckets: Buckets = EVERY) -> None:
@@ -221,8 +221,6 @@ class Lake(Tables):
         Raises:
             LakeError: other runs wrote to the table during every try.
         """
-        from delta.exceptions import DeltaConcurrentModificationException
-
         for attempt in range(1, _TRIES + 1):
             rows = buckets.of(self.read(table.name))
             doubled = rows.groupBy(*table.key).agg(F.count("*").alias("n")).where("n > 1").drop("n")
@@ -240,7 +238,9 @@ class Lake(Tables):
                 with _committing(self.spark, self._metadata(table.name, run_id, settles=settles)):
                     merge.whenNotMatchedInsert(condition=f"new.{_PLACE} = 2", values=again).execute()
                 return
-            except DeltaConcurrentModificationException as error:
+            except Exception as error:
+                if not is_race(error):
+                    raise
                 if attempt == _TRIES:
                     raise LakeError(_say_raced(self.location(table.name))) from error
                 LOG.info("%s: doubled rows are looked for once more: %s", table.name, first_line(error))
@@ -283,22 +283,20 @@ class Lake(Tables):
             table: its name.
             run_id: goes into the commit's userMetadata.
         """
-        from delta.exceptions import DeltaConcurrentModificationException
-
         options = {
             "spark.databricks.delta.optimize.minFileSize": str(_SMALL_FILE_BYTES),
             "spark.databricks.delta.optimize.maxFileSize": str(_FILE_BYTES),
         }
         try:
             with spark_settings(self.spark, options), _committing(self.spark, self._metadata(table, run_id)):
-                self.delta_table(table).optimize().executeCompaction()
-        # Another run changed what this one had read. The files are joined the next time.
-        except DeltaConcurrentModificationException as error:
+                self._operations.join_files(self.identifier(table), self.location(table))
+        except Exception as error:
+            if not is_race(error):
+                raise
+            # Another run changed what this one had read. The files are joined the next time.
             LOG.info("%s was not compacted: %s", self.location(table), first_line(error))
 
-    def _merge(
-        self, table: schemas.Table, rows: DataFrame, run_id: str, update: Column | None, buckets: Buckets
-    ) -> None:
+    def _merge(self, table: schemas.Table, rows: DataFrame, run_id: str, update: str | None, buckets: Buckets) -> None:
         merge = self._merge_on(table, rows, table.key, buckets)
         if update is not None:
             merge = merge.whenMatchedUpdateAll(condition=update)
@@ -307,10 +305,10 @@ class Lake(Tables):
 
     def _merge_on(
         self, table: schemas.Table, rows: DataFrame, on: Sequence[str], buckets: Buckets = EVERY, *more: str
-    ) -> DeltaMergeBuilder:
+    ) -> Merge:
         conditions = [f"old.{column} <=> new.{column}" for column in on]
         condition = " AND ".join([*conditions, *more, buckets.condition("old")])
-        return self.delta_table(table.name).alias("old").merge(rows.alias("new"), condition)
+        return self._operations.merge(self.identifier(table.name), self.location(table.name), rows, condition)
 
     def _metadata(
         self, table: str, run_id: str, expected_version: int | None = None, settles: str | None = None
@@ -328,12 +326,12 @@ def _naming_races(place: str) -> Iterator[None]:
     Raises:
         LakeError: Delta refused a commit of the block.
     """
-    from delta.exceptions import DeltaConcurrentModificationException
-
     try:
         yield
-    except DeltaConcurrentModificationException as error:
-        raise LakeError(_say_raced(place)) from error
+    except Exception as error:
+        if is_race(error):
+            raise LakeError(_say_raced(place)) from error
+        raise
 
 
 def _say_raced(place: str) -> str:

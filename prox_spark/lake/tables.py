@@ -13,13 +13,14 @@ from pyspark.errors import AnalysisException
 
 from prox_spark import schemas
 from prox_spark.config import LakeConfig
-from prox_spark.errors import LakeError, RecipeError, find_condition, first_line
-from prox_spark.lake.commits import commits_of_others, may_be_doubled, newest_commits
+from prox_spark.errors import LakeError, RecipeError, first_line
+from prox_spark.lake.commits import Commit, commits_of_others, may_be_doubled, newest_commits
+from prox_spark.lake.operations import NO_DELTA, DeltaOperations, is_missing
 from prox_spark.places import absolute
+from prox_spark.spark_driver import is_connect
 from prox_spark.threads import inherit_thread_settings
 
 if TYPE_CHECKING:
-    from delta.tables import DeltaTable
     from pyspark.sql import DataFrame, SparkSession
 
 # Rows of these tables are appended if nothing is known of other runs, although no key may be there twice.
@@ -50,13 +51,15 @@ class Tables:
         config = LakeConfig(root=config) if isinstance(config, str) else config
         if not (config.root or config.catalog):
             raise RecipeError("no lake: give --lake ROOT or --catalog NAME.SCHEMA, or set lake.root in the recipe")
-        _check_delta(spark)
+        if not is_connect(spark):
+            _check_delta(spark)
         self.spark = spark
         self.config = config
         self._root = absolute(config.root) if config.root else None
         self.beside_others = set[str]()
         self._began_empty = set[str]()
         self._own_runs = set[str]()
+        self._operations = DeltaOperations(spark)
         self._delta_tables = set[str]()
         self._seen_versions = dict[str, int]()
 
@@ -82,20 +85,18 @@ class Tables:
         Raises:
             LakeError: the catalog can't be asked, or has a view or a table of another format by this name.
         """
-        from delta.tables import DeltaTable
-
-        name = self.location(table)
+        name, identifier = self.location(table), self.identifier(table)
         if self._root:
-            return bool(DeltaTable.isDeltaTable(self.spark, name))
+            return self._operations.is_table(identifier, name)
         try:
             if not self.spark.catalog.tableExists(name):
                 return False
             if table not in self._delta_tables:
-                self.delta_table(table)
+                self._operations.check_table(identifier, name)
                 self._delta_tables.add(table)
             return True
         except AnalysisException as error:
-            if find_condition(error) != "DELTA_MISSING_DELTA_TABLE":
+            if not is_missing(error):
                 raise LakeError(f"can't look for {name}: {first_line(error)}") from error
             raise LakeError(
                 f"{name} is a {self._describe_kind(table)}, but the lake needs a Delta table of this name. Rename it, or take "
@@ -116,7 +117,7 @@ class Tables:
         was killed may have left doubled rows.
         """
         seen = self._seen_versions.get(table)
-        look = partial(newest_commits, self.delta_table(table))
+        look = partial(self._newest_commits, table)
         commits = look(_FIRST_LOOK if seen is None and table in TOLD_APART else 1)
         if seen is None:
             doubled = may_be_doubled(commits)
@@ -133,10 +134,15 @@ class Tables:
             self._began_empty.add(table)
         return version
 
+    def _newest_commits(self, table: str, n: int) -> list[Commit]:
+        return newest_commits(self._operations.read_history(self.identifier(table), self.location(table), n))
+
     def versions(self, names: Sequence[str] = _NAMES) -> dict[str, int]:
         """Return the newest versions of some tables, by default of all."""
         with ThreadPoolExecutor(len(schemas.TABLES)) as pool:
-            asked = {name: pool.submit(inherit_thread_settings(partial(self.version, name))) for name in names}
+            asked = {
+                name: pool.submit(inherit_thread_settings(partial(self.version, name), self.spark)) for name in names
+            }
             return {name: version.result() for name, version in asked.items()}
 
     def read(self, table: str, version: int | None = None) -> DataFrame:
@@ -171,14 +177,6 @@ class Tables:
             self.read(name).createOrReplaceTempView(name)
         return names
 
-    def delta_table(self, table: str) -> DeltaTable:
-        """Return Delta's own handle of a table."""
-        from delta.tables import DeltaTable
-
-        if self._root:
-            return DeltaTable.forPath(self.spark, self.location(table))
-        return DeltaTable.forName(self.spark, self.location(table))
-
 
 def _check_delta(spark: SparkSession) -> None:
     from py4j.java_gateway import JavaPackage
@@ -188,7 +186,4 @@ def _check_delta(spark: SparkSession) -> None:
         spark.conf.get("spark.sql.extensions", "")
     )
     if not has_extension or isinstance(spark._jvm.io.delta.tables.DeltaTable, JavaPackage):
-        raise LakeError(
-            "this Spark session has no Delta. Make it by prox_spark.session.build_session(Recipe()), or give it Delta's package, its "
-            "extension io.delta.sql.DeltaSparkSessionExtension and its catalog org.apache.spark.sql.delta.catalog.DeltaCatalog"
-        )
+        raise LakeError(NO_DELTA)

@@ -34,6 +34,7 @@ from prox_spark.refiners import find
 from prox_spark.refiners.build import tokenizer_json
 from prox_spark.runs.run import Run, recorded
 from prox_spark.schemas import DOCUMENT_KEY
+from prox_spark.spark_driver import refuse_local_engine
 from prox_spark.spark_versions import with_arrow_column
 from prox_spark.udfs.annotate import ANSWER, DRAFTS, DraftLabels
 from prox_spark.udfs.generate import Generate
@@ -74,6 +75,7 @@ def annotate_lake(
         export: JSON Lines file for the labels of the sets that were written.
 
     Raises:
+        ConnectError: a teacher is to be asked, the session is one of Spark Connect, and the recipe names no remote engine.
         LakeError: a teacher is to be asked and there are no documents.
         RefinerError, EngineError: the teacher can't be had or its engine failed.
         LabelError: a file can't be read.
@@ -89,6 +91,7 @@ def annotate_lake(
         lake = Lake(spark, recipe.lake)
         lake.ensure()
     else:
+        refuse_local_engine(spark, recipe.engine.endpoint)
         lake = open_lake(spark, recipe)
     with recorded(lake, "annotate", recipe) as run:
         summary = _import(lake, run, recipe.annotation, files) if files else _ask_teacher(lake, run, recipe)

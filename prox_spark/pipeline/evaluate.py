@@ -27,6 +27,7 @@ from prox_spark.quality.evaluation import Evaluation, Prediction, evaluate_predi
 from prox_spark.quality.programs import ProgramScores, score_programs
 from prox_spark.refiners import find
 from prox_spark.runs.run import Run, recorded
+from prox_spark.spark_driver import can_ask, is_local
 from prox_spark.udfs.parse import DOC_STAGE
 
 if TYPE_CHECKING:
@@ -72,13 +73,14 @@ def evaluate_labels(spark: SparkSession, recipe: Recipe, labels: Sequence[Label]
         labels: one or more.
 
     Raises:
+        ConnectError: an answer is not stored, the session is one of Spark Connect, and the recipe names no remote engine.
         RecipeError: no lake, on a cluster.
         RefinerError, EngineError, SelfTestError: as `refine_lake`.
     """
     with _lake_of(spark, recipe) as lake:
         lake.ensure()
         with recorded(lake, "evaluate", recipe) as run:
-            stages, settings = settle_run(run, recipe)
+            stages, settings = settle_run(run, recipe, asks=can_ask(spark, recipe.engine.endpoint))
             run.read_at({"generations": lake.version("generations")})
             run.count(generations=0, labels=len(labels))
             answers = _ask(lake, stages, settings.recipe, run, labels)
@@ -146,7 +148,7 @@ def _lake_of(spark: SparkSession, recipe: Recipe) -> Iterator[Lake]:
     if recipe.lake.root or recipe.lake.catalog:
         yield Lake(spark, recipe.lake)
         return
-    if not spark.sparkContext.master.startswith("local"):
+    if not is_local(spark):
         raise RecipeError("no lake: on a cluster give --lake ROOT, a place that driver and executors share")
     with TemporaryDirectory(prefix="prox-spark-", ignore_cleanup_errors=True) as folder:
         # A URI, because the default file system of a platform may be another.

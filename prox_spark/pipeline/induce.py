@@ -20,6 +20,7 @@ from prox_spark.pipeline.inputs.naming import clean_names, clean_type
 from prox_spark.places import absolute
 from prox_spark.readers import InputFormat
 from prox_spark.readers.codecs import BZIP2, GZIP, find_codec_by_name
+from prox_spark.spark_driver import count_partitions, count_slots
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -192,8 +193,8 @@ def add_programs(columns: PairColumns, max_text_chars: int = 1_000_000) -> Calla
 
 def _spread(rows: DataFrame) -> DataFrame:
     """Spread rows over all cores. A packed file would be one task, and a pair takes milliseconds."""
-    n_cores = rows.sparkSession.sparkContext.defaultParallelism
-    return rows if rows.rdd.getNumPartitions() >= n_cores else rows.repartition(n_cores)
+    n_cores = count_slots(rows.sparkSession)
+    return rows if (count_partitions(rows) or 0) >= n_cores else rows.repartition(n_cores)
 
 
 def _summarize(written: DataFrame, columns: PairColumns, output: Output, started: float) -> InduceSummary:

@@ -23,7 +23,7 @@ from prox_spark.places import is_folder_with, is_table_name, is_uri
 from prox_spark.session import spark_session
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 # Labels of a file that go to Spark at once, some ten megabytes of text.
 _BATCH = 5000
@@ -90,10 +90,10 @@ def _make_rows(lake: Lake, labels: Sequence[Label], origin: str, run_id: str) ->
     return lake.spark.createDataFrame([row(label) for label in labels], schema)
 
 
-def _is_different() -> Column:
+def _is_different() -> str:
     """Return a condition on `old` and `new`: True where a row differs in anything but `run_id`."""
     same: Iterable[str] = (f"old.`{name}` <=> new.`{name}`" for name in schemas.LABELS.columns if name != "run_id")
-    return F.expr(f"NOT ({' AND '.join(same)})")
+    return f"NOT ({' AND '.join(same)})"
 
 
 def read_places(places: Sequence[str]) -> dict[str, list[Label]]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from prox_spark.config import Recipe
-from prox_spark.engine.driver import is_local
 from prox_spark.errors import ConservationError
 from prox_spark.frames import planned_for
 from prox_spark.lake.lake import Lake
@@ -19,6 +18,7 @@ from prox_spark.pipeline.asking.stages import RefinerStages
 from prox_spark.pipeline.plan import Plan, check_conservation, make_plan, open_lake
 from prox_spark.pipeline.waves import Turn, Wave, run_one_by_one, run_staggered
 from prox_spark.runs.run import Run, recorded
+from prox_spark.spark_driver import is_local, refuse_local_engine
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -46,11 +46,13 @@ def refine_lake(spark: SparkSession, recipe: Recipe) -> RefineSummary:
     a run that was killed pays only for what is missing. On a cluster waves overlap, see `run_staggered`.
 
     Raises:
+        ConnectError: the session is one of Spark Connect, and the recipe names no remote engine.
         LakeError: there are no documents.
         RefinerError, EngineError: a model can't be had or its engine failed.
         SelfTestError: a refiner's answers to the fixed sample are not those of a refiner.
         ConservationError: documents are not the sum over the statuses.
     """
+    refuse_local_engine(spark, recipe.engine.endpoint)
     lake = open_lake(spark, recipe)
     with recorded(lake, "refine", recipe) as run:
         plan = make_plan(lake, run, recipe, asks=True)
@@ -82,7 +84,7 @@ def _refine_in_waves(lake: Lake, plan: Plan, run: Run) -> None:
             )
 
     if _can_overlap(lake.spark, stages):
-        run_staggered(lake.spark.sparkContext, plan.waves, refine, run.run_id)
+        run_staggered(lake.spark, plan.waves, refine, run.run_id)
     else:
         run_one_by_one(plan.waves, refine)
 
@@ -101,4 +103,4 @@ def _can_overlap(spark: SparkSession, stages: RefinerStages) -> bool:
         doc.config.device == "auto" and count_gpus_per_executor(spark.sparkContext) > 0
     )
     together = doc.settings_key == chunk.settings_key or (doc.config.side_by_side and on_gpus)
-    return together and not is_local(spark.sparkContext)
+    return together and not is_local(spark)

@@ -15,8 +15,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from prox_spark.config import LakeConfig, Recipe
-from prox_spark.engine.driver import is_local
-from prox_spark.errors import ConservationError, ReasonCode, RecipeError
+from prox_spark.errors import ConnectError, ConservationError, ReasonCode, RecipeError
 from prox_spark.frames import persist_rows, persisted, planned_for
 from prox_spark.lake.lake import Lake
 from prox_spark.pipeline.applying.outcomes import IS_ANSWERED, decide_outcomes
@@ -29,6 +28,7 @@ from prox_spark.pipeline.inputs.naming import fold, quote
 from prox_spark.pipeline.waves import Wave, cut_frame
 from prox_spark.programs import DocumentStatus
 from prox_spark.runs.run import Run, recorded
+from prox_spark.spark_driver import can_persist, is_local, refuse_local_engine
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -47,11 +47,15 @@ def refine_frame(frame: DataFrame, recipe: Recipe) -> DataFrame:
         recipe: its lake stores the answers. Without one it is a temporary lake.
 
     Raises:
+        ConnectError: over Spark Connect an engine would have to be started, or no frame can be kept.
         RecipeError: the frame can't be refined, or there is no lake on a cluster.
         RefinerError, EngineError, SelfTestError: as `refine_lake`.
         ConservationError: the table generations was changed during the run.
     """
     spark, name = frame.sparkSession, recipe.input.text_column
+    refuse_local_engine(spark, recipe.engine.endpoint)
+    if not can_persist(spark):  # Computed again, a frame may have other rows, and outcomes of none of them.
+        raise ConnectError("this compute keeps no frames: bring the texts into a lake (ingest) and refine the lake")
     names = _name_columns(frame, name)
     lake = Lake(spark, recipe.lake) if recipe.lake.root or recipe.lake.catalog else _make_temporary_lake(spark)
     text = F.col(quote(name))
@@ -156,7 +160,7 @@ def _rename(columns: Sequence[str]) -> Iterator[str]:
 
 def _make_temporary_lake(spark: SparkSession) -> Lake:
     """Make a lake that lasts as long as the process, because frames that were returned may be computed again from it."""
-    if not is_local(spark.sparkContext):
+    if not is_local(spark):
         raise RecipeError("no lake: on a cluster give lake=ROOT, a place that driver and executors share")
     folder = mkdtemp(prefix="prox-spark-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)

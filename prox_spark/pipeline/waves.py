@@ -16,11 +16,11 @@ from pyspark.sql import functions as F
 
 from prox_spark.errors import first_line
 from prox_spark.lake.buckets import EVERY, Buckets, bucket_of
+from prox_spark.spark_driver import cancel_queries, tag_queries
 from prox_spark.threads import inherit_thread_settings
 
 if TYPE_CHECKING:
-    from pyspark import SparkContext
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
 
 LOG = logging.getLogger(__name__)
 # One wave per stage. Generation holds all task slots until its end. With two waves the stage that waits for the slots would be
@@ -109,7 +109,7 @@ def run_one_by_one(waves: Iterable[Wave], work: Work) -> None:
         work(wave, lambda _stage: nullcontext())
 
 
-def run_staggered(context: SparkContext, waves: Iterable[Wave], work: Work, run_id: str) -> None:
+def run_staggered(spark: SparkSession, waves: Iterable[Wave], work: Work, run_id: str) -> None:
     """Do the work of a few waves at a time, each in another stage.
 
     Engines then have prompts while the last answers of one wave come in and the programs of another are applied. One wave at
@@ -117,10 +117,10 @@ def run_staggered(context: SparkContext, waves: Iterable[Wave], work: Work, run_
     asked once. If a wave fails, the others finish the stages that they are in, which are paid for, and go no further.
 
     Args:
-        context: its jobs are cancelled when the caller is interrupted.
+        spark: its queries are cancelled when the caller is interrupted.
         waves: numbered from 0, without gaps.
         work: does the work of a wave, in another thread than the caller's. It enters each stage by the turn it is given.
-        run_id: tags the jobs.
+        run_id: tags the queries.
 
     Raises:
         Whatever `work` raised first.
@@ -128,7 +128,7 @@ def run_staggered(context: SparkContext, waves: Iterable[Wave], work: Work, run_
     turns, tag = Turns(), f"prox_spark-{run_id}"
 
     def work_tagged(wave: Wave, turn: Turn) -> None:
-        context.addJobTag(tag)
+        tag_queries(spark, tag)
         work(wave, turn)
 
     def work_watched(wave: Wave, work: Work) -> None:
@@ -144,13 +144,15 @@ def run_staggered(context: SparkContext, waves: Iterable[Wave], work: Work, run_
     futures: list[Future[None]] = []
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="prox-spark-wave") as pool:
         try:
-            futures += (pool.submit(work_watched, wave, inherit_thread_settings(work_tagged)) for wave in planned)
+            futures += (
+                pool.submit(work_watched, wave, inherit_thread_settings(work_tagged, spark)) for wave in planned
+            )
             wait(futures)
         except BaseException as interrupt:  # By the user, for one.
             turns.close()
             while wait(futures, _CANCEL_SECONDS).not_done:
                 with suppress(Exception):  # The JVM itself may have ended.
-                    context.cancelJobsWithTag(tag)
+                    cancel_queries(spark, tag)
             raise interrupt from turns.failure
     if turns.failure:
         raise turns.failure

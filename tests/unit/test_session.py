@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
-from typing import Any
 
 import pyspark
 import pytest
@@ -11,13 +11,12 @@ from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 from prox_spark.config import Recipe
-from prox_spark.errors import ProxSparkError
+from prox_spark.errors import ConnectError, ProxSparkError
 from prox_spark.session import (
     DELTA_PACKAGES,
     build_session,
     find_session,
     make_laptop_settings,
-    refuse_connect,
     spark_session,
 )
 
@@ -183,20 +182,16 @@ def test_an_unknown_spark_is_used_with_a_package_of_the_recipe(
     assert fake.settings[PACKAGES] == package
 
 
-@pytest.mark.parametrize("variable", ["SPARK_CONNECT_MODE_ENABLED", "SPARK_REMOTE"])
-def test_a_process_of_spark_connect_is_refused(
-    fake: FakeSession, variable: str, monkeypatch: pytest.MonkeyPatch
+def test_a_server_of_spark_connect_that_does_not_answer_is_named(
+    fake: FakeSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(variable, "sc://host")
-    with pytest.raises(ProxSparkError, match="dedicated access mode"), spark_session(Recipe()):
-        pass
-
-
-@pytest.mark.parametrize("name", ["SparkSession", "DataFrame"])
-def test_sessions_and_frames_of_spark_connect_are_refused(name: str) -> None:
-    remote: Any = type(name, (), {"__module__": f"pyspark.sql.connect.{name.lower()}"})()
-    with pytest.raises(ProxSparkError, match="Spark Connect"):
-        refuse_connect(remote)
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))  # Nobody listens there.
+        port = held.getsockname()[1]
+        monkeypatch.setenv("SPARK_REMOTE", f"sc://127.0.0.1:{port}/;user_id=me;token=secret")
+        with pytest.raises(ConnectError, match=rf"answers at 127\.0\.0\.1:{port}: ") as caught, spark_session(Recipe()):
+            pass
+    assert "secret" not in str(caught.value)
 
 
 def test_a_process_without_a_session_has_none(fake: FakeSession) -> None:

@@ -101,7 +101,7 @@ class ApplyAnswers:
         elif table == schemas.PROGRAMS:
             self.lake.insert_new(table, rows, self.run_id, wave.buckets)
         else:
-            self.lake.upsert(table, rows, self.run_id, F.expr(_IS_OTHER), wave.buckets)
+            self.lake.upsert(table, rows, self.run_id, _IS_OTHER, wave.buckets)
 
     def _compact(self, wave: Wave) -> None:
         """Join small files after a number of commits, whether one run made them or many."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pyspark.sql import functions as F
 
 from prox_spark import schemas
-from prox_spark.engine.driver import find_earliest_start, find_local_executor, is_local, read_engine_ids
+from prox_spark.engine.driver import find_earliest_start, find_local_executor, read_engine_ids
 from prox_spark.errors import ReasonCode
 from prox_spark.frames import persisted
 from prox_spark.lake.lake import Lake
@@ -24,6 +24,7 @@ from prox_spark.pipeline.asking.gpu_profile import make_generation_profile
 from prox_spark.pipeline.asking.stages import RefinerStage
 from prox_spark.runs.run import Run
 from prox_spark.runs.usage import AnswerSums, EngineWave, find_last_engines
+from prox_spark.spark_driver import count_slots, is_connect, is_local, refuse_local_engine
 from prox_spark.spark_versions import checkpoint_on_disk, collect_arrow, create_frame
 from prox_spark.udfs.generate import ANSWERS
 from prox_spark.watching.progress import Workload, engine_progress
@@ -133,10 +134,11 @@ class GenerateMissing:
             parts = []
             to_ask = self._to_ask(prompts, stage, stack)
             if to_ask.n_prompts:
+                refuse_local_engine(self.lake.spark, stage.generate.spec.config.endpoint)
                 if self.before_asking:
                     self.before_asking(stage)
                 answers = self._ask(to_ask, stage, wave)
-                if is_local(self.lake.spark.sparkContext) and not stage.generate.spec.config.endpoint:
+                if is_local(self.lake.spark) and not stage.generate.spec.config.endpoint:
                     # A checkpoint instead of a persisted frame: Spark may forget the latter and would ask once more. The only
                     # executor holds the checkpoint on its disk until the frame is collected as garbage.
                     answers = checkpoint_on_disk(answers)
@@ -222,9 +224,9 @@ class GenerateMissing:
 
     def _ask(self, to_ask: _ToAsk, stage: RefinerStage, wave: int) -> DataFrame:
         spark = self.lake.spark
-        n_slots = spark.sparkContext.defaultParallelism
+        n_slots = count_slots(spark)
         n_tasks = min(to_ask.n_prompts, max(n_slots, math.ceil(to_ask.n_prompts / _PROMPTS_PER_TASK)))
-        profile = make_generation_profile(spark.sparkContext, stage.generate.spec.config)
+        profile = None if is_connect(spark) else make_generation_profile(spark.sparkContext, stage.generate.spec.config)
         options = {"profile": profile} if profile else {}
         generate = replace(stage.generate, run_id=self.run.run_id)
         answers = to_ask.prompts.repartition(n_tasks).mapInArrow(generate, ANSWERS, **options)

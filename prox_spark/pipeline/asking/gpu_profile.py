@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from prox_spark.config import EngineConfig
-from prox_spark.engine.driver import is_local
+from prox_spark.spark_driver import is_local_master
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
@@ -47,7 +47,7 @@ def _make_profile(context: SparkContext, gpus_per_engine: int) -> Any | None:
     amount = count_gpus_per_executor(context)
     if not amount:
         return None
-    if is_local(context) or int(context.version.split(".")[0]) < 4:
+    if is_local_master(str(context.master)) or int(context.version.split(".")[0]) < 4:
         LOG.info("stage-level GPU scheduling is not available here: the application's own GPU settings hold")
         return None
     from pyspark.resource import ExecutorResourceRequests, ResourceProfileBuilder, TaskResourceRequests

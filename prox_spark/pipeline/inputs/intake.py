@@ -61,7 +61,7 @@ class Intake:
         if new is not None:
             self.lake.add_new(schemas.DOCUMENTS, new, self.run.run_id, self.run.versions_in["documents"])
         if changed is not None:
-            self.lake.upsert(schemas.DOCUMENTS, changed, self.run.run_id, changed=F.lit(True))
+            self.lake.upsert(schemas.DOCUMENTS, changed, self.run.run_id, changed="true")
         return n_differing
 
     def _choose_new(self, found: Found) -> DataFrame | None:

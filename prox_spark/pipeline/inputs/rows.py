@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from prox_spark.config import InputConfig
-from prox_spark.errors import InputError, root_cause
+from prox_spark.errors import InputError, comes_from_spark, root_cause
 from prox_spark.pipeline.inputs.find import Inputs, InputTable
 from prox_spark.pipeline.inputs.spark_tables import map_table
 from prox_spark.pipeline.inputs.union_rows import union_rows
@@ -17,6 +17,7 @@ from prox_spark.readers import ReadOptions
 from prox_spark.readers.formats import derive_source
 from prox_spark.readers.parquet import ParquetFolder, plan_reading
 from prox_spark.readers.records import Beside
+from prox_spark.spark_driver import count_slots
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -81,8 +82,7 @@ def naming_tables(inputs: Inputs) -> Iterator[None]:
         yield
     except Exception as error:
         by_spark = [table.path for table in inputs.tables if not table.files]
-        is_of_java = hasattr(error, "java_exception") or getattr(error, "_origin", None) is not None
-        if not by_spark or not is_of_java:
+        if not by_spark or not comes_from_spark(error):
             raise
         raise InputError(f"Spark can't read the input ({', '.join(by_spark)}): {root_cause(error)}") from error
 
@@ -120,7 +120,7 @@ def _read_tables(spark: SparkSession, inputs: Inputs, config: InputConfig, optio
     ]
     if listed := [table for table in inputs.tables if table.files]:
         folders = [ParquetFolder(table.path, source_of(table), table.files, table.root) for table in listed]
-        plan = plan_reading(folders, options, spark.sparkContext.defaultParallelism)
+        plan = plan_reading(folders, options, count_slots(spark))
         inputs.notes.extend(plan.notes)
         frames.append((derive_source(listed[0].path), read_parquet(spark, plan)))
     return union_rows(frames, inputs.notes)

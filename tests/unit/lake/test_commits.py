@@ -15,13 +15,10 @@ def written(version: int, run: str, **told: Any) -> Commit:
 
 
 class History:
-    """Stands for a DeltaTable: rows of its history, the newest first."""
+    """Stands for the frame of a history: its rows, the newest first."""
 
     def __init__(self, *rows: dict[str, Any]) -> None:
         self.rows = rows
-
-    def history(self, n: int) -> History:
-        return History(*self.rows[:n])
 
     def select(self, *_: str) -> History:
         return self
@@ -39,12 +36,12 @@ FOREIGN = [{"job": 1}, {"run_id": ["a"]}, {"settles": [1]}, {"expected_version":
 
 @pytest.mark.parametrize("metadata", [None, "", "nightly", *map(json.dumps, FOREIGN)])
 def test_metadata_of_others_are_no_run_s(metadata: str | None) -> None:
-    assert newest_commits(History(row(metadata)), 1) == [Commit(7, "WRITE")]  # type: ignore[arg-type]
+    assert newest_commits(History(row(metadata))) == [Commit(7, "WRITE")]  # type: ignore[arg-type]
 
 
 def test_what_a_commit_says_of_itself_is_read_back() -> None:
     rows = row(user_metadata("a")), row(user_metadata("b", expected_version=3)), row(user_metadata("c", settles="b"))
-    assert newest_commits(History(*rows), 2) == [written(7, "a"), written(7, "b", expected_version=3)]  # type: ignore[arg-type]
+    assert newest_commits(History(*rows)) == [written(7, "a"), written(7, "b", expected_version=3)]  # type: ignore[arg-type]
     assert newest_commits(History(rows[2]), 1) == [written(7, "c", settles="b")]  # type: ignore[arg-type]
 
 

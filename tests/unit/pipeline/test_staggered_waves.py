@@ -16,10 +16,11 @@ STAGES = ("doc", "chunk", "apply")
 SECONDS = 20.0
 
 
-class FakeContext:
-    """Of Spark: remembers tags; cancelling ends what waits for `cancelled`."""
+class FakeSession:
+    """A session that is its own context: remembers tags; cancelling ends what waits for `cancelled`."""
 
     def __init__(self) -> None:
+        self.sparkContext = self
         self.tags: list[str] = []
         self.cancelled = threading.Event()
 
@@ -51,8 +52,8 @@ def waves(n: int) -> list[Wave]:
     return [Wave(number, n, nothing) for number in range(n)]
 
 
-def stagger(n_waves: int, work: Work, context: Any = None) -> None:
-    run_staggered(context or FakeContext(), waves(n_waves), work, "run")
+def stagger(n_waves: int, work: Work, spark: Any = None) -> None:
+    run_staggered(spark or FakeSession(), waves(n_waves), work, "run")
 
 
 def test_a_stage_is_one_wave_s_at_a_time_in_the_order_of_waves() -> None:
@@ -146,7 +147,7 @@ def test_when_a_wave_fails_the_others_end_their_stages_and_go_no_further(
 
 
 def test_a_wave_whose_thread_can_t_begin_fails_the_run() -> None:
-    class FakeFullContext(FakeContext):
+    class FakeFullContext(FakeSession):
         def addJobTag(self, tag: str) -> None:
             raise OSError("too many open files")
 
@@ -165,7 +166,7 @@ def heard_interrupts() -> Iterator[None]:
 @pytest.mark.usefixtures("heard_interrupts")
 @pytest.mark.parametrize("is_jvm_gone", [False, True])
 def test_an_interrupt_cancels_the_jobs_and_begins_nothing_more(is_jvm_gone: bool) -> None:
-    class FakeInterrupted(FakeContext):
+    class FakeInterrupted(FakeSession):
         def cancelJobsWithTag(self, tag: str) -> None:
             super().cancelJobsWithTag(tag)
             if is_jvm_gone:
