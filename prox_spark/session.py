@@ -191,8 +191,11 @@ def build_session(recipe: Recipe) -> SparkSession:
     # Under spark-submit the JVM runs already, and `given` holds what its command line and spark-defaults.conf said. Elsewhere
     # there is no JVM yet and it is empty: spark-defaults.conf then fills in only what is not set below, and the master is set.
     # On a platform with a master and defaults of its own, use spark-submit.
-    given = SparkConf()
     is_submitted = "PYSPARK_GATEWAY_PORT" in os.environ
+    if is_submitted:
+        # pyspark connects to that JVM when it makes a context, and until then its SparkConf is empty.
+        SparkContext._ensure_initialized()
+    given = SparkConf()
     master = given.get("spark.master") or recipe.spark.master
     is_local = master.startswith("local")
     settings = {"spark.sql.extensions": _EXTENSION, "spark.sql.catalog.spark_catalog": _CATALOG}

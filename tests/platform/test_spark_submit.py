@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import deltalake
 import psutil
 import pytest
 from cluster import BIN, REPOSITORY, find_supervisors, make_environment, standalone, start_job
@@ -75,6 +76,10 @@ def test_jobs_run_by_spark_submit(master: str, tmp_path: Path, ingested: Path) -
     recipe = write_recipe(tmp_path / "recipe.yaml", tmp_path / "lake")
     done, supervisors = spark_submit("refine.py", "--recipe", recipe, options=options(master), folder=tmp_path)
     assert re.search(r"refine: 3 of 3 documents .* 1 engine start", done), done
+    # The master of the command line, and not the recipe's.
+    runs = deltalake.DeltaTable(str(tmp_path / "lake" / "runs")).to_pyarrow_table(columns=["command", "application_id"])
+    (application,) = [run["application_id"] for run in runs.to_pylist() if run["command"] == "refine"]
+    assert application.startswith("local-" if master.startswith("local") else "app-")
     assert len(supervisors) == 1
     _, alive = psutil.wait_procs(find_supervisors(), timeout=15)
     assert not alive, "an engine outlived its executor"

@@ -66,6 +66,7 @@ def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeSession:
     monkeypatch.setattr(SparkSession, "builder", session)
     monkeypatch.setattr(SparkSession, "getActiveSession", lambda: None)
     monkeypatch.setattr(SparkContext, "_active_spark_context", None)
+    monkeypatch.setattr(SparkContext, "_ensure_initialized", lambda: None)
     monkeypatch.setattr("prox_spark.session._is_gone", lambda spark: False)
     monkeypatch.setenv("PYSPARK_PYTHON", "python")
     monkeypatch.setenv("SPARK_HOME", str(tmp_path))
