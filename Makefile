@@ -40,6 +40,9 @@ package: setup ## the wheel, a relocatable environment and the jobs, in dist/ (E
 	@$(BIN)/uv pip install --quiet --python .cache/airflow/bin/python -r $<
 	@touch $@
 
+package: setup ## the wheel, a relocatable environment and the jobs, in dist/ (EXTRAS=gpu,warc PYTHON=/usr/bin/python3.11)
+	@VENV="$(VENV)" PYTHON="$(PYTHON)" bash conf/package.sh
+
 # What ingest is compared with has an environment of its own: its pins are not ours.
 .cache/datatrove/installed: benchmarks/common/datatrove.txt | setup
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .cache/datatrove
