@@ -20,7 +20,7 @@ setup: ## make the virtual environment, fetch the Delta JAR, build the CPU refin
 demo: setup ## refine the sample, or your own data with INPUT=path, and show what happened
 	@$(BIN)/prox-spark demo $(if $(LAKE),--lake "$(LAKE)") $(if $(INPUT),"$(INPUT)")
 
-test: setup lint .cache/airflow/installed ## ruff, mypy and all tests (those marked `shared` only where PROX_SPARK_SHARED is a folder)
+test: setup lint .cache/airflow/installed .cache/daft/installed ## ruff, mypy and all tests (those marked `shared` only where PROX_SPARK_SHARED is a folder)
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --basetemp "$$(mktemp -d)" \
 		--cov --cov-report= $(ARGS)
 	@echo "covered lines, without those that run in Spark's workers and engines: $$($(BIN)/coverage report --format=total) %"
@@ -40,8 +40,11 @@ package: setup ## the wheel, a relocatable environment and the jobs, in dist/ (E
 	@$(BIN)/uv pip install --quiet --python .cache/airflow/bin/python -r $<
 	@touch $@
 
-package: setup ## the wheel, a relocatable environment and the jobs, in dist/ (EXTRAS=gpu,warc PYTHON=/usr/bin/python3.11)
-	@VENV="$(VENV)" PYTHON="$(PYTHON)" bash conf/package.sh
+# Daft wants an older pyarrow than ours.
+.cache/daft/installed: conf/requirements/daft.txt | setup
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .cache/daft
+	@$(BIN)/uv pip install --quiet --python .cache/daft/bin/python -r $<
+	@touch $@
 
 # What ingest is compared with has an environment of its own: its pins are not ours.
 .cache/datatrove/installed: benchmarks/common/datatrove.txt | setup
