@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # EMR bootstrap action, on every node: a Python environment with prox_spark, on nodes with a GPU also with vLLM, at one path.
-#   bootstrap.sh s3://…/prox_spark-VERSION-py3-none-any.whl [INDEX_URL]
-# INDEX_URL is a package index for clusters that don't reach pypi.org, such as one of CodeArtifact.
+#   bootstrap.sh s3://…/prox_spark-VERSION-py3-none-any.whl s3://…/gpu.txt DELTA_VERSION [INDEX_URL]
+# gpu.txt pins the packages, DELTA_VERSION is that of Delta's Python package for this release, and INDEX_URL a package index for clusters
+# that don't reach pypi.org, such as one of CodeArtifact.
 set -euo pipefail
 
 HOME_OF_PROX="${PROX_HOME:-/opt/prox}"       # environment, discovery script
@@ -39,35 +40,36 @@ install_python() {
     python3.11 -m venv "$HOME_OF_PROX/env"
 }
 
-# Arguments: the wheel, then extras and further packages. pip compiles bytecode, so that no engine does at its start.
-install_packages() {
-    local wheel="$1" extras="$2"; shift 2
-    "$HOME_OF_PROX/env/bin/python" -m pip install --quiet --no-cache-dir --disable-pip-version-check "$wheel[$extras]" "$@"
-}
+# pip compiles bytecode, so that no engine does at its start.
+install_packages() { "$HOME_OF_PROX/env/bin/python" -m pip install --quiet --no-cache-dir --disable-pip-version-check "$@"; }
 
-wheel_uri="${1:-}"; index="${2:-}"
+fetch() { aws s3 cp --only-show-errors "$1" "$folder/${1##*/}" || fail "can't read $1: the instance profile needs s3:GetObject there."; }
+
+wheel_uri="${1:-}"; pins_uri="${2:-}"; delta="${3:-}"; index="${4:-}"
 case "$wheel_uri" in s3://*.whl) ;; *) fail "the first argument must be the wheel of prox_spark, such as s3://bucket/code/prox_spark-1.0-py3-none-any.whl, not '$wheel_uri'." ;; esac
+[ -n "$pins_uri" ] && [ -n "$delta" ] || fail "the second argument must be a file of pins, such as s3://bucket/code/gpu.txt, and the third the version of delta-spark, such as 3.3.2."
 [ -z "$index" ] || export PIP_INDEX_URL="$index"
 
 folder="$(mktemp -d)"; trap 'rm -rf "$folder"' EXIT
-wheel="$folder/${wheel_uri##*/}"
-aws s3 cp --only-show-errors "$wheel_uri" "$wheel" || fail "can't read $wheel_uri: the instance profile needs s3:GetObject there."
+fetch "$wheel_uri"; fetch "$pins_uri"
 
 if has_gpu; then
     found="$(driver_major || :)"
     [ "${found:-0}" -ge "$MIN_DRIVER" ] || install_driver "$found"
     nvidia-smi >/dev/null || fail "nvidia-smi does not run after the driver's installation: choose a GPU instance type with Turing or newer (g4dn, g5, g6, p4, p5)."
     mount_cgroups
-    extras=gpu,warc; further=()
+    extras=gpu,warc
 else
-    extras=warc; further=(huggingface_hub)   # the driver reads the refiner's card
+    extras=warc
 fi
 
 install_python
 say "installing prox_spark[$extras]"
-install_packages "$wheel" "$extras" ${further[@]+"${further[@]}"}
+# The driver, on a node without a GPU, reads the refiner's card from the hub. Delta's dependency pyspark is EMR's own.
+install_packages --constraint "$folder/${pins_uri##*/}" "$folder/${wheel_uri##*/}[$extras]" huggingface_hub
+install_packages --no-deps "delta-spark==$delta"
 conf="$("$HOME_OF_PROX/env/bin/python" -c 'from prox_spark.paths import CONF; print(CONF)')"
 install -m 755 "$conf/discover_gpus.sh" "$HOME_OF_PROX/discover_gpus.sh"
 # YARN's containers run as another user than the driver.
-sudo install -d -m 1777 "$DATA_OF_PROX" "$DATA_OF_PROX/cache" "$DATA_OF_PROX/huggingface"
+sudo install -d -m 1777 "$DATA_OF_PROX" "$DATA_OF_PROX/cache" "$DATA_OF_PROX/huggingface" "$DATA_OF_PROX/home"
 say "ready: $HOME_OF_PROX/env/bin/python"

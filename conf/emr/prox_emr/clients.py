@@ -4,39 +4,63 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, TypeVar
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError, ConnectionError, HTTPClientError, NoCredentialsError, NoRegionError
+from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
 
 from prox_emr.errors import SubmitError
 
 Result = TypeVar("Result")
 _THROTTLED = {"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded"}
+# After these a request may or may not have had its effect, whatever the HTTP status.
+_LOST = {"InternalFailure", "InternalServerError", "InternalServerException", "ServiceUnavailable"}
 _TRIES = 6
 
 
 class Clients:
-    """Those that a run needs. What may be sent again is, by botocore's own retries; `emr_once` sends everything once."""
+    """Clients of boto3, each made when it is first used."""
 
     def __init__(self) -> None:
-        """Raises: SubmitError if no region or no credentials are set."""
-        again = Config(retries={"mode": "standard", "total_max_attempts": 10})
-        once = Config(retries={"mode": "standard", "total_max_attempts": 1})
-        session = boto3.Session()
-        try:
-            self.emr: Any = session.client("emr", config=again)
-            self.emr_once: Any = session.client("emr", config=once)
-            self.serverless: Any = session.client("emr-serverless", config=again)
-            self.s3: Any = session.client("s3", config=again)
-        except NoRegionError as error:
-            raise SubmitError("no AWS region is set: set AWS_REGION, or `region` in the profile") from error
-        if session.get_credentials() is None:
+        """Find region and credentials, as boto3 does.
+
+        Raises:
+            SubmitError: there are none.
+        """
+        self._session = boto3.Session()
+        if not self._session.region_name:
+            raise SubmitError("no AWS region is set: set AWS_REGION, or `region` in the profile")
+        if self._session.get_credentials() is None:
             raise SubmitError(
-                f"{NoCredentialsError()}: set AWS_PROFILE, log in by `aws sso login`, or run where a role is"
+                "no AWS credentials are found: set AWS_PROFILE, log in by `aws sso login`, or run where a role is"
             )
-        self.region: str = self.emr.meta.region_name
+        self.region: str = self._session.region_name
+
+    @cached_property
+    def emr(self) -> Any:
+        """EMR on EC2, for requests that may be sent again."""
+        return self._make("emr")
+
+    @cached_property
+    def emr_once(self) -> Any:
+        """EMR on EC2, without retries."""
+        return self._make("emr", tries=1)
+
+    @cached_property
+    def serverless(self) -> Any:
+        """EMR Serverless, whose requests carry a client token where they matter."""
+        return self._make("emr-serverless")
+
+    @cached_property
+    def s3(self) -> Any:
+        """S3."""
+        return self._make("s3")
+
+    def _make(self, service: str, tries: int = 10) -> Any:
+        retries = {"mode": "standard", "total_max_attempts": tries}
+        return self._session.client(service, region_name=self.region, config=Config(retries=retries))
 
 
 def send_once(send: Callable[[], Result], find: Callable[[], Result | None], token: str, pause: float) -> Result:
@@ -59,10 +83,11 @@ def send_once(send: Callable[[], Result], find: Callable[[], Result | None], tok
             return send()
         except ClientError as error:
             lost: Exception = error
-            if error.response["Error"]["Code"] in _THROTTLED and number + 1 < _TRIES:
+            code = error.response["Error"]["Code"]
+            if code in _THROTTLED and number + 1 < _TRIES:
                 time.sleep(pause * 2**number)
                 continue
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] < 500:
+            if code not in _LOST and error.response["ResponseMetadata"]["HTTPStatusCode"] < 500:
                 raise SubmitError(str(error)) from error
         except (ConnectionError, HTTPClientError) as error:
             lost = error

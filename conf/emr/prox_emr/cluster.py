@@ -31,6 +31,11 @@ class ClusterRun:
         self._log_uri = ""
         self._trouble: Callable[[], Iterator[str]] = lambda: iter(())
 
+    @property
+    def is_submitted(self) -> bool:
+        """True if EMR has taken the steps."""
+        return bool(self._step_ids)
+
     def submit(self) -> None:
         """Create the cluster with its steps, or add them to one; what a start with the same token made is taken up.
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import botocore.session
+from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.validate import ParamValidator
 
@@ -44,8 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(make_run(clients, args, requests), args)
     except RecipeError as error:
         return _report(str(error), 2)
-    except (SubmitError, ClientError, BotoCoreError) as error:
+    except (SubmitError, ClientError, BotoCoreError, S3UploadFailedError) as error:
         return _report(str(error), 1)
+    except KeyboardInterrupt:
+        return _report("interrupted; nothing was submitted", 130)
 
 
 def make_run(clients: Clients, args: argparse.Namespace, requests: dict[str, Any]) -> ClusterRun | ServerlessRun:
@@ -71,10 +74,16 @@ def check_requests(requests: dict[str, Any]) -> None:
 
 
 def _run(run: ClusterRun | ServerlessRun, args: argparse.Namespace) -> int:
+    # A scheduler ends the script by SIGTERM.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    run.submit()
-    if args.no_wait:
-        return 0
+    try:
+        run.submit()
+        return 0 if args.no_wait else _wait(run, args)
+    except KeyboardInterrupt:
+        return _interrupt(run, args)
+
+
+def _wait(run: ClusterRun | ServerlessRun, args: argparse.Namespace) -> int:
     try:
         end = wait_for_end(run.look, args.poll_seconds)
         if end.is_good:
@@ -82,17 +91,23 @@ def _run(run: ClusterRun | ServerlessRun, args: argparse.Namespace) -> int:
             return 0
         for line in run.explain():
             print(line, file=sys.stderr, flush=True)
-    except KeyboardInterrupt:
-        return _interrupt(run, args)
-    return 1
+        return 1
+    except (ClientError, BotoCoreError) as error:  # Such as a login that has expired.
+        return _report(f"can't look at the run any more: {error}\n{_describe_going_on(run, args)}", 1)
 
 
 def _interrupt(run: ClusterRun | ServerlessRun, args: argparse.Namespace) -> int:
-    if args.cancel_on_interrupt:
+    if args.cancel_on_interrupt and run.is_submitted:
         run.cancel()
         return _report("interrupted; the run is being cancelled", 130)
-    again = f"start the same command with --token {args.token} to wait for it again"
-    return _report(f"interrupted; the run goes on: {again}, or cancel it by\n  {run.describe_cancelling()}", 130)
+    return _report(f"interrupted; {_describe_going_on(run, args)}", 130)
+
+
+def _describe_going_on(run: ClusterRun | ServerlessRun, args: argparse.Namespace) -> str:
+    again = f"start the same command with --token {args.token}"
+    if not run.is_submitted:
+        return f"it is not known whether EMR has taken the run: {again}, which finds it or starts it"
+    return f"the run goes on: {again} to wait for it again, or cancel it by\n  {run.describe_cancelling()}"
 
 
 def _report(message: str, status: int) -> int:

@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import yaml
+
 from prox_emr.errors import SubmitError
 from prox_spark.config import Recipe
 from prox_spark.config.file import read_yaml
@@ -44,15 +46,22 @@ def load_recipe(path: str | None, overrides: list[str], lake: str | None) -> tup
 
 
 def flatten(data: dict[str, Any]) -> Iterator[str]:
-    """Yield the overrides that make a recipe's data: `section.field=value`, the value in JSON."""
+    """Yield the overrides that make a recipe's data: `section.field=value`, the value in YAML."""
     for section, fields in data.items():
         if not isinstance(fields, dict):
             if fields is not None:
-                yield f"{section}={json.dumps(fields)}"
+                yield f"{section}={_write(fields)}"
             continue
         for field, value in fields.items():
             if (section, field) == ("spark", "conf"):
                 # Keys of Spark have dots, and values are text as it stands.
                 yield from (f"spark.conf.{key}={setting}" for key, setting in (value or {}).items())
             else:
-                yield f"{section}.{field}={json.dumps(value)}"
+                yield f"{section}.{field}={_write(value)}"
+
+
+def _write(value: Any) -> str:
+    """Return a value as YAML in one line. A text that reads as itself stands as it is, because people read these in the console."""
+    if isinstance(value, str) and yaml.safe_load(value) == value:
+        return value
+    return json.dumps(value)

@@ -12,6 +12,23 @@ from prox_emr.steps import make_job_arguments, make_log_store_settings, make_ste
 from prox_emr.templates import FOLDER, fill
 from prox_spark.config import Recipe
 
+PINS = FOLDER.parent / "requirements" / "gpu.txt"
+
+
+def find_delta(release: str) -> str:
+    """Return the version of Delta's Python package for a release of EMR.
+
+    Raises:
+        SubmitError: the release is not known.
+    """
+    known = fill("releases.json")
+    found = next((of["delta"] for prefix, of in known.items() if release.startswith(prefix)), None)
+    if found is None or release.startswith("emr-7.0"):  # emr-7.0 has Python 3.9 alone.
+        raise SubmitError(
+            f"--release {release}: known are emr-7.1.0 and later, {', '.join(list(known)[1:])}; add others to conf/emr/releases.json"
+        )
+    return str(found)
+
 
 def make_requests(
     args: argparse.Namespace, recipe: Recipe, arguments: list[str], stage: Stage, region: str
@@ -62,6 +79,8 @@ def _make_cluster_requests(args: argparse.Namespace, arguments: list[str], stage
         gpu_nodes=fill("gpu-nodes.json"),
         bootstrap=stage.upload(FOLDER / "bootstrap.sh"),
         wheel=stage.upload(find_one(args.dist, "prox_spark-*.whl")),
+        pins=stage.upload(PINS),
+        delta=find_delta(args.release),
     )
     # The cluster ends with its steps, and with the first that fails.
     return {"RunJobFlow": request | {"Steps": [step | {"ActionOnFailure": "TERMINATE_CLUSTER"} for step in steps]}}

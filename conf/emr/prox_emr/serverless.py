@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -39,6 +40,11 @@ class ServerlessRun:
         self._step, self._run_id = "", ""
         self._failed: dict[str, Any] = {}
 
+    @property
+    def is_submitted(self) -> bool:
+        """True if EMR has taken a job run."""
+        return bool(self._run_id)
+
     def submit(self) -> None:
         """Create the application if asked for, and start the first job run.
 
@@ -48,6 +54,7 @@ class ServerlessRun:
         if self._application is not None:
             created = _call(self._clients.serverless.create_application, **self._application)
             self._application_id = created["applicationId"]
+            self._wait_until_created()
             say(f"application {self._application_id}: give --application {self._application_id} next time")
         self._start_next()
 
@@ -82,6 +89,13 @@ class ServerlessRun:
     def describe_cancelling(self) -> str:
         """Return the command that cancels the job run."""
         return f"aws emr-serverless cancel-job-run --application-id {self._application_id} --job-run-id {self._run_id}"
+
+    def _wait_until_created(self) -> None:
+        while True:
+            found = _call(self._clients.serverless.get_application, applicationId=self._application_id)["application"]
+            if found["state"] != "CREATING":
+                return
+            time.sleep(min(self._args.poll_seconds, 5))
 
     def _start_next(self) -> None:
         self._step = self._left.pop(0)
