@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import importlib.metadata
 import io
@@ -17,9 +18,11 @@ from fnmatch import fnmatch
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import jsonschema
+import nbformat
 import pytest
 import yaml
 from bundle import DATABRICKS, REPOSITORY, find_references, load_bundle
@@ -32,6 +35,9 @@ from prox_spark import cli
 from prox_spark.config import Recipe
 from prox_spark.demo import PAGES
 from prox_spark.session import build_session
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 pytestmark = pytest.mark.platform
 
@@ -198,8 +204,34 @@ def test_ingest_and_summary_run_in_the_session_that_is_there(tmp_path: Path, mon
                 jobs["apply"], jobs["apply"]["tasks"][0], monkeypatch, **values | {"drop_threshold": "7"}
             )
         assert spark.range(1).count() == 1
+        look_at_tables(spark, "spark_catalog.prox", monkeypatch)
     finally:
         spark.stop()
+
+
+# The notebook
+
+
+def read_cells() -> list[str]:
+    notebook = nbformat.read(DATABRICKS / "refine.ipynb", as_version=4)
+    assert all(not cell.get("outputs") for cell in notebook.cells)
+    return [cell.source for cell in notebook.cells if cell.cell_type == "code" and not cell.source.startswith("%")]
+
+
+def look_at_tables(spark: SparkSession, catalog: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the cells of the notebook that need no engine; `display` collects the rows."""
+    widgets = SimpleNamespace(text=lambda *_: None, get=lambda _: catalog)
+    runtime = SimpleNamespace(spark=spark, dbutils=SimpleNamespace(widgets=widgets))
+    monkeypatch.setitem(sys.modules, "databricks.sdk", SimpleNamespace(runtime=runtime))
+    monkeypatch.setitem(sys.modules, "databricks.sdk.runtime", runtime)
+    monkeypatch.chdir(DATABRICKS)
+    shown: list[list[Any]] = []
+    names: dict[str, Any] = {"display": lambda frame: shown.append(frame.collect())}
+    for cell in read_cells():
+        if "refined" not in {node.id for node in ast.walk(ast.parse(cell)) if isinstance(node, ast.Name)}:
+            exec(compile(cell, "cell", "exec"), names)
+    statuses, runs, reasons = shown
+    assert (statuses, reasons) == ([], []) and [row["command"] for row in runs] == ["ingest"]
 
 
 # The policy
