@@ -7,12 +7,12 @@ LAKE   ?=
 JOBS   ?= 2
 BIN    := $(VENV)/bin
 
-.PHONY: setup demo test lint docs package bench clean
+.PHONY: setup demo test test-matrix lint docs package bench clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
 setup: ## make the virtual environment, fetch the Delta JAR, build the CPU refiner (seconds when done before)
 	@VENV="$(VENV)" PYTHON="$(PYTHON)" bash conf/setup.sh
@@ -24,6 +24,9 @@ test: setup lint .cache/airflow/installed .cache/daft/installed ## ruff, mypy an
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --basetemp "$$(mktemp -d)" \
 		--cov --cov-report= $(ARGS)
 	@echo "covered lines, without those that run in Spark's workers and engines: $$($(BIN)/coverage report --format=total) %"
+
+test-matrix: setup ## the demo and the Spark tests on Spark 3.5 to 4.2 and Python 3.11 to 3.13 (an hour; MATRIX=3.5.9-py3.11 for one)
+	@bash tests/matrix.sh $(MATRIX)
 
 lint: setup ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
