@@ -86,6 +86,8 @@ setup(
             "warcio>=1.7",
             "types-PyYAML",
             # Platforms: emulators, validators of configuration, and other readers of the tables.
+            # pyspark[connect] without grpcio, which comes with it.
+            "grpcio-status>=1.76",
             "moto[server]>=5.2",
             "boto3>=1.35",
             "databricks-bundles>=1.0",
