@@ -6,6 +6,7 @@ needs a plug-in of the server there, which a platform may lack.
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
@@ -14,6 +15,7 @@ from pyspark.errors import AnalysisException
 
 from prox_spark.errors import LakeError, comes_from_spark, find_condition
 from prox_spark.spark_driver import is_connect
+from prox_spark.spark_versions import VERSION
 
 if TYPE_CHECKING:
     from delta.tables import DeltaTable
@@ -36,8 +38,7 @@ _RACES = (
     "DELTA_METADATA_CHANGED",
     "DELTA_PROTOCOL_CHANGED",
 )
-
-
+_SESSION_CATALOG = re.compile(r"^`?spark_catalog`?\.")
 _TWINS = "DELTA_CONCURRENT_TRANSACTION"
 
 
@@ -173,7 +174,9 @@ class DeltaOperations:
         from delta.tables import DeltaTable
 
         if location == identifier:
-            return DeltaTable.forName(self._spark, location)
+            # Delta for Spark 3.5 takes no name of three parts here, although SQL does.
+            name = location if VERSION >= (4, 0) else _SESSION_CATALOG.sub("", location)
+            return DeltaTable.forName(self._spark, name)
         return DeltaTable.forPath(self._spark, location)
 
 
