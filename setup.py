@@ -33,6 +33,7 @@ setup(
         "prox_spark": ["py.typed", "log4j2.properties"],
         "prox_spark.conf": ["*.json", "*/*.yaml", "discover_gpus.sh"],
         "prox_spark.demo": ["*.jsonl"],
+        "prox_spark.lake": ["s3_log_store/*"],
         "prox_spark.refiners": ["cards/*/*.yaml", "cards/*/*.json", "cards/*/*.safetensors", "cards/*/*.md"],
     },
     # Schedulers that call an entry point and drop what it returns, as Databricks does, take the second.

@@ -9,7 +9,9 @@ from typing import Any
 
 import pyarrow.fs as pafs
 
-_SCHEMES = ("s3", "s3a", "s3n", "gs", "hdfs", "viewfs")
+from prox_spark.logins import S3_SCHEMES, current_logins, open_store
+
+_SCHEMES = (*S3_SCHEMES, "gs", "hdfs", "viewfs")
 _TABLE_NAME = re.compile(r"(?!.*\.(?:jsonl?|gz)$)(?:\w+|`[^`]+`)(?:\.(?:\w+|`[^`]+`)){1,2}")
 
 
@@ -64,6 +66,30 @@ def literal(path: str) -> str:
     return re.sub(r"([*?\[\]{}\\])", r"\\\1", path)
 
 
+def split_bucket(path: str) -> tuple[str, str]:
+    """Return the scheme and the bucket or host of a URI; two empty strings for a local path.
+
+    Example:
+        >>> split_bucket("s3a://crawl/2026/a.jsonl"), split_bucket("/data")
+        (('s3a', 'crawl'), ('', ''))
+    """
+    if not is_uri(path):
+        return "", ""
+    scheme, _, rest = path.partition("://")
+    return scheme, rest.partition("/")[0]
+
+
+def describe_login(path: str) -> str:
+    """Return where the credentials for a path on S3 come from, in brackets for the end of a message; empty for other paths."""
+    scheme, bucket = split_bucket(path)
+    if scheme not in S3_SCHEMES:
+        return ""
+    login = current_logins().get(bucket)
+    at = f", endpoint {login.scheme}://{login.endpoint}" if login and login.endpoint else ""
+    source = login.source if login else "AWS_* variables, a profile or the host's role; Spark's settings have none"
+    return f" (credentials: {source}{at}; `prox-spark doctor` shows what is found)"
+
+
 def find_filesystem(path: str) -> tuple[Any, str, str]:
     """Find the file system that holds an absolute path or URI.
 
@@ -72,6 +98,7 @@ def find_filesystem(path: str) -> tuple[Any, str, str]:
 
     Raises:
         ValueError: the URI's scheme is not supported.
+        InputError: the credentials for the bucket have expired.
     """
     if not is_uri(path):
         return pafs.LocalFileSystem(), path, ""
@@ -83,8 +110,10 @@ def find_filesystem(path: str) -> tuple[Any, str, str]:
             "that Spark reads, with --format given"
         )
     host, _, inside = rest.partition("/")
+    if scheme in S3_SCHEMES and (store := open_store(host)):
+        return store, f"{host}/{inside}", f"{scheme}://"
     # Only the host goes through the URI parser: keys may hold blanks, globs and characters that no URI may.
     # s3a and s3n are Hadoop's names for what everyone else calls s3.
-    filesystem, root = pafs.FileSystem.from_uri(f"{'s3' if scheme in ('s3a', 's3n') else scheme}://{host}/")
+    filesystem, root = pafs.FileSystem.from_uri(f"{'s3' if scheme in S3_SCHEMES else scheme}://{host}/")
     prefix = f"{scheme}://{host}" if root.startswith("/") else f"{scheme}://"
     return filesystem, f"{root.rstrip('/')}/{inside}", prefix

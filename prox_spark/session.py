@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 
 from prox_spark.config import Recipe
 from prox_spark.errors import ConnectError, DriverLostError, ProxSparkError, first_line
+from prox_spark.lake.log_store import name_jar
+from prox_spark.secret_settings import start_jvm_without_secrets
 from prox_spark.spark_driver import is_connect
 
 if TYPE_CHECKING:
@@ -213,6 +215,9 @@ def build_session(recipe: Recipe) -> SparkSession:
         named = settings.get(_PACKAGES, "")  # The recipe's own, such as a connector of a store.
         if "delta" not in named:
             settings[_PACKAGES] = ",".join(filter(None, (named, find_delta_package())))
+    if not is_submitted:
+        settings |= name_jar(settings)
+        start_jvm_without_secrets(settings, master)
     builder = SparkSession.builder.appName(f"prox_spark {recipe.name}").master(master)
     for key, value in settings.items():
         if given.get(key) is None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from pyspark.sql import types as T
 
 from prox_spark import schemas
+from prox_spark.logins import adopt_logins, current_logins
 from prox_spark.readers import InputFile, InputFormat, Keys, ReadOptions, Record, Rejected, Skipped, read_file
 from prox_spark.readers.files import check_unmodified
 from prox_spark.readers.jsonl import to_json
@@ -102,8 +103,11 @@ def make_reader(
     options: ReadOptions, with_texts: bool, is_read_twice: bool
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """Return the function that reads tasks, which are groups of files. Arguments are those of `read_rows`."""
+    # As a part of the function they reach the workers and nothing else: no setting, no file and no plan shows them.
+    logins = current_logins()
 
     def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        adopt_logins(logins)
         for group in read_tasks(batches):
             for file, kind in group:
                 items = read_file(file.uri, kind, options, is_read_twice)

@@ -18,7 +18,7 @@ from prox_spark.demo import PAGES
 from prox_spark.fingerprint import fingerprint
 from prox_spark.lake.lake import Lake
 from prox_spark.pipeline.ingest import ingest
-from prox_spark.pipeline.inputs.find import find_inputs
+from prox_spark.pipeline.inputs.find import find_inputs_at_once
 from prox_spark.pipeline.refine import refine_lake
 from prox_spark.report.summaries import describe_ingest, describe_refine
 from prox_spark.report.terminal import print_before_after, print_rows
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _demo(args: argparse.Namespace) -> int:
     recipe = fill_in_defaults(make_recipe(args))
-    inputs = find_inputs(recipe.input)
+    inputs = find_inputs_at_once(recipe.input)
     with spark_session(recipe) as spark:
         _print_heading(f"1. Ingest {' '.join(recipe.input.paths)} into {recipe.lake.root or recipe.lake.catalog}")
         print(describe_ingest(ingest(spark, recipe, inputs)))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from prox_spark.commands.arguments import add_settings_arguments, make_recipe
 from prox_spark.commands.run_command import run_command
 from prox_spark.pipeline.induce import Output, PairColumns, induce_pairs
-from prox_spark.pipeline.inputs.find import find_inputs
+from prox_spark.pipeline.inputs.find import find_inputs_at_once, find_inputs_of
 from prox_spark.report.summaries import describe_induce
 from prox_spark.session import spark_session
 
@@ -46,10 +46,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def run() -> int:
         recipe = make_recipe(args)
-        inputs = find_inputs(recipe.input)  # A wrong path is reported at once, not after Spark has started.
+        inputs = find_inputs_at_once(recipe.input)  # A wrong path is reported at once, not after Spark has started.
         columns = PairColumns(args.raw_column, args.clean_column, recipe.input.id_column)
         output = Output.of(args.output, args.output_format, args.overwrite)
         with spark_session(recipe) as spark:
+            inputs = inputs or find_inputs_of(spark, recipe.input)
             print(describe_induce(induce_pairs(spark, inputs, columns, output, recipe.input.max_text_chars)))
         return 0
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from prox_spark.commands.arguments import add_input_arguments, add_recipe_arguments, make_recipe
 from prox_spark.commands.run_command import run_command
 from prox_spark.pipeline.ingest import ingest
-from prox_spark.pipeline.inputs.find import find_inputs
+from prox_spark.pipeline.inputs.find import find_inputs_at_once
 from prox_spark.report.summaries import describe_ingest
 from prox_spark.session import spark_session
 
@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def run() -> int:
         recipe = make_recipe(args)
-        inputs = find_inputs(recipe.input)  # A wrong path is reported at once, not after Spark has started.
+        inputs = find_inputs_at_once(recipe.input)  # A wrong path is reported at once, not after Spark has started.
         with spark_session(recipe) as spark:
             print(describe_ingest(ingest(spark, recipe, inputs)))
         return 0

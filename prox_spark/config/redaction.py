@@ -9,6 +9,11 @@ _SECRET = r"[\w.-]*(?:secret|passw|token|credential|(?:access|account|private|ap
 _HIDDEN = "*** redacted ***"
 
 
+def is_secret(name: str) -> bool:
+    """Return True if a setting or field of this name holds a secret."""
+    return bool(re.fullmatch(_SECRET, name.lstrip("-"), re.IGNORECASE))
+
+
 def redact(value: Any, key: str = "") -> Any:
     """Return the value with its secrets hidden: fields by their names, settings like NAME=VALUE, parts of URLs."""
     if isinstance(value, dict):
@@ -21,7 +26,7 @@ def redact(value: Any, key: str = "") -> Any:
         ]
     if not isinstance(value, str):
         return value
-    if re.fullmatch(_SECRET, key.lstrip("-"), re.IGNORECASE):
+    if is_secret(key):
         return _HIDDEN
     # The signature of a presigned URL: sig=, X-Amz-Signature=.
     value = re.sub(r"(\b(?:[\w-]*signature|sig)=)[^&\s]+", rf"\1{_HIDDEN}", value, flags=re.IGNORECASE)

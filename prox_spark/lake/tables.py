@@ -16,6 +16,7 @@ from prox_spark.config import LakeConfig
 from prox_spark.errors import LakeError, RecipeError, first_line
 from prox_spark.lake.commits import Commit, commits_of_others, may_be_doubled, newest_commits
 from prox_spark.lake.operations import NO_DELTA, DeltaOperations, is_missing
+from prox_spark.lake.reaching import naming_store
 from prox_spark.places import absolute
 from prox_spark.spark_driver import is_connect
 from prox_spark.threads import inherit_thread_settings
@@ -83,11 +84,12 @@ class Tables:
         """Return True if the lake has this Delta table.
 
         Raises:
-            LakeError: the catalog can't be asked, or has a view or a table of another format by this name.
+            LakeError: the store or the catalog can't be asked, or has a view or a table of another format by this name.
         """
         name, identifier = self.location(table), self.identifier(table)
         if self._root:
-            return self._operations.is_table(identifier, name)
+            with naming_store(name):
+                return self._operations.is_table(identifier, name)
         try:
             if not self.spark.catalog.tableExists(name):
                 return False

@@ -13,9 +13,10 @@ from prox_spark.config import Recipe
 from prox_spark.errors import NOTES, ReasonCode
 from prox_spark.frames import persisted_rows
 from prox_spark.lake.lake import Lake
+from prox_spark.lake.log_store import warn_of_log_store
 from prox_spark.pipeline.inputs.carried import CarriedJson
-from prox_spark.pipeline.inputs.checks import check_replaces_nothing, check_usable
-from prox_spark.pipeline.inputs.find import Inputs, find_inputs
+from prox_spark.pipeline.inputs.checks import check_replaces_nothing, check_rereadable, check_usable
+from prox_spark.pipeline.inputs.find import Inputs, find_inputs_of
 from prox_spark.pipeline.inputs.found import count_found
 from prox_spark.pipeline.inputs.intake import Intake
 from prox_spark.pipeline.inputs.judge import Arrival, judge, reject_null_partitions
@@ -24,6 +25,7 @@ from prox_spark.pipeline.inputs.rejections import remove_mended, write_quarantin
 from prox_spark.pipeline.inputs.rows import naming_tables, read_inputs
 from prox_spark.readers import PassedOver
 from prox_spark.runs.run import recorded
+from prox_spark.spark_driver import can_persist
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -102,17 +104,22 @@ def ingest(spark: SparkSession, recipe: Recipe, inputs: Inputs | None = None) ->
     Args:
         spark: a session with Delta.
         recipe: its sections `input` and `lake`.
-        inputs: as `find_inputs` found them; None looks now.
+        inputs: as `find_inputs` found them; None looks now, with the credentials that Hadoop has.
 
     Raises:
+        ConnectError: the compute keeps no frames, and the input is a table that Spark's own readers read.
         RecipeError: a path holds nothing, or a format or column can't be found.
         InputError: not one file can be read, or the documents of a file would replace those of another.
         LakeError: a column of the input does not fit the lake's, or another ingest wrote meanwhile.
     """
-    inputs = inputs or find_inputs(recipe.input)
+    inputs = inputs or find_inputs_of(spark, recipe.input)
     LOG.info("ingest: reading %s", " ".join(recipe.input.paths))
+    keeps_rows = can_persist(spark)
+    if not keeps_rows:
+        check_rereadable(inputs)
     lake = Lake(spark, recipe.lake)
     lake.ensure()
+    warn_of_log_store(spark, recipe.lake.root)
     versions = {table: lake.version(table) for table in _TABLES}
     with recorded(lake, "ingest", recipe) as run:
         run.read_at(versions)
@@ -123,7 +130,7 @@ def ingest(spark: SparkSession, recipe: Recipe, inputs: Inputs | None = None) ->
         reads_twice = inputs.may_be_read_twice(recipe.input) and _knows(documents, inputs)
 
         def read(with_texts: bool) -> DataFrame:
-            rows = read_inputs(spark, inputs, recipe.input, with_texts, is_read_twice=reads_twice)
+            rows = read_inputs(spark, inputs, recipe.input, with_texts, is_read_twice=reads_twice or not keeps_rows)
             rows = rows.withColumn(ROW_ID, F.monotonically_increasing_id())
             return reject_null_partitions(rows) if "source" in lake.partition_columns["documents"] else rows
 

@@ -9,6 +9,7 @@ from prox_spark.config import Recipe
 from prox_spark.errors import ConservationError
 from prox_spark.frames import planned_for
 from prox_spark.lake.lake import Lake
+from prox_spark.lake.log_store import warn_of_log_store
 from prox_spark.pipeline.applying.commit import ApplyAnswers
 from prox_spark.pipeline.asking.answer_wave import answer_wave
 from prox_spark.pipeline.asking.generate import GenerateMissing
@@ -54,6 +55,7 @@ def refine_lake(spark: SparkSession, recipe: Recipe) -> RefineSummary:
     """
     refuse_local_engine(spark, recipe.engine.endpoint)
     lake = open_lake(spark, recipe)
+    warn_of_log_store(spark, recipe.lake.root)
     with recorded(lake, "refine", recipe) as run:
         plan = make_plan(lake, run, recipe, asks=True)
         run.count(generations=0)

@@ -13,6 +13,7 @@ from typing import BinaryIO
 import pyarrow.fs as pafs
 
 from prox_spark.errors import InputError, first_line
+from prox_spark.logins import hide_secrets
 from prox_spark.places import canonical, find_filesystem, is_uri
 from prox_spark.readers.globs import find_first_glob
 
@@ -96,7 +97,7 @@ def open_raw(uri: str) -> Iterator[BinaryIO]:
 
 def _explain_closed(uri: str, error: OSError) -> str:
     if is_uri(uri):
-        return first_line(error)
+        return hide_secrets(first_line(error))
     if error.errno == errno.ELOOP:
         return f"{uri} is a link that leads back to itself"
     if error.errno == errno.ENOENT and os.path.islink(uri):

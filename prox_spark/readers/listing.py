@@ -12,7 +12,8 @@ from typing import Any
 import pyarrow.fs as pafs
 
 from prox_spark.errors import RecipeError, first_line
-from prox_spark.places import canonical, find_filesystem
+from prox_spark.logins import hide_secrets
+from prox_spark.places import canonical, describe_login, find_filesystem
 from prox_spark.readers.bystanders import HIDDEN, PassedOver, explain_passed_over
 from prox_spark.readers.files import InputFile
 from prox_spark.readers.formats import derive_source
@@ -69,12 +70,9 @@ def list_files(path: str) -> Listing:
     except re.error as error:
         raise RecipeError(f"{path} is no glob that can be read: {error}") from error
     except (OSError, ValueError) as error:
-        hint = (
-            " (logins come from AWS_* variables or the host's role, not from Spark's settings)"
-            if path[:2] == "s3"
-            else ""
-        )
-        raise RecipeError(f"can't list the input {path}: {first_line(error)}{hint}") from error
+        raise RecipeError(
+            f"can't list the input {path}: {hide_secrets(first_line(error))}{describe_login(path)}"
+        ) from error
     passed = tuple(PassedOver(prefix + place, why) for place, why in sorted(passed_over.items()))
     if not files and not passed:
         raise RecipeError(f"no file at {path}. Check the path; a glob needs quotes against the shell.")

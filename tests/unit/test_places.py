@@ -104,7 +104,7 @@ def test_a_literal_path_matches_itself_only(path: str, expected: str) -> None:
 def test_places_know_neither_spark_nor_readers() -> None:
     code = "import sys, prox_spark.places; print([n for n in sys.modules if n.startswith(('pyspark', 'prox_spark.'))])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "['prox_spark.places']"
+    assert done.stdout.strip() == "['prox_spark.errors', 'prox_spark.logins', 'prox_spark.places']"
 
 
 def test_the_lake_knows_no_reader() -> None:

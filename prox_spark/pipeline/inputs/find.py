@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from prox_spark.config import InputConfig
 from prox_spark.errors import RecipeError, root_cause
+from prox_spark.hadoop_logins import adopt_hadoop_logins, find_bucket
 from prox_spark.lake.frames import read_delta
 from prox_spark.places import can_be_listed, canonical, is_folder_with, is_table_name, literal
 from prox_spark.readers import InputFile, InputFormat, PassedOver, describe_passed_over, detect_formats, list_files
@@ -91,6 +92,29 @@ class Inputs:
         """The places that rows come from, as in `provenance.file`: files, and tables that Spark reads itself."""
         tables = (table.files or (table.path,) for table in self.tables)
         return [*(file.uri for file, _ in self.files), *(place for places in tables for place in places)]
+
+
+def find_inputs_at_once(config: InputConfig) -> Inputs | None:
+    """List the files and tables that a recipe names before Spark has started, so that a wrong path is reported at once.
+
+    Returns:
+        None where Spark's settings may hold the credentials: of those `find_inputs_of` makes use.
+
+    Raises:
+        RecipeError: as `find_inputs`.
+    """
+    return None if any(map(find_bucket, config.paths)) else find_inputs(config)
+
+
+def find_inputs_of(spark: SparkSession, config: InputConfig) -> Inputs:
+    """List the files and tables that a recipe names, with the credentials that Hadoop has.
+
+    Raises:
+        RecipeError: as `find_inputs`.
+        ProxSparkError: Hadoop's settings name credentials that can't be had.
+    """
+    adopt_hadoop_logins(spark, config.paths)
+    return find_inputs(config)
 
 
 def find_inputs(config: InputConfig) -> Inputs:

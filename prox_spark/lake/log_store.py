@@ -1,0 +1,76 @@
+"""Delta's log store of a lake: what makes commits of several drivers at once safe, and whether it does on S3."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from prox_spark.logins import S3_SCHEMES
+from prox_spark.places import split_bucket
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+LOG = logging.getLogger(__name__)
+
+S3_LOG_STORE: Final = "prox_spark.S3ConditionalLogStore"
+LOG_STORE_JAR: Final = Path(__file__).parent / "s3_log_store" / "prox-spark-log-store.jar"
+_EVERY: Final = "spark.delta.logStore.class"
+# Delta's own for S3, and stores that are as safe as the store's or file system's own operations, which S3A does not make safe.
+_OF_ONE_DRIVER: Final = ("S3SingleDriverLogStore", "HDFSLogStore", "AzureLogStore", "GCSLogStore", "LocalLogStore")
+
+
+@dataclass(frozen=True)
+class LogStore:
+    """The log store by which Delta commits to a place.
+
+    Attributes:
+        name: its class.
+        setting: the setting that chooses it.
+        is_safe: False if commits of two drivers at once may lose rows.
+    """
+
+    name: str
+    setting: str
+    is_safe: bool
+
+
+def find_log_store(spark: SparkSession, root: str) -> LogStore | None:
+    """Return the log store of a lake on S3; None for other places, whose default is safe, and where the platform commits.
+
+    Args:
+        spark: the session.
+        root: path or URI of the lake.
+    """
+    scheme = split_bucket(root)[0]
+    # Databricks has a service of its own for commits on S3.
+    if scheme not in S3_SCHEMES or "DATABRICKS_RUNTIME_VERSION" in os.environ:
+        return None
+    setting = f"spark.delta.logStore.{scheme}.impl"
+    name = spark.conf.get(setting, None) or spark.conf.get(_EVERY, None) or "io.delta.storage.S3SingleDriverLogStore"
+    return LogStore(name, setting, name.rpartition(".")[2] not in _OF_ONE_DRIVER)
+
+
+def warn_of_log_store(spark: SparkSession, root: str | None) -> None:
+    """Log a warning if the lake loses rows when two drivers commit to it at once."""
+    store = find_log_store(spark, root) if root else None
+    if store and not store.is_safe:
+        LOG.warning(
+            "warning: %s keeps commits safe for one driver only. Run no other job that writes to %s at the same time, or set %s: %s",
+            store.name.rpartition(".")[2],
+            root,
+            store.setting,
+            S3_LOG_STORE,
+        )
+
+
+def name_jar(settings: Mapping[str, str]) -> dict[str, str]:
+    """Return the setting that puts our log store on the class path, if the settings name it; else none."""
+    if S3_LOG_STORE not in settings.values():
+        return {}
+    named = settings.get("spark.jars", "")
+    return {"spark.jars": ",".join(filter(None, (named, str(LOG_STORE_JAR))))}
