@@ -23,6 +23,7 @@ COMMANDS = {
     "demo": "ingest and refine a sample, or your own files, and show what happened",
     "refiners": "list the refiners, or build one for serving",
     "corpora": "list the data sets that ingest --corpus knows, or print what one sets",
+    "doctor": "check what a run needs: versions, lake, credentials, inputs, engine, refiners",
     "config": "print every field of a recipe and what it means",
 }
 

@@ -122,12 +122,12 @@ def test_prompts_refiners_labels_and_figures_import_no_spark() -> None:
 
 # From the ground up: a room imports rooms above it in this list and none below, also in functions and for type checkers.
 FLOORS = (
-    "errors spark_driver paths threads locks packages places fingerprint chunking spark_versions programs config schemas labels",
+    "errors spark_driver paths threads locks packages logins places fingerprint chunking spark_versions programs config schemas labels",
     "lake refiners prompts annotation quality readers",
     "engine/host engine/wire engine/slots engine/spec engine/life engine/ask engine/driver engine/process engine",
-    "frames watching runs udfs session",
+    "hadoop_logins secret_settings frames watching runs udfs session",
     "pipeline/waves pipeline/inputs pipeline/asking pipeline/applying pipeline",
-    "training report api demo . commands cli",
+    "training report api demo doctor . commands cli",
 )
 ROOMS = " ".join(FLOORS).split()
 
@@ -198,8 +198,10 @@ ASKING = {
     "prox_spark/spark_driver.py": "tells the kinds of sessions apart",
     "prox_spark/session.py": "makes classic sessions",
     "prox_spark/hadoop_logins.py": "reads the logins of a classic session",
-    "prox_spark/secret_settings.py": "reads the settings of a classic session",
+    "prox_spark/secret_settings.py": "starts the JVM of a classic session",
     "prox_spark/lake/tables.py": "looks for Delta in a classic session",
+    "prox_spark/doctor/lake.py": "opens the store of a lake in a classic session",
+    "prox_spark/doctor/examine.py": "describes classic sessions",
     "prox_spark/watching/queries.py": "watches classic sessions",
     "prox_spark/spark_versions.py": "checkpoints the answers of an engine in local mode",
     "prox_spark/engine/driver.py": "finds engines of this host",

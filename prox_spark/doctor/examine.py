@@ -1,0 +1,94 @@
+"""All checks of a recipe, in the order in which a run would stumble."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from prox_spark.config import Recipe
+from prox_spark.doctor.checks import Check, Status, fail, ok
+from prox_spark.doctor.driver import examine_driver
+from prox_spark.doctor.executor import examine_executor
+from prox_spark.doctor.lake import examine_lake
+from prox_spark.errors import ProxSparkError, root_cause
+from prox_spark.hadoop_logins import find_bucket, find_logins
+from prox_spark.logins import S3Login, adopt_logins, hide_secrets
+from prox_spark.pipeline.inputs.find import find_inputs_of
+from prox_spark.session import spark_session
+from prox_spark.spark_driver import is_connect
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+LOG = logging.getLogger(__name__)
+
+
+def examine(recipe: Recipe) -> list[Check]:
+    """Check all that a run with this recipe needs. Nothing is changed, and nothing is left behind.
+
+    Args:
+        recipe: its lake, inputs, refiners, engine and session are looked at.
+
+    Returns:
+        The checks, without those that need what another found missing.
+    """
+    checks = list(examine_driver(recipe))
+    if any(check.status is Status.FAILURE and check.name in ("Spark", "Java") for check in checks):
+        return checks
+    LOG.info("doctor: starting Spark")
+    try:
+        with spark_session(recipe) as spark:
+            checks += [ok("Spark session", _describe(spark)), *_examine_session(spark, recipe)]
+    except ProxSparkError as error:
+        checks.append(fail("Spark session", str(error), "see the message"))
+    except Exception as error:  # Whatever keeps Spark from its start.
+        found = f"Spark does not start: {hide_secrets(root_cause(error))}"
+        checks.append(fail("Spark session", found, "correct spark.master and spark.conf; `--debug` has more"))
+    return checks
+
+
+def _describe(spark: SparkSession) -> str:
+    if is_connect(spark):
+        return f"Spark Connect, Spark {spark.version}"
+    return f"{spark.sparkContext.master}, Spark {spark.version}, Delta on the class path"
+
+
+def _examine_session(spark: SparkSession, recipe: Recipe) -> Iterator[Check]:
+    LOG.info("doctor: looking at the lake and the inputs")
+    yield from _examine_credentials(spark, [recipe.lake.root or "", *recipe.input.paths])
+    yield from examine_lake(spark, recipe.lake)
+    if recipe.input.paths:
+        yield _examine_inputs(spark, recipe)
+    LOG.info("doctor: looking at an executor")
+    yield from examine_executor(spark, recipe)
+
+
+def _examine_credentials(spark: SparkSession, paths: list[str]) -> Iterator[Check]:
+    """Tell the kind of credentials for each bucket, never their values."""
+    buckets = {bucket: path for path in paths if (bucket := find_bucket(path))}
+    for bucket, path in buckets.items():
+        try:
+            found = find_logins(spark, [path])
+        except ProxSparkError as error:
+            yield fail(f"credentials, {bucket}", str(error), "correct the settings fs.s3a.*")
+            continue
+        adopt_logins({name: login for name, login in found.items() if not login.is_of_host})
+        yield ok(f"credentials, {bucket}", _describe_login(found.get(bucket)))
+
+
+def _describe_login(login: S3Login | None) -> str:
+    if login is None:
+        return "AWS's own chain: AWS_* variables, profile, web identity or instance role"
+    place = f"{login.scheme}://{login.endpoint}" if login.endpoint else "AWS"
+    return f"{login.source}; endpoint {place}" + (f", region {login.region}" if login.region else "")
+
+
+def _examine_inputs(spark: SparkSession, recipe: Recipe) -> Check:
+    try:
+        found = find_inputs_of(spark, recipe.input)
+    except ProxSparkError as error:
+        return fail("inputs", hide_secrets(str(error)), "correct the paths or their rights")
+    n_files = len(found.files) + sum(len(table.files) for table in found.tables)
+    tables = sum(not table.files for table in found.tables)
+    return ok("inputs", f"{n_files:,} files" + (f", {tables} tables" if tables else ""))
