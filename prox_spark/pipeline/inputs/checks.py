@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from prox_spark.config import InputConfig
-from prox_spark.errors import InputError, ReasonCode, RecipeError
+from prox_spark.errors import ConnectError, InputError, ReasonCode, RecipeError
 from prox_spark.pipeline.inputs.find import Inputs
 from prox_spark.pipeline.inputs.found import Found
 from prox_spark.pipeline.inputs.judge import Arrival
@@ -17,6 +17,19 @@ from prox_spark.readers.records import NO_SUCH_COLUMN
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
+
+
+def check_rereadable(inputs: Inputs) -> None:
+    """Check that reading again gives the same rows in the same order, because the session keeps no frames.
+
+    Raises:
+        ConnectError: Spark's own readers read a table of the input. They promise no order.
+    """
+    if by_spark := [table.path for table in inputs.tables if not table.files]:
+        raise ConnectError(
+            f"this compute keeps no frames, and the rows of the table {by_spark[0]} have no order by which a second reading would find "
+            "them again: ingest it with classic compute, or write it as Parquet or JSON Lines to where files can be listed, such as a volume"
+        )
 
 
 def check_usable(rows: DataFrame, arrivals: DataFrame, found: Found, config: InputConfig, inputs: Inputs) -> list[str]:
