@@ -140,6 +140,18 @@ def test_tasks_name_clusters_and_environments_of_their_job(bundle: dict[str, Any
         assert {before["task_key"] for before in task.get("depends_on", [])} <= {t["task_key"] for t in job["tasks"]}
 
 
+def test_a_failure_is_a_failure_of_the_run_and_is_told(bundle: dict[str, Any]) -> None:
+    for job, task in tasks_of(bundle):
+        # A run is judged by its last tasks: one that runs after failures hides them.
+        assert task.get("run_if", "ALL_SUCCESS") == "ALL_SUCCESS"
+        assert all("@" in address for address in job["email_notifications"]["on_failure"])
+
+
+def test_nobody_but_the_owner_starts_runs(bundle: dict[str, Any]) -> None:
+    levels = {grant["level"] for job in bundle["resources"]["jobs"].values() for grant in job["permissions"]}
+    assert levels == {"CAN_VIEW"}
+
+
 def test_the_schedule_runs_in_production_alone() -> None:
     states = {target: load_bundle(target, **given)["resources"]["jobs"]["refine"] for target, given in TARGETS.items()}
     assert {target: job["schedule"]["pause_status"] for target, job in states.items()} == {
@@ -147,6 +159,18 @@ def test_the_schedule_runs_in_production_alone() -> None:
         "prod": "UNPAUSED",
     }
     assert all(job["max_concurrent_runs"] == 1 and job["queue"]["enabled"] for job in states.values())
+
+
+def test_nothing_of_the_bundle_is_in_the_wheel() -> None:
+    """`conf` is a package with data; its patterns take neither the bundle nor its policy."""
+    patterns = re.findall(r'"prox_spark\.conf": \[(.+)\]', (REPOSITORY / "setup.py").read_text())[0]
+    files = [str(path.relative_to(REPOSITORY / "conf")) for path in DATABRICKS.rglob("*") if path.is_file()]
+    assert [
+        file
+        for file in files
+        for pattern in re.findall(r'"(.+?)"', patterns)
+        if Path(file).match(pattern) and file.count("/") == pattern.count("/")
+    ] == []
 
 
 # The commands
