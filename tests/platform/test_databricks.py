@@ -100,6 +100,13 @@ def test_every_reference_names_something(bundle: dict[str, Any]) -> None:
     assert find_references(bundle) == set()
 
 
+@pytest.mark.parametrize("variable", ["run_as", "notify"])
+def test_production_needs_an_owner_and_an_address(variable: str) -> None:
+    given = {name: value for name, value in TARGETS["prod"].items() if name != variable}
+    with pytest.raises(KeyError, match=variable):
+        load_bundle("prod", **given)
+
+
 def test_the_bundle_fits_the_schema_of_the_command_line() -> None:
     """`databricks bundle schema`, where that is installed, or a file of it in PROX_SPARK_BUNDLE_SCHEMA."""
     file = os.environ.get("PROX_SPARK_BUNDLE_SCHEMA")
