@@ -20,7 +20,7 @@ setup: ## make the virtual environment, fetch the Delta JAR, build the CPU refin
 demo: setup ## refine the sample, or your own data with INPUT=path, and show what happened
 	@$(BIN)/prox-spark demo $(if $(LAKE),--lake "$(LAKE)") $(if $(INPUT),"$(INPUT)")
 
-test: setup lint .cache/airflow/installed .cache/daft/installed ## ruff, mypy and all tests (those marked `shared` only where PROX_SPARK_SHARED is a folder)
+test: setup lint .cache/s3a/installed .cache/airflow/installed .cache/daft/installed ## ruff, mypy and all tests (those marked `shared` only where PROX_SPARK_SHARED is a folder)
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --basetemp "$$(mktemp -d)" \
 		--cov --cov-report= $(ARGS)
 	@echo "covered lines, without those that run in Spark's workers and engines: $$($(BIN)/coverage report --format=total) %"
@@ -48,6 +48,23 @@ package: setup ## the wheel, a relocatable environment and the jobs, in dist/ (E
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .cache/daft
 	@$(BIN)/uv pip install --quiet --python .cache/daft/bin/python -r $<
 	@touch $@
+
+# What Spark needs for S3, of the Hadoop of Spark 4.1; the SHA-1 sums are Maven Central's.
+MAVEN := https://repo1.maven.org/maven2
+S3A   := 16f9de6da5c7862241d55a13d34843404d0cbb88:org/apache/hadoop/hadoop-aws/3.4.2/hadoop-aws-3.4.2.jar \
+	b63eb928c2ac13bde07746bcfe7fb38bbdb4b5c5:software/amazon/awssdk/bundle/2.29.52/bundle-2.29.52.jar \
+	44f8cf72ed9d5f948de0ba29e437a17d723bb7bb:software/amazon/s3/analyticsaccelerator/analyticsaccelerator-s3/1.2.1/analyticsaccelerator-s3-1.2.1.jar
+.cache/s3a/installed: Makefile
+	@mkdir -p $(@D)
+	@for jar in $(S3A); do file="$(@D)/$${jar##*/}"; \
+		echo "$${jar%%:*}  $$file" | sha1sum --check --status 2>/dev/null || \
+		{ curl -fsSL --retry 3 -o "$$file" "$(MAVEN)/$${jar#*:}" && echo "$${jar%%:*}  $$file" | sha1sum --check --quiet; } || exit 1; done
+	@touch $@
+
+# The log store of S3 is compiled where its source was changed; its JAR is part of the repository, so that users need no compiler.
+LOG_STORE := prox_spark/lake/s3_log_store
+$(LOG_STORE)/prox-spark-log-store.jar: $(LOG_STORE)/S3ConditionalLogStore.java $(LOG_STORE)/build.sh | setup
+	@bash $(LOG_STORE)/build.sh $(VENV)/lib/python3.*/site-packages/pyspark/jars
 
 # What ingest is compared with has an environment of its own: its pins are not ours.
 .cache/datatrove/installed: benchmarks/common/datatrove.txt | setup
