@@ -113,7 +113,8 @@ def find_inputs_of(spark: SparkSession, config: InputConfig) -> Inputs:
         RecipeError: as `find_inputs`.
         ProxSparkError: Hadoop's settings name credentials that can't be had.
     """
-    adopt_hadoop_logins(spark, config.paths)
+    beside = (part for other in config.beside for part in other.path.values())  # Where they name another bucket.
+    adopt_hadoop_logins(spark, [*config.paths, *beside])
     return find_inputs(config)
 
 
