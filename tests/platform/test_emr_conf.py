@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from importlib import import_module
@@ -280,6 +281,26 @@ def test_the_submitter_may_do_what_the_script_does_and_nothing_else(
     for statement in json.loads((FOLDER / "iam" / "submitter.json").read_text())["Statement"]:
         allowed |= {statement["Action"]} if isinstance(statement["Action"], str) else set(statement["Action"])
     assert called == allowed
+
+
+def documented_commands() -> list[list[str]]:
+    """The arguments of every `submit.py` command in the documentation."""
+    page = (ROOT / "docs" / "platforms" / "emr.md").read_text().replace("\\\n", " ")
+    return [shlex.split(line)[2:] for line in page.splitlines() if line.startswith("python conf/emr/submit.py")]
+
+
+@pytest.mark.parametrize("words", documented_commands(), ids=" ".join)
+def test_a_command_of_the_documentation_makes_valid_requests(dist: str, words: list[str]) -> None:
+    check_requests(make(dist, *words, "--dist", dist))
+
+
+def test_the_documentation_has_the_releases_that_the_script_takes() -> None:
+    page = (ROOT / "docs" / "platforms" / "emr.md").read_text()
+    rows = dict(re.findall(r"^\| \[?(emr-[\w.-]+)[^|]*\| ([^|]*)", page, re.MULTILINE))
+    assert RELEASE in rows and all(any(row.startswith(prefix) for row in rows) for prefix in fill("releases.json"))
+    for row, spark in rows.items():
+        known = next(of["spark"] for prefix, of in fill("releases.json").items() if row.startswith(prefix))
+        assert spark.startswith(known)
 
 
 @pytest.mark.parametrize(("release", "delta"), [("emr-7.14.0", "3.3.2"), ("emr-spark-8.1.0", "4.2.0")])
