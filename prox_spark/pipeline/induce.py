@@ -120,7 +120,7 @@ def induce_pairs(
     columns, pairs = read_pairs(spark, inputs, columns)
     LOG.info("induce: writing %s", output.path)
     induced = pairs.transform(_spread).transform(add_programs(columns, max_text_chars))
-    mode = "overwrite" if output.overwrite else "errorifexists"
+    mode = "overwrite" if output.overwrite else "error"  # Spark Connect does not know its longer name.
     writer = induced.write.format(_SPARK_FORMATS[output.format]).mode(mode)
     if output.format is InputFormat.DELTA and output.overwrite:
         writer = writer.option("overwriteSchema", "true")
