@@ -47,9 +47,9 @@ def adopt_hadoop_logins(spark: SparkSession, paths: Iterable[str]) -> dict[str, 
         ProxSparkError: Hadoop's settings name credentials that can't be had. The message says which.
     """
     found = find_logins(spark, paths)
-    used = {bucket: login for bucket, login in found.items() if not _says_nothing(login)}
+    used = {bucket: None if _says_nothing(login) else login for bucket, login in found.items()}
     adopt_logins(used)
-    return used
+    return {bucket: login for bucket, login in used.items() if login}
 
 
 def find_logins(spark: SparkSession, paths: Iterable[str]) -> dict[str, S3Login]:

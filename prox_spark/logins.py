@@ -87,8 +87,18 @@ class S3Login:
 _logins: dict[str, S3Login] = {}
 
 
-def adopt_logins(logins: Mapping[str, S3Login]) -> None:
-    """Use these logins in this process from now on, each for the bucket that it is listed by."""
+def adopt_logins(logins: Mapping[str, S3Login | None]) -> None:
+    """Use these logins in this process from now on, each for the bucket that it is listed by; with None AWS's own chain."""
+    for bucket, login in logins.items():
+        if login:
+            _logins[bucket] = login
+        else:
+            _logins.pop(bucket, None)
+
+
+def replace_logins(logins: Mapping[str, S3Login]) -> None:
+    """Use these logins in this process and no others: a Python worker has served other jobs before."""
+    _logins.clear()
     _logins.update(logins)
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from pyspark.sql import types as T
 
 from prox_spark import schemas
-from prox_spark.logins import adopt_logins, current_logins
+from prox_spark.logins import current_logins, replace_logins
 from prox_spark.readers import InputFile, InputFormat, Keys, ReadOptions, Record, Rejected, Skipped, read_file
 from prox_spark.readers.files import check_unmodified
 from prox_spark.readers.jsonl import to_json
@@ -107,7 +107,7 @@ def make_reader(
     logins = current_logins()
 
     def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        adopt_logins(logins)
+        replace_logins(logins)
         for group in read_tasks(batches):
             for file, kind in group:
                 items = read_file(file.uri, kind, options, is_read_twice)

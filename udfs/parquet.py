@@ -12,7 +12,7 @@ from pyspark.sql import types as T
 from pyspark.sql.pandas.types import from_arrow_type, to_arrow_schema
 
 from prox_spark.errors import first_line
-from prox_spark.logins import adopt_logins, current_logins
+from prox_spark.logins import current_logins, replace_logins
 from prox_spark.readers.parquet import Piece, ReadPlan, Rows
 from prox_spark.readers.parquet.footers import UNREADABLE, open_parquet
 from prox_spark.udfs.ingest import ROWS
@@ -49,7 +49,7 @@ def make_reader(plan: ReadPlan) -> Callable[[Iterator[pa.RecordBatch]], Iterator
     logins = current_logins()  # As in `prox_spark.udfs.ingest`.
 
     def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        adopt_logins(logins)
+        replace_logins(logins)
         schema = to_arrow_schema(_make_row_type(plan))
         if plan.carried is not None:
             schema = schema.set(schema.get_field_index("carried"), pa.field("carried", plan.carried))

@@ -103,6 +103,11 @@ def _silence_pyspark_error_loggers() -> None:
 
 def _report(message: str, status: int, debug: bool) -> int:
     if debug:
-        traceback.print_exc()
-    print(f"prox-spark: {message}", file=sys.stderr)
+        print(_hide_secrets(traceback.format_exc()), end="", file=sys.stderr)
+    print(f"prox-spark: {_hide_secrets(message)}", file=sys.stderr)
     return status
+
+
+def _hide_secrets(text: str) -> str:
+    logins = sys.modules.get("prox_spark.logins")  # Where it was not imported, this process has no secret of a store.
+    return logins.hide_secrets(text) if logins else text

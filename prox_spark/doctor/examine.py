@@ -12,8 +12,8 @@ from prox_spark.doctor.driver import examine_driver
 from prox_spark.doctor.executor import examine_executor
 from prox_spark.doctor.lake import examine_lake
 from prox_spark.errors import ProxSparkError, root_cause
-from prox_spark.hadoop_logins import find_bucket, find_logins
-from prox_spark.logins import S3Login, adopt_logins, hide_secrets
+from prox_spark.hadoop_logins import adopt_hadoop_logins, find_bucket, find_logins
+from prox_spark.logins import S3Login, hide_secrets
 from prox_spark.pipeline.inputs.find import find_inputs_of
 from prox_spark.session import spark_session
 from prox_spark.spark_driver import is_connect
@@ -70,10 +70,10 @@ def _examine_credentials(spark: SparkSession, paths: list[str]) -> Iterator[Chec
     for bucket, path in buckets.items():
         try:
             found = find_logins(spark, [path])
+            adopt_hadoop_logins(spark, [path])
         except ProxSparkError as error:
             yield fail(f"credentials, {bucket}", str(error), "correct the settings fs.s3a.*")
             continue
-        adopt_logins({name: login for name, login in found.items() if not login.is_of_host})
         yield ok(f"credentials, {bucket}", _describe_login(found.get(bucket)))
 
 

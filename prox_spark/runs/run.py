@@ -16,6 +16,7 @@ from prox_spark import schemas
 from prox_spark.config import Recipe
 from prox_spark.config.redaction import redact
 from prox_spark.lake.lake import Lake
+from prox_spark.logins import hide_secrets
 from prox_spark.packages import find_versions
 from prox_spark.runs.usage import AnswerSums, EngineWave, find_last_engines, find_spans, measure_union
 from prox_spark.spark_driver import find_application_id
@@ -174,6 +175,6 @@ def recorded(lake: Lake, command: str, recipe: Recipe) -> Iterator[Run]:
         yield run
     except BaseException as error:
         with suppress(Exception):  # Spark may be what failed, and this error must not hide that one.
-            run.write(lake, "failed", error=redact(f"{type(error).__name__}: {error}")[:4000])
+            run.write(lake, "failed", error=hide_secrets(redact(f"{type(error).__name__}: {error}"))[:4000])
         raise
     run.write(lake, "succeeded")

@@ -2,6 +2,7 @@ package prox_spark;
 
 import io.delta.storage.HadoopFileSystemLogStore;
 import java.io.IOException;
+import java.io.InterruptedIOException;
 import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.FileAlreadyExistsException;
@@ -26,6 +27,7 @@ public class S3ConditionalLogStore extends HadoopFileSystemLogStore {
   private static final String CONDITIONAL = "fs.option.create.conditional.overwrite";
   private static final String ID_HEADER = "prox-spark-write-id";
   private static final int TRIES = 5;
+  private static final long PAUSE_MILLISECONDS = 200;
 
   public S3ConditionalLogStore(Configuration conf) {
     super(conf);
@@ -58,6 +60,7 @@ public class S3ConditionalLogStore extends HadoopFileSystemLogStore {
         if (n == TRIES) {
           throw error;
         }
+        pause(n * PAUSE_MILLISECONDS);
       }
     }
   }
@@ -75,6 +78,15 @@ public class S3ConditionalLogStore extends HadoopFileSystemLogStore {
     OutputStream out = builder.build();
     out.write(content);
     out.close();
+  }
+
+  private static void pause(long milliseconds) throws IOException {
+    try {
+      Thread.sleep(milliseconds);
+    } catch (InterruptedException error) {
+      Thread.currentThread().interrupt();
+      throw (IOException) new InterruptedIOException("interrupted while a commit waited").initCause(error);
+    }
   }
 
   /** Returns the id of the write that made a file, empty if it has none, null if there is no file. */

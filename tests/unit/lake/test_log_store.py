@@ -1,0 +1,78 @@
+"""Which log store a lake has, and the JAR of ours."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import zipfile
+from typing import Any
+
+import pytest
+
+from prox_spark.lake.log_store import LOG_STORE_JAR, S3_LOG_STORE, find_log_store, name_jar, warn_of_log_store
+
+pytestmark = pytest.mark.unit
+
+
+class FakeSession:
+    """A session that has settings and nothing else."""
+
+    def __init__(self, **settings: str) -> None:
+        self.conf = {name.replace("_", "."): value for name, value in settings.items()}
+
+
+def find(root: str, **settings: str) -> Any:
+    return find_log_store(FakeSession(**settings), root)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("root", ["/data/lake", "file:/data/lake", "hdfs://n/lake", "abfss://c@a/lake", "gs://b/lake"])
+def test_other_places_have_a_log_store_that_is_safe_by_default(root: str) -> None:
+    assert find(root) is None
+
+
+@pytest.mark.parametrize("scheme", ["s3", "s3a", "s3n"])
+def test_the_default_on_s3_is_safe_for_one_driver_only(scheme: str) -> None:
+    store = find(f"{scheme}://b/lake")
+    assert not store.is_safe and store.setting == f"spark.delta.logStore.{scheme}.impl"
+
+
+@pytest.mark.parametrize(
+    ("name", "is_safe"),
+    [
+        (S3_LOG_STORE, True),
+        ("io.delta.storage.S3DynamoDBLogStore", True),
+        ("io.delta.storage.S3SingleDriverLogStore", False),
+        ("io.delta.storage.GCSLogStore", False),
+    ],
+)
+def test_a_log_store_that_is_set_is_judged_by_its_class(name: str, is_safe: bool) -> None:
+    assert find("s3a://b/lake", spark_delta_logStore_s3a_impl=name).is_safe == is_safe
+    assert find("s3a://b/lake", spark_delta_logStore_class=name).is_safe == is_safe
+
+
+def test_databricks_commits_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "16.4")
+    assert find("s3://b/lake") is None
+
+
+def test_a_run_warns_of_the_default_and_says_what_to_set(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "prox_spark"):
+        warn_of_log_store(FakeSession(), "s3a://b/lake")  # type: ignore[arg-type]
+        warn_of_log_store(FakeSession(), None)  # type: ignore[arg-type]
+        warn_of_log_store(FakeSession(), "/data/lake")  # type: ignore[arg-type]
+    (record,) = caplog.records
+    assert f"spark.delta.logStore.s3a.impl: {S3_LOG_STORE}" in record.getMessage()
+
+
+def test_the_jar_is_added_where_a_setting_names_it() -> None:
+    named = {"spark.delta.logStore.s3a.impl": S3_LOG_STORE, "spark.jars": "/a.jar"}
+    assert name_jar(named) == {"spark.jars": f"/a.jar,{LOG_STORE_JAR}"}
+    assert name_jar({"spark.jars": "/a.jar"}) == {}
+
+
+def test_the_jar_was_made_of_the_source_beside_it() -> None:
+    source = (LOG_STORE_JAR.parent / "S3ConditionalLogStore.java").read_bytes()
+    with zipfile.ZipFile(LOG_STORE_JAR) as jar:
+        manifest = jar.read("META-INF/MANIFEST.MF").decode()
+        assert f"{S3_LOG_STORE.replace('.', '/')}.class" in jar.namelist()
+    assert f"Source-SHA-256-Begins: {hashlib.sha256(source).hexdigest()[:40]}" in manifest
