@@ -214,6 +214,23 @@ def test_a_cluster_that_someone_terminated_is_not_waited_for(moto: MotoEmr, subm
     assert end.status == 1 and "is TERMINATED before its steps ended: USER_REQUEST: by user" in end.err
 
 
+def test_steps_that_end_while_their_cluster_does_are_waited_for(moto: MotoEmr, submit: Any) -> None:
+    moto.tell(
+        states("RUNNING", cluster="TERMINATING", code="ALL_STEPS_COMPLETED"),
+        states("RUNNING", cluster="TERMINATED", code="ALL_STEPS_COMPLETED"),
+        states("COMPLETED", cluster="TERMINATED", code="ALL_STEPS_COMPLETED"),
+    )
+    assert submit("refine", *CREATE).status == 0
+
+
+def test_a_token_of_other_steps_is_refused(moto: MotoEmr, submit: Any) -> None:
+    place = ["--cluster", make_cluster(moto), "--token", "nightly-6", *INGEST]
+    assert submit("ingest", *place, "--no-wait").status == 0
+    end = submit("ingest", "apply", *place)
+    assert end.status == 1 and "token nightly-6 and other steps" in end.err
+    assert len(moto.cluster.steps) == 1
+
+
 def test_nothing_is_sent_to_a_cluster_that_is_gone(moto: MotoEmr, submit: Any) -> None:
     cluster = make_cluster(moto)
     moto.cluster.state = "TERMINATED"

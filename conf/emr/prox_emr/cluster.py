@@ -15,7 +15,8 @@ from prox_emr.progress import Look, say
 
 # Clusters that are older are not looked for by their token.
 _REMEMBERED = timedelta(days=7)
-_GONE = ("TERMINATING", "TERMINATED", "TERMINATED_WITH_ERRORS")
+_ENDED = ("TERMINATED", "TERMINATED_WITH_ERRORS")
+_GONE = ("TERMINATING", *_ENDED)
 _GOOD, _BAD = "COMPLETED", ("FAILED", "CANCELLED", "INTERRUPTED")
 _WAITS = ("PENDING", "CANCEL_PENDING")
 
@@ -68,6 +69,8 @@ class ClusterRun:
     def look(self) -> Look:
         """Look at steps and cluster once."""
         steps, status = self._list_steps(), self._describe()["Status"]
+        if status["State"] in _ENDED:  # Between the two looks a step may have ended well, and the cluster with it.
+            steps = self._list_steps()
         states = [step["Status"]["State"] for step in steps]
         told = ", ".join(f"{step['Name'].split()[1]} {state}" for step, state in zip(steps, states, strict=True))
         line = f"{told}; cluster {status['State']}"
@@ -79,7 +82,7 @@ class ClusterRun:
         is_cluster = status["State"] in _GONE and reason.get("Code") not in ("STEP_FAILURE", "ALL_STEPS_COMPLETED")
         if failed is not None and not (is_cluster and failed["Status"]["State"] == "CANCELLED"):
             self._trouble = lambda: self._explain_step(failed, steps)
-        elif status["State"] in _GONE:
+        elif status["State"] in _ENDED:
             self._trouble = lambda: self._explain_cluster(status["State"], reason)
         else:
             return Look(line)
@@ -117,10 +120,19 @@ class ClusterRun:
         return next((cluster["Id"] for page in pages for cluster in page["Clusters"] if cluster["Name"] == name), None)
 
     def _find_steps(self) -> list[str] | None:
-        """Return this run's steps in their order; None if there are none."""
+        """Return this run's steps in their order; None if there are none.
+
+        Raises:
+            SubmitError: the token belongs to a run of other steps.
+        """
         pages = self._clients.emr.get_paginator("list_steps").paginate(ClusterId=self._cluster_id)
         ids = {step["Name"]: step["Id"] for page in pages for step in page["Steps"]}
-        return [ids[step["Name"]] for step in self._request["Steps"] if step["Name"] in ids] or None
+        found = [ids[step["Name"]] for step in self._request["Steps"] if step["Name"] in ids]
+        if found and len(found) < len(self._request["Steps"]):
+            raise SubmitError(
+                f"a run with the token {self._args.token} and other steps is on {self._cluster_id}: give another token"
+            )
+        return found or None
 
     def _list_steps(self) -> list[dict[str, Any]]:
         found = self._clients.emr.list_steps(ClusterId=self._cluster_id, StepIds=self._step_ids)["Steps"]
