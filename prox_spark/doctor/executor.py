@@ -9,6 +9,7 @@ import platform
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
@@ -68,15 +69,7 @@ def _look(spark: SparkSession) -> dict[str, Any]:
 def look_around() -> dict[str, Any]:
     """Return what this process's host has, as JSON-ready data."""
     place = locate_owner_directory(find_owner()) / "0123456789ab" / "s"
-    try:
-        python, has_vllm = find_engine_python(), False
-        named = importlib.util.find_spec("vllm") is not None if python == _own_python() else None
-        has_vllm = (
-            subprocess.run([python, "-c", _FIND_VLLM], timeout=_SECONDS).returncode == 0 if named is None else named
-        )
-        problem = ""
-    except (EngineStartError, OSError, subprocess.TimeoutExpired) as error:
-        has_vllm, problem = False, first_line(error)
+    has_vllm, problem = _find_vllm()
     return {
         "host": platform.node(),
         "python": platform.python_version(),
@@ -91,10 +84,15 @@ def look_around() -> dict[str, Any]:
     }
 
 
-def _own_python() -> str:
-    import sys
-
-    return sys.executable
+def _find_vllm() -> tuple[bool, str]:
+    """Return True if the Python of engines has vLLM, which is not imported for that, and what kept it from being looked for."""
+    try:
+        python = find_engine_python()
+        if python == sys.executable:
+            return importlib.util.find_spec("vllm") is not None, ""
+        return subprocess.run([python, "-c", _FIND_VLLM], timeout=_SECONDS).returncode == 0, ""
+    except (EngineStartError, OSError, subprocess.TimeoutExpired) as error:
+        return False, first_line(error)
 
 
 def _list_gpus() -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from prox_spark.config import LakeConfig
@@ -13,7 +13,7 @@ from prox_spark.doctor.checks import Check, fail, ok, warn
 from prox_spark.errors import ProxSparkError, first_line, root_cause
 from prox_spark.hadoop_logins import find_bucket
 from prox_spark.lake.lake import Lake
-from prox_spark.lake.log_store import S3_LOG_STORE, find_log_store
+from prox_spark.lake.log_store import S3_LOG_STORE, LogStore, find_log_store
 from prox_spark.logins import hide_secrets
 from prox_spark.places import absolute, split_bucket
 from prox_spark.spark_driver import is_connect
@@ -133,7 +133,7 @@ class _Store:
         try:
             self._store.create(place, False).close()
             yield ok("lake, writing", f"a file was written to {folder.toString()} and removed")
-            yield from self._examine_log_store(place)
+            yield judge_log_store(find_log_store(self._spark, self._root), lambda: self._refuses(place))
         except Exception as error:  # An error of Java.
             yield fail("lake, writing", _hide(root_cause(error)), f"give the right to write and delete at {self._root}")
         finally:
@@ -144,21 +144,6 @@ class _Store:
             self._store.delete(place, False)
         except Exception:  # It was not written, which was reported.
             return
-
-    def _examine_log_store(self, existing: Any) -> Iterator[Check]:
-        found = find_log_store(self._spark, self._root)
-        if found is None:
-            yield ok("log store", "safe for several drivers, by the file system or the platform")
-            return
-        name = found.name.rpartition(".")[2]
-        if not found.is_safe:
-            known = f"{name}, which keeps commits safe for one driver only"
-            yield warn("log store", known, f"let one job write at a time, or set {found.setting}: {S3_LOG_STORE}")
-        elif found.name == S3_LOG_STORE and not self._refuses(existing):
-            known = f"{name}, and this store or hadoop-aws knows no conditional writes"
-            yield fail("log store", known, f"unset {found.setting} and let one job write at a time")
-        else:
-            yield ok("log store", f"{name}, safe for several drivers")
 
     def _refuses(self, existing: Any) -> bool:
         """Return True if the store refuses to write a file that is there, when it is asked to."""
@@ -171,6 +156,25 @@ class _Store:
         except Exception:  # RemoteFileChangedException of hadoop-aws
             return True
         return False
+
+
+def judge_log_store(found: LogStore | None, refuses: Callable[[], bool]) -> Check:
+    """Tell whether commits of several drivers are safe.
+
+    Args:
+        found: the log store of the lake; None where that of the file system or the platform is safe.
+        refuses: returns True if the store refuses to write what is there already.
+    """
+    if found is None:
+        return ok("log store", "safe for several drivers, by the file system or the platform")
+    name = found.name.rpartition(".")[2]
+    if not found.is_safe:
+        known = f"{name}, which keeps commits safe for one driver only"
+        return warn("log store", known, f"let one job write at a time, or set {found.setting}: {S3_LOG_STORE}")
+    if found.name == S3_LOG_STORE and not refuses():
+        known = f"{name}, and this store or hadoop-aws knows no conditional writes"
+        return fail("log store", known, f"unset {found.setting} and let one job write at a time")
+    return ok("log store", f"{name}, safe for several drivers")
 
 
 def _hide(text: str) -> str:

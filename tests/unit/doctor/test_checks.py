@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +13,8 @@ from prox_spark.config import Recipe
 from prox_spark.doctor import Check, Status, driver, executor
 from prox_spark.doctor.driver import examine_driver
 from prox_spark.doctor.executor import look_around
+from prox_spark.doctor.lake import judge_log_store
+from prox_spark.lake.log_store import S3_LOG_STORE, find_log_store
 
 pytestmark = pytest.mark.unit
 
@@ -114,3 +117,22 @@ def test_a_gpu_that_is_asked_for_and_not_there_is_a_failure() -> None:
     seen = {"gpus": [], "device": "cuda", "host": "h"}
     assert executor._examine_device(seen, "cuda").status == "failure"
     assert executor._examine_device(seen | {"gpus": ["NVIDIA H100, 81559 MiB"]}, "auto").found.startswith("NVIDIA")
+
+
+@pytest.mark.parametrize(
+    ("name", "refuses", "status"),
+    [
+        (None, True, "ok"),
+        ("io.delta.storage.S3SingleDriverLogStore", True, "warning"),
+        (S3_LOG_STORE, True, "ok"),
+        (S3_LOG_STORE, False, "failure"),
+        ("io.delta.storage.S3DynamoDBLogStore", False, "ok"),
+    ],
+)
+def test_a_log_store_of_one_driver_is_a_warning_and_one_that_does_not_work_a_failure(
+    name: str | None, refuses: bool, status: str
+) -> None:
+    session = SimpleNamespace(conf={"spark.delta.logStore.s3a.impl": name} if name else {})
+    found = find_log_store(session, "s3a://b/lake") if name else None  # type: ignore[arg-type]
+    check = judge_log_store(found, lambda: refuses)
+    assert check.status == status and bool(check.change) == (status != "ok")

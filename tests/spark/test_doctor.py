@@ -1,0 +1,69 @@
+"""The doctor's checks that need a session: the lake, the inputs and an executor."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prox_spark.config import LakeConfig, Recipe
+from prox_spark.doctor import Check, examine
+from prox_spark.doctor.executor import examine_executor
+from prox_spark.doctor.lake import examine_lake
+
+pytestmark = pytest.mark.spark
+
+
+def look(spark: Any, root: Path | str) -> dict[str, Check]:
+    return {check.name: check for check in examine_lake(spark, LakeConfig(root=str(root)))}
+
+
+def test_a_lake_that_is_there_can_be_read_and_written(spark: Any, lake: Any, lake_root: str) -> None:
+    before = sorted(Path(lake_root).rglob("*"))
+    checks = look(spark, lake_root)
+    assert {name: check.status for name, check in checks.items()} == dict.fromkeys(
+        ("lake", "lake, writing", "log store", "lake tables"), "ok"
+    )
+    assert checks["lake tables"].found == "documents, generations, refined, runs"
+    assert sorted(Path(lake_root).rglob("*")) == before
+
+
+def test_a_lake_that_is_not_there_yet_is_no_failure_and_is_not_made(spark: Any, tmp_path: Path) -> None:
+    checks = look(spark, tmp_path / "new" / "lake")
+    assert checks["lake"].found.endswith("is not there yet, its store answers")
+    assert {check.status for check in checks.values()} == {"ok"}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lake_where_nothing_can_be_written_is_a_failure(spark: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    checks = look(spark, tmp_path / "file" / "lake")
+    assert "failure" in {check.status for check in checks.values()}
+
+
+@pytest.mark.parametrize("place", ["s3a://bucket/lake", "nowhere://bucket/lake"])
+def test_a_store_without_a_connector_is_a_failure(spark: Any, place: str) -> None:
+    checks = look(spark, place)
+    assert checks["lake"].status == "failure" and "lake tables" not in checks
+
+
+def test_an_executor_is_looked_at_from_inside(spark: Any) -> None:
+    checks = {check.name: check for check in examine_executor(spark, Recipe())}
+    assert checks["Python workers"].found.startswith(platform.python_version())
+    assert {checks[name].status for name in ("Python workers", "engine", "socket path")} == {"ok"}
+
+
+def test_all_is_looked_at_in_one_go(spark: Any, lake: Any, lake_root: str, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "x"}\n')
+    recipe = Recipe.parse({"lake": {"root": lake_root}, "input": {"paths": [str(tmp_path / "a.jsonl")]}})
+    checks = {check.name: check for check in examine(recipe)}
+    assert checks["inputs"].found == "1 files" and checks["Spark session"].status == "ok"
+    assert "failure" not in {check.status for check in checks.values()}
+
+
+def test_inputs_that_are_not_there_are_a_failure(spark: Any, lake: Any, lake_root: str) -> None:
+    recipe = Recipe.parse({"lake": {"root": lake_root}, "input": {"paths": ["/nowhere/*.jsonl"]}})
+    checks = {check.name: check for check in examine(recipe)}
+    assert checks["inputs"].status == "failure" and "/nowhere" in checks["inputs"].found
