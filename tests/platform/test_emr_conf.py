@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 import re
 import shlex
@@ -12,9 +13,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
-from botocore.exceptions import ReadTimeoutError
-from moto_emr import ROLE, MotoEmr, job_state, run_moto_emr, states
+from botocore.exceptions import ClientError, ReadTimeoutError
+from moto.s3.models import s3_backends
+from moto_emr import ACCOUNT, ROLE, MotoEmr, job_state, run_moto_emr, states
 from prox_emr.arguments import RELEASE, STEPS, parse_arguments
 from prox_emr.clients import send_once
 from prox_emr.errors import SubmitError
@@ -313,6 +316,41 @@ def test_the_nodes_get_the_delta_of_their_release(dist: str, release: str, delta
 def test_a_release_without_our_python_or_not_known_is_refused(dist: str, release: str) -> None:
     with pytest.raises(SubmitError, match=f"--release {release}: known are emr-7.1.0 and later"):
         make(dist, "refine", *NEW, *GPU_RECIPE, "--release", release)
+
+
+@pytest.fixture
+def submitter(moto: MotoEmr, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A user with the submitter's policy, whose requests moto checks by it; yields a session of that user."""
+    policy = json.loads((FOLDER / "iam" / "submitter.json").read_text().replace("BUCKET", "bucket"))
+    for statement in policy["Statement"]:
+        if not json.dumps(statement["Action"]).count("s3:"):  # moto knows resources of S3 only
+            statement["Resource"] = "*"
+    iam = moto.client("iam")
+    iam.create_user(UserName="submitter")
+    iam.put_user_policy(UserName="submitter", PolicyName="policy", PolicyDocument=json.dumps(policy))
+    key = iam.create_access_key(UserName="submitter")["AccessKey"]
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
+    moto.client("s3").put_object(Bucket="bucket", Key="lake/refined/part-0.parquet", Body=b"")
+    moto.check_rights(True)
+    yield boto3.Session()
+    moto.check_rights(False)
+
+
+def test_with_the_submitters_rights_a_run_works_and_the_lake_stays_closed(
+    moto: MotoEmr, submitter: Any, dist: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(cluster: Any) -> None:
+        states("FAILED")(cluster)
+        key = f"prox/logs/{cluster.id}/steps/{cluster.steps[0].id}/stderr.gz"
+        s3_backends[ACCOUNT]["aws"].put_object("bucket", key, gzip.compress(b"prox-spark: no lake\n"))
+
+    moto.tell(states("RUNNING"), fail)
+    work = ["--stage", "s3://bucket/prox", "--lake", "s3://bucket/lake", "--dist", dist, "--poll-seconds", "0.001"]
+    assert main(["apply", *work, *NEW]) == 1
+    assert capsys.readouterr().err.endswith("prox-spark: no lake\n")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        submitter.client("s3").get_object(Bucket="bucket", Key="lake/refined/part-0.parquet")
 
 
 @pytest.fixture
