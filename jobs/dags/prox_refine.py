@@ -6,7 +6,6 @@ of prox_spark but the jobs that they submit, and only the provider of the chosen
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
 import signal
@@ -23,6 +22,7 @@ from zoneinfo import ZoneInfo
 from airflow.sdk import (
     DAG,
     Asset,
+    BaseOperator,
     CronDataIntervalTimetable,
     Param,
     ResumableJobMixin,
@@ -33,9 +33,10 @@ from airflow.sdk import (
 from airflow.sdk.exceptions import AirflowException
 
 if TYPE_CHECKING:
-    from airflow.sdk import BaseOperator, Context
+    from airflow.sdk import Context
 
 VARIABLE = "prox_refine"
+_NAMES = {"dag_id": "dag_id", "place": "lake"}
 _HELP = "see docs/platforms/airflow.md"
 _SUMMARY = """
 SELECT command, status, started_at, round(seconds['total'], 1) AS seconds, prompt_tokens, output_tokens, engine_starts,
@@ -113,12 +114,14 @@ class Settings:
             raise ValueError(
                 f"{VARIABLE}: no task {', '.join(unknown)}. There are {', '.join(job.name for job in JOBS)}"
             )
+        if settings.backend.startswith("emr") and not settings.jobs:
+            raise ValueError(f"{VARIABLE}: `jobs` is missing, the folder of the job files, such as s3://bucket/jobs")
         return settings
 
     @property
     def place(self) -> tuple[str, str]:
         """The option of the command line that names the lake, and its value."""
-        return ("--lake", self.lake) if self.lake else ("--catalog", self.catalog)
+        return ("--lake", self.lake.rstrip("/")) if self.lake else ("--catalog", self.catalog)
 
     def locate_job(self, job: Job) -> str:
         """Return where the file of a job lies: by default, in the folder above this file's."""
@@ -127,7 +130,7 @@ class Settings:
     def make_asset(self, table: str) -> Asset:
         """Return the asset that a table is."""
         if self.lake:
-            root = self.lake.rstrip("/")
+            root = self.place[1]
             uri = f"{root}/{table}" if "://" in root else Path(f"{root}/{table}").absolute().as_uri()
         else:
             uri = f"x-table://{self.catalog}.{table}"
@@ -167,17 +170,16 @@ class UsageErrorsAreFinal(RetryPolicy):
         return {}
 
 
-def make_dag(given: Mapping[str, Any], **dag_arguments: Any) -> DAG:
+def make_dag(settings: Settings, **dag_arguments: Any) -> DAG:
     """Make the DAG that refines a lake.
 
     Args:
-        given: fields of `Settings`.
-        dag_arguments: further arguments of `DAG`, such as `on_failure_callback`; they win.
+        settings: see docs/platforms/airflow.md.
+        dag_arguments: further arguments of `DAG`, such as `on_failure_callback`. They go before those made of the settings.
 
     Raises:
         ValueError: a setting is wrong.
     """
-    settings = Settings.of(given)
     arguments: dict[str, Any] = {
         "dag_id": settings.dag_id,
         "description": f"Ingest into {settings.place[1]} and refine what is new, by {settings.backend}",
@@ -229,7 +231,7 @@ def _make_params(settings: Settings) -> dict[str, Param]:
             type=["null", "string"],
             pattern=r"^[^-\s][^\n]*$",
             title="Input",
-            description=f"File, folder or glob to ingest. Empty: `{settings.input or 'what the recipe names'}` of the data interval.",
+            description=f"File, folder or glob to ingest. Empty: {f'`{settings.input}`' if settings.input else 'what the recipe names'}",
         ),
         "recipe": Param(
             settings.recipe or None,
@@ -261,16 +263,17 @@ _OVERRIDES = "{% for override in params['set'] %}--set={{ override }}\n{% endfor
 
 
 def _split(words: Iterable[str]) -> list[str]:
-    return [line for word in words for line in word.splitlines() if line.strip()]
+    # Not splitlines, which would make options of the rest of a parameter after a carriage return and the like.
+    return [line for word in words for line in word.split("\n") if line.strip()]
 
 
-class JobTask:
+class JobTask(BaseOperator):
     """What the tasks of all backends do besides what their operators do."""
 
     def execute(self, context: Context) -> Any:
         """Run the job. A later try finds the one that an earlier try has left running, until it has ended well."""
         self.prepare(context)
-        result = super().execute(context)  # type: ignore[misc]
+        result = super().execute(context)
         # Airflow keeps the id of the job after its success, and a task that is cleared to run once more would start nothing.
         if (store := context.get("task_state_store")) is not None:
             store.clear()
@@ -320,6 +323,7 @@ def _make_end_with_parent() -> Callable[[], None] | None:
 
     A driver that outlives its killed task would ask the same prompts as the next try, and both would pay.
     """
+    import ctypes
     import sys
 
     if sys.platform != "linux":
@@ -341,16 +345,22 @@ def _make_databricks(settings: Settings, job: Job, **common: Any) -> BaseOperato
     class ProxDatabricksOperator(JobTask, DatabricksRunNowOperator):
         def prepare(self, context: Context) -> None:
             self.idempotency_token = self.make_token(context)
+            overrides = dict(line.split("=", 1) for line in _split([self.job_parameters.pop("set", "")]))
+            named = {name.rpartition(".")[2]: value for name, value in overrides.items()}
+            # What is left out keeps the job's own default.
+            self.job_parameters = {name: value for name, value in (self.job_parameters | named).items() if value}
 
     conf, options, operator = settings.merge(job)
     if conf or options:
         raise ValueError(f"{VARIABLE}: `conf` and `options` of Databricks are those of its job: set them there")
     arguments = {
+        "job_name": None if "job_id" in operator else "prox_spark refine",
         "json": {"only": [job.name]},
         "job_parameters": {
+            settings.place[0].removeprefix("--"): settings.place[1],
             "input": _INPUT % settings.input,
             "recipe": "{{ params.recipe or '' }}",
-            "set": "{{ params['set'] | join('\n') }}",
+            "set": "{% for override in params['set'] %}{{ override }}\n{% endfor %}",
         },
         "forward_dag_params": False,
         "durable": True,
@@ -470,11 +480,12 @@ def _make_emr_serverless(settings: Settings, job: Job, **common: Any) -> BaseOpe
             return run["state"], run.get("stateDetails", "")
 
     conf, options, operator = settings.merge(job)
-    driver = {
+    driver: dict[str, Any] = {
         "entryPoint": settings.locate_job(job),
         "entryPointArguments": _make_words(settings, job),
-        "sparkSubmitParameters": " ".join([*options, *_make_conf_words(conf)]),
     }
+    if parameters := " ".join([*options, *_make_conf_words(conf)]):  # AWS refuses an empty string.
+        driver["sparkSubmitParameters"] = parameters
     arguments = {
         "job_driver": {"sparkSubmit": driver},
         "name": f"{settings.dag_id} {job.name}",
@@ -525,10 +536,12 @@ def _load() -> list[DAG]:
     given = Variable.get(VARIABLE, default=None, deserialize_json=True)
     if given is None:
         raise ValueError(f'set the Airflow Variable {VARIABLE}, such as to {{"lake": "s3a://bucket/lake"}}; {_HELP}')
-    dags = [make_dag(each) for each in (given if isinstance(given, list) else [given])]
-    if len({dag.dag_id for dag in dags}) < len(dags):
-        raise ValueError(f"{VARIABLE}: each object needs a `dag_id` of its own")
-    return dags
+    each = [Settings.of(one) for one in (given if isinstance(given, list) else [given])]
+    for name in ("dag_id", "place"):
+        values = [getattr(settings, name) for settings in each]
+        if twice := {value for value in values if values.count(value) > 1}:
+            raise ValueError(f"{VARIABLE}: more than one object has the {_NAMES[name]} {twice.pop()}")
+    return [make_dag(settings) for settings in each]
 
 
 if __name__ != "prox_refine":  # Imported for make_dag by a DAG file of yours, which then has the DAGs of its own only.

@@ -10,6 +10,7 @@ JSON object, says otherwise:
     poison          a token id; a prompt that holds it kills the server
     hang            a token id; after a prompt that holds it no prompt is answered, while the health check still passes
     refuses_adapters  true: every adapter is refused (false)
+    ledger          file to which every answered prompt is appended (none)
     children        number of processes that it starts, as vLLM starts its engine core on a GPU (1); like vLLM, it dies when
                     one of them dies
 """
@@ -41,6 +42,7 @@ DEFAULTS = {
     "hang": None,
     "children": 1,
     "refuses_adapters": False,
+    "ledger": None,
 }
 
 
@@ -102,6 +104,9 @@ class FakeServer:
         self.totals["request_success_total"] += 1
         self.totals["prompt_tokens_total"] += len(body["prompt"])
         self.totals["generation_tokens_total"] += 1
+        if self.settings["ledger"]:  # a file, for what engines before and after a kill have answered together
+            with open(self.settings["ledger"], "ab") as ledger:
+                ledger.write(orjson.dumps(body["prompt"]) + b"\n")
 
     def metrics(self) -> bytes:
         lines = [f'vllm:{name}{{model_name="refiner"}} {value:.1f}' for name, value in self.totals.items()]
