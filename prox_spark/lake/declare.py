@@ -11,7 +11,7 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import types as T
 
 from prox_spark import schemas
-from prox_spark.errors import LakeError, first_line
+from prox_spark.errors import LakeError, first_line, root_cause
 
 if TYPE_CHECKING:
     from prox_spark.lake.tables import Tables
@@ -51,7 +51,7 @@ def create_schema(tables: Tables) -> None:
             tables.spark.sql(f"CREATE SCHEMA IF NOT EXISTS {schema}")
             LOG.info("made the schema %s", schema)
     except AnalysisException as error:
-        raise LakeError(f"there is no schema {schema}, and none can be made: {first_line(error)}") from error
+        raise LakeError(f"there is no schema {schema}, and none can be made: {root_cause(error)}") from error
 
 
 def create_table(tables: Tables, table: schemas.Table) -> None:

@@ -17,7 +17,7 @@ from pyspark.sql.window import Window
 
 from prox_spark import schemas
 from prox_spark.config import LakeConfig
-from prox_spark.errors import LakeError, first_line, root_cause
+from prox_spark.errors import LakeError, find_condition, first_line, root_cause
 from prox_spark.lake import declare
 from prox_spark.lake.buckets import EVERY, Buckets
 from prox_spark.lake.columns import check_partition_columns
@@ -41,6 +41,8 @@ _SMALL_FILE_BYTES = 32 << 20
 _MAX_COMMITS_MEANWHILE = 100
 # A column beside those of any table.
 _PLACE = "prox_spark_place"
+# Condition of Delta's refusal of OPTIMIZE where Unity Catalog manages the commits of a table.
+_BLOCKED = "DELTA_UNSUPPORTED_CATALOG_MANAGED_TABLE_OPERATION"
 # Number of tries to take out doubled rows while other runs write.
 _TRIES = 8
 
@@ -291,9 +293,9 @@ class Lake(Tables):
             with spark_settings(self.spark, options), _committing(self.spark, self._metadata(table, run_id)):
                 self._operations.join_files(self.identifier(table), self.location(table))
         except Exception as error:
-            if not is_race(error):
+            if not is_race(error) and find_condition(error) != _BLOCKED:
                 raise
-            # Another run changed what this one had read. The files are joined the next time.
+            # Another run changed what this one had read, and the files are joined the next time. Or the catalog joins them itself.
             LOG.info("%s was not compacted: %s", self.location(table), first_line(error))
 
     def _merge(self, table: schemas.Table, rows: DataFrame, run_id: str, update: str | None, buckets: Buckets) -> None:

@@ -13,7 +13,7 @@ from pyspark.errors import AnalysisException
 
 from prox_spark import schemas
 from prox_spark.config import LakeConfig
-from prox_spark.errors import LakeError, RecipeError, first_line
+from prox_spark.errors import LakeError, RecipeError, root_cause
 from prox_spark.lake.commits import Commit, commits_of_others, may_be_doubled, newest_commits
 from prox_spark.lake.operations import NO_DELTA, DeltaOperations, is_missing
 from prox_spark.lake.reaching import naming_store
@@ -99,7 +99,7 @@ class Tables:
             return True
         except AnalysisException as error:
             if not is_missing(error):
-                raise LakeError(f"can't look for {name}: {first_line(error)}") from error
+                raise LakeError(f"can't look for {name}: {root_cause(error)}") from error
             raise LakeError(
                 f"{name} is a {self._describe_kind(table)}, but the lake needs a Delta table of this name. Rename it, or take "
                 "another schema"

@@ -229,3 +229,24 @@ def test_user_metadata_of_the_session_is_as_before(lake: Lake, spark: Any, own: 
         assert spark.conf.get(USER_METADATA, None) == own
     finally:
         spark.conf.unset(USER_METADATA)
+
+
+class FakeRefusal(Exception):
+    """An error of Delta with a condition."""
+
+    def getCondition(self) -> str:
+        return str(self)
+
+
+def test_small_files_stay_where_unity_catalog_joins_them_itself(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(condition: str) -> None:
+        def join_files(*_: object) -> None:
+            raise FakeRefusal(condition)
+
+        monkeypatch.setattr(lake._operations, "join_files", join_files)
+
+    refuse("DELTA_UNSUPPORTED_CATALOG_MANAGED_TABLE_OPERATION")
+    lake.compact("quarantine", "r1")
+    refuse("DELTA_TABLE_NOT_FOUND")
+    with pytest.raises(FakeRefusal):
+        lake.compact("quarantine", "r1")
