@@ -211,8 +211,6 @@ def test_nothing_depends_on_settings_or_kept_frames_that_serverless_compute_lack
     assert {"persist", "parquet.block.size"} <= set(told.splitlines()[-1].split())
     texts = dict(spark.read.format("delta").load(str(lake / "documents")).select("doc_id", "text").collect())
     assert len(texts) == 7 and texts.items() >= pages.items()
-    _, told = call_limited(remote, "ingest", lake / "documents", "--lake", lake, status=1)
-    assert re.search(r"^prox-spark: this compute keeps no frames, .* classic compute, .*$", told, re.MULTILINE)
     # No model was asked about the two.
     printed, _ = call_limited(remote, "apply", "--lake", lake, *set_up(folder), "--set", OTHERS)
     assert re.search(r"waiting +2\b", printed), printed
