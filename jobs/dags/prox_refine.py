@@ -288,7 +288,8 @@ class JobTask(BaseOperator):
         A try that was killed before it could note what it had started finds it by this name.
         """
         ti, store = context["ti"], context.get("task_state_store")
-        before = store.get(self.external_id_key) if store is not None else ti.try_number  # type: ignore[attr-defined]
+        is_noted = store is not None and not self.deferrable  # type: ignore[attr-defined]
+        before = store.get(self.external_id_key) if is_noted else ti.try_number  # type: ignore[attr-defined]
         # Clearing a task raises max_tries, and the job is to run once more.
         return str(uuid5(NAMESPACE_URL, f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.max_tries}/{before}"))
 
@@ -363,6 +364,7 @@ def _make_databricks(settings: Settings, job: Job, **common: Any) -> BaseOperato
             "set": "{% for override in params['set'] %}{{ override }}\n{% endfor %}",
         },
         "forward_dag_params": False,
+        "deferrable": False,
         "durable": True,
     }
     return ProxDatabricksOperator(**arguments | operator | common)
@@ -458,7 +460,7 @@ def _make_emr(settings: Settings, job: Job, **common: Any) -> BaseOperator:
         "ActionOnFailure": "CONTINUE",
         "HadoopJarStep": {"Jar": "command-runner.jar", "Args": words},
     }
-    arguments = {"steps": [step], "cluster_states": ["WAITING", "RUNNING"]}
+    arguments = {"steps": [step], "cluster_states": ["WAITING", "RUNNING"], "deferrable": False}
     return ProxEmrStepOperator(**arguments | operator | common)
 
 
@@ -490,6 +492,7 @@ def _make_emr_serverless(settings: Settings, job: Job, **common: Any) -> BaseOpe
         "job_driver": {"sparkSubmit": driver},
         "name": f"{settings.dag_id} {job.name}",
         "wait_for_completion": False,  # We wait, so that the id is noted before.
+        "deferrable": False,
     }
     return ProxEmrServerlessOperator(**arguments | operator | common)
 

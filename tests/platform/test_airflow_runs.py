@@ -95,7 +95,7 @@ def ended(home: AirflowHome, folder: Path) -> list[dict[str, Any]]:
     wrong = {"set": ["apply.no_such_field=1"]}
     runs = [("prox_refine", date, conf) for date, conf in ((NIGHT, {}), (NIGHT, {}), (NIGHT, wrong), (None, {}))]
     configured = home.configured(make_settings(folder))
-    return configured.run("run_dags.py", *map(json.dumps, runs), seconds=900)  # type: ignore[no-any-return]
+    return configured.run("run_dags.py", *map(json.dumps, runs), seconds=1800)  # type: ignore[no-any-return]
 
 
 def test_a_run_refines_what_the_data_interval_holds(ended: list[dict[str, Any]], folder: Path) -> None:

@@ -22,9 +22,10 @@ class AirflowServices:
     """The services of a home, while the context lasts."""
 
     def __init__(self, home: AirflowHome) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        with socket.socket() as one, socket.socket() as other:
+            one.bind(("127.0.0.1", 0))
+            other.bind(("127.0.0.1", 0))
+            port, log_port = one.getsockname()[1], other.getsockname()[1]
         self._url = f"http://127.0.0.1:{port}"
         self._processes: list[subprocess.Popen[bytes]] = []
         self._token = ""
@@ -39,6 +40,7 @@ class AirflowServices:
             AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION="False",
             AIRFLOW__CORE__EXECUTOR="LocalExecutor",
             AIRFLOW__CORE__PARALLELISM="2",
+            AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT=str(log_port),
         )
 
     def __enter__(self) -> AirflowServices:
