@@ -112,6 +112,6 @@ def refuse_local_engine(spark: SparkSession, endpoint: str | None) -> None:
     """
     if not can_ask(spark, endpoint):
         raise ConnectError(
-            "this session is one of Spark Connect, which can't start engines on executors. Refine in a classic session (on Databricks "
+            "the session is one of Spark Connect, which can't start engines on executors. Refine in a classic session (on Databricks "
             "a cluster in dedicated access mode), or set engine.endpoint to a model server"
         )
