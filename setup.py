@@ -101,7 +101,6 @@ setup(
             "duckdb>=1.4,<2",
             "duckdb-ext-delta>=1.4",
             "polars>=1.30",
-            "daft>=0.6",
         ],
     },
     classifiers=["License :: OSI Approved :: Apache Software License", "Programming Language :: Python :: 3"],
