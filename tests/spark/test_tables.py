@@ -14,7 +14,7 @@ from prox_spark import schemas
 from prox_spark.config import LakeConfig, Recipe
 from prox_spark.errors import LakeError, RecipeError
 from prox_spark.lake.columns import check_partition_columns
-from prox_spark.lake.declare import create_table
+from prox_spark.lake.declare import create_table, to_ddl
 from prox_spark.lake.lake import Lake
 from prox_spark.pipeline.ingest import ingest
 
@@ -52,6 +52,26 @@ def write(path: Path, *records: object) -> str:
 
 
 # By catalog and by path
+
+
+ODD = T.StructType(
+    [
+        T.StructField("it`s", T.StringType(), True, {"comment": "it's a \\ and a \\' and a `"}),
+        T.StructField("needed", T.LongType(), False),
+        T.StructField("when", T.TimestampType()),
+        T.StructField("none", T.DecimalType(20, 3)),
+        T.StructField("inner", T.StructType([T.StructField("a b", T.BinaryType(), False, {"comment": "within"})])),
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    "fields", [*(table.schema for table in schemas.TABLES), ODD], ids=lambda fields: fields.names[0]
+)
+def test_columns_are_declared_as_they_are(spark: Any, fields: T.StructType) -> None:
+    types = spark._jvm.org.apache.spark.sql.types
+    declared = types.StructType.fromDDL(to_ddl(fields.fields))
+    assert declared.json() == types.DataType.fromJson(fields.json()).json()
 
 
 def test_lake_in_a_catalog_is_ingested_into_twice_and_read_back(spark: Any, catalog: str, tmp_path: Path) -> None:
