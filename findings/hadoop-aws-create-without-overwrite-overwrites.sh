@@ -10,6 +10,11 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
 "$folder/venv/bin/pip" install --quiet "pyspark==4.1.2" "moto[server]==5.2.5"
+mkdir "$folder/jars"
+for jar in org/apache/hadoop/hadoop-aws/3.4.2/hadoop-aws-3.4.2.jar software/amazon/awssdk/bundle/2.29.52/bundle-2.29.52.jar \
+    software/amazon/s3/analyticsaccelerator/analyticsaccelerator-s3/1.2.1/analyticsaccelerator-s3-1.2.1.jar; do
+    curl -fsSL -o "$folder/jars/${jar##*/}" "https://repo1.maven.org/maven2/$jar"
+done
 cd "$folder"
 cat > twice.py <<'PYTHON'
 import os
@@ -25,7 +30,7 @@ url = "http://{}:{}".format(*server.get_host_and_port())
 keys = {"aws_access_key_id": "key", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
 boto3.client("s3", endpoint_url=url, **keys).create_bucket(Bucket="bucket")
 builder = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false")
-builder = builder.config("spark.jars.packages", "org.apache.hadoop:hadoop-aws:3.4.2").config("spark.jars.ivy", os.path.abspath("ivy"))
+builder = builder.config("spark.driver.extraClassPath", os.path.abspath("jars/*"))
 for name, value in {
     "endpoint": url,
     "endpoint.region": "us-east-1",
