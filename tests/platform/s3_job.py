@@ -28,8 +28,7 @@ def run(*arguments: str) -> None:
 
 
 run("ingest", "s3a://crawl/parquet/*.parquet")
-run("ingest", "s3a://vault/more.jsonl")
-run("ingest", "s3://custom/given.jsonl")
+run("ingest", "s3a://vault/more.jsonl", "s3://custom/given.jsonl")
 run("demo", "s3://crawl/pages/")
 run("apply", "--set", "apply.drop_threshold=0.5")
 run("compare", "--with", "apply.semantics=reference")
