@@ -7,5 +7,7 @@ import sys
 
 from prox_emr.main import main
 
+from prox_spark.commands.closed_pipes import stop_at_closed_pipe
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(stop_at_closed_pipe(main))

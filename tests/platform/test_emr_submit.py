@@ -161,6 +161,20 @@ def test_the_log_of_a_failed_step_is_waited_for(moto: MotoEmr, submit: Any, monk
     assert end.status == 1 and end.err.endswith("late\n")
 
 
+def test_an_interrupt_while_the_log_is_waited_for_leaves_the_failure_as_it_is(
+    moto: MotoEmr, submit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import prox_emr.logs as logs
+
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(logs.time, "sleep", interrupt)
+    moto.tell(states("FAILED", cluster="TERMINATING", code="STEP_FAILURE"))
+    end = submit("refine", *CREATE)
+    assert end.status == 1 and "is FAILED" in end.err and "goes on" not in end.err
+
+
 def test_without_a_log_the_place_of_the_log_is_told(moto: MotoEmr, submit: Any) -> None:
     moto.tell(states("FAILED"))
     end = submit("refine", *CREATE, "--log-wait-seconds", "0.01")
@@ -229,6 +243,13 @@ def test_a_token_of_other_steps_is_refused(moto: MotoEmr, submit: Any) -> None:
     end = submit("ingest", "apply", *place)
     assert end.status == 1 and "token nightly-6 and other steps" in end.err
     assert len(moto.cluster.steps) == 1
+
+
+def test_a_cluster_of_other_steps_is_not_taken_for_ours(moto: MotoEmr, submit: Any) -> None:
+    assert submit("refine", *CREATE, "--token", "nightly-7", "--no-wait").status == 0
+    end = submit("apply", *CREATE, "--token", "nightly-7")
+    assert end.status == 1 and "has the token nightly-7 and none of these steps: give another token" in end.err
+    assert [step.name for step in moto.cluster.steps] == ["prox_spark refine nightly-7"]
 
 
 def test_nothing_is_sent_to_a_cluster_that_is_gone(moto: MotoEmr, submit: Any) -> None:
@@ -325,6 +346,16 @@ def test_a_login_that_expires_is_told_and_the_run_goes_on(
     end = submit("refine", *CREATE, "--token", "nightly-4")
     assert end.status == 1 and "ExpiredTokenException" in end.err
     assert "the run goes on: start the same command with --token nightly-4" in end.err
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_login_that_expires_while_the_cluster_starts_is_told_with_the_token(
+    moto: MotoEmr, submit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_first(monkeypatch, "describe_cluster", type("Expired", (ServiceException,), {"code": "Expired"}), 99, True)
+    end = submit("refine", *CREATE, "--token", "nightly-8")
+    assert end.status == 1 and "the run goes on: start the same command with --token nightly-8" in end.err
+    assert f"aws emr terminate-clusters --cluster-ids {moto.cluster.id}" in end.err
 
 
 @pytest.fixture
@@ -440,11 +471,15 @@ def test_an_interrupted_script_says_what_becomes_of_the_run(
         (
             ["apply", *CREATE, "--set", "spark.conf.spark.hadoop.fs.s3a.secret.key=s3cr3t"],
             1,
-            "the recipe holds a secret",
+            "the recipe or a URI holds a secret",
         ),
+        (["apply", *CREATE, "--lake", "s3a://AKIA:s3cr3t@bucket/lake"], 1, "the recipe or a URI holds a secret"),
+        (["ingest", *CREATE, "--input", "s3a://AKIA:s3cr3t@bucket/a.jsonl"], 1, "the recipe or a URI holds a secret"),
+        (["ingest", *CREATE, "--input", "crawl/a.jsonl"], 1, "the input crawl/a.jsonl is a path of this machine"),
+        (["apply", *CREATE, "--release", "emr-9.0.0"], 1, "--release emr-9.0.0: known are"),
+        (["apply", "--application", "00f", "--role", "prox"], 1, "no valid StartJobRun"),
         (["apply", *CREATE, "--set", "apply.drop_treshold=0.5"], 2, "drop_treshold"),
         (["apply", *CREATE, "--recipe", "missing.yaml"], 2, "can't read the recipe missing.yaml"),
-        (["apply", "--cluster", "j-NONE"], 1, "j-NONE"),
         (["apply", *CREATE, "--dist", "/nowhere"], 1, "no prox_spark-*.whl in /nowhere: run `make package`"),
         (["apply", *CREATE, "--stage", "s3://other/prox"], 1, "NoSuchBucket"),
     ],
@@ -457,6 +492,18 @@ def test_what_can_not_run_is_refused_before_anything_is_started(
     err = capsys.readouterr().err
     assert message in err and "s3cr3t" not in err and "Traceback" not in err
     assert moto.clusters == [] and moto.job_runs == []
+    assert "Contents" not in moto.client("s3").list_objects_v2(Bucket="bucket")
+
+
+def test_a_cluster_that_is_unknown_is_named(submit: Any) -> None:
+    end = submit("apply", "--cluster", "j-NONE")
+    assert end.status == 1 and "j-NONE" in end.err and "goes on" not in end.err
+
+
+def test_a_number_of_gpus_below_one_is_a_usage_error(submit: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        submit("refine", *CREATE, "--gpus", "0")
+    assert end.value.code == 2 and "--gpus must be 1 or more" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -474,6 +521,21 @@ def test_a_missing_region_or_login_is_told(
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     end = submit("refine", *CREATE)
     assert end.status == 1 and message in end.err
+
+
+def test_the_region_may_be_in_the_variable_that_boto3_does_not_read(
+    moto: MotoEmr, submit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    assert submit("refine", *CREATE, "--no-wait").status == 0 and len(moto.clusters) == 1
+
+
+def test_a_reader_of_the_output_that_goes_away_is_no_error(dist: list[str]) -> None:
+    command = [sys.executable, ROOT / "conf" / "emr" / "submit.py", "apply", *CREATE, *WORK, *dist, "--dry-run"]
+    script = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert script.stdout and script.stderr
+    script.stdout.close()
+    assert script.stderr.read() == "" and script.wait(60) == 141
 
 
 def test_a_dry_run_needs_no_login_and_sends_nothing(dist: list[str]) -> None:

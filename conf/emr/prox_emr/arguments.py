@@ -11,7 +11,7 @@ from pathlib import Path
 STEPS = ("ingest", "refine", "apply")
 RELEASE = "emr-7.14.0"
 _DESCRIPTION = """Run steps of prox_spark on Amazon EMR and wait for their end: on a cluster that runs, on one that is created for them and ends
-with them, or on EMR Serverless (without GPUs). Region and credentials are those of boto3: AWS_PROFILE, AWS_REGION, a role of the host."""
+with them, or on EMR Serverless (without GPUs). Region and credentials: AWS_REGION, AWS_PROFILE, a role of the host."""
 _EPILOG = """exit status: 0 all steps ended well; 1 one did not, or nothing was submitted; 2 usage or recipe error; 130 interrupted, and the run
 goes on unless --cancel-on-interrupt is given"""
 
@@ -102,7 +102,9 @@ def _add_cluster(parser: argparse.ArgumentParser) -> None:
         default="EMR_DefaultRole_V2",
         help="role of EMR itself; default: EMR_DefaultRole_V2",
     )
-    cluster.add_argument("--gpus", metavar="N", type=int, default=2, help="GPU nodes, one GPU each; default: 2")
+    cluster.add_argument(
+        "--gpus", metavar="N", type=int, default=2, help="GPU nodes for refine, one GPU each; default: 2"
+    )
 
 
 def _add_serverless(parser: argparse.ArgumentParser) -> None:
@@ -144,6 +146,8 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error(f"--token {args.token!r}: up to 40 letters, digits, `.`, `_` and `-`")
     if args.create and not (args.subnet and args.instance_profile):
         parser.error("--create needs --subnet and --instance-profile")
+    if args.gpus < 1:
+        parser.error("--gpus must be 1 or more; steps without refine get no GPU node anyway")
     if (args.application or args.create_application) and not args.role:
         parser.error("EMR Serverless needs --role, the ARN of the job runtime role")
     if args.poll_seconds <= 0:

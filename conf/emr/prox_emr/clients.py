@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from functools import cached_property
@@ -24,12 +25,12 @@ class Clients:
     """Clients of boto3, each made when it is first used."""
 
     def __init__(self) -> None:
-        """Find region and credentials, as boto3 does.
+        """Find region and credentials, as boto3 does. AWS_REGION counts too, which the other tools of AWS read and boto3 does not.
 
         Raises:
             SubmitError: there are none.
         """
-        self._session = boto3.Session()
+        self._session = boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
         if not self._session.region_name:
             raise SubmitError("no AWS region is set: set AWS_REGION, or `region` in the profile")
         if self._session.get_credentials() is None:
@@ -95,12 +96,27 @@ def send_once(send: Callable[[], Result], find: Callable[[], Result | None], tok
     raise AssertionError("the last try returns or raises")
 
 
-def _find_lost(find: Callable[[], Result | None], token: str, pause: float, lost: Exception) -> Result:
-    """Return what a request made whose answer was lost. Lists lag behind, so look a few times."""
+def look_for(find: Callable[[], Result | None], pause: float) -> Result | None:
+    """Look a few times, because EMR's lists lag behind.
+
+    Args:
+        find: looks once; None if there is nothing.
+        pause: seconds before the first look; they double.
+
+    Returns:
+        What was found; None if there is nothing yet.
+    """
     for number in range(3):
         time.sleep(pause * 2**number)
         if (found := find()) is not None:
             return found
+    return None
+
+
+def _find_lost(find: Callable[[], Result | None], token: str, pause: float, lost: Exception) -> Result:
+    """Return what a request made whose answer was lost."""
+    if (found := look_for(find, pause)) is not None:
+        return found
     raise SubmitError(
         f"EMR's answer was lost ({lost}), and nothing of the run can be found yet. Start it again with --token {token}: that finds it if "
         "there is one, and never starts a second one beside it"

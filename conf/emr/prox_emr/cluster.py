@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from prox_emr.clients import Clients, send_once
+from prox_emr.clients import Clients, look_for, send_once
 from prox_emr.errors import SubmitError
 from prox_emr.logs import normalise_uri, read_tail
 from prox_emr.progress import Look, say
@@ -34,8 +34,8 @@ class ClusterRun:
 
     @property
     def is_submitted(self) -> bool:
-        """True if EMR has taken the steps."""
-        return bool(self._step_ids)
+        """True if there is something that runs: steps, or the cluster that was created for them."""
+        return bool(self._step_ids or (self._args.create and self._cluster_id))
 
     def submit(self) -> None:
         """Create the cluster with its steps, or add them to one; what a start with the same token made is taken up.
@@ -54,7 +54,12 @@ class ClusterRun:
                 f"cluster {self._cluster_id} is {cluster['Status']['State']}: choose one that runs, or use --create"
             )
         self._log_uri = normalise_uri(cluster["LogUri"]) if cluster.get("LogUri") else ""
-        self._step_ids = self._find_steps() or send_once(self._add_steps, self._find_steps, self._args.token, pause)
+        self._step_ids = self._find_steps() or (
+            # A new cluster has its steps from its start: they are never added a second time.
+            self._wait_for_steps(pause)
+            if self._args.create
+            else send_once(self._add_steps, self._find_steps, self._args.token, pause)
+        )
         say(f"cluster {self._cluster_id}, steps {', '.join(self._step_ids)}, token {self._args.token}")
         region = self._clients.region
         say(
@@ -118,6 +123,14 @@ class ClusterRun:
         pages = self._clients.emr.get_paginator("list_clusters").paginate(CreatedAfter=datetime.now(UTC) - _REMEMBERED)
         name = self._request["Name"]
         return next((cluster["Id"] for page in pages for cluster in page["Clusters"] if cluster["Name"] == name), None)
+
+    def _wait_for_steps(self, pause: float) -> list[str]:
+        found = look_for(self._find_steps, pause)
+        if found is None:
+            raise SubmitError(
+                f"{self._cluster_id} has the token {self._args.token} and none of these steps: give another token"
+            )
+        return found
 
     def _find_steps(self) -> list[str] | None:
         """Return this run's steps in their order; None if there are none.

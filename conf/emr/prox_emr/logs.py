@@ -34,7 +34,8 @@ def read_tail(s3: Any, uri: str, wait_seconds: float, poll_seconds: float, lines
         try:
             body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
         except ClientError as error:
-            is_missing = error.response["Error"]["Code"] in ("NoSuchKey", "404")
+            # S3 says AccessDenied of a key that is missing to those who may not list the bucket.
+            is_missing = error.response["Error"]["Code"] in ("NoSuchKey", "AccessDenied")
             if not is_missing or time.monotonic() >= deadline:
                 return []
             time.sleep(poll_seconds)

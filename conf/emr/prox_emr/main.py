@@ -34,14 +34,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = parse_arguments(argv)
     try:
-        recipe, arguments = load_recipe(args.recipe, args.set, args.lake)
+        recipe, arguments = load_recipe(args.recipe, args.set, args.lake, args.input)
         clients = None if args.dry_run else Clients()
-        region = clients.region if clients else "REGION"
-        requests = make_requests(args, recipe, arguments, Stage(clients and clients.s3, args.stage, say), region)
+        stage = Stage(args.stage)
+        requests = make_requests(args, recipe, arguments, stage, clients.region if clients else "REGION")
         check_requests(requests)
         if clients is None:
             print(json.dumps(requests, indent=2))
             return 0
+        stage.upload(clients.s3)
         return _run(make_run(clients, args, requests), args)
     except RecipeError as error:
         return _report(str(error), 2)
@@ -62,7 +63,7 @@ def check_requests(requests: dict[str, Any]) -> None:
     """Check requests by boto3's model of the API, before anything is sent.
 
     Raises:
-        SubmitError: a field is unknown, of another type or missing, as after an edit of a file in conf/emr.
+        SubmitError: a field is unknown, of another type or missing, such as after an edit of a file in conf/emr.
     """
     session = botocore.session.get_session()
     for operation, request in requests.items():
@@ -70,7 +71,7 @@ def check_requests(requests: dict[str, Any]) -> None:
         shape = session.get_service_model(service).operation_model(operation).input_shape
         for one in request.values() if operation == "StartJobRun" else [request]:
             if report := ParamValidator().validate(one, shape).generate_report():
-                raise SubmitError(f"conf/emr does not make a valid {operation}: {report}")
+                raise SubmitError(f"the arguments and the files of conf/emr make no valid {operation}: {report}")
 
 
 def _run(run: ClusterRun | ServerlessRun, args: argparse.Namespace) -> int:
@@ -78,22 +79,28 @@ def _run(run: ClusterRun | ServerlessRun, args: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         run.submit()
-        return 0 if args.no_wait else _wait(run, args)
+        if args.no_wait:
+            return 0
+        end = wait_for_end(run.look, args.poll_seconds)
     except KeyboardInterrupt:
         return _interrupt(run, args)
+    except (ClientError, BotoCoreError) as error:  # Such as a login that has expired.
+        if not run.is_submitted:
+            raise
+        return _report(f"can't look at the run any more: {error}\n{_describe_going_on(run, args)}", 1)
+    if end.is_good:
+        say("done")
+        return 0
+    return _explain(run)
 
 
-def _wait(run: ClusterRun | ServerlessRun, args: argparse.Namespace) -> int:
+def _explain(run: ClusterRun | ServerlessRun) -> int:
     try:
-        end = wait_for_end(run.look, args.poll_seconds)
-        if end.is_good:
-            say("done")
-            return 0
         for line in run.explain():
             print(line, file=sys.stderr, flush=True)
-        return 1
-    except (ClientError, BotoCoreError) as error:  # Such as a login that has expired.
-        return _report(f"can't look at the run any more: {error}\n{_describe_going_on(run, args)}", 1)
+    except KeyboardInterrupt:  # The run has ended: what is cut short is the wait for its log.
+        print(file=sys.stderr)
+    return 1
 
 
 def _interrupt(run: ClusterRun | ServerlessRun, args: argparse.Namespace) -> int:

@@ -11,28 +11,33 @@ import yaml
 from prox_emr.errors import SubmitError
 from prox_spark.config import Recipe
 from prox_spark.config.file import read_yaml
+from prox_spark.config.redaction import redact
 
 
-def load_recipe(path: str | None, overrides: list[str], lake: str | None) -> tuple[Recipe, list[str]]:
+def load_recipe(
+    path: str | None, overrides: list[str], lake: str | None, inputs: list[str]
+) -> tuple[Recipe, list[str]]:
     """Read and check a recipe.
 
     Args:
         path: its file; None for all defaults.
         overrides: `section.field=value`.
         lake: URI of the lake in place of the recipe's; None to keep it.
+        inputs: inputs beside the recipe's.
 
     Returns:
         The recipe, and the arguments with which a job makes the same one.
 
     Raises:
         RecipeError: the recipe is not valid.
-        SubmitError: it holds a secret, or its lake is on this machine.
+        SubmitError: it or a URI holds a secret, or its lake is on this machine.
     """
     settings = [*flatten(read_yaml(path) if path else {}), *overrides]
     recipe = Recipe.load(None, overrides=settings)
-    if recipe.redact() != recipe.model_dump(mode="json"):
+    shown = [recipe.model_dump(mode="json"), lake, *inputs]
+    if redact(shown) != shown:
         raise SubmitError(
-            "the recipe holds a secret, and EMR shows the arguments of a step to all who may list steps: leave it to the roles of the job"
+            "the recipe or a URI holds a secret, and EMR shows the arguments of a step to all who may list steps: leave it to the roles of the job"
         )
     root = lake or recipe.lake.root
     if root and "://" not in root:

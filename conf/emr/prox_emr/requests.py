@@ -33,7 +33,7 @@ def find_delta(release: str) -> str:
 def make_requests(
     args: argparse.Namespace, recipe: Recipe, arguments: list[str], stage: Stage, region: str
 ) -> dict[str, Any]:
-    """Return the requests, and upload what they name.
+    """Return the requests. The stage gets the files that they name.
 
     Args:
         args: the command line.
@@ -45,11 +45,20 @@ def make_requests(
     Raises:
         SubmitError: the steps can't run there, or a file is missing.
     """
-    if "ingest" in args.steps and not (args.input or recipe.input.paths):
-        raise SubmitError("ingest has no input: give --input, or input.paths in the recipe")
+    if "ingest" in args.steps:
+        _check_inputs([*args.input, *recipe.input.paths])
     if args.cluster or args.create:
         return _make_cluster_requests(args, arguments, stage, region)
     return _make_serverless_requests(args, recipe, arguments, stage, region)
+
+
+def _check_inputs(inputs: list[str]) -> None:
+    if not inputs:
+        raise SubmitError("ingest has no input: give --input, or input.paths in the recipe")
+    if local := [path for path in inputs if "://" not in path]:
+        raise SubmitError(
+            f"the input {local[0]} is a path of this machine: give a URI that the nodes can read, such as s3://bucket/crawl/*.jsonl"
+        )
 
 
 def _make_cluster_requests(args: argparse.Namespace, arguments: list[str], stage: Stage, region: str) -> dict[str, Any]:
@@ -57,7 +66,7 @@ def _make_cluster_requests(args: argparse.Namespace, arguments: list[str], stage
     steps = [
         make_step(
             step,
-            job=stage.upload(JOBS / f"{step}.py"),
+            job=stage.add(JOBS / f"{step}.py"),
             arguments=make_job_arguments(step, args, arguments),
             settings=settings,
             name=f"prox_spark {step} {args.token}",
@@ -77,11 +86,14 @@ def _make_cluster_requests(args: argparse.Namespace, arguments: list[str], stage
         service_role=args.service_role,
         gpus=args.gpus,
         gpu_nodes=fill("gpu-nodes.json"),
-        bootstrap=stage.upload(FOLDER / "bootstrap.sh"),
-        wheel=stage.upload(find_one(args.dist, "prox_spark-*.whl")),
-        pins=stage.upload(PINS),
+        bootstrap=stage.add(FOLDER / "bootstrap.sh"),
+        wheel=stage.add(find_one(args.dist, "prox_spark-*.whl")),
+        pins=stage.add(PINS),
         delta=find_delta(args.release),
     )
+    if "refine" not in args.steps:
+        instances = request["Instances"]
+        instances["InstanceFleets"] = [fleet for fleet in instances["InstanceFleets"] if fleet["Name"] != "gpu"]
     # The cluster ends with its steps, and with the first that fails.
     return {"RunJobFlow": request | {"Steps": [step | {"ActionOnFailure": "TERMINATE_CLUSTER"} for step in steps]}}
 
@@ -93,7 +105,7 @@ def _make_serverless_requests(
         raise SubmitError(
             "EMR Serverless has no GPUs: set engine.endpoint to a model server, or refine on a cluster (--create)"
         )
-    environment = stage.upload(find_one(args.dist, "env.tar.gz"))
+    environment = stage.add(find_one(args.dist, "env.tar.gz"))
     jobs = {}
     for step in args.steps:
         job = fill(
@@ -102,7 +114,7 @@ def _make_serverless_requests(
             token=make_client_token(args.token, step),
             role=args.role,
             name=f"prox_spark {step} {args.token}",
-            job=stage.upload(JOBS / f"{step}.py"),
+            job=stage.add(JOBS / f"{step}.py"),
             arguments=make_job_arguments(step, args, arguments),
             environment=environment,
             stage=args.stage,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from prox_emr.errors import SubmitError
+from prox_emr.progress import say
 from prox_emr.templates import FOLDER
 
 JOBS = FOLDER.parents[1] / "jobs"
@@ -35,17 +35,18 @@ def find_one(folder: Path, pattern: str) -> Path:
 
 
 class Stage:
-    """The folder of a run in S3."""
+    """The folder of a run in S3, and the files that belong there."""
 
-    def __init__(self, s3: Any, uri: str, say: Callable[[str], None]) -> None:
-        """Args: s3 is boto3's client, None to upload nothing; uri the folder; say prints a line."""
-        self._s3, self._uri, self._say = s3, uri, say
+    def __init__(self, uri: str) -> None:
+        """Args: uri is that of the folder."""
+        self._uri = uri
+        self._files: dict[str, Path] = {}
 
-    def upload(self, path: Path) -> str:
-        """Return the URI at which a file is in S3; send it if it is not there yet.
+    def add(self, path: Path) -> str:
+        """Return the URI that a file will have after `upload`.
 
         Raises:
-            SubmitError: the file is missing, or S3 refuses.
+            SubmitError: the file is missing.
         """
         try:
             with path.open("rb") as content:
@@ -53,16 +54,30 @@ class Stage:
         except OSError as error:
             raise SubmitError(f"can't read {path}: {error.strerror}") from error
         uri = f"{self._uri}/code/{digest}/{path.name}"
-        if self._s3 is not None and not self._is_there(uri, path):
-            self._say(f"uploading {path.name} ({path.stat().st_size / 1e6:,.1f} MB) to {uri}")
-            self._s3.upload_file(str(path), *split_uri(uri))
+        self._files[uri] = path
         return uri
 
-    def _is_there(self, uri: str, path: Path) -> bool:
-        bucket, key = split_uri(uri)
-        try:
-            return bool(self._s3.head_object(Bucket=bucket, Key=key)["ContentLength"] == path.stat().st_size)
-        except ClientError as error:
-            if error.response["Error"]["Code"] in ("404", "NoSuchKey", "NotFound"):
-                return False
-            raise SubmitError(f"can't look at {uri}: {error}") from error
+    def upload(self, s3: Any) -> None:
+        """Send the files that are not there yet.
+
+        Args:
+            s3: boto3's client.
+
+        Raises:
+            SubmitError: S3 refuses.
+        """
+        for uri, path in self._files.items():
+            if not _is_there(s3, uri, path):
+                say(f"uploading {path.name} ({path.stat().st_size / 1e6:,.1f} MB) to {uri}")
+                s3.upload_file(str(path), *split_uri(uri))
+
+
+def _is_there(s3: Any, uri: str, path: Path) -> bool:
+    bucket, key = split_uri(uri)
+    try:
+        return bool(s3.head_object(Bucket=bucket, Key=key)["ContentLength"] == path.stat().st_size)
+    except ClientError as error:
+        # S3 says 403 of a key that is missing to those who may not list the bucket.
+        if error.response["Error"]["Code"] in ("404", "403"):
+            return False
+        raise SubmitError(f"can't look at {uri}: {error}") from error

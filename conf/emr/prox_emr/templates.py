@@ -7,6 +7,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from prox_emr.errors import SubmitError
+
 FOLDER = Path(__file__).parents[1]
 
 
@@ -18,9 +20,16 @@ def fill(name: str, /, **values: Any) -> Any:
         values: a text that is one key alone becomes the value itself, such as a list; inside a longer text it is inserted.
 
     Raises:
-        KeyError: the file names a key that is not given.
+        SubmitError: the file is no JSON, or names a key that is not given.
     """
-    return _fill(json.loads((FOLDER / name).read_text(encoding="utf-8")), values)
+    try:
+        return _fill(json.loads((FOLDER / name).read_text(encoding="utf-8")), values)
+    except KeyError as error:
+        raise SubmitError(
+            f"conf/emr/{name} names ${{{error.args[0]}}}, which is none of {', '.join(values)}"
+        ) from error
+    except ValueError as error:
+        raise SubmitError(f"conf/emr/{name} can't be read: {error}") from error
 
 
 def _fill(data: Any, values: dict[str, Any]) -> Any:
