@@ -159,6 +159,12 @@ def test_nobody_but_the_owner_starts_runs(bundle: dict[str, Any]) -> None:
     assert levels == {"CAN_VIEW"}
 
 
+def test_nobody_else_may_change_what_runs_in_production() -> None:
+    # Everyone in a workspace may write to /Workspace/Shared.
+    workspace = load_bundle("prod", **TARGETS["prod"])["target"]["workspace"]
+    assert workspace["root_path"] == "/Workspace/Users/app/.bundle/prox_spark/prod"
+
+
 def test_the_schedule_runs_in_production_alone() -> None:
     states = {target: load_bundle(target, **given)["resources"]["jobs"]["refine"] for target, given in TARGETS.items()}
     assert {target: job["schedule"]["pause_status"] for target, job in states.items()} == {
@@ -247,6 +253,14 @@ def read_cells() -> list[str]:
     notebook = nbformat.read(DATABRICKS / "refine.ipynb", as_version=4)
     assert all(not cell.get("outputs") for cell in notebook.cells)
     return [cell.source for cell in notebook.cells if cell.cell_type == "code" and not cell.source.startswith("%")]
+
+
+def test_the_notebook_installs_what_a_variable_of_python_names() -> None:
+    cells = [cell.source for cell in nbformat.read(DATABRICKS / "refine.ipynb", as_version=4).cells]
+    (place,) = (number for number, cell in enumerate(cells) if cell.startswith("%pip"))
+    # `$name` in a magic is a variable of the notebook; a widget of that name is none.
+    (name,) = re.findall(r"\$(\w+)", cells[place])
+    assert re.search(rf"^{name} = ", "\n".join(cells[:place]), re.MULTILINE)
 
 
 def look_at_tables(spark: SparkSession, catalog: str, monkeypatch: pytest.MonkeyPatch) -> None:
