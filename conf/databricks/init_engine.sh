@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Init script of the GPU cluster: an environment for the engine, beside the cluster's own Python and not in it.
 #
-# vLLM 0.32.0 pins torch 2.13.0, numba 0.65.0 and some sixty packages more. Installed into /databricks/python they would replace what the
-# runtime has of them (torch 2.12 in Runtime 19, older ones before), and with it what Spark's workers and the notebook import. Here
-# the runtime's packages stay as they are: only the engine, a process of its own, runs in this environment. PROX_SPARK_ENGINE_PYTHON
+# vLLM 0.32.0 pins torch 2.13.0, numba 0.65.0 and others, and brings some two hundred packages. Installed into /databricks/python they
+# would replace what the runtime has of them, and with it what Spark's workers and the notebook import. Here the runtime's packages stay
+# as they are: only the engine, a process of its own, runs in this environment. PROX_SPARK_ENGINE_PYTHON
 # names it, and prox_spark itself comes from the job's wheel.
 #
 # Set in spark_env_vars, all optional:

@@ -1,6 +1,6 @@
 """The Python that runs engines: the worker's own, or that of an environment that holds vLLM alone.
 
-vLLM pins torch, numba and a hundred packages more. Where a platform's Python has versions of its own, as the runtimes of
+vLLM pins torch, numba and others, and brings some two hundred packages. Where a platform's Python has versions of its own, as the runtimes of
 Databricks and EMR do, an environment for the engine leaves them as they are.
 """
 
