@@ -28,6 +28,14 @@ pytestmark = pytest.mark.platform
 
 HERE = Path(__file__).parent
 WRONG = Keys("AKIAWRONGKEYWRONG", "wrong/secret/of/a/wrong/key")
+# Nothing is found in what is compressed.
+_UNCOMPRESSED = {
+    "spark.eventLog.compress": "false",
+    "spark.broadcast.compress": "false",
+    "spark.shuffle.compress": "false",
+    "spark.shuffle.spill.compress": "false",
+    "spark.sql.parquet.compression.codec": "uncompressed",
+}
 _SAFE = {"spark.delta.logStore.s3a.impl": S3_LOG_STORE}
 
 
@@ -64,7 +72,7 @@ def story(store: MotoS3, tmp_path_factory: pytest.TempPathFactory) -> Story:
     profiles.write_text(_write_profile("giver", given))
     conf = store.settings | _SAFE | FEW_PARTITIONS | UNCOMPILED | _make_bucket_settings(temporary, profiles)
     conf |= {"spark.eventLog.enabled": "true", "spark.eventLog.dir": (folder / "events").as_uri()}
-    conf |= {"spark.local.dir": str(folder / "local")}
+    conf |= {"spark.local.dir": str(folder / "local")} | _UNCOMPRESSED
     parts = {"lake": {"root": "s3a://lake/prox"}, "engine": {"device": "cpu"}, "self_test": {"enabled": False}}
     recipe.write_text(json.dumps({"name": "s3", **parts, "spark": {"conf": conf}}))
     hidden = [*store.keys.texts, *temporary.texts, *given.texts, *WRONG.texts]
@@ -105,7 +113,10 @@ def _make_parquet(lines: list[bytes]) -> bytes:
 
 
 def _find_files(folder: Path, but: tuple[Path, ...]) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file() and path not in but]
+    # Spark removes its own folder at this moment; the job has searched it.
+    places = (folder, *(place for place in folder.iterdir() if place.is_dir() and place.name != "local"))
+    found = (path for place in places for path in (place.glob("*") if place == folder else place.rglob("*")))
+    return [path for path in found if path.is_file() and path not in but]
 
 
 def _split(printed: str) -> dict[str, list[tuple[str, str]]]:
