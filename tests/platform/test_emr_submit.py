@@ -385,7 +385,8 @@ def test_job_runs_of_a_serverless_application_follow_one_another(
 
 def test_a_second_start_on_serverless_runs_nothing_twice(moto: MotoEmr, submit: Any, application: list[str]) -> None:
     arguments = ["ingest", "apply", *INGEST, *application, "--token", "nightly-5"]
-    assert submit(*arguments, "--no-wait").status == 0
+    first = submit(*arguments, "--no-wait")
+    assert first.status == 0 and "not started: apply; the same command with --token nightly-5 goes on" in first.out
     assert submit(*arguments).status == 0  # moto's job runs are a SUCCESS at once
     assert submit(*arguments).status == 0
     assert [run.name for run in moto.job_runs] == ["prox_spark ingest nightly-5", "prox_spark apply nightly-5"]

@@ -57,6 +57,8 @@ class ServerlessRun:
             self._wait_until_created()
             say(f"application {self._application_id}: give --application {self._application_id} next time")
         self._start_next()
+        if self._args.no_wait and self._left:
+            say(f"not started: {', '.join(self._left)}; the same command with --token {self._args.token} goes on")
 
     def look(self) -> Look:
         """Look at the job run once; start the next when it has ended well."""
