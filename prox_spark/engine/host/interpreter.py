@@ -1,7 +1,7 @@
 """The Python that runs engines: the worker's own, or that of an environment that holds vLLM alone.
 
-vLLM pins torch, numba and others, and brings some two hundred packages. Where a platform's Python has versions of its own, as the runtimes of
-Databricks and EMR do, an environment for the engine leaves them as they are.
+vLLM pins torch, numba and others, and brings some two hundred packages. Where a platform's Python has versions of its own, as that of
+Databricks has, an environment for the engine leaves them as they are.
 """
 
 from __future__ import annotations
