@@ -103,5 +103,5 @@ setup(
             "polars>=1.30",
         ],
     },
-    classifiers=["License :: OSI Approved :: Apache Software License", "Programming Language :: Python :: 3"],
+    classifiers=["Programming Language :: Python :: 3"],
 )
