@@ -21,7 +21,7 @@ _FOREIGN = ("PYTHONHOME", "PYTHONPATH", "OPENSSL_FORCE_FIPS_MODE")
 
 
 def find_engine_python() -> str:
-    """Return the interpreter of engines: PROX_SPARK_ENGINE_PYTHON, else this process's own.
+    """Return the interpreter of engines: PROX_SPARK_ENGINE_PYTHON, else this process's own. An engine has another working folder.
 
     Raises:
         EngineStartError: the variable names no program of this host.
@@ -29,13 +29,14 @@ def find_engine_python() -> str:
     named = os.environ.get(VARIABLE)
     if not named:
         return sys.executable
-    if not shutil.which(named):
+    program = shutil.which(named)
+    if not program:
         raise EngineStartError(
             f"{VARIABLE} is {named}, which is no program on this host: install vLLM there on every executor, such as by an init "
             "script, or unset the variable",
             is_final=True,
         )
-    return named
+    return os.path.abspath(program)
 
 
 def has_own_environment() -> bool:

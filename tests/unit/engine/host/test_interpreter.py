@@ -21,6 +21,15 @@ def test_engines_run_in_the_workers_python_unless_another_is_named(monkeypatch: 
     assert find_engine_python() == "/bin/sh" and has_own_environment()
 
 
+def test_a_python_of_an_unpacked_archive_is_found_from_the_engines_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "engine").symlink_to(Path(sys.executable).parent)  # --archives engine.tar.gz#engine
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PROX_SPARK_ENGINE_PYTHON", "./engine/python")
+    assert find_engine_python() == str(tmp_path / "engine" / "python")
+
+
 def test_a_python_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PROX_SPARK_ENGINE_PYTHON", str(tmp_path / "python"))
     with pytest.raises(EngineStartError, match=r"PROX_SPARK_ENGINE_PYTHON is .*/python.* on every executor") as failure:
