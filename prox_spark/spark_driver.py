@@ -7,7 +7,7 @@ in standard access mode. The rest of the product asks these functions and not th
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from prox_spark.errors import ConnectError
 
@@ -58,6 +58,16 @@ def find_application_id(spark: SparkSession) -> str:
         return spark.conf.get(_APPLICATION, None) or spark.session_id
     except PySparkException:  # Serverless compute of Databricks shows some settings only.
         return spark.session_id
+
+
+def find_class(spark: SparkSession, name: str) -> Any | None:
+    """Return a class of the JVM of a classic session; None if its class path has none of this name."""
+    try:
+        return cast(Any, spark)._jvm.java.lang.Thread.currentThread().getContextClassLoader().loadClass(name)
+    except Exception as error:
+        if hasattr(error, "java_exception"):  # ClassNotFoundException
+            return None
+        raise
 
 
 @lru_cache(maxsize=4)

@@ -10,20 +10,23 @@ from typing import TYPE_CHECKING, Any, Final
 from prox_spark.config import LakeConfig
 from prox_spark.config.redaction import redact
 from prox_spark.doctor.checks import Check, fail, ok, warn
-from prox_spark.errors import ProxSparkError, first_line, root_cause
+from prox_spark.errors import LakeError, ProxSparkError, first_line, root_cause
 from prox_spark.hadoop_logins import find_bucket
 from prox_spark.lake.lake import Lake
 from prox_spark.lake.log_store import S3_LOG_STORE, LogStore, find_log_store
 from prox_spark.logins import hide_secrets
 from prox_spark.places import absolute, split_bucket
-from prox_spark.spark_driver import is_connect
+from prox_spark.spark_driver import find_class, is_connect
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 _CONDITIONAL: Final = "fs.option.create.conditional.overwrite"
-# A doctor does not wait for minutes, as a run does.
-_IMPATIENT: Final = {
+# S3A of Hadoop 3.4.1 and later then makes no object for the folder of a file that was deleted.
+_FLAGS: Final = "fs.s3a.performance.flags"
+_SETTINGS: Final = {
+    _FLAGS: "delete",
+    # A doctor does not wait for minutes, as a run does.
     "fs.s3a.attempts.maximum": "1",
     "fs.s3a.retry.limit": "1",
     "fs.s3a.connection.establish.timeout": "5s",
@@ -69,10 +72,8 @@ def _examine_tables(spark: SparkSession, config: LakeConfig) -> Check:
 def _examine_connector(spark: SparkSession) -> Check:
     """Check that hadoop-aws is there and of the version of Spark's own Hadoop."""
     hadoop = str(spark._jvm.org.apache.hadoop.util.VersionInfo.getVersion())
-    try:
-        loader = spark._jvm.java.lang.Thread.currentThread().getContextClassLoader()
-        found = loader.loadClass("org.apache.hadoop.fs.s3a.S3AFileSystem")
-    except Exception:  # ClassNotFoundException
+    found = find_class(spark, "org.apache.hadoop.fs.s3a.S3AFileSystem")
+    if found is None:
         change = f"add org.apache.hadoop:hadoop-aws:{hadoop} to spark.jars.packages"
         return fail("S3 connector", "no hadoop-aws on the class path", change)
     source = found.getProtectionDomain().getCodeSource()
@@ -93,7 +94,7 @@ class _Store:
         self._scheme = split_bucket(root)[0]
         self._store: Any = None
         settings = spark._jsparkSession.sessionState().newHadoopConf()
-        for name, value in _IMPATIENT.items():
+        for name, value in _SETTINGS.items():
             settings.set(name, value)
         self._settings = settings
 
@@ -125,15 +126,18 @@ class _Store:
         return "check the place, the credentials and the endpoint" if self._scheme else "check the path and its rights"
 
     def _examine_writing(self) -> Iterator[Check]:
-        """Write a small file and remove it. It lies in a folder that exists, because none may be left."""
+        """Write a small file and remove it. It lies in a folder that exists, unless the store has none: no folder may be left."""
         folder = self._path(self._root)
-        while not self._store.exists(folder) and folder.getParent() is not None:
-            folder = folder.getParent()
+        if not self._store.hasPathCapability(folder, f"{_FLAGS}.delete"):
+            while not self._store.exists(folder) and folder.getParent() is not None:
+                folder = folder.getParent()
         place = self._path(f"{str(folder.toString()).rstrip('/')}/_prox_spark_doctor_{uuid.uuid4().hex}")
         try:
             self._store.create(place, False).close()
             yield ok("lake, writing", f"a file was written to {folder.toString()} and removed")
             yield judge_log_store(find_log_store(self._spark, self._root), lambda: self._refuses(place))
+        except LakeError as error:
+            yield fail("log store", str(error), "see the message")
         except Exception as error:  # An error of Java.
             yield fail("lake, writing", _hide(root_cause(error)), f"give the right to write and delete at {self._root}")
         finally:

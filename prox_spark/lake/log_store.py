@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from prox_spark.errors import LakeError
 from prox_spark.logins import S3_SCHEMES
 from prox_spark.places import split_bucket
+from prox_spark.spark_driver import find_class, is_connect
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -20,6 +22,7 @@ LOG = logging.getLogger(__name__)
 S3_LOG_STORE: Final = "prox_spark.S3ConditionalLogStore"
 LOG_STORE_JAR: Final = Path(__file__).parent / "s3_log_store" / "prox-spark-log-store.jar"
 _EVERY: Final = "spark.delta.logStore.class"
+_DEFAULT: Final = "io.delta.storage.S3SingleDriverLogStore"
 # Delta's own for S3, and stores that are as safe as the store's or file system's own operations, which S3A does not make safe.
 _OF_ONE_DRIVER: Final = ("S3SingleDriverLogStore", "HDFSLogStore", "AzureLogStore", "GCSLogStore", "LocalLogStore")
 
@@ -45,18 +48,34 @@ def find_log_store(spark: SparkSession, root: str) -> LogStore | None:
     Args:
         spark: the session.
         root: path or URI of the lake.
+
+    Raises:
+        LakeError: its class is not on the class path, so that each commit would fail.
     """
+    from pyspark.errors import PySparkException
+
     scheme = split_bucket(root)[0]
     # Databricks has a service of its own for commits on S3.
     if scheme not in S3_SCHEMES or "DATABRICKS_RUNTIME_VERSION" in os.environ:
         return None
-    setting = f"spark.delta.logStore.{scheme}.impl"
-    name = spark.conf.get(setting, None) or spark.conf.get(_EVERY, None) or "io.delta.storage.S3SingleDriverLogStore"
+    own = f"spark.delta.logStore.{scheme}.impl"
+    try:
+        named = {setting: name for setting in (own, _EVERY) if (name := spark.conf.get(setting, None))}
+    except PySparkException:  # Serverless compute of Databricks shows some settings only.
+        return None
+    setting, name = next(iter(named.items()), (own, _DEFAULT))
+    if not is_connect(spark) and find_class(spark, name) is None:
+        jar = LOG_STORE_JAR if name == S3_LOG_STORE else "its JAR"
+        raise LakeError(f"{setting} names {name}, which is not on the class path: add `--jars {jar}` to spark-submit")
     return LogStore(name, setting, name.rpartition(".")[2] not in _OF_ONE_DRIVER)
 
 
 def warn_of_log_store(spark: SparkSession, root: str | None) -> None:
-    """Log a warning if the lake loses rows when two drivers commit to it at once."""
+    """Log a warning if the lake loses rows when two drivers commit to it at once.
+
+    Raises:
+        LakeError: as `find_log_store`.
+    """
     store = find_log_store(spark, root) if root else None
     if store and not store.is_safe:
         LOG.warning(

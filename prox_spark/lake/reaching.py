@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from prox_spark.errors import LakeError, root_cause
+from prox_spark.errors import LakeError, comes_from_spark, root_cause
 from prox_spark.places import is_uri
 
 # What Hadoop says, and what it means.
@@ -28,7 +28,7 @@ def naming_store(place: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # py4j and pyspark wrap errors of Java in several ways.
-        if not is_uri(place) or not (hasattr(error, "java_exception") or getattr(error, "_origin", None) is not None):
+        if not is_uri(place) or not comes_from_spark(error):
             raise
         cause = root_cause(error)
         hint = next((hint for words, hint in _HINTS.items() if words in cause), _ANY)

@@ -15,6 +15,7 @@ from prox_spark import schemas
 from prox_spark.config import LakeConfig
 from prox_spark.errors import LakeError, RecipeError, root_cause
 from prox_spark.lake.commits import Commit, commits_of_others, may_be_doubled, newest_commits
+from prox_spark.lake.log_store import find_log_store
 from prox_spark.lake.operations import NO_DELTA, DeltaOperations, is_missing
 from prox_spark.lake.reaching import naming_store
 from prox_spark.places import absolute
@@ -45,7 +46,7 @@ class Tables:
 
     Raises:
         RecipeError: neither is set.
-        LakeError: the session has no Delta.
+        LakeError: the session has no Delta, or lacks the log store that its settings name.
     """
 
     def __init__(self, spark: SparkSession, config: LakeConfig | str) -> None:
@@ -54,6 +55,9 @@ class Tables:
             raise RecipeError("no lake: give --lake ROOT or --catalog NAME.SCHEMA, or set lake.root in the recipe")
         if not is_connect(spark):
             _check_delta(spark)
+            find_log_store(
+                spark, config.root or ""
+            )  # Without its class Delta can't even read, and does not say what to add.
         self.spark = spark
         self.config = config
         self._root = absolute(config.root) if config.root else None

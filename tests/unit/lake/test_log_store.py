@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shutil
+import subprocess
 import zipfile
+from pathlib import Path
 from typing import Any
 
+import pyspark
 import pytest
+from pyspark.errors import AnalysisException
 
+from prox_spark.errors import LakeError
+from prox_spark.lake import log_store
 from prox_spark.lake.log_store import LOG_STORE_JAR, S3_LOG_STORE, find_log_store, name_jar, warn_of_log_store
 
 pytestmark = pytest.mark.unit
@@ -19,6 +26,14 @@ class FakeSession:
 
     def __init__(self, **settings: str) -> None:
         self.conf = {name.replace("_", "."): value for name, value in settings.items()}
+
+
+@pytest.fixture(autouse=True)
+def classes(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Classes that the JVM lacks."""
+    lacking = set[str]()
+    monkeypatch.setattr(log_store, "find_class", lambda _, name: None if name in lacking else name)
+    return lacking
 
 
 def find(root: str, **settings: str) -> Any:
@@ -50,6 +65,24 @@ def test_a_log_store_that_is_set_is_judged_by_its_class(name: str, is_safe: bool
     assert find("s3a://b/lake", spark_delta_logStore_class=name).is_safe == is_safe
 
 
+def test_a_log_store_without_its_jar_is_an_error_that_names_the_jar(classes: set[str]) -> None:
+    classes |= {S3_LOG_STORE, "my.Store"}
+    with pytest.raises(LakeError, match=rf"not on the class path: add `--jars {LOG_STORE_JAR}` to spark-submit"):
+        find("s3a://b/lake", spark_delta_logStore_s3a_impl=S3_LOG_STORE)
+    with pytest.raises(LakeError, match=r"spark\.delta\.logStore\.class names my\.Store.* its JAR"):
+        find("s3a://b/lake", spark_delta_logStore_class="my.Store")
+
+
+def test_a_platform_that_shows_no_such_setting_is_not_judged() -> None:
+    class FakeSettings:
+        def get(self, name: str, default: object) -> str:
+            raise AnalysisException("[CONFIG_NOT_AVAILABLE]")
+
+    session = FakeSession()
+    session.conf = FakeSettings()  # type: ignore[assignment]
+    assert find_log_store(session, "s3://b/lake") is None  # type: ignore[arg-type]
+
+
 def test_databricks_commits_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "16.4")
     assert find("s3://b/lake") is None
@@ -76,3 +109,20 @@ def test_the_jar_was_made_of_the_source_beside_it() -> None:
         manifest = jar.read("META-INF/MANIFEST.MF").decode()
         assert f"{S3_LOG_STORE.replace('.', '/')}.class" in jar.namelist()
     assert f"Source-SHA-256-Begins: {hashlib.sha256(source).hexdigest()[:40]}" in manifest
+
+
+def test_the_class_in_the_jar_is_what_its_source_compiles_to(tmp_path: Path) -> None:
+    folder = shutil.copytree(LOG_STORE_JAR.parent, tmp_path / "made")
+    jars = Path(pyspark.__file__).parent / "jars"
+    if not shutil.which("javac") or not any(jars.glob("*delta-storage*.jar")):
+        pytest.skip("no Java compiler, or no Delta in this Spark")
+    subprocess.run(["bash", folder / "build.sh", jars], check=True)
+    with zipfile.ZipFile(LOG_STORE_JAR) as ours, zipfile.ZipFile(folder / LOG_STORE_JAR.name) as made:
+        maker = b"Created-By"
+        names = [name for name in made.namelist() if name.endswith(".class")]
+        said = [
+            [line for line in jar.read("META-INF/MANIFEST.MF").splitlines() if maker in line] for jar in (ours, made)
+        ]
+        if said[0] != said[1]:
+            pytest.skip(f"another compiler: {said}")
+        assert names and [ours.read(name) for name in names] == [made.read(name) for name in names]
