@@ -80,7 +80,7 @@ def spark_session(recipe: Recipe) -> Iterator[SparkSession]:
     """
     existing = find_session()
     is_ours = existing is None and not _has_context()
-    spark = existing or (connect_session(recipe) if _is_to_connect() else build_session(recipe))
+    spark = existing or (connect_session(recipe) if is_to_connect() else build_session(recipe))
     try:
         yield spark
     except Exception as error:
@@ -97,7 +97,7 @@ def spark_session(recipe: Recipe) -> Iterator[SparkSession]:
 
 def find_session() -> SparkSession | None:
     """Return the session of this process, classic or of Spark Connect, whichever thread made it; None if there is none."""
-    if _is_to_connect():
+    if is_to_connect():
         return _find_connect_session()
     from pyspark.sql import SparkSession
 
@@ -109,14 +109,14 @@ def find_session() -> SparkSession | None:
 
 
 def _has_context() -> bool:
-    if _is_to_connect():
+    if is_to_connect():
         return False
     from pyspark import SparkContext
 
     return SparkContext._active_spark_context is not None
 
 
-def _is_to_connect() -> bool:
+def is_to_connect() -> bool:
     """Return True if this process uses Spark Connect, by Spark's own rules or the environment."""
     from pyspark.sql.utils import is_remote
 

@@ -15,7 +15,7 @@ from prox_spark.errors import ProxSparkError
 from prox_spark.packages import find_versions
 from prox_spark.refiners import find
 from prox_spark.refiners.build import is_built
-from prox_spark.session import DELTA_PACKAGES
+from prox_spark.session import DELTA_PACKAGES, is_to_connect
 
 _PYTHONS: Final = ((3, 11), (3, 13))
 _LEAST_ARROW: Final = (15, 0)
@@ -57,8 +57,9 @@ def _examine_spark() -> Iterator[Check]:
     else:
         known = ", ".join(DELTA_PACKAGES)
         yield fail("Spark", spark, f"use Spark {known}: no Delta is known for {minor}")
-    yield _examine_java(minor)
-    yield _examine_delta(minor, versions.get("delta-spark"))
+    if not is_to_connect():  # The server has these.
+        yield _examine_java(minor)
+        yield _examine_delta(minor, versions.get("delta-spark"))
 
 
 def _examine_java(minor: str) -> Check:

@@ -37,14 +37,17 @@ def examine(recipe: Recipe) -> list[Check]:
     if any(check.status is Status.FAILURE and check.name in ("Spark", "Java") for check in checks):
         return checks
     LOG.info("doctor: starting Spark")
+    failed = "Spark does not start"
     try:
         with spark_session(recipe) as spark:
-            checks += [ok("Spark session", _describe(spark)), *_examine_session(spark, recipe)]
+            checks.append(ok("Spark session", _describe(spark)))
+            failed = "the checks ended early"
+            checks.extend(_examine_session(spark, recipe))  # One by one, so that those before a failure are kept.
     except ProxSparkError as error:
-        checks.append(fail("Spark session", str(error), "see the message"))
+        checks.append(fail("Spark session", hide_secrets(str(error)), "see the message"))
     except Exception as error:  # Whatever keeps Spark from its start.
-        found = f"Spark does not start: {hide_secrets(root_cause(error))}"
-        checks.append(fail("Spark session", found, "correct spark.master and spark.conf; `--debug` has more"))
+        found = f"{failed}: {hide_secrets(root_cause(error))}"
+        checks.append(fail("Spark session", found, "correct spark.master and spark.conf"))
     return checks
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from prox_spark.config import LakeConfig, Recipe
 from prox_spark.doctor import Check, examine
 from prox_spark.doctor.executor import examine_executor
 from prox_spark.doctor.lake import examine_lake
+from prox_spark.errors import LakeError
+from prox_spark.lake.lake import Lake
+from prox_spark.lake.spark_settings import spark_settings
 
 pytestmark = pytest.mark.spark
 
@@ -49,6 +53,14 @@ def test_a_store_without_a_connector_is_a_failure(spark: Any, place: str) -> Non
     assert checks["lake"].status == "failure" and "lake tables" not in checks
 
 
+def test_a_log_store_that_is_not_on_the_class_path_is_an_error_that_says_what_to_add(spark: Any) -> None:
+    with (
+        spark_settings(spark, {"spark.delta.logStore.s3a.impl": "my.Store"}),
+        pytest.raises(LakeError, match=r"my\.Store, which is not on the class path: add `--jars"),
+    ):
+        Lake(spark, "s3a://bucket/lake")
+
+
 def test_an_executor_is_looked_at_from_inside(spark: Any) -> None:
     checks = {check.name: check for check in examine_executor(spark, Recipe())}
     assert checks["Python workers"].found.startswith(platform.python_version())
@@ -67,3 +79,16 @@ def test_inputs_that_are_not_there_are_a_failure(spark: Any, lake: Any, lake_roo
     recipe = Recipe.parse({"lake": {"root": lake_root}, "input": {"paths": ["/nowhere/*.jsonl"]}})
     checks = {check.name: check for check in examine(recipe)}
     assert checks["inputs"].status == "failure" and "/nowhere" in checks["inputs"].found
+
+
+def test_checks_before_an_unexpected_error_are_kept(
+    spark: Any, lake: Any, lake_root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_down(*_: Any) -> None:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(sys.modules["prox_spark.doctor.examine"], "find_inputs_of", break_down)
+    recipe = Recipe.parse({"lake": {"root": lake_root}, "input": {"paths": ["/data/*.jsonl"]}})
+    checks = examine(recipe)
+    assert "lake tables" in {check.name for check in checks}
+    assert checks[-1].status == "failure" and checks[-1].found == "the checks ended early: the disk is gone"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -14,7 +13,7 @@ from prox_spark.doctor import Check, Status, driver, executor
 from prox_spark.doctor.driver import examine_driver
 from prox_spark.doctor.executor import look_around
 from prox_spark.doctor.lake import judge_log_store
-from prox_spark.lake.log_store import S3_LOG_STORE, find_log_store
+from prox_spark.lake.log_store import S3_LOG_STORE, LogStore
 
 pytestmark = pytest.mark.unit
 
@@ -63,6 +62,12 @@ def test_an_old_java_is_a_failure(said: str, status: str, tmp_path: Path, monkey
     program.chmod(0o755)
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
     assert find("Java").status == status
+
+
+def test_a_client_of_spark_connect_needs_neither_java_nor_delta(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAVA_HOME", "/nowhere")
+    monkeypatch.setenv("SPARK_REMOTE", "sc://host")
+    assert {"Java", "Delta package"}.isdisjoint(check.name for check in examine_driver(Recipe()))
 
 
 def test_a_missing_java_is_a_failure_that_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +137,7 @@ def test_a_gpu_that_is_asked_for_and_not_there_is_a_failure() -> None:
 def test_a_log_store_of_one_driver_is_a_warning_and_one_that_does_not_work_a_failure(
     name: str | None, refuses: bool, status: str
 ) -> None:
-    session = SimpleNamespace(conf={"spark.delta.logStore.s3a.impl": name} if name else {})
-    found = find_log_store(session, "s3a://b/lake") if name else None  # type: ignore[arg-type]
+    setting = "spark.delta.logStore.s3a.impl"
+    found = LogStore(name, setting, is_safe=name != "io.delta.storage.S3SingleDriverLogStore") if name else None
     check = judge_log_store(found, lambda: refuses)
     assert check.status == status and bool(check.change) == (status != "ok")
