@@ -55,9 +55,8 @@ class Tables:
             raise RecipeError("no lake: give --lake ROOT or --catalog NAME.SCHEMA, or set lake.root in the recipe")
         if not is_connect(spark):
             _check_delta(spark)
-            find_log_store(
-                spark, config.root or ""
-            )  # Without its class Delta can't even read, and does not say what to add.
+            # Without the class of its log store Delta can't even read a lake, and does not say what to add.
+            find_log_store(spark, config.root or "")
         self.spark = spark
         self.config = config
         self._root = absolute(config.root) if config.root else None
