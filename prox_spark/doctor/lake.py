@@ -22,11 +22,8 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 _CONDITIONAL: Final = "fs.option.create.conditional.overwrite"
-# S3A of Hadoop 3.4.1 and later then makes no object for the folder of a file that was deleted.
-_FLAGS: Final = "fs.s3a.performance.flags"
-_SETTINGS: Final = {
-    _FLAGS: "delete",
-    # A doctor does not wait for minutes, as a run does.
+# A doctor does not wait for minutes, as a run does.
+_IMPATIENT: Final = {
     "fs.s3a.attempts.maximum": "1",
     "fs.s3a.retry.limit": "1",
     "fs.s3a.connection.establish.timeout": "5s",
@@ -94,7 +91,7 @@ class _Store:
         self._scheme = split_bucket(root)[0]
         self._store: Any = None
         settings = spark._jsparkSession.sessionState().newHadoopConf()
-        for name, value in _SETTINGS.items():
+        for name, value in _IMPATIENT.items():
             settings.set(name, value)
         self._settings = settings
 
@@ -126,13 +123,14 @@ class _Store:
         return "check the place, the credentials and the endpoint" if self._scheme else "check the path and its rights"
 
     def _examine_writing(self) -> Iterator[Check]:
-        """Write a small file and remove it. It lies in a folder that exists, unless the store has none: no folder may be left."""
-        folder = self._path(self._root)
-        if not self._store.hasPathCapability(folder, f"{_FLAGS}.delete"):
-            while not self._store.exists(folder) and folder.getParent() is not None:
-                folder = folder.getParent()
-        place = self._path(f"{str(folder.toString()).rstrip('/')}/_prox_spark_doctor_{uuid.uuid4().hex}")
+        """Write a small file and remove it. It lies in a folder that exists, but on S3 in the lake: rights there often end with it."""
+        made: list[Any] = []
         try:
+            *missing, folder = self._list_missing()
+            if find_bucket(self._root):
+                folder, made = self._path(self._root), missing
+            place = self._path(f"{str(folder.toString()).rstrip('/')}/_prox_spark_doctor_{uuid.uuid4().hex}")
+            made = [place, *made]
             self._store.create(place, False).close()
             yield ok("lake, writing", f"a file was written to {folder.toString()} and removed")
             yield judge_log_store(find_log_store(self._spark, self._root), lambda: self._refuses(place))
@@ -141,12 +139,22 @@ class _Store:
         except Exception as error:  # An error of Java.
             yield fail("lake, writing", _hide(root_cause(error)), f"give the right to write and delete at {self._root}")
         finally:
-            self._remove(place)
+            # S3A keeps the folder of a file that was deleted, each time one level higher.
+            for each in made:
+                self._remove(each)
+
+    def _list_missing(self) -> list[Any]:
+        """Return the folders of the lake that are not there, from its own upwards, and the first that is."""
+        found = [self._path(self._root)]
+        while not self._store.exists(found[-1]) and found[-1].getParent() is not None:
+            found.append(found[-1].getParent())
+        return found
 
     def _remove(self, place: Any) -> None:
+        """Remove a file or an empty folder."""
         try:
             self._store.delete(place, False)
-        except Exception:  # It was not written, which was reported.
+        except Exception:  # It was not written, which was reported, or somebody uses the folder now.
             return
 
     def _refuses(self, existing: Any) -> bool:

@@ -188,6 +188,19 @@ def test_doctor_leaves_nothing_behind(story: Story) -> None:
     assert [name for name in story.left if "doctor" in name] == []
 
 
+def test_doctor_leaves_no_folder_of_a_lake_that_is_not_there_yet(store: MotoS3, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    lake = {"root": "s3a://vault/team/lake"}
+    recipe.write_text(json.dumps({"lake": lake, "spark": {"conf": store.settings | _SAFE | FEW_PARTITIONS}}))
+    before = store.read_all("vault").keys()
+    words = [sys.executable, "-m", "prox_spark.cli", "doctor", "--json", "--recipe", recipe]
+    checks = read_checks(start_job(words, tmp_path, without_aws(make_environment())).wait_for_end(seconds=900))
+    # In the lake, because rights often end there.
+    assert checks["lake, writing"]["found"] == "a file was written to s3a://vault/team/lake and removed"
+    assert checks["log store"]["status"] == "ok"
+    assert store.read_all("vault").keys() == before
+
+
 def test_doctor_fails_where_the_keys_are_wrong(story: Story) -> None:
     shown, status = story.commands["doctor"][1]
     assert status == "1" and read_checks(shown)["lake"]["status"] == "failure"
