@@ -15,7 +15,8 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import UnionType
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 from uuid import NAMESPACE_URL, uuid5
 from zoneinfo import ZoneInfo
 
@@ -37,7 +38,17 @@ if TYPE_CHECKING:
 
 VARIABLE = "prox_refine"
 _NAMES = {"dag_id": "dag_id", "place": "lake"}
+_EXAMPLE = '{"lake": "s3a://bucket/lake"}'
 _HELP = "see docs/platforms/airflow.md"
+_KINDS: dict[Any, str] = {
+    str: "a text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    list: "a list of texts",
+    dict: f"an object as {_HELP.removeprefix('see ')} has it",
+    UnionType: "a text or null",
+}
 _SUMMARY = """
 SELECT command, status, started_at, round(seconds['total'], 1) AS seconds, prompt_tokens, output_tokens, engine_starts,
   map_filter(counts, (name, n) -> n > 0) AS counts, error
@@ -90,7 +101,7 @@ class Settings:
     pool: str = "default_pool"
     tags: list[str] = field(default_factory=list)
     jobs: str = ""
-    conf: dict[str, str] = field(default_factory=dict)
+    conf: dict[str, str | float | bool] = field(default_factory=dict)
     options: list[str] = field(default_factory=list)
     operator: dict[str, Any] = field(default_factory=dict)
     tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -100,12 +111,18 @@ class Settings:
         """Return the settings of a JSON object.
 
         Raises:
-            ValueError: it has an unknown field or value, or names no lake.
+            ValueError: it has an unknown field or a wrong value, or names no lake.
         """
+        if not isinstance(given, dict):
+            raise ValueError(f"{VARIABLE}: it is no JSON object, such as {_EXAMPLE}, nor a list of them; {_HELP}")
         known = [each.name for each in fields(cls)]
         if unknown := sorted(given.keys() - set(known)):
             raise ValueError(f"{VARIABLE}: no setting {', '.join(unknown)}. There are {', '.join(known)}; {_HELP}")
+        hints = get_type_hints(cls)
+        for name, value in given.items():
+            _check(name, value, hints[name])
         settings = cls(**given)
+        settings._check_times()
         if bool(settings.lake) == bool(settings.catalog):
             raise ValueError(f"{VARIABLE}: name the lake, by either `lake` (a path or URI) or `catalog` (NAME.SCHEMA)")
         if settings.backend not in BACKENDS:
@@ -114,9 +131,30 @@ class Settings:
             raise ValueError(
                 f"{VARIABLE}: no task {', '.join(unknown)}. There are {', '.join(job.name for job in JOBS)}"
             )
+        for task, own in settings.tasks.items():
+            for name in own.keys() & {"conf", "options"}:
+                _check(f"tasks.{task}.{name}", own[name], hints[name])
         if settings.backend.startswith("emr") and not settings.jobs:
             raise ValueError(f"{VARIABLE}: `jobs` is missing, the folder of the job files, such as s3://bucket/jobs")
         return settings
+
+    def _check_times(self) -> None:
+        for name, is_right in {
+            "retries": self.retries >= 0,
+            "retry_seconds": self.retry_seconds >= 0,
+            "timeout_hours": self.timeout_hours > 0,
+        }.items():
+            if not is_right:
+                raise ValueError(f"{VARIABLE}: `{name}` is too small: {getattr(self, name)}")
+        try:
+            self.first_night  # noqa: B018  # It is made of both.
+        except (ValueError, KeyError, OSError) as wrong:
+            raise ValueError(f"{VARIABLE}: `start_date` or `timezone` is wrong: {wrong}") from None
+
+    @property
+    def first_night(self) -> datetime:
+        """The date from which runs start."""
+        return datetime.fromisoformat(self.start_date).replace(tzinfo=ZoneInfo(self.timezone))
 
     @property
     def place(self) -> tuple[str, str]:
@@ -136,12 +174,32 @@ class Settings:
             uri = f"x-table://{self.catalog}.{table}"
         return Asset(name=f"{self.dag_id}.{table}", uri=uri, group="prox_spark")
 
-    def merge(self, job: Job) -> tuple[dict[str, str], list[str], dict[str, Any]]:
+    def merge(self, job: Job) -> tuple[dict[str, Any], list[str], dict[str, Any]]:
         """Return Spark's settings, the options of spark-submit and the arguments of the operator for a job."""
         own = dict(self.tasks.get(job.name, {}))
         conf = self.conf | own.pop("conf", {})
         options = own.pop("options", self.options)
         return conf, options, self.operator | own
+
+
+def _check(name: str, value: Any, hint: Any) -> None:
+    """Raise ValueError if a value is not of its field's type. The message may be seen by more people than the value may."""
+    if not _fits(value, hint):
+        raise ValueError(f"{VARIABLE}: `{name}` must be {_KINDS[get_origin(hint) or hint]}")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Return True if a value of JSON is of an annotated type."""
+    parts = get_args(hint)
+    if isinstance(hint, UnionType):
+        return any(_fits(value, part) for part in parts)
+    if get_origin(hint) is dict:
+        return isinstance(value, dict) and all(_fits(each, parts[1]) for each in value.values())
+    if get_origin(hint) is list:
+        return isinstance(value, list) and all(_fits(each, parts[0]) for each in value)
+    if isinstance(value, bool):
+        return hint in (bool, Any)
+    return hint is Any or isinstance(value, (int, float) if hint is float else hint)
 
 
 class UsageErrorsAreFinal(RetryPolicy):
@@ -185,7 +243,7 @@ def make_dag(settings: Settings, **dag_arguments: Any) -> DAG:
         "description": f"Ingest into {settings.place[1]} and refine what is new, by {settings.backend}",
         "doc_md": _describe(settings),
         "schedule": _make_timetable(settings),
-        "start_date": datetime.fromisoformat(settings.start_date).replace(tzinfo=ZoneInfo(settings.timezone)),
+        "start_date": settings.first_night,
         "catchup": settings.catchup,
         # A lake has one writer at a time. Backfills don't count here, but each of their tasks does below.
         "max_active_runs": 1,
@@ -497,7 +555,7 @@ def _make_emr_serverless(settings: Settings, job: Job, **common: Any) -> BaseOpe
     return ProxEmrServerlessOperator(**arguments | operator | common)
 
 
-def _make_conf_words(conf: Mapping[str, str]) -> list[str]:
+def _make_conf_words(conf: Mapping[str, Any]) -> list[str]:
     return [word for key, value in conf.items() for word in ("--conf", f"{key}={value}")]
 
 
@@ -537,8 +595,8 @@ def _load() -> list[DAG]:
         ValueError: it is missing or wrong.
     """
     given = Variable.get(VARIABLE, default=None, deserialize_json=True)
-    if given is None:
-        raise ValueError(f'set the Airflow Variable {VARIABLE}, such as to {{"lake": "s3a://bucket/lake"}}; {_HELP}')
+    if not given:  # Airflow gives a text that is no JSON as a missing one.
+        raise ValueError(f"set the Airflow Variable {VARIABLE} to a JSON object, such as {_EXAMPLE}; {_HELP}")
     each = [Settings.of(one) for one in (given if isinstance(given, list) else [given])]
     for name in ("dag_id", "place"):
         values = [getattr(settings, name) for settings in each]

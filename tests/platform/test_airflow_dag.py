@@ -45,7 +45,23 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> AirflowHome:
 
 
 WRONG = {
-    "": 'set the Airflow Variable prox_refine, such as to {"lake":',
+    "": 'set the Airflow Variable prox_refine to a JSON object, such as {"lake":',
+    "no json": "set the Airflow Variable prox_refine to a JSON object",
+    "[]": "set the Airflow Variable prox_refine to a JSON object",
+    '"/x"': 'it is no JSON object, such as {"lake":',
+    '{"lake": ["/x"]}': "`lake` must be a text",
+    '{"lake": "/x", "schedule": 5}': "`schedule` must be a text or null",
+    '{"lake": "/x", "catchup": "false"}': "`catchup` must be true or false",
+    '{"lake": "/x", "retries": "3"}': "`retries` must be a whole number",
+    '{"lake": "/x", "retries": true}': "`retries` must be a whole number",
+    '{"lake": "/x", "timeout_hours": "24"}': "`timeout_hours` must be a number",
+    '{"lake": "/x", "timeout_hours": 0}': "`timeout_hours` is too small: 0",
+    '{"lake": "/x", "tags": "web"}': "`tags` must be a list of texts",
+    '{"lake": "/x", "conf": ["a=b"]}': "`conf` must be an object as docs/platforms/airflow.md has it",
+    '{"lake": "/x", "tasks": {"refine": ["a"]}}': "`tasks` must be an object as",
+    '{"lake": "/x", "tasks": {"refine": {"options": "--files a"}}}': "`tasks.refine.options` must be a list of texts",
+    '{"lake": "/x", "start_date": "yesterday"}': "`start_date` or `timezone` is wrong: Invalid isoformat string: 'yesterday'",
+    '{"lake": "/x", "timezone": "Berlin"}': "`start_date` or `timezone` is wrong: 'No time zone found with key Berlin'",
     '{"lake": "/x", "lakes": 1}': "no setting lakes. There are lake, catalog, backend",
     '{"backend": "emr"}': "name the lake, by either `lake` (a path or URI) or `catalog`",
     '{"lake": "/x", "backend": "yarn"}': "no backend 'yarn'. There are spark-submit, databricks, emr, emr-serverless",
@@ -61,6 +77,7 @@ WRONG = {
 def loaded(home: AirflowHome) -> dict[str, Any]:
     """What Airflow finds for each backend, and for each wrong Variable."""
     variables = {name: json.dumps(LAKE | settings) for name, settings in BACKENDS.items()}
+    variables["numbers"] = json.dumps({"lake": "/x", "conf": {"a": 8, "b": True}, "schedule": None, "timeout_hours": 1})
     variables["catalog"] = json.dumps({"catalog": "main.web", "retries": 5, "pool": "lake", "recipe": "r.yaml"})
     variables |= {variable: variable for variable in WRONG}
     return dict(zip(variables, home.run("describe_dags.py", *variables.values()), strict=True))
@@ -88,6 +105,10 @@ def test_a_dag_is_loaded_with_the_provider_of_its_backend_only(loaded: dict[str,
 def test_a_wrong_variable_is_an_import_error_that_says_what_to_change(loaded: dict[str, Any], variable: str) -> None:
     assert loaded[variable]["dags"] == {}
     assert WRONG[variable] in loaded[variable]["errors"]["prox_refine.py"].splitlines()[-1]
+
+
+def test_settings_of_spark_may_be_numbers_and_there_may_be_no_schedule(loaded: dict[str, Any]) -> None:
+    assert loaded["numbers"]["errors"] == {} and list(loaded["numbers"]["dags"]) == ["prox_refine"]
 
 
 def test_the_form_of_a_run_has_a_schema(loaded: dict[str, Any]) -> None:
