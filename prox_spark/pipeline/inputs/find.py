@@ -103,7 +103,7 @@ def find_inputs_at_once(config: InputConfig) -> Inputs | None:
     Raises:
         RecipeError: as `find_inputs`.
     """
-    return None if any(map(find_bucket, config.paths)) else find_inputs(config)
+    return None if any(map(find_bucket, _list_places(config))) else find_inputs(config)
 
 
 def find_inputs_of(spark: SparkSession, config: InputConfig) -> Inputs:
@@ -113,9 +113,13 @@ def find_inputs_of(spark: SparkSession, config: InputConfig) -> Inputs:
         RecipeError: as `find_inputs`.
         ProxSparkError: Hadoop's settings name credentials that can't be had.
     """
-    beside = (part for other in config.beside for part in other.path.values())  # Where they name another bucket.
-    adopt_hadoop_logins(spark, [*config.paths, *beside])
+    adopt_hadoop_logins(spark, _list_places(config))
     return find_inputs(config)
+
+
+def _list_places(config: InputConfig) -> list[str]:
+    """Return the paths of a recipe, and the parts of paths of side files, which may name another bucket."""
+    return [*config.paths, *(part for other in config.beside for part in other.path.values())]
 
 
 def find_inputs(config: InputConfig) -> Inputs:

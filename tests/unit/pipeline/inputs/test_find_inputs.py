@@ -7,7 +7,7 @@ import pytest
 
 from prox_spark.config import InputConfig
 from prox_spark.errors import RecipeError
-from prox_spark.pipeline.inputs.find import Inputs, find_inputs
+from prox_spark.pipeline.inputs.find import Inputs, find_inputs, find_inputs_at_once
 from prox_spark.readers import InputFormat, PassedOver, ReadOptions, Record, read_file
 
 pytestmark = pytest.mark.unit
@@ -140,3 +140,27 @@ def test_zstd_of_long_windows_and_skippable_frames_is_read(
     name: str, n_documents: int, options: dict[str, str]
 ) -> None:
     assert len(read_ids(find(CASES / "zst-long-window" / name, **options))) == n_documents
+
+
+@pytest.mark.parametrize(
+    ("paths", "beside", "is_at_once"),
+    [
+        (["{folder}/a.jsonl"], {}, True),
+        (["{folder}/a.jsonl"], {".jsonl": ".quality.jsonl"}, True),
+        (["s3a://crawl/a.jsonl"], {}, False),
+        (["{folder}/a.jsonl", "s3://crawl/a.jsonl"], {}, False),
+        (["{folder}/a.jsonl"], {"{folder}": "s3a://crawl/quality"}, False),
+    ],
+)
+def test_inputs_are_found_before_spark_starts_unless_its_settings_may_hold_the_keys(
+    tmp_path: Path, paths: list[str], beside: dict[str, str], is_at_once: bool
+) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "x"}\n')
+    others = {key.format(folder=tmp_path): value for key, value in beside.items()}
+    config = InputConfig.model_validate(
+        {
+            "paths": [path.format(folder=tmp_path) for path in paths],
+            "beside": [{"column": "quality", "path": others}] if others else [],
+        }
+    )
+    assert (find_inputs_at_once(config) is not None) == is_at_once
