@@ -18,6 +18,12 @@ size() { du -h "$1" | cut -f1; }
 
 "$PYTHON" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null ||
     fail "PYTHON=$PYTHON is no Python 3.11 to 3.13: name one that the workers have too, such as PYTHON=/usr/bin/python3.11"
+# Without a word, uv leaves out an extra that is none.
+"$BIN/python" - "$EXTRAS" <<'END' || fail "EXTRAS=$EXTRAS: name extras of setup.py, such as EXTRAS=gpu,warc"
+import sys
+from importlib.metadata import metadata
+sys.exit(not set(sys.argv[1].split(",")) <= {"", *metadata("prox_spark").get_all("Provides-Extra")})
+END
 # The environment of an environment would lead to a folder of this machine.
 base="$("$PYTHON" -c 'import os, sys; print(os.path.realpath(getattr(sys, "_base_executable", sys.executable)))')"
 prefix="$("$PYTHON" -c 'import sys; print(sys.base_prefix)')"
@@ -34,7 +40,8 @@ wheel="$(echo "$DIST"/prox_spark-*.whl)"
 requirements=("$wheel${EXTRAS:+[$EXTRAS]}")
 # shellcheck disable=SC2206  # WITH is a list of words
 requirements+=($WITH)
-options=(--quiet --python "$work/env/bin/python" --link-mode copy)
+install=(--quiet --python "$work/env/bin/python" --link-mode copy)
+options=("${install[@]}")
 case ",$EXTRAS," in
     *,gpu,*) options+=(--constraint conf/requirements/gpu.txt) ;;
     *,cpu,*) options+=(--constraint conf/requirements/cpu.txt --override conf/requirements/overrides.txt) ;;
@@ -43,8 +50,8 @@ esac
 say "installing ${requirements[*]##*/} for $base"
 "$BIN/uv" pip install "${options[@]}" "${requirements[@]}"
 if [ -n "$DELTA" ]; then
-    # Its dependency pyspark is the cluster's own.
-    "$BIN/uv" pip install "${options[@]}" --no-deps "delta-spark==$DELTA"
+    # Its dependency pyspark is the cluster's own, and so may its version be another than the checkout's.
+    "$BIN/uv" pip install "${install[@]}" --no-deps "delta-spark==$DELTA"
 fi
 # Thousands of files that no job imports.
 rm -rf "$work"/env/lib/python3.*/site-packages/{numpy,pandas,pyarrow}/tests "$work"/env/lib/python3.*/site-packages/pyarrow/include

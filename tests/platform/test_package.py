@@ -58,7 +58,8 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
         "WITH": str(build_fake_vllm(folder)),
         "DIST": str(dist),
     }
-    said = run_script(**variables, EXTRAS="")
+    # Another version than the checkout's pin, as another Spark needs it.
+    said = run_script(**variables, EXTRAS="", DELTA="4.3.1")
     assert said.returncode == 0, said.stderr
     unpacked.mkdir()
     with tarfile.open(dist / "env.tar.gz") as archive:
@@ -243,3 +244,9 @@ def test_a_python_that_is_too_old_or_missing_is_refused_by_name(tmp_path: Path) 
     refused = run_script(VENV=sys.prefix, PYTHON="/nowhere/python3.9", DIST=str(tmp_path / "dist"))
     assert refused.returncode == 1
     assert "PYTHON=/nowhere/python3.9 is no Python 3.11 to 3.13" in refused.stderr
+
+
+def test_an_extra_that_is_none_is_refused_before_anything_is_built(tmp_path: Path) -> None:
+    refused = run_script(VENV=sys.prefix, PYTHON=str(BASE_PYTHON), EXTRAS="gpus,warc", DIST=str(tmp_path / "dist"))
+    assert refused.returncode == 1 and not (tmp_path / "dist").exists()
+    assert "EXTRAS=gpus,warc: name extras of setup.py, such as EXTRAS=gpu,warc" in refused.stderr
