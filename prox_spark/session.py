@@ -124,6 +124,13 @@ def is_to_connect() -> bool:
 
 
 def _find_connect_session() -> SparkSession | None:
+    from prox_spark.spark_versions import VERSION
+
+    if VERSION < (4, 0):
+        raise ConnectError(
+            "Spark Connect of Spark 3.5 has no Arrow tables and no progress: use Spark 4.0 or later (on Databricks a runtime from 17 on), or a "
+            "classic session (a cluster in dedicated access mode)"
+        )
     try:
         from pyspark.sql.connect.session import SparkSession
     except ImportError as error:

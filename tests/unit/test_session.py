@@ -195,5 +195,12 @@ def test_a_server_of_spark_connect_that_does_not_answer_is_named(
     assert "secret" not in str(caught.value)
 
 
+def test_spark_connect_of_an_older_spark_is_refused(fake: FakeSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("prox_spark.spark_versions.VERSION", (3, 5))
+    monkeypatch.setenv("SPARK_REMOTE", "sc://host")
+    with pytest.raises(ConnectError, match=r"use Spark 4\.0 or later"), spark_session(Recipe()):
+        pass
+
+
 def test_a_process_without_a_session_has_none(fake: FakeSession) -> None:
     assert find_session() is None
