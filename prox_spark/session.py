@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from prox_spark.config import Recipe
-from prox_spark.errors import ConnectError, DriverLostError, ProxSparkError, first_line
+from prox_spark.errors import ConnectError, DriverLostError, ProxSparkError, find_condition, first_line
 from prox_spark.lake.log_store import name_jar
+from prox_spark.packages import read_version
 from prox_spark.secret_settings import start_jvm_without_secrets
 from prox_spark.spark_driver import is_connect
 
@@ -76,8 +77,9 @@ def spark_session(recipe: Recipe) -> Iterator[SparkSession]:
     Raises:
         DriverLostError: the JVM or the server of Spark Connect ended before the block did.
         ConnectError: the server of Spark Connect can't be reached.
-        ProxSparkError: no build of Delta is known for this Spark.
+        ProxSparkError: this Spark is too old, or no build of Delta is known for it.
     """
+    _check_version()
     existing = find_session()
     is_ours = existing is None and not _has_context()
     spark = existing or (connect_session(recipe) if is_to_connect() else build_session(recipe))
@@ -93,6 +95,20 @@ def spark_session(recipe: Recipe) -> Iterator[SparkSession]:
     finally:
         if is_ours and not _is_gone(spark):
             spark.stop()
+
+
+def _check_version() -> None:
+    """Raise an error if this Spark is older than any that is known, and log a warning if it is unknown."""
+    import pyspark
+
+    version = read_version(pyspark.__version__)
+    known = [read_version(minor) for minor in DELTA_PACKAGES]
+    if version < min(known):
+        raise ProxSparkError(f"Spark {pyspark.__version__} is too old: use Spark {', '.join(DELTA_PACKAGES)}")
+    if version not in known:
+        LOG.warning(
+            "warning: Spark %s has not been tried, only Spark %s", pyspark.__version__, ", ".join(DELTA_PACKAGES)
+        )
 
 
 def find_session() -> SparkSession | None:
@@ -188,11 +204,25 @@ def _name_driver(spark: SparkSession) -> str:
     return "the server of Spark Connect" if is_connect(spark) else "the JVM of the Spark driver"
 
 
+@contextmanager
+def _naming_java() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if find_condition(error) != "JAVA_GATEWAY_EXITED":
+            raise
+        raise ProxSparkError(
+            "Spark's JVM did not start; what it said is above. Install Java 17 and set JAVA_HOME to it "
+            f"(now {os.environ.get('JAVA_HOME') or 'not set'}), or correct the options for Java. `prox-spark doctor` looks at Java"
+        ) from error
+
+
+@_naming_java()
 def build_session(recipe: Recipe) -> SparkSession:
     """Make a session, or set up the one that exists. Delta is added only where the class path lacks it.
 
     Raises:
-        ProxSparkError: spark-submit was started without Delta, or no build of Delta is known for this Spark.
+        ProxSparkError: the JVM did not start, spark-submit was started without Delta, or no build of Delta is known for this Spark.
     """
     from pyspark import SparkConf, SparkContext
     from pyspark.sql import SparkSession
@@ -254,7 +284,7 @@ def find_delta_package() -> str:
     """
     import pyspark
 
-    minor = ".".join(pyspark.__version__.split(".")[:2])
+    minor = ".".join(map(str, read_version(pyspark.__version__)))
     if minor not in DELTA_PACKAGES:
         raise ProxSparkError(
             f"no build of Delta is known for pyspark {pyspark.__version__}; there are builds for Spark {', '.join(DELTA_PACKAGES)}. "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -45,13 +44,3 @@ def warn(name: str, found: str, change: str) -> Check:
 def fail(name: str, found: str, change: str) -> Check:
     """Return a check that found what stops a run."""
     return Check(name, Status.FAILURE, found, change)
-
-
-def read_version(text: str, parts: int = 2) -> tuple[int, ...]:
-    """Return the first numbers of a version.
-
-    Example:
-        >>> read_version("17.0.15"), read_version("4.1.2-amzn-0", 3)
-        ((17, 0), (4, 1, 2))
-    """
-    return tuple(map(int, re.findall(r"\d+", text)[:parts]))

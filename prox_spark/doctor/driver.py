@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from prox_spark.config import Recipe
-from prox_spark.doctor.checks import Check, fail, ok, read_version, warn
+from prox_spark.doctor.checks import Check, fail, ok, warn
 from prox_spark.errors import ProxSparkError
-from prox_spark.packages import find_versions
+from prox_spark.packages import find_versions, read_version
 from prox_spark.refiners import find
 from prox_spark.refiners.build import is_built
 from prox_spark.session import DELTA_PACKAGES, is_to_connect
@@ -52,11 +52,13 @@ def _examine_spark() -> Iterator[Check]:
         )
         return
     minor = ".".join(spark.split(".")[:2])
+    known = ", ".join(DELTA_PACKAGES)
     if minor in DELTA_PACKAGES:
         yield ok("Spark", spark)
+    elif read_version(spark) < min(map(read_version, DELTA_PACKAGES)):
+        yield fail("Spark", spark, f"use Spark {known}")
     else:
-        known = ", ".join(DELTA_PACKAGES)
-        yield fail("Spark", spark, f"use Spark {known}: no Delta is known for {minor}")
+        yield warn("Spark", f"{spark}, which has not been tried", f"use Spark {known}, or give this one its Delta")
     if not is_to_connect():  # The server has these.
         yield _examine_java(minor)
         yield _examine_delta(minor, versions.get("delta-spark"))

@@ -18,12 +18,12 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 
 from prox_spark.config import EngineConfig, Recipe
-from prox_spark.doctor.checks import Check, fail, ok, read_version, warn
+from prox_spark.doctor.checks import Check, fail, ok, warn
 from prox_spark.engine.host.device import detect_device
 from prox_spark.engine.host.executor import find_owner, fits_socket, locate_owner_directory
 from prox_spark.engine.host.interpreter import find_engine_python
 from prox_spark.errors import EngineStartError, first_line
-from prox_spark.packages import find_versions
+from prox_spark.packages import find_versions, read_version
 from prox_spark.paths import cache_directory
 from prox_spark.spark_driver import can_ask
 

@@ -165,6 +165,28 @@ def test_an_unknown_spark_is_named_with_those_that_are_known(
         build_session(Recipe())
 
 
+def test_a_spark_that_is_too_old_is_refused(fake: FakeSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pyspark, "__version__", "3.4.1")
+    give(monkeypatch, **WITH_DELTA)
+    with pytest.raises(ProxSparkError, match=r"Spark 3\.4\.1 is too old: use Spark 3\.5,"), spark_session(Recipe()):
+        pass
+
+
+@pytest.mark.parametrize(("version", "is_warned"), [("4.3.0", True), ("4.1.2", False), ("3.5.2-amzn-1", False)])
+def test_a_spark_that_has_not_been_tried_is_warned_of(
+    fake: FakeSession,
+    version: str,
+    is_warned: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(pyspark, "__version__", version)
+    give(monkeypatch, **WITH_DELTA)
+    with spark_session(Recipe()):
+        pass
+    assert (f"Spark {version} has not been tried" in caplog.text) == is_warned
+
+
 def test_an_unknown_spark_is_used_where_delta_is_on_its_class_path(
     fake: FakeSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -80,6 +80,7 @@ def test_a_missing_java_is_a_failure_that_says_what_to_install(monkeypatch: pyte
     ("versions", "name", "status"),
     [
         ({"pyspark": "3.4.1", "delta-spark": "2.4.0"}, "Spark", "failure"),
+        ({"pyspark": "4.3.0", "delta-spark": "5.0.0"}, "Spark", "warning"),
         ({"pyspark": "4.1.2", "delta-spark": "4.4.1"}, "Delta package", "warning"),
         ({"pyspark": "3.5.9", "delta-spark": "3.3.3"}, "Delta package", "ok"),
         ({"pyspark": "4.1.2"}, "Delta package", "failure"),
