@@ -119,17 +119,21 @@ class _HadoopSettings:
     def _find_credentials(self) -> S3Login:
         """Return the login of the first provider that has one, as S3A asks them in their order."""
         names = [str(name) for name in self._settings.getTrimmedStrings(_PREFIX + _PROVIDERS)]
+        is_after_host = False
         for name in names:
             kind = name.rpartition(".")[2]
             if kind in ("AnonymousAWSCredentialsProvider", "AnonymousCredentialsProvider", "AnonymousAWSCredentials"):
                 return S3Login("anonymous", is_anonymous=True)
             if kind in ("TemporaryAWSCredentialsProvider", "SimpleAWSCredentialsProvider"):
                 if login := self._take_keys(with_token=kind.startswith("Temporary")):
-                    return login
+                    # Only Hadoop can tell whether the host has any, which come first then.
+                    return self._ask_hadoop(names) if is_after_host else login
             elif kind == _ROLE and self._has_base_of_host():
                 return S3Login(f"role {self.get('assumed.role.arn')}", role=self._make_role())
             elif not _OF_HOST.fullmatch(kind):
                 return self._ask_hadoop(names)
+            else:
+                is_after_host = True
         return S3Login("the host's own: AWS_* variables, profile, web identity or instance role")
 
     def _take_keys(self, with_token: bool) -> S3Login | None:
@@ -163,10 +167,10 @@ class _HadoopSettings:
         return f"a Hadoop credential store ({self._settings.get(_STORES)})"
 
     def _has_base_of_host(self) -> bool:
-        """Return True if the role is assumed with the host's own credentials, as Arrow can do as well."""
+        """Return True if AWS's token service is asked for the role with the host's own credentials, as Arrow can do as well."""
         base = [str(name) for name in self._settings.getTrimmedStrings(f"{_PREFIX}assumed.role.credentials.provider")]
         is_of_host = all(_OF_HOST.fullmatch(name.rpartition(".")[2]) for name in base) and bool(base)
-        return is_of_host and not self.get("assumed.role.policy")
+        return is_of_host and not (self.get("assumed.role.policy") or self.get("assumed.role.sts.endpoint"))
 
     def _make_role(self) -> S3Role:
         return S3Role(

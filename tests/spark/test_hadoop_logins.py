@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from prox_spark import hadoop_logins
 from prox_spark.errors import ProxSparkError
 from prox_spark.hadoop_logins import adopt_hadoop_logins, find_logins
 from prox_spark.lake.spark_settings import spark_settings
@@ -98,6 +99,28 @@ def test_anonymous_access_is_taken(spark: Any) -> None:
 def test_no_keys_travel_where_each_host_finds_its_own(spark: Any, provider: str) -> None:
     login = find(spark, PLACE | KEYS | {"fs.s3a.aws.credentials.provider": provider})
     assert login.is_of_host and login.find_secrets() == []
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {
+            "fs.s3a.aws.credentials.provider": f"{HADOOP}.auth.IAMInstanceCredentialsProvider, {HADOOP}.SimpleAWSCredentialsProvider"
+        },
+        {
+            "fs.s3a.aws.credentials.provider": f"{HADOOP}.auth.AssumedRoleCredentialProvider",
+            "fs.s3a.assumed.role.credentials.provider": f"{HADOOP}.auth.IAMInstanceCredentialsProvider",
+            "fs.s3a.assumed.role.sts.endpoint": "sts.eu-west-3.amazonaws.com",
+        },
+    ],
+    ids=["host before keys", "another token service"],
+)
+def test_hadoop_is_asked_where_arrow_could_take_other_credentials(
+    spark: Any, settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = S3Login("what Hadoop gave")
+    monkeypatch.setattr(hadoop_logins._HadoopSettings, "_ask_hadoop", lambda self, names: asked)
+    assert find(spark, PLACE | KEYS | settings).source == asked.source
 
 
 def test_a_role_on_top_of_the_hosts_credentials_is_assumed_by_each_host(spark: Any) -> None:
