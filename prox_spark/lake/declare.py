@@ -11,7 +11,8 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import types as T
 
 from prox_spark import schemas
-from prox_spark.errors import LakeError, first_line, root_cause
+from prox_spark.errors import LakeError, first_line
+from prox_spark.lake.operations import describe_catalog_error
 
 if TYPE_CHECKING:
     from prox_spark.lake.tables import Tables
@@ -50,8 +51,10 @@ def create_schema(tables: Tables) -> None:
         if not tables.spark.catalog.databaseExists(schema):
             tables.spark.sql(f"CREATE SCHEMA IF NOT EXISTS {schema}")
             LOG.info("made the schema %s", schema)
-    except AnalysisException as error:
-        raise LakeError(f"there is no schema {schema}, and none can be made: {root_cause(error)}") from error
+    except Exception as error:
+        raise LakeError(
+            f"there is no schema {schema}, and none can be made: {describe_catalog_error(error)}"
+        ) from error
 
 
 def create_table(tables: Tables, table: schemas.Table) -> None:

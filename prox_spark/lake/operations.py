@@ -11,9 +11,7 @@ import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
-from pyspark.errors import AnalysisException
-
-from prox_spark.errors import LakeError, comes_from_spark, find_condition
+from prox_spark.errors import LakeError, comes_from_spark, find_condition, root_cause
 from prox_spark.spark_driver import is_connect
 from prox_spark.spark_versions import VERSION
 
@@ -195,6 +193,19 @@ def is_race_of_twins(error: BaseException) -> bool:
     )
 
 
-def is_missing(error: AnalysisException) -> bool:
+def is_missing(error: Exception) -> bool:
     """Return True if an error says that a table of a catalog is none of Delta."""
     return find_condition(error) in ("DELTA_MISSING_DELTA_TABLE", "DELTA_TABLE_ONLY_OPERATION")
+
+
+def describe_catalog_error(error: Exception) -> str:
+    """Return why a catalog did not take a name, in one line. What did not come from Spark is raised again."""
+    if not comes_from_spark(error):
+        raise error
+    # Where a session does not know CATALOG, CATALOG.SCHEMA is a name of two parts in its own catalog. Spark 3.5 fails when it says so.
+    if find_condition(error) == "REQUIRES_SINGLE_PART_NAMESPACE" or "_LEGACY_ERROR_TEMP_1055" in root_cause(error):
+        return (
+            "the session does not know its catalog. Name that by `spark.sql.catalog.NAME` in the recipe's spark.conf, or give the schema "
+            f"alone, which is in the session's own catalog ({root_cause(error)})"
+        )
+    return root_cause(error)

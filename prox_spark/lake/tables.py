@@ -9,14 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pyspark.errors import AnalysisException
-
 from prox_spark import schemas
 from prox_spark.config import LakeConfig
-from prox_spark.errors import LakeError, RecipeError, root_cause
+from prox_spark.errors import LakeError, RecipeError
 from prox_spark.lake.commits import Commit, commits_of_others, may_be_doubled, newest_commits
 from prox_spark.lake.log_store import find_log_store
-from prox_spark.lake.operations import NO_DELTA, DeltaOperations, is_missing
+from prox_spark.lake.operations import NO_DELTA, DeltaOperations, describe_catalog_error, is_missing
 from prox_spark.lake.reaching import naming_store
 from prox_spark.places import absolute
 from prox_spark.spark_driver import is_connect
@@ -100,9 +98,9 @@ class Tables:
                 self._operations.check_table(identifier, name)
                 self._delta_tables.add(table)
             return True
-        except AnalysisException as error:
+        except Exception as error:
             if not is_missing(error):
-                raise LakeError(f"can't look for {name}: {root_cause(error)}") from error
+                raise LakeError(f"can't look for {name}: {describe_catalog_error(error)}") from error
             raise LakeError(
                 f"{name} is a {self._describe_kind(table)}, but the lake needs a Delta table of this name. Rename it, or take "
                 "another schema"

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -36,3 +40,11 @@ def test_the_log_level_of_a_session_that_exists_stays(spark: Any) -> None:
             assert str(root().getLevel()) == "WARN"
     finally:
         spark.sparkContext.setLogLevel(level)
+
+
+def test_a_jvm_that_does_not_start_is_named_with_its_cure(tmp_path: Path) -> None:
+    code = "import sys; from prox_spark.cli import main; sys.exit(main(['sql', '--lake', 'lake', 'SELECT 1']))"
+    environment = os.environ | {"JAVA_HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert f"Install Java 17 and set JAVA_HOME to it (now {tmp_path})" in done.stderr.splitlines()[-1]

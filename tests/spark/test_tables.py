@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,15 @@ def test_first_version_of_a_table_that_was_made_of_a_query_has_its_rows(spark: A
     versions = {table: lake.version(table) for table in ("runs", "quarantine")}
     assert versions == {"runs": 0, "quarantine": 0}
     assert [lake.read(table, version).count() for table, version in versions.items()] == [0, 1]
+
+
+def test_a_catalog_that_the_session_does_not_know_is_named_with_its_cure(spark: Any) -> None:
+    lake = Lake(spark, LakeConfig(catalog="no_catalog.nowhere"))
+    for call in (lake.ensure, partial(lake.exists, "documents")):
+        with pytest.raises(
+            LakeError, match=r"no_catalog\.nowhere.* does not know its catalog.*spark\.sql\.catalog\.NAME"
+        ):
+            call()
 
 
 @pytest.mark.parametrize("catalog", ["no_catalog.nowhere", "spark_catalog.web-text"])
