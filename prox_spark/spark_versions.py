@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 VERSION: Final = tuple(int(part) for part in pyspark.__version__.split(".")[:2])
 
+# Settings under which rows are written: Spark 3.5 refuses dates before 1582 and times before 1900 unless it is told the calendar.
+_REBASING = ("spark.sql.parquet.datetimeRebaseModeInWrite", "spark.sql.parquet.int96RebaseModeInWrite")
+WRITE_SETTINGS: Final = dict.fromkeys(_REBASING if VERSION < (4, 0) else (), "CORRECTED")
+
 
 def create_frame(spark: SparkSession, rows: Sequence[Mapping[str, object]], schema: T.StructType) -> DataFrame:
     """Return a frame of a few rows that are part of its plan, so that no Python worker is needed for them.

@@ -25,6 +25,7 @@ from prox_spark.lake.commits import EVERY_RUN, user_metadata
 from prox_spark.lake.operations import Merge, is_race, is_race_of_twins
 from prox_spark.lake.spark_settings import spark_settings
 from prox_spark.lake.tables import TOLD_APART, Tables
+from prox_spark.spark_versions import WRITE_SETTINGS
 from prox_spark.threads import inherit_thread_settings
 
 if TYPE_CHECKING:
@@ -137,10 +138,11 @@ class Lake(Tables):
         if new_columns:
             options["mergeSchema"] = "true"
         writer = rows.write.format("delta").mode("append").options(**options)
-        if self._root:
-            writer.save(self.location(table))
-        else:
-            writer.saveAsTable(self.location(table))
+        with spark_settings(self.spark, WRITE_SETTINGS):
+            if self._root:
+                writer.save(self.location(table))
+            else:
+                writer.saveAsTable(self.location(table))
 
     def add_new(self, table: schemas.Table, rows: DataFrame, run_id: str, read_version: int) -> None:
         """Append rows whose keys the table lacks, and add new columns. No row of the table is read.
@@ -343,5 +345,5 @@ def _say_raced(place: str) -> str:
 @contextmanager
 def _committing(spark: SparkSession, metadata: str) -> Iterator[None]:
     """Set the userMetadata of commits for the block. MERGE takes it from the session, where the user may have set another."""
-    with spark_settings(spark, {"spark.databricks.delta.commitInfo.userMetadata": metadata}):
+    with spark_settings(spark, {"spark.databricks.delta.commitInfo.userMetadata": metadata} | WRITE_SETTINGS):
         yield

@@ -41,7 +41,7 @@ def test_rows_stand_for_prompts_while_the_query_runs(
             yield batch.slice(first)
 
     # Wide rows: Spark's Python workers send what they have put out in pieces of 64 KiB.
-    texts = spark.range(600, numPartitions=1).select("id", F.repeat(F.lit("x"), F.lit(1000)).alias("text"))
+    texts = spark.range(600, numPartitions=1).select("id", F.expr("repeat('x', 1000) AS text"))
     answers = texts.mapInArrow(trickle, "id long, text string")
     remote = EngineSpec(find("web-135m"), EngineConfig(endpoint="http://127.0.0.1:9/v1"))
 
