@@ -229,9 +229,7 @@ def test_sql_prints_rows_in_every_format(remote: str, refined: Path) -> None:
 
 def test_an_engine_on_executors_is_refused_in_one_line(remote: str, folder: Path, refined: Path) -> None:
     _, told = call(remote, "refine", "--lake", refined, *set_up(folder), status=1)
-    assert re.fullmatch(
-        r"prox-spark: the session is one of Spark Connect, .* engine\.endpoint to a model server", told
-    )
+    assert re.fullmatch(r"prox-spark: the session is one of Spark Connect, .* engine\.endpoint to a model server", told)
 
 
 def test_errors_of_the_server_are_one_line(remote: str, refined: Path) -> None:
