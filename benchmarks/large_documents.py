@@ -19,7 +19,8 @@ from statistics import median
 from typing import Any
 
 import pyarrow as pa
-from pyspark.sql.pandas.types import to_arrow_type
+
+from prox_spark.spark_versions import to_arrow_type
 
 sys.path.append(str(Path(__file__).parents[1]))
 

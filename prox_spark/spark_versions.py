@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyspark
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
-from pyspark.sql.pandas.types import to_arrow_schema
+from pyspark.sql.pandas import types as spark_arrow
 from pyspark.storagelevel import StorageLevel
 
 if TYPE_CHECKING:
@@ -23,6 +23,19 @@ VERSION: Final = tuple(int(part) for part in pyspark.__version__.split(".")[:2])
 # Settings under which rows are written: Spark 3.5 refuses dates before 1582 and times before 1900 unless it is told the calendar.
 _REBASING = ("spark.sql.parquet.datetimeRebaseModeInWrite", "spark.sql.parquet.int96RebaseModeInWrite")
 WRITE_SETTINGS: Final = dict.fromkeys(_REBASING if VERSION < (4, 0) else (), "CORRECTED")
+
+# Spark 4.2 wants to be told the zone of instants. The versions before it know no other than UTC.
+_ZONE: Final = {"timezone": "UTC"} if VERSION >= (4, 2) else {}
+
+
+def to_arrow_type(kind: T.DataType) -> pa.DataType:
+    """Return Spark's type as Arrow's, with instants in UTC."""
+    return spark_arrow.to_arrow_type(kind, **_ZONE)
+
+
+def to_arrow_schema(schema: T.StructType) -> pa.Schema:
+    """Return Spark's schema as Arrow's, with instants in UTC."""
+    return spark_arrow.to_arrow_schema(schema, **_ZONE)
 
 
 def create_frame(spark: SparkSession, rows: Sequence[Mapping[str, object]], schema: T.StructType) -> DataFrame:

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyspark.sql import types as T
-from pyspark.sql.pandas.types import to_arrow_schema
+
+from prox_spark.spark_versions import to_arrow_schema
 
 Numbers = NDArray[np.int64]
 Flags = NDArray[np.bool_]

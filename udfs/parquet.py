@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 from pyspark.sql import types as T
-from pyspark.sql.pandas.types import from_arrow_type, to_arrow_schema
+from pyspark.sql.pandas.types import from_arrow_type
 
 from prox_spark.errors import first_line
 from prox_spark.logins import current_logins, replace_logins
 from prox_spark.readers.parquet import Piece, ReadPlan, Rows
 from prox_spark.readers.parquet.footers import UNREADABLE, open_parquet
+from prox_spark.spark_versions import to_arrow_schema
 from prox_spark.udfs.ingest import ROWS
 from prox_spark.udfs.parquet_rows import make_rows, reject_file
 from prox_spark.udfs.tasks import read_tasks, spread_tasks

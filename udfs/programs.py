@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import types as T
-from pyspark.sql.pandas.types import to_arrow_type
 
 from prox_spark import schemas
 from prox_spark.programs import Operation, OpName
+from prox_spark.spark_versions import to_arrow_type
 from prox_spark.udfs.arrow import Flags, Numbers, flatten, to_flags, to_numbers
 from prox_spark.udfs.edits import Lines, Spans
 from prox_spark.udfs.words import count_words_of

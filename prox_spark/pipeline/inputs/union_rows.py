@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
-from pyspark.sql.pandas.types import from_arrow_type, to_arrow_type
+from pyspark.sql.pandas.types import from_arrow_type
 
 from prox_spark.readers.parquet.unify import Seen, unify
+from prox_spark.spark_versions import to_arrow_type
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame

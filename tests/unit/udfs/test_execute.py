@@ -15,7 +15,6 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from pyspark.sql import types as T
-from pyspark.sql.pandas.types import to_arrow_type
 from random_programs import orderly_chunks, random_answer, random_chunks, random_text
 
 from prox_spark.programs import (
@@ -30,6 +29,7 @@ from prox_spark.programs import (
     run_reference,
 )
 from prox_spark.programs.words import count_words
+from prox_spark.spark_versions import to_arrow_type
 from prox_spark.udfs import execute as columnar
 from prox_spark.udfs.execute import ExecuteReference, ExecuteStrict
 from prox_spark.udfs.programs import CHUNK
