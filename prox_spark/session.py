@@ -20,7 +20,7 @@ from prox_spark.errors import ConnectError, DriverLostError, ProxSparkError, fin
 from prox_spark.lake.log_store import name_jar
 from prox_spark.packages import read_version
 from prox_spark.secret_settings import start_jvm_without_secrets
-from prox_spark.spark_driver import is_connect
+from prox_spark.spark_driver import is_connect, is_local_master
 
 if TYPE_CHECKING:
     from pyspark import SparkConf
@@ -236,7 +236,7 @@ def build_session(recipe: Recipe) -> SparkSession:
         SparkContext._ensure_initialized()
     given = SparkConf()
     master = given.get("spark.master") or recipe.spark.master
-    is_local = master.startswith("local")
+    is_local = is_local_master(master)
     settings = {"spark.sql.extensions": _EXTENSION, "spark.sql.catalog.spark_catalog": _CATALOG}
     if is_local:
         # The workers' interpreter; the `python3` of the path need not be this environment's.
