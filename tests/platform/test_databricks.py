@@ -34,7 +34,6 @@ from databricks.bundles.volumes import Volume
 from prox_spark import cli
 from prox_spark.config import Recipe
 from prox_spark.demo import PAGES
-from prox_spark.session import build_session
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -220,30 +219,28 @@ def call_as_databricks(
     return said.getvalue()
 
 
-def test_ingest_and_summary_run_in_the_session_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def catalog(spark: SparkSession, tmp_path: Path) -> Iterator[str]:
+    """A schema of the session's catalog, its tables below a temporary folder."""
+    spark.sql(f"CREATE SCHEMA spark_catalog.prox_bundle LOCATION '{tmp_path}/warehouse'")
+    yield "spark_catalog.prox_bundle"
+    spark.sql("DROP SCHEMA spark_catalog.prox_bundle CASCADE")
+
+
+def test_ingest_and_summary_run_in_the_session_that_is_there(
+    spark: SparkSession, catalog: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     jobs = load_bundle("dev", **TARGETS["dev"])["resources"]["jobs"]
     tasks = {task["task_key"]: task for task in jobs["refine"]["tasks"]}
     (tmp_path / "some.jsonl").write_bytes(b"\n".join(PAGES.read_bytes().splitlines()[:3]) + b"\n")
-    values = {
-        "catalog": "spark_catalog.prox",
-        "recipe": str(DATABRICKS / "recipe.yml"),
-        "input": str(tmp_path / "*.jsonl"),
-    }
-    conf = {"spark.sql.warehouse.dir": str(tmp_path / "warehouse")}
-    spark = build_session(Recipe.parse({"spark": {"conf": conf}}))
-    try:
-        spark.sql("CREATE SCHEMA prox")
-        assert "3 new" in call_as_databricks(jobs["refine"], tasks["ingest"], monkeypatch, **values)
-        counts = call_as_databricks(jobs["refine"], tasks["summary"], monkeypatch, **values)
-        assert re.search(r"runs\s+ingest succeeded\s+1", counts)
-        with pytest.raises(cli.TaskError, match="apply ended with exit status 2"):
-            call_as_databricks(
-                jobs["apply"], jobs["apply"]["tasks"][0], monkeypatch, **values | {"drop_threshold": "7"}
-            )
-        assert spark.range(1).count() == 1
-        look_at_tables(spark, "spark_catalog.prox", monkeypatch)
-    finally:
-        spark.stop()
+    values = {"catalog": catalog, "recipe": str(DATABRICKS / "recipe.yml"), "input": str(tmp_path / "*.jsonl")}
+    assert "3 new" in call_as_databricks(jobs["refine"], tasks["ingest"], monkeypatch, **values)
+    counts = call_as_databricks(jobs["refine"], tasks["summary"], monkeypatch, **values)
+    assert re.search(r"runs\s+ingest succeeded\s+1", counts)
+    with pytest.raises(cli.TaskError, match="apply ended with exit status 2"):
+        call_as_databricks(jobs["apply"], jobs["apply"]["tasks"][0], monkeypatch, **values | {"drop_threshold": "7"})
+    assert spark.range(1).count() == 1
+    look_at_tables(spark, catalog, monkeypatch)
 
 
 # The notebook
