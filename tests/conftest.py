@@ -67,6 +67,14 @@ def lake_root(tmp_path: Path) -> str:
 
 
 @pytest.fixture
+def catalog(spark: Any, tmp_path: Path) -> Iterator[str]:
+    """A schema of the session's catalog, its tables below a temporary folder."""
+    spark.sql(f"CREATE SCHEMA spark_catalog.prox_test LOCATION '{tmp_path}/warehouse'")
+    yield "spark_catalog.prox_test"
+    spark.sql("DROP SCHEMA spark_catalog.prox_test CASCADE")
+
+
+@pytest.fixture
 def short_path() -> Iterator[Path]:
     """A folder for Unix sockets: their paths may have 107 bytes, and pytest's own folders are too deep side by side."""
     with tempfile.TemporaryDirectory(prefix="p", ignore_cleanup_errors=True) as folder:

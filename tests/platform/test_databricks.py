@@ -219,14 +219,6 @@ def call_as_databricks(
     return said.getvalue()
 
 
-@pytest.fixture
-def catalog(spark: SparkSession, tmp_path: Path) -> Iterator[str]:
-    """A schema of the session's catalog, its tables below a temporary folder."""
-    spark.sql(f"CREATE SCHEMA spark_catalog.prox_bundle LOCATION '{tmp_path}/warehouse'")
-    yield "spark_catalog.prox_bundle"
-    spark.sql("DROP SCHEMA spark_catalog.prox_bundle CASCADE")
-
-
 def test_ingest_and_summary_run_in_the_session_that_is_there(
     spark: SparkSession, catalog: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

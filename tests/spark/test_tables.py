@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,14 +21,6 @@ from prox_spark.pipeline.ingest import ingest
 pytestmark = pytest.mark.spark
 
 USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
-
-
-@pytest.fixture
-def catalog(spark: Any, tmp_path: Path) -> Iterator[str]:
-    """A schema of the session's catalog, its tables below a temporary folder."""
-    spark.sql(f"CREATE SCHEMA spark_catalog.prox_test LOCATION '{tmp_path}/warehouse'")
-    yield "spark_catalog.prox_test"
-    spark.sql("DROP SCHEMA spark_catalog.prox_test CASCADE")
 
 
 @pytest.fixture
