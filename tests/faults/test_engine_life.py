@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from engine_processes import ME, find_processes_in
+from engine_processes import ME, find_processes_in, read_words
 from waiting import wait_until
 
 from prox_spark.engine.ask.resident_session import ResidentSession
@@ -99,9 +99,7 @@ def test_what_an_executor_left_that_is_gone_ends_at_the_next_start_on_the_host(
 def kill_with_its_guard(engine: Engine, runtime: Path) -> list[psutil.Process]:
     """Kill supervisor and guard, and return the processes that live on."""
     started = family(engine)[1:]
-    (guard,) = [
-        process for process in find_processes_in(runtime) if "prox_spark.engine.life.guard" in process.cmdline()
-    ]
+    (guard,) = [p for p in find_processes_in(runtime) if "prox_spark.engine.life.guard" in read_words(p)]
     both = [guard, psutil.Process(engine.pid)]
     for process in both:
         process.kill()

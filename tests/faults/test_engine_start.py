@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 import pytest
-from engine_processes import ME, find_processes_in
+from engine_processes import ME, find_processes_in, read_words
 from waiting import wait_until
 from weightless import write_weightless
 
@@ -110,11 +110,8 @@ def test_server_that_the_kernel_kills_while_it_starts_is_told_from_one_that_fail
         servers()[0].send_signal(signal.SIGKILL)
 
     def servers() -> list[psutil.Process]:
-        return [
-            p
-            for p in find_processes_in(runtime)
-            if "--uds" in p.cmdline() and "supervisor" not in " ".join(p.cmdline())
-        ]
+        words = {process: read_words(process) for process in find_processes_in(runtime)}
+        return [process for process, line in words.items() if "--uds" in line and "supervisor" not in " ".join(line)]
 
     killer = threading.Thread(target=kill_server)
     killer.start()

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from engine_processes import read_words
 from short_runs import FEW_PARTITIONS, JAVA_OPTIONS
 from waiting import wait_until
 
@@ -61,10 +62,7 @@ def find_supervisors() -> list[psutil.Process]:
 
 def has_word(process: psutil.Process, word: str) -> bool:
     """Return True if a word of a process's command line ends with `word`; False where the process has ended."""
-    try:
-        return any(part.endswith(word) for part in process.cmdline())
-    except psutil.NoSuchProcess:
-        return False
+    return any(part.endswith(word) for part in read_words(process))
 
 
 @dataclass

@@ -13,6 +13,14 @@ FAKE_ENGINE = Path(__file__).parent / "fake_engine"
 ME = Owner.of(psutil.Process())
 
 
+def read_words(process: psutil.Process) -> list[str]:
+    """Return the words of a process's command line; none where it has ended, also if nobody has waited for it."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
+
+
 def find_processes_in(directory: Path) -> list[psutil.Process]:
     """Find processes that work in a directory or below it: supervisors, guards, servers and the servers' children."""
     found = []

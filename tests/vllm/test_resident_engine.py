@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 import pyarrow as pa
 import pytest
+from engine_processes import read_words
 from waiting import wait_until
 
 from prox_spark.config import EngineConfig
@@ -118,10 +119,9 @@ def test_what_vllm_leaves_lies_in_the_directory_that_goes_with_the_engine(engine
 
 @of_a_cpu
 def test_a_cpu_engine_is_one_process(engine: Engine) -> None:
-    (server,) = (p for p in psutil.Process(engine.pid).children() if "--uds" in p.cmdline())
-    assert [
-        p.cmdline() for p in server.children(recursive=True) if "resource_tracker" not in " ".join(p.cmdline())
-    ] == []
+    (server,) = (p for p in psutil.Process(engine.pid).children() if "--uds" in read_words(p))
+    others = [read_words(process) for process in server.children(recursive=True)]
+    assert [words for words in others if words and "resource_tracker" not in " ".join(words)] == []
 
 
 def test_document_stage_answers_with_a_probability(spec: EngineSpec, engine: Engine, tiny_llama: Path) -> None:
@@ -306,7 +306,5 @@ def test_engine_that_is_not_ready_in_time_is_ended_and_named(tiny_refiner: str) 
     spec = EngineSpec(find(tiny_refiner), CONFIG.model_copy(update={"start_seconds": 2, "cpu_kv_cache_gib": 0.3}))
     with pytest.raises(EngineStartError, match=r"engine\.start_seconds = 2 s"):
         connect(spec)
-    children = [p for p in psutil.Process().children() if "prox_spark.engine.life.supervisor" in " ".join(p.cmdline())]
-    wait_until(
-        lambda: all(spec.key[:12] not in " ".join(p.cmdline()) for p in children if p.is_running()), "it is gone"
-    )
+    children = [p for p in psutil.Process().children() if "prox_spark.engine.life.supervisor" in read_words(p)]
+    wait_until(lambda: all(spec.key[:12] not in " ".join(read_words(p)) for p in children), "it is gone")

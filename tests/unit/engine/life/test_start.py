@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
+from engine_processes import read_words
 from waiting import wait_until
 from weightless import write_weightless
 
@@ -81,8 +82,7 @@ def fake(tmp_path: Path, runtime: Path) -> Any:
 
 
 def supervisors() -> list[psutil.Process]:
-    children = psutil.Process().children()
-    return [p for p in children if p.status() != psutil.STATUS_ZOMBIE and "supervisor" in " ".join(p.cmdline())]
+    return [p for p in psutil.Process().children() if "supervisor" in " ".join(read_words(p))]
 
 
 def record_of(spec: EngineSpec) -> EngineRecord:
