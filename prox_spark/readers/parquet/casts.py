@@ -52,6 +52,8 @@ def cast(array: Any, target: Any) -> Any:
         return _to_instants(array)
     if target == BINARY and not kinds.is_binary(kind):
         return array.cast(pa.string()).cast(BINARY)
+    if pat.is_float16(kind) and pat.is_floating(target):
+        return _widen(array, target)
     return array.cast(target)
 
 
@@ -126,6 +128,12 @@ def _to_instants(array: Any) -> Any:
     nanoseconds = ticks.fill_null(0).to_numpy(zero_copy_only=False)
     microseconds = pa.array(np.floor_divide(nanoseconds, 1000), mask=_find_nulls(ticks))
     return microseconds.view(TIMESTAMP)
+
+
+def _widen(array: Any, target: Any) -> Any:
+    # pyarrow 15, which Databricks 16 brings, has no cast from float16.
+    values = array.to_numpy(zero_copy_only=False).astype(target.to_pandas_dtype())
+    return pa.array(values, target, mask=_find_nulls(array))
 
 
 def _find_nulls(array: Any) -> Any:
