@@ -150,6 +150,8 @@ def _find_json_kind(kind: Any) -> Any:
         return pa.map_(STRING, _find_json_kind(kind.item_type))
     if kinds.is_list(kind):
         return pa.list_(pa.field("element", _find_json_kind(kind.value_type)))
+    if pat.is_float16(kind):
+        return pa.float64()  # Older versions of pyarrow make a NumPy scalar of it, which is nothing for `json`.
     if pat.is_boolean(kind) or pat.is_integer(kind) or pat.is_floating(kind) or pat.is_null(kind):
         return kind
     return BINARY if kinds.is_binary(kind) else STRING
@@ -166,7 +168,7 @@ def _write_floats(array: Any) -> Any:
     # The shortest text that reads back as the same number of its width: 0.1 of 32 bits is 0.1. Large whole numbers keep all
     # digits, because 138598256 is not 138598260.
     dtype = {16: np.float16, 32: np.float32, 64: np.float64}[array.type.bit_width]
-    numbers = array.fill_null(0).to_numpy(zero_copy_only=False).astype(dtype)
+    numbers = array.to_numpy(zero_copy_only=False).astype(dtype)
     names = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
     written = (str(number) if abs(number) < _ALL_DIGITS else repr(float(number)) for number in numbers)
     return pa.array([names.get(text, text) for text in written], STRING, mask=_find_nulls(array))

@@ -193,6 +193,8 @@ AT = datetime(2024, 3, 5, 10, 20, 30, 123456)
     [
         (pa.array([1.0, 0.1, 1e22, None, float("nan"), float("-inf")]), ["1.0", "0.1", "1e+22", None, "NaN", "-Infinity"]),
         (pa.array([0.1, 138598256.0], pa.float32()), ["0.1", "138598256.0"]),
+        (pa.array([1.5, None, float("nan")], pa.float16()), ["1.5", None, "NaN"]),
+        (pa.array([[1.5, None]], pa.list_(pa.float16())), ["[1.5,null]"]),
         (pa.array([1 << 64 - 1, 5], pa.uint64()), ["9223372036854775808", "5"]),
         (pa.array([True, None]), ["true", None]),
         (pa.array([Decimal("0.0000000001"), Decimal("-12.5")], pa.decimal128(38, 10)), ["0.0000000001", "-12.5000000000"]),
@@ -248,6 +250,7 @@ def test_json_of_a_value_with_odd_parts_is_exact() -> None:
         (pa.array([1], pa.timestamp("s", "Asia/Tokyo")), TIMESTAMP, [datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)]),
         (pa.array([date(1, 1, 1)]), TIMESTAMP, [datetime(1, 1, 1, tzinfo=UTC)]),
         (pa.array([(1 << 64) - 1], pa.uint64()), pa.decimal128(22, 2), [Decimal("18446744073709551615.00")]),
+        (pa.array([-1.25, None], pa.float16()), DOUBLE, [-1.25, None]),
         (pa.array(["é"]), pa.binary(), ["é".encode()]),
         (pa.array([None, None], pa.int32()), pa.list_(INT), [None, None]),
         (pa.array([[1], None, [2, 3]], pa.list_view(pa.int8())), pa.list_(INT), [[1], None, [2, 3]]),
