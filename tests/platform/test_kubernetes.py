@@ -161,6 +161,27 @@ def test_paths_in_the_image_are_those_of_the_dockerfile(file: Path) -> None:
         assert f"USER {user}\n" in DOCKERFILE
 
 
+def find_pods(part: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the specifications of the pods that an object describes."""
+    if part["kind"] in MODELS:
+        return [get_spec(part)[role]["template"]["spec"] for role in ("driver", "executor")]
+    return [part["spec"]] if part["kind"] == "Pod" else []
+
+
+@pytest.mark.parametrize(("name", "part"), OBJECTS, ids=name_object)
+def test_pods_that_read_models_of_the_hub_have_its_login(name: str, part: dict[str, Any]) -> None:
+    for pod in find_pods(part):
+        (container,) = pod["containers"]
+        caches = [mount for mount in container.get("volumeMounts", []) if mount["name"] == "cache"]
+        assert [variable["name"] for variable in container.get("env", [])] == ["HF_TOKEN"] * len(caches)
+
+
+@pytest.mark.parametrize("file", sorted(FOLDER.iterdir()), ids=lambda file: file.name)
+def test_files_name_files_that_are_there(file: Path) -> None:
+    for name in re.findall(r"[\w-]+\.(?:conf|yaml)\b", file.read_text(encoding="utf-8")):
+        assert (FOLDER / name).is_file() or [*REPOSITORY.glob(f"conf/recipes/{name}")]
+
+
 def read_settings(name: str) -> dict[str, str]:
     lines = (FOLDER / name).read_text(encoding="utf-8").splitlines()
     return dict(line.split(maxsplit=1) for line in lines if line and not line.startswith("#"))
