@@ -3,7 +3,10 @@
 # It has no engine. NAME is VERSION-pyPYTHON, such as 3.5.9-py3.11, or that and `-lowest` for the oldest requirements allowed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-NAME="$1"; VENV="${VENV:-.venv}"
+NAME="${1:-}"; VENV="${VENV:-.venv}"
+if ! [[ "$NAME" =~ ^[0-9]+\.[0-9]+\.[0-9]+-py3\.[0-9]+(-lowest)?$ ]]; then
+    echo "spark_environment: '$NAME' is no name of an environment: say VERSION-pyPYTHON, such as 3.5.9-py3.11, or 4.1.2-py3.11-lowest" >&2; exit 2
+fi
 SPARK="${NAME%%-*}"; PYTHON="$(sed -E 's/.*-py([0-9.]+).*/\1/' <<<"$NAME")"
 
 # pyenv's shims are on the path for versions that are not chosen, and fail.
@@ -16,7 +19,8 @@ find_python() {
 }
 
 ENVIRONMENT=".cache/spark/$NAME"
-want="$(cat setup.py conf/spark_environment.sh conf/requirements/cpu.txt | sha256sum)"
+# What decides what is installed, Delta's versions among it.
+want="$({ cat setup.py conf/spark_environment.sh conf/requirements/cpu.txt; grep io.delta: prox_spark/session.py; } | sha256sum)"
 if [ "$(cat "$ENVIRONMENT/installed" 2>/dev/null)" != "$want" ]; then
     rm -rf "$ENVIRONMENT"
     python="$(find_python "$PYTHON")"

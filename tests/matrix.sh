@@ -3,7 +3,7 @@
 # passed on each. Arguments are names as conf/spark_environment.sh takes them; without any, all of the matrix run.
 # TESTS names other tests than tests/spark.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 TESTS="${TESTS:-tests/spark}"
 MATRIX=(3.5.9-py3.11 4.0.2-py3.11 4.0.2-py3.12 4.1.2-py3.12 4.1.2-py3.13 4.1.2-py3.11-lowest 4.2.0-py3.11 4.2.0-py3.13)
 [ $# -gt 0 ] || set -- "${MATRIX[@]}"
