@@ -8,13 +8,20 @@ set -euo pipefail
 HOME_OF_PROX="${PROX_HOME:-/opt/prox}"       # environment, discovery script
 DATA_OF_PROX="${PROX_DATA:-/mnt/prox}"       # models, on the large disk
 CGROUPS="${PROX_CGROUPS:-/prox-cgroup}"      # gpu-nodes.json names it to YARN
+PCI="${PROX_PCI:-/sys/bus/pci/devices}"       # the kernel's list of devices
 MIN_DRIVER=580                               # PyTorch of vLLM 0.32 is built for CUDA 13.0
 
 say() { printf 'prox_spark bootstrap: %s\n' "$*"; }
 fail() { printf 'prox_spark bootstrap: %s\n' "$*" >&2; exit 1; }
 
-# lspci tells a GPU also where its driver is missing.
-has_gpu() { lspci 2>/dev/null | grep -qiE '(3d|vga) controller: nvidia'; }
+# The kernel tells a GPU also where its driver is missing: 0x10de is NVIDIA, and class 0x03 are display and 3D controllers.
+has_gpu() {
+    local device
+    for device in "$PCI"/*; do
+        if grep -qs '^0x10de' "$device/vendor" && grep -qs '^0x03' "$device/class"; then return 0; fi
+    done
+    return 1
+}
 driver_major() { nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | sed -nE '1s/^([0-9]+).*/\1/p'; }
 
 install_driver() {
@@ -23,6 +30,8 @@ install_driver() {
     sudo dnf config-manager --add-repo https://developer.download.nvidia.com/compute/cuda/repos/amzn2023/x86_64/cuda-amzn2023.repo
     sudo dnf module enable -y "nvidia-driver:$MIN_DRIVER-open"
     sudo dnf install -y nvidia-open
+    # With the module of an older driver in the kernel, nvidia-smi of the new one would fail.
+    sudo modprobe -r nvidia-drm nvidia-modeset nvidia-uvm nvidia 2>/dev/null || :
     sudo modprobe nvidia
 }
 
@@ -56,7 +65,8 @@ fetch "$wheel_uri"; fetch "$pins_uri"
 if has_gpu; then
     found="$(driver_major || :)"
     [ "${found:-0}" -ge "$MIN_DRIVER" ] || install_driver "$found"
-    nvidia-smi >/dev/null || fail "nvidia-smi does not run after the driver's installation: choose a GPU instance type with Turing or newer (g4dn, g5, g6, p4, p5)."
+    # It says on its standard output why it fails.
+    told="$(nvidia-smi)" || fail "nvidia-smi does not run with driver $MIN_DRIVER: $told. Its open kernel module needs a GPU of Turing or newer (g4dn, g5, g6, p4, p5)."
     mount_cgroups
     extras=gpu,warc
 else

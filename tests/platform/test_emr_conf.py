@@ -40,15 +40,15 @@ STUBS = {
     "sudo": 'exec "$@"',
     "aws": 'cp "$WHEEL" "${@: -1}"',  # whatever it is that is fetched
     "dnf": 'echo "dnf $*" >> "$CALLS"; [ "$1 $2" != "install -y" ] || [ "$3" != nvidia-open ] || echo 580.95.05 > "$DRIVER"',
-    "lspci": 'echo "00:1e.0 $LSPCI"',
-    "nvidia-smi": '[ -s "$DRIVER" ] && cat "$DRIVER"',
+    "nvidia-smi": 'if [ -s "$DRIVER" ]; then cat "$DRIVER"; else echo "no devices were found"; exit 6; fi',
     "mountpoint": "exit 1",
     "mount": 'echo "mount $*" >> "$CALLS"',
-    "modprobe": "exit 0",
+    "modprobe": 'echo "modprobe $*" >> "$CALLS"',
     "python3.11": 'mkdir -p "$3/bin"; cp "$STUBS/env-python" "$3/bin/python"',
     "env-python": 'case "$1" in -m) echo "pip ${*: 4} index=${PIP_INDEX_URL:-}" >> "$CALLS" ;; -c) echo "$CONF" ;; esac',
 }
-GPU, NO_GPU = "3D controller: NVIDIA Corporation AD104GL [L4]", "Ethernet controller: Amazon.com, Inc. ENA"
+# Vendor and class of devices, as the kernel has them.
+NETWORK, DISPLAY, GPU = ("0x1d0f", "0x020000"), ("0x1d0f", "0x030000"), ("0x10de", "0x030200")
 
 
 @pytest.fixture
@@ -382,7 +382,14 @@ def node(tmp_path: Path) -> Any:
     wheel.write_bytes(b"wheel")
     calls, driver = tmp_path / "calls", tmp_path / "driver"
 
-    def run(*arguments: str, lspci: str = NO_GPU, has_driver: str = "") -> tuple[subprocess.CompletedProcess[str], str]:
+    def run(
+        *arguments: str, devices: tuple[tuple[str, str], ...] = (NETWORK, DISPLAY), has_driver: str = ""
+    ) -> tuple[subprocess.CompletedProcess[str], str]:
+        for number, (vendor, kind) in enumerate(devices):
+            device = tmp_path / "pci" / f"0000:00:0{number}.0"
+            device.mkdir(parents=True)
+            (device / "vendor").write_text(f"{vendor}\n")
+            (device / "class").write_text(f"{kind}\n")
         calls.write_text("")
         driver.write_text(has_driver)
         environment = {
@@ -391,9 +398,8 @@ def node(tmp_path: Path) -> Any:
             "CALLS": str(calls),
             "DRIVER": str(driver),
             "WHEEL": str(wheel),
-            "LSPCI": lspci,
             "CONF": str(ROOT / "conf"),
-            **{f"PROX_{name.upper()}": str(tmp_path / name) for name in ("home", "data", "cgroups")},
+            **{f"PROX_{name.upper()}": str(tmp_path / name) for name in ("home", "data", "cgroups", "pci")},
         }
         command = ["bash", FOLDER / "bootstrap.sh", *arguments]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
@@ -419,16 +425,25 @@ def test_a_node_without_a_gpu_gets_no_vllm(node: Any, tmp_path: Path) -> None:
 
 
 def test_a_gpu_node_with_a_driver_gets_vllm_and_cgroups(node: Any) -> None:
-    done, calls = node(*WHEEL, lspci=GPU, has_driver="580.65.06")
+    done, calls = node(*WHEEL, devices=(NETWORK, GPU), has_driver="580.65.06")
     assert done.returncode == 0, done.stderr
     assert "whl[gpu,warc] " in calls and "mount -t cgroup -o devices" in calls and "dnf" not in calls
 
 
 @pytest.mark.parametrize("has_driver", ["", "535.104.12"], ids=["no driver", "an old driver"])
 def test_a_gpu_node_gets_the_driver_that_vllm_needs(node: Any, has_driver: str) -> None:
-    done, calls = node(*WHEEL, lspci=GPU, has_driver=has_driver)
+    done, calls = node(*WHEEL, devices=(GPU,), has_driver=has_driver)
     assert done.returncode == 0, done.stderr
-    assert "dnf module enable -y nvidia-driver:580-open" in calls and "dnf install -y nvidia-open" in calls
+    assert "dnf module enable -y nvidia-driver:580-open" in calls
+    installed = calls.index("dnf install -y nvidia-open\n")
+    assert installed < calls.index("modprobe -r ") < calls.index("modprobe nvidia\n")
+
+
+def test_a_driver_that_does_not_run_is_told_with_the_words_of_nvidia_smi(node: Any, tmp_path: Path) -> None:
+    (tmp_path / "stubs" / "dnf").write_text("#!/bin/sh\n")
+    done, calls = node(*WHEEL, devices=(GPU,))
+    assert done.returncode == 1 and "pip" not in calls
+    assert "nvidia-smi does not run with driver 580: no devices were found. Its open kernel module needs" in done.stderr
 
 
 def test_packages_come_from_the_index_that_is_given(node: Any) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from moto.core.exceptions import ServiceException
 from moto.emr.responses import ElasticMapReduceResponse
+from moto.emrserverless import models as serverless_models
 from moto_emr import ROLE, SECRET, MotoEmr, job_state, run_moto_emr, states
 from prox_emr.main import main
 from waiting import wait_until
@@ -268,6 +269,10 @@ class Lost(ServiceException):
     code = "InternalFailure"
 
 
+class Expired(ServiceException):
+    code = "ExpiredTokenException"
+
+
 def fail_first(
     monkeypatch: pytest.MonkeyPatch, operation: str, error: type[Exception], times: int, before: bool
 ) -> None:
@@ -336,9 +341,6 @@ def test_a_lost_request_is_told_with_the_token_that_finds_it(
 def test_a_login_that_expires_is_told_and_the_run_goes_on(
     moto: MotoEmr, submit: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Expired(ServiceException):
-        code = "ExpiredTokenException"
-
     def expire(_: Any) -> None:
         fail_first(monkeypatch, "describe_cluster", Expired, times=99, before=True)
 
@@ -352,7 +354,7 @@ def test_a_login_that_expires_is_told_and_the_run_goes_on(
 def test_a_login_that_expires_while_the_cluster_starts_is_told_with_the_token(
     moto: MotoEmr, submit: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fail_first(monkeypatch, "describe_cluster", type("Expired", (ServiceException,), {"code": "Expired"}), 99, True)
+    fail_first(monkeypatch, "describe_cluster", Expired, times=99, before=True)
     end = submit("refine", *CREATE, "--token", "nightly-8")
     assert end.status == 1 and "the run goes on: start the same command with --token nightly-8" in end.err
     assert f"aws emr terminate-clusters --cluster-ids {moto.cluster.id}" in end.err
@@ -381,6 +383,25 @@ def test_job_runs_of_a_serverless_application_follow_one_another(
     ingest, apply = moto.job_runs
     assert ingest.client_token != apply.client_token and apply.execution_role_arn == ROLE
     assert f"/applications/{application[1]}/jobs/{apply.id}/" in end.out
+
+
+def test_a_job_run_that_is_refused_after_another_is_told_with_the_token_that_goes_on(
+    moto: MotoEmr, submit: Any, application: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = serverless_models.EMRServerlessBackend.start_job_run
+
+    def refuse_second(backend: Any, *arguments: Any, **named: Any) -> Any:
+        if moto.job_runs:
+            raise Expired("the login has expired")
+        return start(backend, *arguments, **named)
+
+    with monkeypatch.context() as expired:
+        expired.setattr(serverless_models.EMRServerlessBackend, "start_job_run", refuse_second)
+        end = submit("ingest", "apply", *INGEST, *application, "--token", "nightly-9")
+    assert end.status == 1 and "apply was not started: " in end.err and "ExpiredTokenException" in end.err
+    assert "--token nightly-9 goes on with it" in end.err
+    assert submit("ingest", "apply", *INGEST, *application, "--token", "nightly-9").status == 0
+    assert [run.name for run in moto.job_runs] == ["prox_spark ingest nightly-9", "prox_spark apply nightly-9"]
 
 
 def test_a_second_start_on_serverless_runs_nothing_twice(moto: MotoEmr, submit: Any, application: list[str]) -> None:

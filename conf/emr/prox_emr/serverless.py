@@ -61,7 +61,11 @@ class ServerlessRun:
             say(f"not started: {', '.join(self._left)}; the same command with --token {self._args.token} goes on")
 
     def look(self) -> Look:
-        """Look at the job run once; start the next when it has ended well."""
+        """Look at the job run once; start the next when it has ended well.
+
+        Raises:
+            SubmitError: EMR refuses the next.
+        """
         run = self._clients.serverless.get_job_run(applicationId=self._application_id, jobRunId=self._run_id)["jobRun"]
         line = f"{self._step} {run['state']}"
         if run["state"] in _BAD:
@@ -70,7 +74,12 @@ class ServerlessRun:
         if run["state"] == "SUCCESS" and not self._left:
             return Look(line, is_over=True, is_good=True)
         if run["state"] == "SUCCESS":
-            self._start_next()
+            try:
+                self._start_next()
+            except SubmitError as error:
+                raise SubmitError(
+                    f"{self._step} was not started: {error}\nThe same command with --token {self._args.token} goes on with it"
+                ) from error
         return Look(line)
 
     def explain(self) -> Iterator[str]:
