@@ -9,7 +9,7 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +36,7 @@ DELTA_PACKAGES = {
     "4.2": "io.delta:delta-spark_4.2_2.13:4.4.0",
 }
 _PACKAGES = "spark.jars.packages"
+_CLASS_PATH = "spark.driver.extraClassPath"
 # Spark's own variable with the URL of a server of Spark Connect, and the port that such a URL need not name.
 _REMOTE = "SPARK_REMOTE"
 _CONNECT_PORT = 15002
@@ -161,23 +162,29 @@ def connect_session(recipe: Recipe) -> SparkSession:
     """Make a session on the server of Spark Connect that the environment names, with the settings of the recipe that it takes.
 
     Raises:
-        ConnectError: nothing answers there.
+        ConnectError: the environment names no server, or nothing answers there.
     """
     from pyspark.sql import SparkSession
 
     url = os.environ.get(_REMOTE, "")
-    if url.startswith("sc://") and not _answers(place := _find_place(url)):
-        raise ConnectError(
-            f"no server of Spark Connect answers at {place[0]}:{place[1]}: start it, or correct {_REMOTE}"
-        )
     builder = SparkSession.builder
     for key, value in recipe.spark.conf.items():
         builder = builder.config(key, value)
-    return builder.getOrCreate()
+    try:
+        if url.startswith("sc://") and not _answers(place := _find_place(url)):
+            raise ConnectError(
+                f"no server of Spark Connect answers at {place[0]}:{place[1]}: start it, or correct {_REMOTE}"
+            )
+        return builder.getOrCreate()
+    except ValueError:
+        # What is wrong is not shown: the URL may hold a token.
+        raise ConnectError(
+            f"{_REMOTE} is no URL of Spark Connect: write sc://HOST:PORT, or sc://HOST:PORT/;NAME=VALUE;…"
+        ) from None
 
 
 def _find_place(url: str) -> tuple[str, int]:
-    """Return host and port of a URL of Spark Connect."""
+    """Return host and port of a URL of Spark Connect. Raise ValueError if its port is no number."""
     parts = urlsplit(url.partition(";")[0])
     return parts.hostname or "localhost", parts.port or _CONNECT_PORT
 
@@ -249,9 +256,9 @@ def build_session(recipe: Recipe) -> SparkSession:
                 f"spark-submit has no Delta on its class path: add `--packages {find_delta_package()}`, or run "
                 "`python -m prox_spark.session` once, which puts the JARs into this environment's own Spark"
             )
-        named = settings.get(_PACKAGES, "")  # The recipe's own, such as a connector of a store.
-        if "delta" not in named:
-            settings[_PACKAGES] = ",".join(filter(None, (named, find_delta_package())))
+        if not _names_delta(settings):
+            # After the recipe's own, such as a connector of a store.
+            settings[_PACKAGES] = ",".join(filter(None, (settings.get(_PACKAGES), find_delta_package())))
     if not is_submitted:
         settings |= name_jar(settings)
         start_jvm_without_secrets(settings, master)
@@ -296,9 +303,13 @@ def find_delta_package() -> str:
 
 def _has_delta(given: SparkConf) -> bool:
     """Return True if Delta is on the class path without our doing: on Databricks, on EMR, or by --packages or --jars."""
-    settings = ("spark.jars", _PACKAGES, "spark.driver.extraClassPath")
-    named = " ".join(str(given.get(key) or "") for key in settings)
-    return "delta" in named or "DATABRICKS_RUNTIME_VERSION" in os.environ or any(_find_jars().glob("*delta-spark*.jar"))
+    is_there = "DATABRICKS_RUNTIME_VERSION" in os.environ or any(_find_jars().glob("*delta-spark*.jar"))
+    return is_there or _names_delta(given)
+
+
+def _names_delta(settings: SparkConf | Mapping[str, str]) -> bool:
+    """Return True if settings put Delta on the class path."""
+    return any("delta" in str(settings.get(key) or "") for key in ("spark.jars", _PACKAGES, _CLASS_PATH))
 
 
 def _find_jars() -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pyspark
 import pytest
 from pyspark import SparkContext
+from pyspark.errors import PySparkValueError
 from pyspark.sql import SparkSession
 
 from prox_spark.config import Recipe
@@ -157,6 +158,11 @@ def test_a_build_of_delta_is_added_where_there_is_none(fake: FakeSession) -> Non
     assert fake.settings[PACKAGES] in DELTA_PACKAGES.values()
 
 
+def test_no_build_of_delta_is_fetched_where_the_recipe_names_its_jars(fake: FakeSession) -> None:
+    build_session(Recipe.parse({"spark": {"conf": WITH_DELTA}}))
+    assert PACKAGES not in fake.settings
+
+
 def test_an_unknown_spark_is_named_with_those_that_are_known(
     fake: FakeSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,6 +220,23 @@ def test_a_server_of_spark_connect_that_does_not_answer_is_named(
         monkeypatch.setenv("SPARK_REMOTE", f"sc://127.0.0.1:{port}/;user_id=me;token=secret")
         with pytest.raises(ConnectError, match=rf"answers at 127\.0\.0\.1:{port}: ") as caught, spark_session(Recipe()):
             pass
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["", "host:15002", "sc://host:port", "sc://host:port/;token=secret"])
+def test_what_is_no_url_of_spark_connect_is_named_by_its_variable(
+    url: str, fake: FakeSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise PySparkValueError(f"[INVALID_CONNECT_URL] {url}")
+
+    monkeypatch.setattr(fake, "getOrCreate", refuse)
+    monkeypatch.setenv("SPARK_REMOTE", url)
+    with (
+        pytest.raises(ConnectError, match=r"^SPARK_REMOTE is no URL of Spark Connect: write sc://HOST:PORT") as caught,
+        spark_session(Recipe()),
+    ):
+        pass
     assert "secret" not in str(caught.value)
 
 
