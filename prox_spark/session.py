@@ -37,6 +37,7 @@ DELTA_PACKAGES = {
 }
 _PACKAGES = "spark.jars.packages"
 _CLASS_PATH = "spark.driver.extraClassPath"
+_OF_DELTA = re.compile(r"\bdelta-(?:spark|core)")
 # Spark's own variable with the URL of a server of Spark Connect, and the port that such a URL need not name.
 _REMOTE = "SPARK_REMOTE"
 _CONNECT_PORT = 15002
@@ -309,7 +310,9 @@ def _has_delta(given: SparkConf) -> bool:
 
 def _names_delta(settings: SparkConf | Mapping[str, str]) -> bool:
     """Return True if settings put Delta on the class path."""
-    return any("delta" in str(settings.get(key) or "") for key in ("spark.jars", _PACKAGES, _CLASS_PATH))
+    # Delta has other packages, such as delta-storage-s3-dynamodb; files have any names.
+    is_package = _OF_DELTA.search(str(settings.get(_PACKAGES) or ""))
+    return bool(is_package) or any("delta" in str(settings.get(key) or "") for key in ("spark.jars", _CLASS_PATH))
 
 
 def _find_jars() -> Path:

@@ -163,6 +163,13 @@ def test_no_build_of_delta_is_fetched_where_the_recipe_names_its_jars(fake: Fake
     assert PACKAGES not in fake.settings
 
 
+def test_another_package_of_delta_is_not_taken_for_delta_itself(fake: FakeSession) -> None:
+    package = "io.delta:delta-storage-s3-dynamodb:4.4.0"
+    build_session(Recipe.parse({"spark": {"conf": {PACKAGES: package}}}))
+    own, delta = fake.settings[PACKAGES].split(",")
+    assert own == package and delta in DELTA_PACKAGES.values()
+
+
 def test_an_unknown_spark_is_named_with_those_that_are_known(
     fake: FakeSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
