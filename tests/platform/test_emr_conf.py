@@ -211,6 +211,13 @@ def test_yarn_looks_for_gpus_on_the_nodes_that_have_some(dist: str) -> None:
             assert has_plugin is kind["InstanceType"].startswith("g")
 
 
+def test_gpu_nodes_repeat_what_the_cluster_tells_yarn(dist: str) -> None:
+    """EMR documents no merging of a cluster's properties with those of an instance type."""
+    of_cluster = configuration(make(dist, "refine", *NEW, *GPU_RECIPE)["RunJobFlow"], "yarn-site")
+    of_node = configuration({"Configurations": fill("gpu-nodes.json")}, "yarn-site")
+    assert of_cluster.items() <= of_node.items()
+
+
 @pytest.fixture
 def moto(monkeypatch: pytest.MonkeyPatch) -> Iterator[MotoEmr]:
     with run_moto_emr(monkeypatch) as running:
