@@ -212,7 +212,7 @@ def test_yarn_looks_for_gpus_on_the_nodes_that_have_some(dist: str) -> None:
 
 
 def test_gpu_nodes_repeat_what_the_cluster_tells_yarn(dist: str) -> None:
-    """EMR documents no merging of a cluster's properties with those of an instance type."""
+    """It does not matter then whether EMR merges the properties of a cluster with those of an instance type."""
     of_cluster = configuration(make(dist, "refine", *NEW, *GPU_RECIPE)["RunJobFlow"], "yarn-site")
     of_node = configuration({"Configurations": fill("gpu-nodes.json")}, "yarn-site")
     assert of_cluster.items() <= of_node.items()
