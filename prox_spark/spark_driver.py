@@ -6,6 +6,7 @@ in standard access mode. The rest of the product asks these functions and not th
 
 from __future__ import annotations
 
+import gc
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -46,6 +47,15 @@ def count_slots(spark: SparkSession) -> int:
 def count_partitions(rows: DataFrame) -> int | None:
     """Return the number of partitions of a frame; None over Spark Connect, which does not tell."""
     return None if is_connect(rows) else int(rows.rdd.getNumPartitions())
+
+
+def free_plans() -> None:
+    """Let the JVM forget the frames that nobody uses any more, with their plans and broadcast tables.
+
+    A Python object of py4j 0.10.9 is in a reference cycle once a method of it was called, so only Python's cyclic collector ends
+    it. That runs by numbers of Python objects, which say nothing of the megabytes that the JVM keeps for each.
+    """
+    gc.collect()
 
 
 def find_application_id(spark: SparkSession) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import tempfile
@@ -34,6 +35,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """After each file of tests, let the JVM forget its frames, see `prox_spark.spark_driver.free_plans`."""
+    yield
+    if "spark" in getattr(item, "fixturenames", ()) and (nextitem is None or nextitem.path != item.path):
+        gc.collect()
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 
 from prox_spark.errors import first_line
 from prox_spark.lake.buckets import EVERY, Buckets, bucket_of
-from prox_spark.spark_driver import cancel_queries, tag_queries
+from prox_spark.spark_driver import cancel_queries, free_plans, tag_queries
 from prox_spark.threads import inherit_thread_settings
 
 if TYPE_CHECKING:
@@ -107,6 +107,7 @@ def run_one_by_one(waves: Iterable[Wave], work: Work) -> None:
     """Do the work of each wave after that of the wave before."""
     for wave in waves:
         work(wave, lambda _stage: nullcontext())
+        free_plans()
 
 
 def run_staggered(spark: SparkSession, waves: Iterable[Wave], work: Work, run_id: str) -> None:
@@ -135,6 +136,7 @@ def run_staggered(spark: SparkSession, waves: Iterable[Wave], work: Work, run_id
         try:
             turns.check_open()
             work(wave, lambda stage: turns.of(stage, wave.number))
+            free_plans()
         except Closed:
             pass
         except BaseException as error:  # It is raised again in the caller's thread.

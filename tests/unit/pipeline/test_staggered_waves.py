@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -192,3 +194,25 @@ def test_one_by_one_a_wave_begins_when_the_one_before_is_done() -> None:
     work = Recorded()
     run_one_by_one(waves(3), work)
     assert work.log == [(f"{way} {stage}", wave) for wave in range(3) for stage in STAGES for way in ("into", "out of")]
+
+
+@pytest.fixture
+def without_collector() -> Iterator[None]:
+    """No collection but those that the product asks for."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.parametrize("run", [lambda work: run_one_by_one(waves(3), work), lambda work: stagger(3, work)])
+@pytest.mark.usefixtures("without_collector")
+def test_what_a_wave_leaves_in_reference_cycles_goes_with_it(run: Callable[[Work], None]) -> None:
+    class Frame:
+        """As those of py4j, it refers to itself."""
+
+        def __init__(self) -> None:
+            self.me = self
+
+    left: list[weakref.ref[Frame]] = []
+    run(lambda _wave, _turn: left.append(weakref.ref(Frame())))
+    assert len(left) == 3 and not any(frame() for frame in left)
