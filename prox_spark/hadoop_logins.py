@@ -7,12 +7,13 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 import pyarrow.fs as pafs
 from pydantic import SecretStr
 
 from prox_spark.errors import ProxSparkError, root_cause
-from prox_spark.logins import S3_SCHEMES, S3Keys, S3Login, S3Role, adopt_logins
+from prox_spark.logins import AWS_CHAIN, S3_SCHEMES, S3Keys, S3Login, S3Role, adopt_logins, refuse_keys
 from prox_spark.places import split_bucket
 from prox_spark.spark_driver import is_connect
 
@@ -22,13 +23,16 @@ if TYPE_CHECKING:
 _PREFIX: Final = "fs.s3a."
 _STORES: Final = "hadoop.security.credential.provider.path"
 _PROVIDERS: Final = "aws.credentials.provider"
-# Last parts of the names of classes. AWS's own, of both versions of its library, and Hadoop's.
+# AWS's own classes, of both versions of its library, and Hadoop's. Others may have names that end in the same way.
+_PACKAGES: Final = ("software.amazon.awssdk.", "com.amazonaws.auth.", "org.apache.hadoop.fs.s3a.")
+# Last parts of the names of their classes that find on each host what Arrow finds there, too.
 _OF_HOST: Final = re.compile(
-    r"(?:Environment\w*|Default\w*|EC2\w*|IAM\w*|Instance\w*|Container\w*|Profile(?!AWS)\w*|WebIdentity\w*|SystemProperty?\w*)"
+    r"(?:Environment\w*|Default\w*|EC2\w*|IAM\w*|(?:Shared)?Instance\w*|Container\w*|Profile(?!AWS)\w*|WebIdentity\w*)"
     r"Credentials?Provider(?:Chain|Wrapper)?"
 )
 _ROLE: Final = "AssumedRoleCredentialProvider"
-_OF_AWS: Final = re.compile(r"s3(?:[.-]([a-z0-9-]+))?\.amazonaws\.com")
+# Endpoints of AWS that a region says as well. Others, such as s3-accelerate, are used as they are.
+_OF_AWS: Final = re.compile(r"s3(?:[.-]([a-z]{2}(?:-[a-z]+)+-\d))?\.amazonaws\.com(?:\.cn)?")
 # Variables by which Arrow finds another endpoint than AWS's itself.
 _ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 
@@ -66,9 +70,16 @@ def find_logins(spark: SparkSession, paths: Iterable[str]) -> dict[str, S3Login]
 
 
 def find_bucket(path: str) -> str | None:
-    """Return the bucket of a path on S3; None for any other path."""
+    """Return the bucket of a path on S3; None for any other path.
+
+    Raises:
+        RecipeError: the path holds keys.
+    """
     scheme, bucket = split_bucket(path)
-    return bucket if scheme in S3_SCHEMES else None
+    if scheme not in S3_SCHEMES:
+        return None
+    refuse_keys(bucket)
+    return bucket
 
 
 def _says_nothing(login: S3Login) -> bool:
@@ -118,10 +129,10 @@ class _HadoopSettings:
 
     def _find_credentials(self) -> S3Login:
         """Return the login of the first provider that has one, as S3A asks them in their order."""
-        names = [str(name) for name in self._settings.getTrimmedStrings(_PREFIX + _PROVIDERS)]
+        names = self._list_classes(_PROVIDERS)
         is_after_host = False
         for name in names:
-            kind = name.rpartition(".")[2]
+            kind = _find_kind(name)
             if kind in ("AnonymousAWSCredentialsProvider", "AnonymousCredentialsProvider", "AnonymousAWSCredentials"):
                 return S3Login("anonymous", is_anonymous=True)
             if kind in ("TemporaryAWSCredentialsProvider", "SimpleAWSCredentialsProvider"):
@@ -129,12 +140,13 @@ class _HadoopSettings:
                     # Only Hadoop can tell whether the host has any, which come first then.
                     return self._ask_hadoop(names) if is_after_host else login
             elif kind == _ROLE and self._has_base_of_host():
-                return S3Login(f"role {self.get('assumed.role.arn')}", role=self._make_role())
+                role = self._make_role()
+                return S3Login(f"role {role.arn}", role=role)
             elif not _OF_HOST.fullmatch(kind):
                 return self._ask_hadoop(names)
             else:
                 is_after_host = True
-        return S3Login("the host's own: AWS_* variables, profile, web identity or instance role")
+        return S3Login(AWS_CHAIN)
 
     def _take_keys(self, with_token: bool) -> S3Login | None:
         access, secret = self.find_secret("access.key"), self.find_secret("secret.key")
@@ -168,13 +180,21 @@ class _HadoopSettings:
 
     def _has_base_of_host(self) -> bool:
         """Return True if AWS's token service is asked for the role with the host's own credentials, as Arrow can do as well."""
-        base = [str(name) for name in self._settings.getTrimmedStrings(f"{_PREFIX}assumed.role.credentials.provider")]
-        is_of_host = all(_OF_HOST.fullmatch(name.rpartition(".")[2]) for name in base) and bool(base)
+        base = self._list_classes("assumed.role.credentials.provider")
+        is_of_host = bool(base) and all(_OF_HOST.fullmatch(_find_kind(name)) for name in base)
         return is_of_host and not (self.get("assumed.role.policy") or self.get("assumed.role.sts.endpoint"))
 
+    def _list_classes(self, name: str) -> list[str]:
+        return [str(found) for found in self._settings.getTrimmedStrings(_PREFIX + name)]
+
     def _make_role(self) -> S3Role:
+        arn = self.get("assumed.role.arn")
+        if not arn:
+            raise ProxSparkError(
+                f"{_PREFIX}{_PROVIDERS} asks for a role for the bucket {self._bucket}, and {_PREFIX}assumed.role.arn names none: set it"
+            )
         return S3Role(
-            self.get("assumed.role.arn"),
+            arn,
             self.get("assumed.role.session.name"),
             self.find_secret("assumed.role.external.id"),
         )
@@ -191,7 +211,7 @@ class _HadoopSettings:
                 f"Hadoop gives no credentials for the bucket {self._bucket} (fs.s3a.aws.credentials.provider = {', '.join(names)}): "
                 f"{_explain(error)}"
             ) from None
-        source = names[0].rpartition(".")[2]
+        source = " or ".join(name.rpartition(".")[2] for name in names)
         has_token = hasattr(made, "sessionToken") and made.getClass().getSimpleName() == "AwsSessionCredentials"
         end = made.expirationTime().orElse(None) if has_token else None
         keys = S3Keys(
@@ -209,8 +229,15 @@ class _HadoopSettings:
         scheme = "https" if self.is_on("proxy.ssl.enabled", False) else "http"
         port = self.get("proxy.port") or ("443" if self.is_on("connection.ssl.enabled", True) else "80")
         user, password = self.get("proxy.username"), self.find_secret("proxy.password")
-        login = f"{user}:{password.get_secret_value() if password else ''}@" if user else ""
+        words = (user, password.get_secret_value() if password else "")
+        # An unquoted `@` or `/` would send a part of the password to a host of that name.
+        login = ":".join(quote(word, safe="") for word in words) + "@" if user else ""
         return SecretStr(f"{scheme}://{login}{host}:{port}")
+
+
+def _find_kind(name: str) -> str:
+    """Return the last part of the name of a class of AWS's or Hadoop's; empty for a class of others."""
+    return name.rpartition(".")[2] if name.startswith(_PACKAGES) else ""
 
 
 def _explain(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,9 +12,11 @@ from typing import Any, Final
 import pyarrow.fs as pafs
 from pydantic import SecretStr
 
-from prox_spark.errors import InputError
+from prox_spark.errors import InputError, RecipeError
 
 S3_SCHEMES: Final = ("s3", "s3a", "s3n")
+# For people: where each host finds credentials if nothing else is said.
+AWS_CHAIN: Final = "AWS's own chain: AWS_* variables, profile, web identity or instance role"
 _HIDDEN: Final = "*** redacted ***"
 # A shorter text is no secret of AWS, and would be hidden wherever it stands by chance.
 _LEAST_SECRET: Final = 8
@@ -85,6 +88,19 @@ class S3Login:
 
 # By bucket. A module's variable, because the readers' threads look here, too. Workers get it with the reader's function.
 _logins: dict[str, S3Login] = {}
+
+
+def refuse_keys(bucket: str) -> None:
+    """Raise an error if a bucket out of a path comes with keys, as in s3://KEY:SECRET@bucket. Tables and messages hold paths.
+
+    Raises:
+        RecipeError: it does. The message does not show them.
+    """
+    if re.search("[:@]", bucket) and not bucket.startswith("arn:"):
+        raise RecipeError(
+            "a path holds keys of S3 (s3://KEY:SECRET@BUCKET), which tables and messages would show: write it without them, and give them to "
+            "Hadoop as spark.hadoop.fs.s3a.access.key and spark.hadoop.fs.s3a.secret.key, or as AWS_* variables"
+        )
 
 
 def adopt_logins(logins: Mapping[str, S3Login | None]) -> None:

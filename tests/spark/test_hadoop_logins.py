@@ -12,7 +12,8 @@ from prox_spark import hadoop_logins
 from prox_spark.errors import ProxSparkError
 from prox_spark.hadoop_logins import adopt_hadoop_logins, find_logins
 from prox_spark.lake.spark_settings import spark_settings
-from prox_spark.logins import S3Login, S3Role
+from prox_spark.logins import S3Login, S3Role, adopt_logins
+from prox_spark.places import find_filesystem
 
 pytestmark = pytest.mark.spark
 
@@ -69,6 +70,8 @@ def test_a_bucket_may_have_settings_of_its_own(spark: Any) -> None:
         ({"fs.s3a.endpoint": "http://store:9000/"}, ("http", "store:9000", None)),
         ({"fs.s3a.endpoint": "s3.eu-west-1.amazonaws.com"}, ("https", None, "eu-west-1")),
         ({"fs.s3a.endpoint": "s3.amazonaws.com", "fs.s3a.endpoint.region": "us-west-2"}, ("https", None, "us-west-2")),
+        ({"fs.s3a.endpoint": "s3.cn-north-1.amazonaws.com.cn"}, ("https", None, "cn-north-1")),
+        ({"fs.s3a.endpoint": "s3-accelerate.amazonaws.com"}, ("https", "s3-accelerate.amazonaws.com", None)),
     ],
 )
 def test_an_endpoint_counts_without_keys(
@@ -112,8 +115,12 @@ def test_no_keys_travel_where_each_host_finds_its_own(spark: Any, provider: str)
             "fs.s3a.assumed.role.credentials.provider": f"{HADOOP}.auth.IAMInstanceCredentialsProvider",
             "fs.s3a.assumed.role.sts.endpoint": "sts.eu-west-3.amazonaws.com",
         },
+        {"fs.s3a.aws.credentials.provider": "my.vault.DefaultCredentialsProvider"},
+        {
+            "fs.s3a.aws.credentials.provider": "software.amazon.awssdk.auth.credentials.SystemPropertyCredentialsProvider"
+        },
     ],
-    ids=["host before keys", "another token service"],
+    ids=["host before keys", "another token service", "a name like one of AWS", "properties of the JVM"],
 )
 def test_hadoop_is_asked_where_arrow_could_take_other_credentials(
     spark: Any, settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
@@ -131,6 +138,15 @@ def test_a_role_on_top_of_the_hosts_credentials_is_assumed_by_each_host(spark: A
         "fs.s3a.assumed.role.credentials.provider": f"{HADOOP}.auth.IAMInstanceCredentialsProvider",
     }
     assert find(spark, PLACE | settings).role == S3Role("arn:aws:iam::1:role/reader", "prox")
+
+
+def test_a_role_without_a_name_is_an_error_that_says_which_setting_is_missing(spark: Any) -> None:
+    settings = {
+        "fs.s3a.aws.credentials.provider": f"{HADOOP}.auth.AssumedRoleCredentialProvider",
+        "fs.s3a.assumed.role.credentials.provider": f"{HADOOP}.auth.IAMInstanceCredentialsProvider",
+    }
+    with pytest.raises(ProxSparkError, match=r"bucket mine, and fs\.s3a\.assumed\.role\.arn names none: set it"):
+        find(spark, PLACE | settings)
 
 
 def test_secrets_in_a_credential_store_of_hadoop_are_taken(spark: Any, tmp_path: Path) -> None:
@@ -154,6 +170,18 @@ def test_a_proxy_is_taken_with_its_password(spark: Any) -> None:
     settings = {"fs.s3a.proxy.host": "p", "fs.s3a.proxy.port": "3128", "fs.s3a.proxy.username": "u"}
     login = find(spark, PLACE | settings | {"fs.s3a.proxy.password": "pw"})
     assert login.proxy is not None and login.proxy.get_secret_value() == "http://u:pw@p:3128"
+
+
+def test_a_password_of_a_proxy_may_have_any_characters(spark: Any) -> None:
+    settings = {"fs.s3a.proxy.host": "p", "fs.s3a.proxy.port": "3128", "fs.s3a.proxy.username": "u"}
+    login = find(spark, PLACE | KEYS | settings | {"fs.s3a.proxy.password": "p@ss/w:1#"})
+    adopt_logins({"mine": login})
+    try:
+        _, options = find_filesystem("s3://mine/x")[0].__reduce__()
+    finally:
+        adopt_logins({"mine": None})
+    proxy = options[0]["proxy_options"]
+    assert (proxy["host"], proxy["username"], proxy["password"]) == ("p", "u", "p@ss/w:1#")
 
 
 def test_a_class_that_is_not_there_is_named(spark: Any) -> None:

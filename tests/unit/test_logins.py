@@ -11,7 +11,8 @@ import pytest
 from pydantic import SecretStr
 
 from prox_spark import logins
-from prox_spark.errors import InputError
+from prox_spark.errors import InputError, RecipeError
+from prox_spark.hadoop_logins import find_bucket
 from prox_spark.logins import S3Keys, S3Login, S3Role, adopt_logins, current_logins, hide_secrets, replace_logins
 from prox_spark.places import describe_login, find_filesystem
 
@@ -87,6 +88,26 @@ def test_a_path_is_opened_by_the_login_of_its_bucket(scheme: str) -> None:
 def test_all_files_of_a_bucket_share_connections() -> None:
     adopt_logins({"mine": S3Login("one", keys=KEYS, endpoint="localhost:1", region="us-east-1")})
     assert find_filesystem("s3://mine/a")[0] is find_filesystem("s3a://mine/b")[0]
+
+
+@pytest.mark.parametrize("path", ["s3://AKIA:hush@crawl/x", "s3a://AKIA:hush/hush@crawl/x"])
+def test_keys_in_a_path_are_refused_and_not_shown(path: str) -> None:
+    with pytest.raises(RecipeError, match=r"a path holds keys of S3.*spark\.hadoop\.fs\.s3a\.access\.key") as caught:
+        find_bucket(path)
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "bucket"),
+    [
+        ("s3://crawl/a:b@c", "crawl"),
+        ("s3a://arn:aws:s3:eu-west-3:1:accesspoint/x", "arn:aws:s3:eu-west-3:1:accesspoint"),
+        ("abfss://container@account/x", None),
+        ("/data/x", None),
+    ],
+)
+def test_the_bucket_of_a_path_on_s3_is_found(path: str, bucket: str | None) -> None:
+    assert find_bucket(path) == bucket
 
 
 def test_expired_keys_end_the_run_with_what_to_change() -> None:
