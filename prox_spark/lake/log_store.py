@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from prox_spark.config import LakeConfig
 from prox_spark.errors import LakeError
-from prox_spark.logins import S3_SCHEMES
+from prox_spark.logins import S3_SCHEMES, refuse_keys
 from prox_spark.places import split_bucket
 from prox_spark.spark_driver import find_class, is_connect
 
@@ -33,7 +34,7 @@ class LogStore:
 
     Attributes:
         name: its class.
-        setting: the setting that chooses it.
+        setting: the setting that chooses it, when Spark starts.
         is_safe: False if commits of two drivers at once may lose rows.
     """
 
@@ -51,16 +52,21 @@ def find_log_store(spark: SparkSession, root: str) -> LogStore | None:
 
     Raises:
         LakeError: its class is not on the class path, so that each commit would fail.
+        RecipeError: the root holds keys.
     """
     from pyspark.errors import PySparkException
 
-    scheme = split_bucket(root)[0]
-    # Databricks has a service of its own for commits on S3.
-    if scheme not in S3_SCHEMES or "DATABRICKS_RUNTIME_VERSION" in os.environ:
+    scheme, bucket = split_bucket(root)
+    if scheme not in S3_SCHEMES:
+        return None
+    refuse_keys(bucket)
+    if "DATABRICKS_RUNTIME_VERSION" in os.environ:  # It has a service of its own for commits on S3.
         return None
     own = f"spark.delta.logStore.{scheme}.impl"
+    # Delta reads them as they were when Spark started; a session takes another value later, and Delta does not see it.
+    conf = spark.conf if is_connect(spark) else spark.sparkContext.getConf()
     try:
-        named = {setting: name for setting in (own, _EVERY) if (name := spark.conf.get(setting, None))}
+        named = {setting: name for setting in (own, _EVERY) if (name := conf.get(setting, None))}
     except PySparkException:  # Serverless compute of Databricks shows some settings only.
         return None
     setting, name = next(iter(named.items()), (own, _DEFAULT))
@@ -70,16 +76,43 @@ def find_log_store(spark: SparkSession, root: str) -> LogStore | None:
     return LogStore(name, setting, name.rpartition(".")[2] not in _OF_ONE_DRIVER)
 
 
-def warn_of_log_store(spark: SparkSession, root: str | None) -> None:
+def locate_lake(spark: SparkSession, config: LakeConfig) -> str:
+    """Return where a lake lies: its root, or the place of its documents in a catalog; empty if the catalog does not tell.
+
+    Args:
+        spark: the session.
+        config: root or catalog.
+    """
+    from pyspark.errors import PySparkException
+
+    from prox_spark.schemas import DOCUMENTS
+
+    if config.root or not config.catalog:
+        return config.root or ""
+    try:
+        rows = spark.sql(f"DESCRIBE TABLE EXTENDED {config.catalog}.{DOCUMENTS.name}").collect()
+    except PySparkException:  # There is no such table yet, or it may not be described.
+        return ""
+    # The last one: a column of the table may have this name, too.
+    return {row["col_name"]: str(row["data_type"]) for row in rows}.get("Location", "")
+
+
+def warn_of_log_store(spark: SparkSession, config: LakeConfig) -> None:
     """Log a warning if the lake loses rows when two drivers commit to it at once.
+
+    Args:
+        spark: the session.
+        config: root or catalog of a lake with its tables.
 
     Raises:
         LakeError: as `find_log_store`.
     """
-    store = find_log_store(spark, root) if root else None
+    root = locate_lake(spark, config)
+    store = find_log_store(spark, root)
     if store and not store.is_safe:
         LOG.warning(
-            "warning: %s keeps commits safe for one driver only. Run no other job that writes to %s at the same time, or set %s: %s",
+            "warning: %s keeps commits safe for one driver only. Run no other job that writes to %s at the same time, or set %s: %s when "
+            "Spark starts",
             store.name.rpartition(".")[2],
             root,
             store.setting,

@@ -119,7 +119,7 @@ def ingest(spark: SparkSession, recipe: Recipe, inputs: Inputs | None = None) ->
         check_rereadable(inputs)
     lake = Lake(spark, recipe.lake)
     lake.ensure()
-    warn_of_log_store(spark, recipe.lake.root)
+    warn_of_log_store(spark, recipe.lake)
     versions = {table: lake.version(table) for table in _TABLES}
     with recorded(lake, "ingest", recipe) as run:
         run.read_at(versions)

@@ -55,7 +55,7 @@ def refine_lake(spark: SparkSession, recipe: Recipe) -> RefineSummary:
     """
     refuse_local_engine(spark, recipe.engine.endpoint)
     lake = open_lake(spark, recipe)
-    warn_of_log_store(spark, recipe.lake.root)
+    warn_of_log_store(spark, recipe.lake)
     with recorded(lake, "refine", recipe) as run:
         plan = make_plan(lake, run, recipe, asks=True)
         run.count(generations=0)

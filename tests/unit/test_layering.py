@@ -199,6 +199,7 @@ ASKING = {
     "prox_spark/session.py": "makes classic sessions",
     "prox_spark/hadoop_logins.py": "reads the logins of a classic session",
     "prox_spark/secret_settings.py": "starts the JVM of a classic session",
+    "prox_spark/lake/log_store.py": "reads with what settings a classic session's Spark was started",
     "prox_spark/lake/tables.py": "looks for Delta in a classic session",
     "prox_spark/doctor/lake.py": "opens the store of a lake in a classic session",
     "prox_spark/doctor/examine.py": "describes classic sessions",

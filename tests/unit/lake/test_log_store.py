@@ -14,7 +14,8 @@ import pyspark
 import pytest
 from pyspark.errors import AnalysisException
 
-from prox_spark.errors import LakeError
+from prox_spark.config import LakeConfig
+from prox_spark.errors import LakeError, RecipeError
 from prox_spark.lake import log_store
 from prox_spark.lake.log_store import LOG_STORE_JAR, S3_LOG_STORE, find_log_store, name_jar, warn_of_log_store
 
@@ -22,10 +23,33 @@ pytestmark = pytest.mark.unit
 
 
 class FakeSession:
-    """A session that has settings and nothing else."""
+    """A session that has settings, of its own and of Spark's start, and a catalog that tells a place."""
 
-    def __init__(self, **settings: str) -> None:
-        self.conf = {name.replace("_", "."): value for name, value in settings.items()}
+    def __init__(self, place: str = "", **settings: str) -> None:
+        self.conf = dict[str, str]()
+        self._started_with = {name.replace("_", "."): value for name, value in settings.items()}
+        self._place = place
+
+    @property
+    def sparkContext(self) -> FakeSession:
+        return self
+
+    def getConf(self) -> dict[str, str]:
+        return self._started_with
+
+    def sql(self, statement: str) -> FakeSession:
+        assert statement == "DESCRIBE TABLE EXTENDED c.s.documents"
+        if not self._place:
+            raise AnalysisException("[TABLE_OR_VIEW_NOT_FOUND]")
+        return self
+
+    def collect(self) -> list[dict[str, str]]:
+        column = {"col_name": "Location", "data_type": "string"}
+        return [
+            column,
+            {"col_name": "# Detailed Table Information", "data_type": ""},
+            column | {"data_type": self._place},
+        ]
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +62,10 @@ def classes(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 
 def find(root: str, **settings: str) -> Any:
     return find_log_store(FakeSession(**settings), root)  # type: ignore[arg-type]
+
+
+def warn(session: FakeSession, **place: str) -> None:
+    warn_of_log_store(session, LakeConfig(**place))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("root", ["/data/lake", "file:/data/lake", "hdfs://n/lake", "abfss://c@a/lake", "gs://b/lake"])
@@ -73,14 +101,29 @@ def test_a_log_store_without_its_jar_is_an_error_that_names_the_jar(classes: set
         find("s3a://b/lake", spark_delta_logStore_class="my.Store")
 
 
+def test_keys_in_the_place_of_a_lake_are_refused_and_not_shown() -> None:
+    with pytest.raises(RecipeError, match="a path holds keys of S3") as caught:
+        find("s3a://AKIA:hush@bucket/lake")
+    assert "hush" not in str(caught.value)
+
+
 def test_a_platform_that_shows_no_such_setting_is_not_judged() -> None:
     class FakeSettings:
         def get(self, name: str, default: object) -> str:
             raise AnalysisException("[CONFIG_NOT_AVAILABLE]")
 
+    class FakeConnectSession:
+        conf = FakeSettings()
+
+    FakeConnectSession.__module__ = "pyspark.sql.connect.session"
+    assert find_log_store(FakeConnectSession(), "s3://b/lake") is None  # type: ignore[arg-type]
+
+
+def test_a_log_store_that_is_set_after_the_start_does_not_count() -> None:
     session = FakeSession()
-    session.conf = FakeSettings()  # type: ignore[assignment]
-    assert find_log_store(session, "s3://b/lake") is None  # type: ignore[arg-type]
+    session.conf["spark.delta.logStore.s3a.impl"] = S3_LOG_STORE
+    store = find_log_store(session, "s3a://b/lake")  # type: ignore[arg-type]
+    assert store is not None and not store.is_safe
 
 
 def test_databricks_commits_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,11 +133,19 @@ def test_databricks_commits_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_run_warns_of_the_default_and_says_what_to_set(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "prox_spark"):
-        warn_of_log_store(FakeSession(), "s3a://b/lake")  # type: ignore[arg-type]
-        warn_of_log_store(FakeSession(), None)  # type: ignore[arg-type]
-        warn_of_log_store(FakeSession(), "/data/lake")  # type: ignore[arg-type]
+        warn(FakeSession(), root="s3a://b/lake")
+        warn(FakeSession(), root="/data/lake")
     (record,) = caplog.records
     assert f"spark.delta.logStore.s3a.impl: {S3_LOG_STORE}" in record.getMessage()
+
+
+def test_a_lake_in_a_catalog_is_judged_by_the_place_of_its_tables(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "prox_spark"):
+        warn(FakeSession("s3a://b/web/documents"), catalog="c.s")
+        warn(FakeSession("file:/data/web/documents"), catalog="c.s")
+        warn(FakeSession(), catalog="c.s")
+    (record,) = caplog.records
+    assert "at the same time" in record.getMessage() and "s3a://b/web/documents" in record.getMessage()
 
 
 def test_the_jar_is_added_where_a_setting_names_it() -> None:
