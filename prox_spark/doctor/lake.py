@@ -13,7 +13,7 @@ from prox_spark.doctor.checks import Check, fail, ok, warn
 from prox_spark.errors import LakeError, ProxSparkError, first_line, root_cause
 from prox_spark.hadoop_logins import find_bucket
 from prox_spark.lake.lake import Lake
-from prox_spark.lake.log_store import S3_LOG_STORE, LogStore, find_log_store
+from prox_spark.lake.log_store import S3_LOG_STORE, LogStore, find_log_store, locate_lake
 from prox_spark.logins import hide_secrets
 from prox_spark.places import absolute, split_bucket
 from prox_spark.spark_driver import find_class, is_connect
@@ -52,6 +52,19 @@ def examine_lake(spark: SparkSession, config: LakeConfig) -> Iterator[Check]:
         if not store.is_reached:
             return
     yield _examine_tables(spark, config)
+    if config.catalog or is_connect(spark):
+        yield from _examine_log_store(spark, config)
+
+
+def _examine_log_store(spark: SparkSession, config: LakeConfig) -> Iterator[Check]:
+    """Judge the log store by its name. A catalog or server may have credentials of its own, so that nothing is written from here."""
+    place = locate_lake(spark, config)
+    if not place:
+        return
+    try:
+        yield judge_log_store(find_log_store(spark, place), lambda: True)
+    except LakeError as error:
+        yield fail("log store", str(error), "see the message")
 
 
 def _examine_tables(spark: SparkSession, config: LakeConfig) -> Check:
@@ -98,7 +111,9 @@ class _Store:
     def examine(self) -> Iterator[Check]:
         jvm = self._spark._jvm
         try:
-            self._store = jvm.org.apache.hadoop.fs.FileSystem.newInstance(jvm.java.net.URI(self._uri()), self._settings)
+            # A path without a scheme is one of the default file system, which on a cluster is not this machine's.
+            place = self._path(self._root).toUri()
+            self._store = jvm.org.apache.hadoop.fs.FileSystem.newInstance(place, self._settings)
             is_there = bool(self._store.exists(self._path(self._root)))
             self.is_reached = True
         except Exception as error:  # An error of Java.
@@ -110,9 +125,6 @@ class _Store:
     def close(self) -> None:
         if self._store is not None:
             self._store.close()
-
-    def _uri(self) -> str:
-        return self._root.replace(" ", "%20") if self._scheme else "file:///"
 
     def _path(self, place: str) -> Any:
         return self._spark._jvm.org.apache.hadoop.fs.Path(place)

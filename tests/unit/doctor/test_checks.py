@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
+import pyspark
 import pytest
 
 from prox_spark.commands import doctor as command
@@ -20,6 +26,13 @@ pytestmark = pytest.mark.unit
 GOOD = Check("lake", Status.OK, "there")
 ODD = Check("log store", Status.WARNING, "of one driver", "set another")
 BAD = Check("Java", Status.FAILURE, "none", "install it")
+
+
+@pytest.fixture(autouse=True)
+def _no_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests of this process may have one."""
+    monkeypatch.setattr(driver, "find_session", lambda: None)
+    monkeypatch.delenv("PYSPARK_GATEWAY_PORT", raising=False)
 
 
 def find(name: str, recipe: Recipe | None = None) -> Check:
@@ -84,14 +97,42 @@ def test_a_missing_java_is_a_failure_that_says_what_to_install(monkeypatch: pyte
         ({"pyspark": "4.1.2", "delta-spark": "4.4.1"}, "Delta package", "warning"),
         ({"pyspark": "3.5.9", "delta-spark": "3.3.3"}, "Delta package", "ok"),
         ({"pyspark": "4.1.2"}, "Delta package", "failure"),
-        ({}, "Spark", "failure"),
     ],
 )
 def test_versions_that_do_not_fit_are_found(
     versions: dict[str, str], name: str, status: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(driver, "find_versions", lambda names: {key: versions[key] for key in names if key in versions})
+    monkeypatch.setattr(pyspark, "__version__", versions["pyspark"])
+    monkeypatch.setattr(driver, "_has_module", lambda name: False)
     assert find(name).status == status
+
+
+def test_packages_of_a_platform_that_are_not_installed_ones_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As under spark-submit on EMR: Spark and Delta are on the path, without the records of an installation.
+    monkeypatch.setattr(driver, "find_versions", lambda names: {})
+    assert find("Spark").found == pyspark.__version__
+    assert find("Delta package").found == "the platform's own"
+
+
+def test_a_machine_without_spark_is_told_so(tmp_path: Path) -> None:
+    (tmp_path / "pyspark.py").write_text("raise ImportError('FAKE: there is none')")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    words = [sys.executable, "-m", "prox_spark.cli", "doctor", "--json"]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    found = {check["name"]: check for check in json.loads(done.stdout)}
+    assert found["Spark"]["found"] == "no pyspark is installed"
+
+
+def test_no_java_is_looked_for_where_spark_runs_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAVA_HOME", "/nowhere")
+    assert find("Java").status == "failure"
+    monkeypatch.setattr(driver, "find_session", lambda: "a session")
+    assert "Java" not in {check.name for check in examine_driver(Recipe())}
+    monkeypatch.setattr(driver, "find_session", lambda: None)
+    monkeypatch.setenv("PYSPARK_GATEWAY_PORT", "1")
+    assert "Java" not in {check.name for check in examine_driver(Recipe())}
 
 
 def test_an_unknown_refiner_is_a_failure() -> None:
@@ -113,10 +154,27 @@ def test_an_engine_that_is_not_installed_is_a_failure(monkeypatch: pytest.Monkey
     assert checks["engine"].status == "failure"
 
 
-def test_an_endpoint_where_nothing_answers_is_a_failure() -> None:
-    config = Recipe.parse({"engine": {"endpoint": "http://127.0.0.1:9/v1"}}).engine
-    checks = [*executor._examine_engine({}, config, can_start=True)]
-    assert [check.status for check in checks] == ["failure"] and "127.0.0.1:9" in checks[0].found
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://127.0.0.1:9/v1", r"^http://127\.0\.0\.1:9/v1 does not answer on .*refused"),
+        ("http://me:hush@127.0.0.1:9/v1", r"^http://[^/]*redacted[^/]*@127\.0\.0\.1:9/v1 does not answer"),
+        ("http://host:port/v1", "port"),
+    ],
+)
+def test_an_endpoint_where_nothing_answers_a_worker_is_a_failure(url: str, shown: str) -> None:
+    config = Recipe.parse({"engine": {"endpoint": url}}).engine
+    (check,) = executor._examine_engine(look_around(url), config, can_start=True)
+    assert check.status == "failure" and re.search(shown, check.found) and "hush" not in check.found
+
+
+def test_an_endpoint_that_answers_is_all_that_an_engine_needs() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/v1"
+        seen = look_around(url)
+    config = Recipe.parse({"engine": {"endpoint": url}}).engine
+    (check,) = executor._examine_engine(seen, config, can_start=False)
+    assert (check.status, check.found) == ("ok", f"remote, at {url}")
 
 
 def test_a_gpu_that_is_asked_for_and_not_there_is_a_failure() -> None:
