@@ -83,7 +83,7 @@ JOBS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a JSON object of the Airflow Variable may hold."""
+    """What a JSON object of the Airflow Variable may hold. Each value is checked."""
 
     lake: str = ""
     catalog: str = ""
@@ -118,25 +118,31 @@ class Settings:
         known = [each.name for each in fields(cls)]
         if unknown := sorted(given.keys() - set(known)):
             raise ValueError(f"{VARIABLE}: no setting {', '.join(unknown)}. There are {', '.join(known)}; {_HELP}")
-        hints = get_type_hints(cls)
-        for name, value in given.items():
-            _check(name, value, hints[name])
-        settings = cls(**given)
-        settings._check_times()
-        if bool(settings.lake) == bool(settings.catalog):
+        return cls(**given)
+
+    def __post_init__(self) -> None:
+        """Check the settings.
+
+        Raises:
+            ValueError: one has a wrong value, or no lake is named.
+        """
+        hints = get_type_hints(type(self))
+        for name, hint in hints.items():
+            _check(name, getattr(self, name), hint)
+        self._check_times()
+        if bool(self.lake) == bool(self.catalog):
             raise ValueError(f"{VARIABLE}: name the lake, by either `lake` (a path or URI) or `catalog` (NAME.SCHEMA)")
-        if settings.backend not in BACKENDS:
-            raise ValueError(f"{VARIABLE}: no backend {settings.backend!r}. There are {', '.join(BACKENDS)}")
-        if unknown := sorted(settings.tasks.keys() - {job.name for job in JOBS}):
+        if self.backend not in BACKENDS:
+            raise ValueError(f"{VARIABLE}: no backend {self.backend!r}. There are {', '.join(BACKENDS)}")
+        if unknown := sorted(self.tasks.keys() - {job.name for job in JOBS}):
             raise ValueError(
                 f"{VARIABLE}: no task {', '.join(unknown)}. There are {', '.join(job.name for job in JOBS)}"
             )
-        for task, own in settings.tasks.items():
+        for task, own in self.tasks.items():
             for name in own.keys() & {"conf", "options"}:
                 _check(f"tasks.{task}.{name}", own[name], hints[name])
-        if settings.backend.startswith("emr") and not settings.jobs:
+        if self.backend.startswith("emr") and not self.jobs:
             raise ValueError(f"{VARIABLE}: `jobs` is missing, the folder of the job files, such as s3://bucket/jobs")
-        return settings
 
     def _check_times(self) -> None:
         for name, is_right in {
@@ -236,7 +242,7 @@ def make_dag(settings: Settings, **dag_arguments: Any) -> DAG:
         dag_arguments: further arguments of `DAG`, such as `on_failure_callback`. They go before those made of the settings.
 
     Raises:
-        ValueError: a setting is wrong.
+        ValueError: the backend has no such setting.
     """
     arguments: dict[str, Any] = {
         "dag_id": settings.dag_id,
@@ -544,6 +550,7 @@ def _make_emr_serverless(settings: Settings, job: Job, **common: Any) -> BaseOpe
         "entryPoint": settings.locate_job(job),
         "entryPointArguments": _make_words(settings, job),
     }
+    _refuse_white_space(conf)
     if parameters := " ".join([*options, *_make_conf_words(conf)]):  # AWS refuses an empty string.
         driver["sparkSubmitParameters"] = parameters
     arguments = {
@@ -557,6 +564,15 @@ def _make_emr_serverless(settings: Settings, job: Job, **common: Any) -> BaseOpe
 
 def _make_conf_words(conf: Mapping[str, Any]) -> list[str]:
     return [word for key, value in conf.items() for word in ("--conf", f"{key}={value}")]
+
+
+def _refuse_white_space(conf: Mapping[str, Any]) -> None:
+    """Raise ValueError if a value has white space, because EMR Serverless takes the options of spark-submit as one text."""
+    if torn := [key for key, value in conf.items() if re.search(r"\s", str(value))]:
+        raise ValueError(
+            f"{VARIABLE}: EMR Serverless can't be told where the value of `{torn[0]}` ends, which has white space: give it in "
+            "`operator.configuration_overrides`, among spark-defaults of the applicationConfiguration"
+        )
 
 
 def _refuse_options(options: list[str], instead: str) -> None:

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import ast
 import json
+import re
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from airflow_home import DAGS, AirflowHome
+from cluster import REPOSITORY
 from fake_databricks import FAILED, RUNNING, SUCCEEDED, FakeDatabricks, ServiceError
 from moto.backends import get_backend
 from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT
@@ -37,6 +41,12 @@ BACKENDS = {"spark-submit": {}, "databricks": DATABRICKS, "emr": EMR, "emr-serve
 PROVIDERS = {"spark-submit": "apache", "databricks": "databricks"}
 LAKE = {"lake": "s3a://bucket/lake", "input": "s3a://crawl/{{ data_interval_start.strftime('%Y/%m/%d') }}/*.jsonl.zst"}
 NIGHT = "2026-11-03T00:00:00+00:00"
+PAGE = (REPOSITORY / "docs" / "platforms" / "airflow.md").read_text(encoding="utf-8")
+# The Variables of the documentation, by the name of their backend.
+DOCUMENTED = re.findall(r"^```json\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+DOCUMENTED += [
+    text.replace("\n    ", "\n") for text in re.findall(r"airflow variables set prox_refine '(.*?)'", PAGE, re.DOTALL)
+]
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +78,7 @@ WRONG = {
     '{"lake": "/x", "tasks": {"report": {}}}': "no task report. There are ingest, refine, summary",
     '{"lake": "/x", "backend": "emr", "operator": {"job_flow_id": "j-1"}}': "`jobs` is missing",
     '{"lake": "/x", "backend": "databricks", "conf": {"spark.a": "b"}}': "`conf` and `options` of Databricks are those of its job",
+    '{"lake": "/x", "backend": "emr-serverless", "jobs": "s3://b", "conf": {"spark.a": "-Db -Dc"}}': "value of `spark.a` ends, which has",
     '[{"lake": "/x"}, {"lake": "/y"}]': "more than one object has the dag_id prox_refine",
     '[{"lake": "/x"}, {"lake": "/x/", "dag_id": "b"}]': "more than one object has the lake ('--lake', '/x')",
 }
@@ -79,7 +90,7 @@ def loaded(home: AirflowHome) -> dict[str, Any]:
     variables = {name: json.dumps(LAKE | settings) for name, settings in BACKENDS.items()}
     variables["numbers"] = json.dumps({"lake": "/x", "conf": {"a": 8, "b": True}, "schedule": None, "timeout_hours": 1})
     variables["catalog"] = json.dumps({"catalog": "main.web", "retries": 5, "pool": "lake", "recipe": "r.yaml"})
-    variables |= {variable: variable for variable in WRONG}
+    variables |= {variable: variable for variable in [*WRONG, *DOCUMENTED]}
     return dict(zip(variables, home.run("describe_dags.py", *variables.values()), strict=True))
 
 
@@ -105,6 +116,52 @@ def test_a_dag_is_loaded_with_the_provider_of_its_backend_only(loaded: dict[str,
 def test_a_wrong_variable_is_an_import_error_that_says_what_to_change(loaded: dict[str, Any], variable: str) -> None:
     assert loaded[variable]["dags"] == {}
     assert WRONG[variable] in loaded[variable]["errors"]["prox_refine.py"].splitlines()[-1]
+
+
+@pytest.mark.parametrize("variable", DOCUMENTED)
+def test_a_variable_of_the_documentation_makes_a_dag(loaded: dict[str, Any], variable: str) -> None:
+    assert loaded[variable]["errors"] == {} and list(loaded[variable]["dags"]) == ["prox_refine"]
+
+
+def test_variables_of_the_documentation_have_the_settings_of_conf_emr() -> None:
+    """On EMR a job without them has no Python with prox_spark, or no script that finds its GPU."""
+    given = {each["backend"]: each for each in map(json.loads, DOCUMENTED) if "backend" in each}
+    emr = REPOSITORY / "conf" / "emr"
+    steps = json.loads((emr / "steps.json").read_text())
+    assert {
+        "ingest": given["emr"]["conf"],
+        "refine": given["emr"]["conf"] | given["emr"]["tasks"]["refine"]["conf"],
+    } == {name: steps[name] for name in ("ingest", "refine")}
+    (defaults,) = json.loads((emr / "serverless-job.json").read_text())["configurationOverrides"][
+        "applicationConfiguration"
+    ]
+    environment = "s3://bucket/prox/code/env.tar.gz#environment"
+    assert given["emr-serverless"]["conf"] == defaults["properties"] | {"spark.archives": environment}
+    readable = json.loads((emr / "iam" / "job-role.json").read_text())["Statement"][2]["Resource"]
+    assert "arn:aws:s3:::BUCKET/prox/code/*" in readable
+    assert all(given[name]["jobs"].startswith("s3://bucket/prox/code/") for name in ("emr", "emr-serverless"))
+
+
+def test_a_dag_file_of_the_documentation_has_its_own_dag_only(home: AirflowHome, tmp_path: Path) -> None:
+    shutil.copy(DAGS / "prox_refine.py", tmp_path)
+    (block,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+    (tmp_path / "nightly.py").write_text(block)
+    ignored = re.findall(r'echo (\S+) >> "\$AIRFLOW_HOME/dags/(\S+)"', PAGE)
+    for line, file in ignored:
+        (tmp_path / file).write_text(f"{line}\n")
+    (found,) = home.having(AIRFLOW__CORE__DAGS_FOLDER=str(tmp_path)).run("describe_dags.py", "")
+    assert found["errors"] == {} and list(found["dags"]) == ["nightly"]
+
+
+def test_wrong_settings_of_a_dag_file_are_refused_like_those_of_the_variable(home: AirflowHome, tmp_path: Path) -> None:
+    shutil.copy(DAGS / "prox_refine.py", tmp_path)
+    (tmp_path / ".airflowignore").write_text("prox_refine.py\n")
+    (tmp_path / "nightly.py").write_text(
+        "from prox_refine import Settings, make_dag\nfrom airflow.sdk import DAG\n"
+        "dag: DAG = make_dag(Settings(lake='/x', backend='yarn'))\n"
+    )
+    (found,) = home.having(AIRFLOW__CORE__DAGS_FOLDER=str(tmp_path)).run("describe_dags.py", "")
+    assert found["dags"] == {} and "ValueError: prox_refine: no backend 'yarn'" in found["errors"]["nightly.py"]
 
 
 def test_settings_of_spark_may_be_numbers_and_there_may_be_no_schedule(loaded: dict[str, Any]) -> None:

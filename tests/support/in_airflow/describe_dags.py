@@ -6,9 +6,10 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
-from airflow.dag_processing.dagbag import DagBag
+from airflow.dag_processing.dagbag import BundleDagBag
 from airflow.serialization.serialized_objects import DagSerialization
 
 
@@ -23,7 +24,8 @@ def load(variable: str) -> dict[str, Any]:
     for name in find_operators():
         del sys.modules[name]
     started = time.perf_counter()
-    bag = DagBag(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
+    folder = Path(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
+    bag = BundleDagBag(folder, bundle_path=folder)
     seconds = time.perf_counter() - started
     dags = {name: DagSerialization.to_dict(dag)["dag"] for name, dag in bag.dags.items()}
     return {
