@@ -37,7 +37,8 @@ tar -cf - --exclude __pycache__ setup.py pyproject.toml README.md LICENSE prox_s
 wheel="$(echo "$DIST"/prox_spark-*.whl)"
 
 "$base" -m venv --without-pip "$work/env"
-requirements=("$wheel${EXTRAS:+[$EXTRAS]}")
+# A relative path with a space in it would be no requirement.
+requirements=("$(realpath "$wheel")${EXTRAS:+[$EXTRAS]}")
 # shellcheck disable=SC2206  # WITH is a list of words
 requirements+=($WITH)
 install=(--quiet --python "$work/env/bin/python" --link-mode copy)
@@ -71,13 +72,14 @@ PATH="$work/moved/bin:$PATH" "$work/moved/bin/prox-spark" --version >/dev/null |
 say "$wheel ($(size "$wheel")): for pip, Databricks and images"
 say "$DIST/env.tar.gz ($(size "$DIST/env.tar.gz")): for clusters without pip; every host needs the base Python $base ($prefix)"
 say "$DIST/jobs: $(cd "$DIST/jobs" && echo *.py)"
+shown="$(printf %q "$DIST")"
 cat <<END
 
 YARN, driver on the cluster:
-  spark-submit --master yarn --deploy-mode cluster --archives $DIST/env.tar.gz#env \\
-    --conf spark.pyspark.python=./env/bin/python $DIST/jobs/refine.py --lake hdfs:///lake …
-Standalone, or YARN with the driver here (unpack it once: mkdir $DIST/env && tar -xzf $DIST/env.tar.gz -C $DIST/env):
-  spark-submit --master spark://HOST:7077 --archives $DIST/env.tar.gz#env \\
-    --conf spark.pyspark.python=./env/bin/python --conf spark.pyspark.driver.python=$DIST/env/bin/python \\
-    $DIST/jobs/refine.py --lake hdfs:///lake …
+  spark-submit --master yarn --deploy-mode cluster --archives $shown/env.tar.gz#env \\
+    --conf spark.pyspark.python=./env/bin/python $shown/jobs/refine.py --lake hdfs:///lake …
+Standalone, or YARN with the driver here (unpack it once: mkdir $shown/env && tar -xzf $shown/env.tar.gz -C $shown/env):
+  spark-submit --master spark://HOST:7077 --archives $shown/env.tar.gz#env \\
+    --conf spark.pyspark.python=./env/bin/python --conf spark.pyspark.driver.python=$shown/env/bin/python \\
+    $shown/jobs/refine.py --lake hdfs:///lake …
 END

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -52,15 +53,18 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
     """The package of this checkout, with the FAKE engine installed in its environment where `EXTRAS=gpu` would put vLLM."""
     folder = tmp_path_factory.mktemp("package")
     dist, unpacked = folder / "dist", folder / "driver"
+    # Relative, as a user names it, and with a space.
+    named = folder / "my dist"
     variables = {
         "VENV": sys.prefix,
         "PYTHON": str(BASE_PYTHON),
         "WITH": str(build_fake_vllm(folder)),
-        "DIST": str(dist),
+        "DIST": os.path.relpath(named, REPOSITORY),
     }
     # Another version than the checkout's pin, as another Spark needs it.
     said = run_script(**variables, EXTRAS="", DELTA="4.3.1")
     assert said.returncode == 0, said.stderr
+    named.rename(dist)
     unpacked.mkdir()
     with tarfile.open(dist / "env.tar.gz") as archive:
         archive.extractall(unpacked, filter="fully_trusted")  # it links to the base Python
@@ -229,7 +233,12 @@ def test_the_environment_has_its_commands_and_configuration_wherever_it_lies(pac
 def test_it_says_what_it_built_and_how_to_submit_it(package: Package) -> None:
     assert re.search(r"prox_spark-.+\.whl \(\d", package.said)
     assert f"every host needs the base Python {BASE_PYTHON}" in package.said
-    assert "--archives" in package.said and "spark.pyspark.python=./env/bin/python" in package.said
+    commands = re.findall(r"^ +(spark-submit .+?) …$", package.said.replace("\\\n", ""), re.MULTILINE)
+    assert len(commands) == 2
+    for words in map(shlex.split, commands):
+        assert Path(words[words.index("--archives") + 1]).parts[-2:] == ("my dist", "env.tar.gz#env")
+        assert "spark.pyspark.python=./env/bin/python" in words
+        assert Path(words[words.index("--lake") - 1]).parts[-3:] == ("my dist", "jobs", "refine.py")
     jobs = {job.name for job in (package.folder / "jobs").iterdir()}
     assert jobs == {job.name for job in (REPOSITORY / "jobs").glob("*.py")}
 
