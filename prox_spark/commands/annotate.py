@@ -22,7 +22,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="prox-spark annotate", description=_DESCRIPTION)
     add_annotation_arguments(parser)
     parser.add_argument(
-        "--import", dest="files", metavar="FILE", nargs="+", default=[], help="labels to import; no teacher is asked"
+        "--import",
+        dest="files",
+        metavar="FILE",
+        nargs="+",
+        default=[],
+        help="labels to import, paths or URIs; no teacher is asked",
     )
     parser.add_argument(
         "--export", metavar="FILE", help="also write the labels of the set as JSON Lines, to a local file"

@@ -22,7 +22,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Score a refiner and print the figures. Return the exit status, as `run_command` does."""
     parser = argparse.ArgumentParser(prog="prox-spark evaluate", description=_DESCRIPTION)
     parser.add_argument(
-        "labels", metavar="LABELS", nargs="+", help="JSON Lines files (.gz), Delta tables or names of tables"
+        "labels",
+        metavar="LABELS",
+        nargs="+",
+        help="paths or URIs of JSON Lines files (.gz) or Delta tables, or names of tables",
     )
     parser.add_argument(
         "--refiner", metavar="NAME", help="refiner for each stage that it serves; default: those of the recipe"

@@ -12,14 +12,16 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import logging
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any, Literal, TextIO
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, TextIO, TypeAlias
 
 from prox_spark.errors import LabelError
 from prox_spark.labels.label import Label, make_removals
@@ -32,10 +34,19 @@ _SPLITS = ("train", "validation", "test")
 _MAX_FIRST_LINE = 1_000_000
 _NUMBER = re.compile(r"^\[\d{3,}\]", re.MULTILINE)
 Row = Mapping[str, Any]
+Opener: TypeAlias = Callable[[str], AbstractContextManager[BinaryIO]]
 
 
-def read_labels(path: Path) -> Iterator[Label]:
+def _open_local(path: str) -> BinaryIO:
+    return open(path, "rb")
+
+
+def read_labels(place: str | Path, open_file: Opener = _open_local) -> Iterator[Label]:
     """Read a file of labels, plain or .gz.
+
+    Args:
+        place: path of the file, or whatever else `open_file` takes.
+        open_file: opens the bytes of the file as stored; by default it is a file of this machine.
 
     Yields:
         One label per row. A pair is skipped if its program does not produce the clean text (white space aside): it
@@ -44,38 +55,39 @@ def read_labels(path: Path) -> Iterator[Label]:
     Raises:
         LabelError: the file can't be read, or a row has none of the shapes; the message names file and line.
     """
+    path = PurePosixPath(place)
     name = path.name.split(".")[0]
     # Each split is a label set of its own: training and held-out labels may share ids.
     label_set = f"{path.parent.name}-{name}" if name in _SPLITS else name
     n_skipped = 0
     try:
-        with _open(path, "r") as lines:
-            for number, line in enumerate(lines, 1):
+        with open_file(str(place)) as raw:
+            for number, line in enumerate(_decode(raw, path.suffix), 1):
                 if line.strip():
-                    label = _read_label(line, f"{path}:{number}", label_set, number)
+                    label = _read_label(line, f"{place}:{number}", label_set, number)
                     if label:
                         yield label
                     else:
                         n_skipped += 1
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
-        raise LabelError(f"can't read labels from {path}: {error}") from error
+        raise LabelError(f"can't read labels from {place}: {error}") from error
     if n_skipped:
-        LOG.warning("%s: %d pairs are no labels, as no program leads from one text to the other", path, n_skipped)
+        LOG.warning("%s: %d pairs are no labels, as no program leads from one text to the other", place, n_skipped)
 
 
 def write_labels(path: Path, labels: Iterable[Label]) -> int:
     """Write labels in the first shape, plain or .gz, and return their number."""
     n_labels = 0
-    with _open(path, "w") as lines:
+    opener: Callable[..., TextIO] = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "wt", encoding="utf-8") as lines:
         for label in labels:
             lines.write(json.dumps(asdict(label), ensure_ascii=False) + "\n")
             n_labels += 1
     return n_labels
 
 
-def _open(path: Path, mode: Literal["r", "w"]) -> TextIO:
-    opener: Callable[..., TextIO] = gzip.open if path.suffix == ".gz" else open
-    return opener(path, f"{mode}t", encoding="utf-8")
+def _decode(raw: BinaryIO, suffix: str) -> TextIO:
+    return io.TextIOWrapper(gzip.GzipFile(fileobj=raw) if suffix == ".gz" else raw, encoding="utf-8")
 
 
 def _read_label(line: str, place: str, label_set: str, number: int) -> Label | None:

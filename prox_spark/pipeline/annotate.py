@@ -71,7 +71,7 @@ def annotate_lake(
     Args:
         spark: a session with Delta.
         recipe: lake, annotation and engine.
-        files: labels to import, see `labels.read_labels`. With any, no teacher is asked.
+        files: paths or URIs of labels to import, see `labels.read_labels`. With any, no teacher is asked.
         export: JSON Lines file for the labels of the sets that were written.
 
     Raises:
@@ -106,7 +106,7 @@ def annotate_lake(
 def _import(lake: Lake, run: Run, config: AnnotationConfig, files: Sequence[str]) -> AnnotateSummary:
     run.read_at({"labels": lake.version("labels")})
     with run.timed("import"):
-        counts = import_files(lake, [Path(file) for file in files], config.label_set, run.run_id)
+        counts = import_files(lake, files, config.label_set, run.run_id)
     return AnnotateSummary(run, None, dict(counts))
 
 

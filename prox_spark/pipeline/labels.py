@@ -1,25 +1,32 @@
-"""Labels: read from files and from Delta tables, and stored in the table `labels`."""
+"""Labels: read from files, on local disks and object stores, and from Delta tables, and stored in the table `labels`."""
 
 from __future__ import annotations
 
+import gzip
 import random
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
+import pyarrow as pa
 from pyspark.errors import AnalysisException
 from pyspark.sql import functions as F
 
 from prox_spark import schemas
 from prox_spark.config import Recipe
 from prox_spark.errors import LabelError, first_line
+from prox_spark.hadoop_logins import adopt_hadoop_logins
 from prox_spark.labels import Label, read_labels, read_operations
 from prox_spark.lake.frames import read_delta
 from prox_spark.lake.lake import Lake
-from prox_spark.places import is_folder_with, is_table_name, is_uri
+from prox_spark.logins import hide_secrets
+from prox_spark.places import can_be_listed, canonical, describe_login, is_folder_with, is_table_name, is_uri
+from prox_spark.readers.files import open_raw
 from prox_spark.session import spark_session
 
 if TYPE_CHECKING:
@@ -29,6 +36,9 @@ if TYPE_CHECKING:
 _BATCH = 5000
 _REQUIRED = ("label_id", "label_set", "text")
 _OPTIONAL = tuple(field.name for field in fields(Label) if field.name not in _REQUIRED)
+# In a store the name tells a file from a table.
+_FILE_NAME = re.compile(r".*\.(?:jsonl?|ndjson|gz)")
+_FOR_FILES = ". The name of a file of labels ends with .jsonl, .json or .gz"
 
 
 def store_labels(lake: Lake, rows: DataFrame, run_id: str) -> None:
@@ -42,12 +52,12 @@ def store_labels(lake: Lake, rows: DataFrame, run_id: str) -> None:
     lake.upsert(schemas.LABELS, rows, run_id, _is_different())
 
 
-def import_files(lake: Lake, paths: Sequence[Path], label_set: str | None, run_id: str) -> Counter[str]:
+def import_files(lake: Lake, places: Sequence[str], label_set: str | None, run_id: str) -> Counter[str]:
     """Store the labels of files.
 
     Args:
         lake: with the table.
-        paths: JSON Lines files.
+        places: paths or URIs of JSON Lines files.
         label_set: name of their set; None takes the names in the files.
         run_id: goes into rows and commits.
 
@@ -56,10 +66,13 @@ def import_files(lake: Lake, paths: Sequence[Path], label_set: str | None, run_i
 
     Raises:
         LabelError: as `read_labels` does, or a set has an id twice.
+        ProxSparkError: Hadoop's settings name credentials that can't be had.
     """
-    seen = dict[tuple[str, str], Path]()
-    for path in paths:
-        labels = read_labels(path)
+    adopt_hadoop_logins(lake.spark, places)
+    seen = dict[tuple[str, str], str]()
+    for place in places:
+        path = place if is_uri(place) else str(Path(place))
+        labels = _read_file(path)
         while batch := list(islice(labels, _BATCH)):
             if label_set:
                 batch = [replace(label, label_set=label_set) for label in batch]
@@ -73,7 +86,7 @@ def import_files(lake: Lake, paths: Sequence[Path], label_set: str | None, run_i
                         else f"{where}, in {before} too: import each with a --label-set of its own"
                     )
                 seen[key] = path
-            store_labels(lake, _make_rows(lake, batch, str(path), run_id), run_id)
+            store_labels(lake, _make_rows(lake, batch, path, run_id), run_id)
     return Counter(name for name, _ in seen)
 
 
@@ -97,9 +110,12 @@ def _is_different() -> str:
 
 
 def read_places(places: Sequence[str]) -> dict[str, list[Label]]:
-    """Read the labels of each place as `find_labels` does. Spark is started for tables only, and stopped again."""
+    """Read the labels of each place as `find_labels` does. Spark is started for tables only, and stopped again.
+
+    Without Spark, files on S3 are read with the credentials that AWS's own chain finds.
+    """
     if not any(map(_is_table, places)):
-        return {place: list(read_labels(Path(place))) for place in places}
+        return {place: list(_read_file(place)) for place in places}
     with spark_session(Recipe()) as spark:
         return {place: find_labels(spark, [place]) for place in places}
 
@@ -118,8 +134,8 @@ def find_labels(spark: SparkSession, places: Sequence[str], limit: int | None = 
     """Read labels.
 
     Args:
-        spark: reads the tables.
-        places: files of JSON Lines (.gz), paths or URIs of Delta tables, names of tables in a catalog; `TABLE#SET` for one of
+        spark: reads the tables. Files on S3 are read with the credentials that its Hadoop has.
+        places: paths or URIs of files of JSON Lines (.gz) or of Delta tables, names of tables in a catalog; `TABLE#SET` for one of
             the sets in a table, such as `lake/labels#mine`.
         limit: number of labels to draw at random; None reads all.
         seed: of the draw.
@@ -129,7 +145,9 @@ def find_labels(spark: SparkSession, places: Sequence[str], limit: int | None = 
 
     Raises:
         LabelError: a place is neither a file nor a table, a label can't be read, or there are none.
+        ProxSparkError: Hadoop's settings name credentials that can't be had.
     """
+    adopt_hadoop_logins(spark, [place for place in places if not _is_table(place)])
     labels = [label for place in places for label in _read_place(spark, place)]
     if not labels:
         raise LabelError(f"no labels in {', '.join(places)}")
@@ -153,7 +171,7 @@ def read_rows(rows: DataFrame) -> Iterator[Label]:
 
 def _read_place(spark: SparkSession, place: str) -> Iterator[Label]:
     if not _is_table(place):
-        yield from read_labels(Path(place))
+        yield from _read_file(place)
         return
     name, _, label_set = place.partition("#")
     try:
@@ -162,10 +180,32 @@ def _read_place(spark: SparkSession, place: str) -> Iterator[Label]:
     except (AnalysisException, ValueError) as error:
         raise LabelError(
             f"can't read labels from {place}: {first_line(error)}. A table of labels has the columns "
-            f"{', '.join(_REQUIRED)} and keep, ops or both"
+            f"{', '.join(_REQUIRED)} and keep, ops or both{_FOR_FILES if is_uri(place) else ''}"
         ) from error
 
 
+def _read_file(place: str) -> Iterator[Label]:
+    path = canonical(place)
+    # A local file keeps the name that it was given: messages and the table have it.
+    return read_labels(place, _open_stored) if is_uri(path) else read_labels(path if is_uri(place) else place)
+
+
+@contextmanager
+def _open_stored(uri: str) -> Iterator[BinaryIO]:
+    """Open a file in a store. An error also of its reading says whose credentials were used."""
+    if not can_be_listed(uri):
+        raise OSError("files of labels are read from local disks, s3://, gs:// and hdfs:// only; tables from any store")
+    try:
+        with open_raw(uri) as raw:
+            yield raw
+    except gzip.BadGzipFile:  # Credentials have no part in it.
+        raise
+    except (OSError, pa.ArrowInvalid) as error:
+        raise OSError(f"{hide_secrets(first_line(error))}{describe_login(uri)}") from error
+
+
 def _is_table(place: str) -> bool:
+    if is_uri(place):
+        return not _FILE_NAME.fullmatch(place)
     name = place.partition("#")[0]
-    return not Path(place).is_file() and (is_table_name(name) or is_uri(name) or is_folder_with(name, "_delta_log"))
+    return not Path(place).is_file() and (is_table_name(name) or is_folder_with(name, "_delta_log"))

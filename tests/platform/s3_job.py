@@ -34,6 +34,8 @@ run("apply", "--set", "apply.drop_threshold=0.5")
 run("compare", "--with", "apply.semantics=reference")
 run("sql", "SELECT source, count(*) AS n FROM refined GROUP BY source ORDER BY source", "--output", "csv")
 run("sql", "SELECT recipe FROM runs", "--output", "json")
+run("annotate", "--import", "s3://vault/labels.jsonl.gz")
+run("evaluate", "s3a://crawl/labels.jsonl")
 run("doctor", "s3://crawl/pages/", "--json")
 
 # From here on the keys are wrong. Where the connector has a file system open, it keeps the right ones.
@@ -41,6 +43,7 @@ spark.conf.set("fs.s3a.access.key", notes["wrong"][0])
 spark.conf.set("fs.s3a.secret.key", notes["wrong"][1])
 run("ingest", "s3://crawl/pages/", "--debug")
 run("refine", "--lake", "s3a://other/lake", "--debug")
+run("evaluate", "s3://crawl/labels.jsonl", "--debug")
 run("doctor", "--lake", "s3a://other/lake", "--json")
 
 processes = [psutil.Process(), *psutil.Process().children(recursive=True)]

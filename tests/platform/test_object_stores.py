@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import re
@@ -66,7 +67,10 @@ def story(store: MotoS3, tmp_path_factory: pytest.TempPathFactory) -> Story:
     lines = PAGES.read_bytes().splitlines()
     temporary, given = store.assume(store.make_role("reader")), store.assume(store.make_role("giver"))
     store.put("crawl", {"pages/a.jsonl": b"\n".join(lines[:4]) + b"\n", "parquet/b.parquet": _make_parquet(lines[4:6])})
-    store.put("vault", {"more.jsonl": lines[6] + b"\n"})
+    labels = [{"text": json.loads(line)["text"], "keep": True} for line in lines[:2]]
+    labelled = b"".join(json.dumps(label).encode() + b"\n" for label in labels)
+    store.put("crawl", {"labels.jsonl": labelled})
+    store.put("vault", {"more.jsonl": lines[6] + b"\n", "labels.jsonl.gz": gzip.compress(labelled)})
     store.put("custom", {"given.jsonl": lines[7] + b"\n"})
     recipe, notes, profiles = (folder / name for name in ("recipe.yaml", "notes.json", "profiles"))
     profiles.write_text(_write_profile("giver", given))
@@ -143,6 +147,14 @@ def test_inputs_of_every_bucket_are_read_with_the_login_that_hadoop_has_for_it(s
     counts = story.commands["sql"][0][0]
     # JSON Lines by the recipe's keys, Parquet by the same, JSON Lines by temporary keys of a bucket, and by a class of Hadoop.
     assert counts.splitlines() == ["source,n", "given,1", "more,1", "pages,4", "parquet,2"]
+
+
+def test_labels_of_every_bucket_are_read_with_the_login_that_hadoop_has_for_it(story: Story) -> None:
+    ((imported, status),) = story.commands["annotate"]
+    assert status == "0" and "2 labels imported into the set labels" in imported
+    assert [status for _, status in story.commands["evaluate"]] == ["0", "1"]
+    errors = (story.folder / "err").read_text()
+    assert re.search(r"prox-spark: can't read labels from s3://crawl/labels.jsonl: .* \(credentials: keys from", errors)
 
 
 def test_no_secret_is_in_anything_that_a_run_leaves(story: Story) -> None:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from moto_s3 import MotoS3, moto_s3, without_aws
 
 from prox_spark import schemas
+from prox_spark.config import Recipe
 from prox_spark.errors import LabelError
 from prox_spark.labels import Label
+from prox_spark.lake.spark_settings import spark_settings
+from prox_spark.pipeline.annotate import annotate_lake
 from prox_spark.pipeline.labels import find_labels
 from prox_spark.programs import Operation, OpName
 
@@ -76,3 +83,52 @@ def test_what_holds_no_labels_is_named(spark: Any, tmp_path: Path, labels_table:
             find_labels(spark, [str(tmp_path / name)])
     with pytest.raises(LabelError, match=r"can't read labels from no\.such\.table"):
         find_labels(spark, ["no.such.table"])
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[MotoS3]:
+    """A store whose keys are Hadoop's only: AWS's own chain finds nothing."""
+    for name in os.environ:
+        if name.startswith("AWS_"):
+            monkeypatch.delenv(name)
+    for name, value in without_aws({}).items():
+        monkeypatch.setenv(name, value)
+    with moto_s3("labels") as server:
+        yield server
+
+
+def of_hadoop(settings: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings of a session for S3A, without those of Spark's start."""
+    prefix = "spark.hadoop."
+    return {name.removeprefix(prefix): value for name, value in settings.items() if name.startswith(prefix)}
+
+
+def test_files_on_s3_are_read_with_the_credentials_of_hadoop(spark: Any, store: MotoS3, lake_root: str) -> None:
+    lines = b"".join(json.dumps({"text": f"text {n}", "keep": True}).encode() + b"\n" for n in range(3))
+    store.put("labels", {"plain.jsonl": lines, "packed.jsonl.gz": gzip.compress(lines)})
+    places = ["s3://labels/plain.jsonl", "s3a://labels/packed.jsonl.gz"]
+    with spark_settings(spark, of_hadoop(store.settings)):
+        found = find_labels(spark, places)
+        summary = annotate_lake(spark, Recipe.parse({"lake": {"root": lake_root}}), places)
+    assert [label.label_set for label in found] == ["plain"] * 3 + ["packed"] * 3
+    assert summary.n_labels == {"plain": 3, "packed": 3}
+    origins = spark.read.format("delta").load(f"{lake_root}/labels").select("origin").distinct().collect()
+    assert {row["origin"] for row in origins} == set(places)
+
+
+def test_wrong_keys_for_files_on_s3_are_named_by_their_source_and_not_shown(spark: Any, store: MotoS3) -> None:
+    store.put("labels", {"plain.jsonl": b""})
+    wrong = {"fs.s3a.access.key": "AKIAWRONGKEYWRONG", "fs.s3a.secret.key": "wrong/secret/key"}
+    with (
+        spark_settings(spark, of_hadoop(store.settings) | wrong),
+        pytest.raises(
+            LabelError, match=r"labels from s3://labels/plain.jsonl: .*\(credentials: keys from the"
+        ) as caught,
+    ):
+        find_labels(spark, ["s3://labels/plain.jsonl"])
+    assert "AKIAWRONGKEYWRONG" not in str(caught.value) and "wrong/secret/key" not in str(caught.value)
+
+
+def test_a_place_in_a_store_that_is_neither_is_told_what_a_file_is_called(spark: Any, tmp_path: Path) -> None:
+    with pytest.raises(LabelError, match=r"The name of a file of labels ends with \.jsonl, \.json or \.gz"):
+        find_labels(spark, [f"file://{tmp_path}/labels"])

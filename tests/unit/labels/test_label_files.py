@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
 
+from prox_spark.errors import LabelError
 from prox_spark.labels import Label, read_labels, write_labels
 from prox_spark.programs import Operation, OpName
 
@@ -22,6 +26,27 @@ LABELS = [
 def test_labels_that_were_written_are_read_back(tmp_path: Path, name: str) -> None:
     assert write_labels(tmp_path / name, LABELS) == len(LABELS)
     assert list(read_labels(tmp_path / name)) == LABELS
+
+
+@pytest.mark.parametrize("name", ["train.jsonl", "train.jsonl.gz"])
+def test_labels_of_a_store_are_named_by_their_uri(tmp_path: Path, name: str) -> None:
+    write_labels(tmp_path / name, LABELS)
+    uri = f"s3://bucket/pages/{name}"
+    asked = []
+
+    def open_file(place: str) -> Any:
+        asked.append(place)
+        return pa.OSFile(str(tmp_path / name))
+
+    assert list(read_labels(uri, open_file)) == LABELS and asked == [uri]
+    (tmp_path / name).unlink()
+    opener = gzip.open if name.endswith(".gz") else open
+    with opener(tmp_path / name, "wt") as file:
+        file.write('{"text": "a", "keep": true}\n{"text": "b"}\n')
+    labels = read_labels(uri, open_file)
+    assert next(labels).label_set == "pages-train"
+    with pytest.raises(LabelError, match=rf"^{uri}:2 is no label"):
+        next(labels)
 
 
 def test_the_scores_of_a_window_are_kept_with_its_label(tmp_path: Path) -> None:
