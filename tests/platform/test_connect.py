@@ -155,6 +155,11 @@ def set_up(folder: Path) -> list[str]:
     return [part for value in values for part in ("--set", value)]
 
 
+def to(endpoint: str) -> list[str]:
+    """The options that name a remote engine."""
+    return ["--set", f"engine.endpoint={endpoint}"]
+
+
 def read_rows(spark: Any, lake: Path, table: str, without: set[str] = OF_RUN) -> list[str]:
     """The rows of a table as a classic session reads them, without what is of the run."""
     rows = spark.read.format("delta").load(str(lake / table)).drop(*without).collect()
@@ -232,6 +237,25 @@ def test_an_engine_on_executors_is_refused_in_one_line(remote: str, folder: Path
     assert re.fullmatch(r"prox-spark: the session is one of Spark Connect, .* engine\.endpoint to a model server", told)
 
 
+def test_doctor_looks_at_a_worker_of_the_server(remote: str, folder: Path, refined: Path, endpoint: str) -> None:
+    words = ["doctor", folder / "pages.jsonl", "--json", "--lake", refined, *set_up(folder)]
+    checks = {check["name"]: check for check in json.loads(call(remote, *words)[0])}
+    assert {"Java", "Delta package", "lake, writing"}.isdisjoint(checks)
+    assert checks["Spark session"]["found"].startswith("Spark Connect")
+    assert checks["engine"]["status"] == "warning" and checks["log store"]["status"] == "ok"
+    assert checks["inputs"]["found"] == "1 files" and checks["lake tables"]["found"].startswith(
+        "documents, generations"
+    )
+    checks = {check["name"]: check for check in json.loads(call(remote, *words, *to(endpoint))[0])}
+    assert checks["engine"]["found"] == f"remote, at {endpoint}"
+
+
+def test_labels_are_imported(remote: str, folder: Path) -> None:
+    (folder / "labels.jsonl").write_text(json.dumps({"text": "A page", "keep": True}))
+    printed, _ = call(remote, "annotate", "--import", folder / "labels.jsonl", "--lake", folder / "labelled")
+    assert "1 labels imported into the set labels" in printed
+
+
 def test_errors_of_the_server_are_one_line(remote: str, refined: Path) -> None:
     _, told = call(remote, "sql", "--lake", refined, "SELECT nothing FROM documents", status=1)
     assert re.fullmatch(r"prox-spark: AnalysisException: \[UNRESOLVED_COLUMN.*\(--debug shows where\)", told)
@@ -282,7 +306,7 @@ def test_refine_asks_a_remote_engine(remote: str, folder: Path, refined: Path, e
     lake = folder / "asked"
     shutil.copytree(refined, lake)
     shutil.rmtree(lake / "generations")
-    words = ["--set", f"engine.endpoint={endpoint}", "--set", "waves.documents=3", "--set", "apply.min_words=0"]
+    words = [*to(endpoint), "--set", "waves.documents=3", "--set", "apply.min_words=0"]
     printed, told = call(remote, "refine", "--lake", lake, *set_up(folder), *words)
     assert re.search(r"refine: 6 of 6 documents", printed), printed
     assert "doc stage wave 1 of 2" in told and "Traceback" not in told
