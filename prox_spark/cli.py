@@ -70,7 +70,18 @@ def _run(arguments: list[str]) -> int:
     if name not in COMMANDS:
         print(f"prox-spark: no command {name!r}\n\n{_describe_usage()}", file=sys.stderr)
         return 2
-    return int(importlib.import_module(f"prox_spark.commands.{name}").main(rest))
+    try:
+        command = importlib.import_module(f"prox_spark.commands.{name}")
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in ("", "prox_spark"):
+            raise
+        print(
+            f"prox-spark: this Python ({sys.executable}) has no package {error.name}. Install prox_spark with its requirements there; on a "
+            "platform with a Spark of its own, run the jobs by spark-submit",
+            file=sys.stderr,
+        )
+        return 1
+    return int(command.main(rest))
 
 
 def _describe_usage() -> str:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-_SECRET = r"[\w.-]*(?:secret|passw|token|credential|(?:access|account|private|api)[._-]?key|Env\.\w*key|\.sas\.)[\w.-]*"
+_SECRET = (
+    r"[\w.-]*(?:secret|passw|token|credential|(?:access|account|private|api)[._-]?key|encryption[\w.-]*key(?![a-z])|Env\.\w*key|\.sas\.)"
+    r"[\w.-]*"
+)
 _HIDDEN = "*** redacted ***"
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -47,6 +48,15 @@ def test_an_unknown_command_is_a_usage_error_on_stderr(capsys: Capture) -> None:
     assert cli.main(["refin", "--lake", "x"]) == 2
     captured = capsys.readouterr()
     assert captured.out == "" and captured.err.startswith("prox-spark: no command 'refin'\n\nusage:")
+
+
+def test_a_package_that_python_lacks_is_named() -> None:
+    # None in sys.modules is Python's way to say that there is no such module.
+    code = "import sys; sys.modules['pyspark'] = None; from prox_spark import cli; sys.exit(cli.main(['refine', '--lake', 'x']))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stdout) == (1, "")
+    assert f"this Python ({sys.executable}) has no package pyspark. Install" in found.stderr
+    assert "Traceback" not in found.stderr
 
 
 def test_the_version_is_that_of_the_package(capsys: Capture) -> None:

@@ -281,6 +281,10 @@ def test_recipes_for_cpu_and_gpu_ship() -> None:
         "spark.ssl.keyPassword",
         "spark.executorEnv.LLM_KEY",
         "spark.hadoop.google.cloud.auth.service.account.CREDENTIAL",
+        "spark.hadoop.fs.s3a.encryption.key",
+        "fs.s3a.server-side-encryption.key",
+        "fs.azure.client-provided-encryption-key",
+        "fs.azure.encryption.encoded.client-provided-key",
     ],
 )
 def test_a_secret_setting_is_redacted(key: str) -> None:
@@ -308,6 +312,7 @@ def test_a_secret_is_redacted_wherever_it_stands(override: str) -> None:
 
 def test_other_settings_are_not_redacted() -> None:
     conf = {"spark.sql.shuffle.partitions": "8", "spark.hadoop.fs.s3a.endpoint": "http://localhost:9000"}
+    conf |= {"spark.io.encryption.keySizeBits": "256", "spark.hadoop.fs.s3a.encryption.algorithm": "SSE-C"}
     assert Recipe.parse({"spark": {"conf": conf}}).redact()["spark"]["conf"] == conf
 
 
