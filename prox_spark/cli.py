@@ -73,10 +73,11 @@ def _run(arguments: list[str]) -> int:
     try:
         command = importlib.import_module(f"prox_spark.commands.{name}")
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] in ("", "prox_spark"):
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "prox_spark"):
             raise
         print(
-            f"prox-spark: this Python ({sys.executable}) has no package {error.name}. Install prox_spark with its requirements there; on a "
+            f"prox-spark: this Python ({sys.executable}) has no package {package}. Install prox_spark with its requirements there; on a "
             "platform with a Spark of its own, run the jobs by spark-submit",
             file=sys.stderr,
         )
