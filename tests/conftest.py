@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from short_runs import FEW_TABLES, JAVA_OPTIONS, SMALL_PAGES, UNCOMPILED
+from short_runs import FEW_TABLES, JAVA_OPTIONS, UNCOMPILED
 
 # Engines and training of two tests side by side share the cores: threads that spin while they wait take them from each other.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -63,7 +63,7 @@ def spark() -> Iterator[Any]:
     from prox_spark.config import Recipe
     from prox_spark.session import build_session
 
-    conf = UNCOMPILED | FEW_TABLES | SMALL_PAGES | {"spark.driver.defaultJavaOptions": JAVA_OPTIONS}
+    conf = UNCOMPILED | FEW_TABLES | {"spark.driver.defaultJavaOptions": JAVA_OPTIONS}
     session = build_session(Recipe.parse({"name": "tests", "spark": {"master": "local[2]", "conf": conf}}))
     yield session
     session.stop()

@@ -15,6 +15,3 @@ UNCOMPILED = {
 # Delta keeps the log of each table that was opened, some megabytes of plans with it, for 10,000 tables or an hour: the heap of a
 # session that sees the lakes of hundreds of tests would be full.
 FEW_TABLES = {"spark.databricks.delta.delta.log.cacheSize": "50"}
-
-# A broadcast table has at least one page, which would be 8 MB of a heap of 1 GB. Those of a file's frames are there to its end.
-SMALL_PAGES = {"spark.buffer.pageSize": "1m"}
