@@ -6,6 +6,7 @@ import gc
 import importlib.util
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,11 @@ def spark() -> Iterator[Any]:
     conf = UNCOMPILED | FEW_TABLES | {"spark.driver.defaultJavaOptions": JAVA_OPTIONS}
     session = build_session(Recipe.parse({"name": "tests", "spark": {"master": "local[2]", "conf": conf}}))
     yield session
+    alive = {type(thread).__name__ for thread in threading.enumerate()}
     session.stop()
+    assert "FinalizerWorker" in alive, (
+        "a test has ended py4j's thread that lets the JVM forget frames: its heap fills up"
+    )
 
 
 @pytest.fixture

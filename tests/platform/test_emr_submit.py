@@ -8,9 +8,11 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -150,13 +152,19 @@ def test_a_failed_step_is_told_with_its_reason_and_the_end_of_its_log(moto: Moto
     assert "line 75" not in end.err
 
 
-def test_the_log_of_a_failed_step_is_waited_for(moto: MotoEmr, submit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def replace_pauses(monkeypatch: pytest.MonkeyPatch, pause: Callable[[float], None]) -> None:
+    """Call a function in place of each pause of the waiting for logs."""
     import prox_emr.logs as logs
 
+    # Not `time.sleep` itself: a thread of py4j pauses, too, and where that ends the JVM keeps every frame of later tests.
+    monkeypatch.setattr(logs, "time", SimpleNamespace(monotonic=time.monotonic, sleep=pause))
+
+
+def test_the_log_of_a_failed_step_is_waited_for(moto: MotoEmr, submit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def write_late(seconds: float) -> None:
         moto.write_log(f"{STAGE}/logs/{moto.cluster.id}/steps/{moto.cluster.steps[0].id}/stderr.gz", "late\n")
 
-    monkeypatch.setattr(logs.time, "sleep", write_late)
+    replace_pauses(monkeypatch, write_late)
     moto.tell(states("FAILED", cluster="TERMINATED_WITH_ERRORS", code="STEP_FAILURE"))
     end = submit("refine", *CREATE)
     assert end.status == 1 and end.err.endswith("late\n")
@@ -165,12 +173,10 @@ def test_the_log_of_a_failed_step_is_waited_for(moto: MotoEmr, submit: Any, monk
 def test_an_interrupt_while_the_log_is_waited_for_leaves_the_failure_as_it_is(
     moto: MotoEmr, submit: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import prox_emr.logs as logs
-
     def interrupt(_: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(logs.time, "sleep", interrupt)
+    replace_pauses(monkeypatch, interrupt)
     moto.tell(states("FAILED", cluster="TERMINATING", code="STEP_FAILURE"))
     end = submit("refine", *CREATE)
     assert end.status == 1 and "is FAILED" in end.err and "goes on" not in end.err
