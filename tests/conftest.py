@@ -65,7 +65,8 @@ def spark() -> Iterator[Any]:
     from prox_spark.session import build_session
 
     conf = UNCOMPILED | FEW_TABLES | {"spark.driver.defaultJavaOptions": JAVA_OPTIONS}
-    session = build_session(Recipe.parse({"name": "tests", "spark": {"master": "local[2]", "conf": conf}}))
+    spark = {"master": "local[2]", "driver_memory": "1536m", "conf": conf}
+    session = build_session(Recipe.parse({"name": "tests", "spark": spark}))
     yield session
     alive = {type(thread).__name__ for thread in threading.enumerate()}
     session.stop()
