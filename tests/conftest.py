@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import importlib.util
 import os
 import tempfile
@@ -40,10 +39,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
-    """After each file of tests, let the JVM forget its frames, see `prox_spark.spark_driver.free_plans`."""
+    """After each file of tests, let the JVM forget its frames."""
+    from prox_spark.spark_driver import free_plans
+
     yield
     if "spark" in getattr(item, "fixturenames", ()) and (nextitem is None or nextitem.path != item.path):
-        gc.collect()
+        free_plans()
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
