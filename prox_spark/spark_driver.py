@@ -7,6 +7,7 @@ in standard access mode. The rest of the product asks these functions and not th
 from __future__ import annotations
 
 import gc
+import threading
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 # Partitions of a range are as many as the task slots, up to this number.
 _MOST_SLOTS = 4096
 _APPLICATION = "spark.app.id"
+# Python does nothing when it is asked to collect while another thread collects, and waves end side by side.
+_COLLECTING = threading.Lock()
 
 
 def is_connect(what: object) -> bool:
@@ -55,7 +58,8 @@ def free_plans() -> None:
     A Python object of py4j 0.10.9 is in a reference cycle once a method of it was called, so only Python's cyclic collector ends
     it. That runs by numbers of Python objects, which say nothing of the megabytes that the JVM keeps for each.
     """
-    gc.collect()
+    with _COLLECTING:
+        gc.collect()
 
 
 def find_application_id(spark: SparkSession) -> str:
